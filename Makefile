@@ -1,0 +1,38 @@
+# One line each: `make help` lists the targets.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+HOST   ?= 127.0.0.1
+PORT   ?= 8765
+
+.PHONY: install serve test lint format clean help
+.DEFAULT_GOAL := help
+
+help:      ## List the targets
+	@grep -E '^[a-z]+: *.*##' Makefile | sed 's/:.*##/\t/'
+
+install: $(STAMP)  ## Install the core, every extension and the test tools into .venv
+
+$(STAMP): pyproject.toml requirements/dev.txt $(wildcard extensions/*/pyproject.toml)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	@touch $(STAMP)
+
+serve: $(STAMP)    ## Run the reference server on 127.0.0.1:8765
+	$(BIN)/wsext serve --host $(HOST) --port $(PORT)
+
+test: $(STAMP)     ## Run the whole test suite
+	$(BIN)/python -m pytest -n auto
+
+lint: $(STAMP)     ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)   ## Put the code into the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:             ## Remove what was built
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info extensions/*/dist

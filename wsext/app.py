@@ -1,0 +1,192 @@
+"""The application: what is installed, which routes there are, how exceptions end a session."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+from werkzeug.routing import BaseConverter
+
+from wsext.errors import ProtocolError
+from wsext.protocol.frames import CloseCode, is_sendable_code
+from wsext.routing import Guard, Route, Router, RouteTable
+from wsext.sdk.installed import Installed
+from wsext.sdk.options import NamedOptionSet
+from wsext.sdk.plugins import Plugins
+from wsext.settings import ServerOptions, WebSocketOptions
+
+__all__ = ["App"]
+
+logger = logging.getLogger("wsext.app")
+
+
+class App(Router):
+    """A WebSocket application.
+
+    Args:
+        options: The options of every session; routes may change them.
+        server: The options of the server that runs it.
+        prefer: Whose order decides between extensions: ``"client"`` or ``"server"``; short for
+            the field of `WebSocketOptions`.
+        plugins: Where extension tokens are looked up; by default the environment's entry points.
+        converters: Additional werkzeug path converters by name.
+        guards: Called with every request before it is accepted.
+    """
+
+    def __init__(
+        self,
+        *,
+        options: WebSocketOptions | None = None,
+        server: ServerOptions | None = None,
+        prefer: str | None = None,
+        plugins: Plugins | None = None,
+        converters: Mapping[str, type[BaseConverter]] | None = None,
+        guards: Iterable[Guard] = (),
+    ) -> None:
+        super().__init__(guards=guards)
+        self.options = options or WebSocketOptions()
+        if prefer is not None:
+            self.options = self.options.replace({"prefer": prefer})
+        self.server_options = server or ServerOptions()
+        self.installed = Installed(plugins)
+        self._converters = converters
+        self._closers: list[tuple[type[BaseException], Callable[[BaseException], Any]]] = []
+        self._profiles: dict[int, tuple[WebSocketOptions, Installed]] = {}
+
+    # --- installing ---------------------------------------------------------------------------
+
+    def install(self, what: Any, *, required: bool = False, **options: Any) -> Any:
+        """Turn on an extension, an interceptor, a named option set or any plugin.
+
+        ``app.install("permessage-deflate", level=6)``, ``app.install(PermessageDeflate(level=6))``
+        and ``app.install(option_set("low-memory"))`` all go through the same typed options.
+
+        Args:
+            what: A token, a class, a configured instance, an option set, or a pluggy plugin.
+            required: Refuse handshakes (400) in which this wire extension is not agreed.
+            options: Options by name.
+
+        Returns:
+            What was installed.
+
+        Raises:
+            OptionError: For a wrong option; names the extension, the field and the bound.
+            PluginError: If it cannot be found or loaded, or is installed already.
+            ExtensionConflict: If it can never be agreed together with another required one.
+        """
+        installed = self.installed.install(what, required=required, **options)
+        if isinstance(installed, NamedOptionSet):
+            self.options = self.options.replace(installed.websocket, owner=installed.name)
+        self._profiles.clear()
+        return installed
+
+    # --- routes -------------------------------------------------------------------------------
+
+    def add_route(self, route: Route) -> None:
+        super().add_route(route)
+        self.__dict__.pop("table", None)
+
+    @cached_property
+    def table(self) -> RouteTable:
+        """The routes, compiled."""
+        return RouteTable(self.routes, self._converters)
+
+    def profile(self, route: Route) -> tuple[WebSocketOptions, Installed]:
+        """The options and extensions in force on a route."""
+        key = id(route)
+        if key not in self._profiles:
+            options = route.options
+            if options is None:
+                options = self.options
+            elif not isinstance(options, WebSocketOptions):
+                options = self.options.replace(options, owner=f"route {route.path}")
+            installed = self.installed
+            if route.extensions is not None:
+                installed = installed.subset(route.extensions)
+            self._profiles[key] = options, installed
+        return self._profiles[key]
+
+    def prepare(self) -> None:
+        """Check everything once before serving: plugin routes, rules, options of every route.
+
+        Raises:
+            OptionError, PluginError: If a route asks for what cannot be.
+        """
+        if not getattr(self, "_prepared", False):
+            self._prepared = True
+            self.installed.add_routes(self)
+        _ = self.table
+        for route in self.routes:
+            self.profile(route)
+
+    # --- exceptions ---------------------------------------------------------------------------
+
+    def map_exception(
+        self, kind: type[BaseException], code: int | None = None, reason: str = ""
+    ) -> Any:
+        """Close sessions whose handler raises ``kind`` with a code of your choice, not 1011.
+
+        Give the code and the reason, or decorate a function of the exception that returns both::
+
+            app.map_exception(PermissionError, 4403, "forbidden")
+
+            @app.map_exception(QuotaError)
+            def quota(error):
+                return 1013, f"try again in {error.wait} s"
+
+        Raises:
+            ValueError: If the code may not be sent.
+        """
+        if code is not None:
+            if not is_sendable_code(code):
+                raise ValueError(f"close code {code} may not be sent")
+            fixed = (code, reason)
+            self._closers.append((kind, lambda error: fixed))
+            return None
+
+        def decorate(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+            self._closers.append((kind, function))
+            return function
+
+        return decorate
+
+    def close_for(self, error: BaseException) -> tuple[int, str, bool]:
+        """Code and reason for a handler's exception, and whether it was planned.
+
+        An exception's own text is never sent.
+        """
+        for kind, function in reversed(self._closers):
+            if isinstance(error, kind):
+                try:
+                    code, reason = function(error)
+                    if is_sendable_code(code):
+                        return code, reason, True
+                    logger.error("exception mapper for %s returned %r", kind.__name__, code)
+                except Exception:
+                    logger.exception("exception mapper for %s failed", kind.__name__)
+        if isinstance(error, ProtocolError):
+            return error.code, error.reason, True
+        return CloseCode.INTERNAL_ERROR, "internal error", False
+
+    # --- running ------------------------------------------------------------------------------
+
+    def run(self, host: str = "127.0.0.1", port: int = 8765, **serving: Any) -> None:
+        """Serve until SIGINT or SIGTERM, then drain. Takes what `serve` takes.
+
+        Uses uvloop when it is installed.
+        """
+        from wsext.server import run_until_signal
+
+        run_until_signal(self, host, port, **serving)
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop when it is installed, else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()

@@ -1,0 +1,250 @@
+"""Every exception of wsext, in one tree.
+
+    WsextError
+    ├── OptionError (ValueError)        a wrong option; names owner, field, bound, nearest name
+    ├── PluginError                     a plugin that cannot be used; names it and its distribution
+    │   └── ExtensionConflict           two installed extensions that can never work together
+    ├── HandshakeError                  the opening handshake (RFC 6455 §4) did not succeed
+    │   ├── HandshakeRejected           server: answer the request with this status
+    │   ├── InvalidStatus               client: the server answered with another status than 101
+    │   ├── InvalidHandshake            client: the server's 101 breaks the RFC
+    │   └── NegotiationError            an extension parameter or answer that cannot be used
+    ├── ProtocolError                   a broken rule of the open connection; carries the close code
+    │   ├── RemoteProtocolError         the peer broke it
+    │   └── LocalProtocolError          this side (the application or an extension) broke it
+    ├── ConnectionClosed                the session has ended; carries the `CloseInfo`
+    │   ├── ConnectionClosedOK          with 1000 or 1001
+    │   └── ConnectionClosedError       in any other way
+    └── QueueFull                       `send_nowait` while the outgoing queue is full
+
+Exceptions carry attributes; the sentence is made in ``__str__``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wsext.protocol.frames import CloseInfo
+
+__all__ = [
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "ExtensionConflict",
+    "HandshakeError",
+    "HandshakeRejected",
+    "InvalidHandshake",
+    "InvalidStatus",
+    "LocalProtocolError",
+    "NegotiationError",
+    "OptionError",
+    "PluginError",
+    "ProtocolError",
+    "QueueFull",
+    "RemoteProtocolError",
+    "WsextError",
+    "nearest",
+]
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The valid name that is most like ``name``, or ``None`` when none is close."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return close[0] if close else None
+
+
+class WsextError(Exception):
+    """Base of every exception that wsext raises on purpose."""
+
+
+class OptionError(WsextError, ValueError):
+    """An option that cannot be used. Fix the value named here and start again.
+
+    Attributes:
+        owner: What the option belongs to: an extension's token, ``websocket`` or ``server``.
+        field: The option's name; ``None`` when the fault is not one field's.
+        problem: What is wrong, with the bound that was broken.
+        suggestion: The nearest valid name, when there is one.
+    """
+
+    def __init__(
+        self, owner: str, field: str | None, problem: str, suggestion: str | None = None
+    ) -> None:
+        super().__init__(owner, field, problem, suggestion)
+        self.owner = owner
+        self.field = field
+        self.problem = problem
+        self.suggestion = suggestion
+
+    def __str__(self) -> str:
+        where = f"{self.owner}: {self.field}" if self.field else self.owner
+        hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
+        return f"{where}: {self.problem}{hint}"
+
+
+class PluginError(WsextError):
+    """A plugin that could not be found, imported or registered.
+
+    Attributes:
+        plugin: The plugin's name (its entry point).
+        distribution: The distribution that ships it, when known.
+        problem: What went wrong.
+    """
+
+    def __init__(self, plugin: str, problem: str, distribution: str | None = None) -> None:
+        super().__init__(plugin, problem, distribution)
+        self.plugin = plugin
+        self.problem = problem
+        self.distribution = distribution
+
+    def __str__(self) -> str:
+        origin = f" (from {self.distribution})" if self.distribution else ""
+        return f"plugin {self.plugin!r}{origin}: {self.problem}"
+
+
+class ExtensionConflict(PluginError):
+    """Two installed extensions that can never be agreed together, though both are required.
+
+    Attributes:
+        first, second: The tokens of the two extensions.
+        what: What both of them claim, for example ``RSV1``.
+    """
+
+    def __init__(self, first: str, second: str, what: str) -> None:
+        super().__init__(second, f"claims {what}, which {first!r} claims too")
+        self.first = first
+        self.second = second
+        self.what = what
+
+
+class HandshakeError(WsextError):
+    """The opening handshake did not succeed (RFC 6455 §4)."""
+
+
+class HandshakeRejected(HandshakeError):
+    """Server side: raise it to answer a request with a status other than 101.
+
+    Attributes:
+        status: HTTP status, 400 to 599.
+        reason: A short text for the body. It is sent to the peer: keep secrets out of it.
+        headers: Additional response headers.
+    """
+
+    def __init__(
+        self, status: int, reason: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+        self.headers = dict(headers or {})
+
+    def __str__(self) -> str:
+        return f"handshake rejected with {self.status}: {self.reason}"
+
+
+class InvalidStatus(HandshakeError):
+    """Client side: the server answered the handshake with another status than 101.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The response's headers.
+        body: The response's body (at most 64 KiB of it).
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> None:
+        super().__init__(status, headers, body)
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    def __str__(self) -> str:
+        text = self.body[:200].decode("utf-8", "replace").strip()
+        return f"server answered with HTTP {self.status}" + (f": {text}" if text else "")
+
+
+class InvalidHandshake(HandshakeError):
+    """Client side: the server's answer breaks RFC 6455 §4.1, so the connection is refused."""
+
+
+class NegotiationError(HandshakeError):
+    """An extension's parameters cannot be used (RFC 6455 §9.1, RFC 7692 §7).
+
+    Raised by an extension in `accept` it declines the offer; in `confirm`, or out of `connect`,
+    it fails the connection.
+
+    Attributes:
+        problem: What is wrong.
+        extension: The extension's token, filled in by the negotiator.
+    """
+
+    def __init__(self, problem: str, extension: str | None = None) -> None:
+        super().__init__(problem, extension)
+        self.problem = problem
+        self.extension = extension
+
+    def __str__(self) -> str:
+        return f"{self.extension}: {self.problem}" if self.extension else self.problem
+
+
+class ProtocolError(WsextError):
+    """A broken rule on the open connection; the connection is failed (RFC 6455 §7.1.7).
+
+    Attributes:
+        code: The close code to send: 1002, 1003, 1007, 1008, 1009 or 1011.
+        reason: A short reason, safe to send to the peer.
+        extension: The token of the extension at fault, when it is one.
+    """
+
+    def __init__(self, code: int, reason: str, extension: str | None = None) -> None:
+        super().__init__(code, reason, extension)
+        self.code = int(code)
+        self.reason = reason
+        self.extension = extension
+
+    def __str__(self) -> str:
+        culprit = f"{self.extension}: " if self.extension else ""
+        return f"{culprit}{self.reason} (close code {self.code})"
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke a rule of RFC 6455 or of an agreed extension."""
+
+
+class LocalProtocolError(ProtocolError):
+    """This side broke a rule: the application sent what may not be sent, or an extension failed."""
+
+    def __init__(self, reason: str, code: int = 1011, extension: str | None = None) -> None:
+        super().__init__(code, reason, extension)
+
+
+class ConnectionClosed(WsextError):
+    """The session has ended, so nothing more can be received or sent.
+
+    Attributes:
+        info: How it ended.
+    """
+
+    def __init__(self, info: CloseInfo) -> None:
+        super().__init__(info)
+        self.info = info
+
+    def __str__(self) -> str:
+        return str(self.info)
+
+
+class ConnectionClosedOK(ConnectionClosed):
+    """The session ended with close code 1000 or 1001."""
+
+
+class ConnectionClosedError(ConnectionClosed):
+    """The session ended with another close code, or without a closing handshake (1006)."""
+
+
+class QueueFull(WsextError):
+    """The outgoing queue is full: the peer reads slower than the application sends.
+
+    Use ``await session.send(...)``, which waits, or choose another overflow policy.
+    """

@@ -1,0 +1,226 @@
+"""The rules of the opening handshake, both roles (RFC 6455 §4).
+
+Pure functions over the requests and responses of `wsext.protocol.http`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+
+from websockets.exceptions import InvalidHeader
+from websockets.headers import parse_connection, parse_subprotocol, parse_upgrade
+from websockets.utils import accept_key
+
+from wsext.errors import HandshakeRejected, InvalidHandshake, InvalidStatus, nearest
+from wsext.protocol.http import MAX_BODY, Headers, HTTPResponse, Request, Response, has_token
+
+__all__ = [
+    "accept_response",
+    "build_request",
+    "check_origin",
+    "check_response",
+    "check_upgrade",
+    "offered_subprotocols",
+    "select_subprotocol",
+]
+
+# --- server -----------------------------------------------------------------------------------
+
+
+def check_upgrade(request: Request) -> None:
+    """Check what RFC 6455 §4.2.1 asks of a client's request.
+
+    Raises:
+        HandshakeRejected: 405 for another method than GET, 426 for a missing upgrade or an
+            unsupported version, 400 for everything else.
+    """
+    if request.method != "GET":
+        raise HandshakeRejected(405, "a WebSocket handshake is a GET request", {"Allow": "GET"})
+    if request.version != "HTTP/1.1":
+        raise HandshakeRejected(400, "a WebSocket handshake needs HTTP/1.1")
+    if not request.is_upgrade:
+        raise HandshakeRejected(
+            426,
+            "this address speaks WebSocket: send Upgrade: websocket and Connection: Upgrade",
+            {"Upgrade": "websocket", "Connection": "Upgrade, close"},
+        )
+    if len(request.headers.get_all("Host")) != 1:
+        raise HandshakeRejected(400, "exactly one Host header is needed")
+    versions = request.headers.get_all("Sec-WebSocket-Version")
+    if len(versions) != 1:
+        raise HandshakeRejected(400, "exactly one Sec-WebSocket-Version header is needed")
+    if versions[0] != "13":
+        raise HandshakeRejected(426, "the supported version is 13", {"Sec-WebSocket-Version": "13"})
+    keys = request.headers.get_all("Sec-WebSocket-Key")
+    if len(keys) != 1:
+        raise HandshakeRejected(400, "exactly one Sec-WebSocket-Key header is needed")
+    try:
+        raw = base64.b64decode(keys[0].encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raw = b""
+    if len(raw) != 16:
+        raise HandshakeRejected(400, "Sec-WebSocket-Key is not 16 bytes in base64")
+
+
+def check_origin(request: Request, allowed: Sequence[str | None] | None) -> None:
+    """Check the ``Origin`` header against a list; ``None`` in it allows requests without one.
+
+    Raises:
+        HandshakeRejected: 403 (RFC 6455 §10.2).
+    """
+    if allowed is None:
+        return
+    origins = request.headers.get_all("Origin")
+    if len(origins) > 1:
+        raise HandshakeRejected(400, "more than one Origin header")
+    origin = origins[0] if origins else None
+    if origin not in allowed:
+        raise HandshakeRejected(403, "this origin is not allowed")
+
+
+def offered_subprotocols(request: Request) -> list[str]:
+    """The subprotocols that the client offers, in its order.
+
+    Raises:
+        HandshakeRejected: 400 for a malformed header.
+    """
+    try:
+        return [
+            str(name)
+            for value in request.headers.get_all("Sec-WebSocket-Protocol")
+            for name in parse_subprotocol(value)
+        ]
+    except InvalidHeader:
+        raise HandshakeRejected(400, "malformed Sec-WebSocket-Protocol header") from None
+
+
+def select_subprotocol(offered: Sequence[str], supported: Sequence[str]) -> str | None:
+    """The first of the server's subprotocols that the client offers (the server's preference).
+
+    Raises:
+        HandshakeRejected: 400 when the client offers some, the route has some, and none is common.
+    """
+    for name in supported:
+        if name in offered:
+            return name
+    if offered and supported:
+        raise HandshakeRejected(
+            400, f"no common subprotocol; this address speaks: {', '.join(supported)}"
+        )
+    return None
+
+
+def accept_response(
+    request: Request,
+    *,
+    subprotocol: str | None = None,
+    extensions: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> bytes:
+    """The 101 response to a request that `check_upgrade` has let pass."""
+    answer = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Accept": accept_key(request.headers["Sec-WebSocket-Key"]),
+    }
+    if subprotocol is not None:
+        answer["Sec-WebSocket-Protocol"] = subprotocol
+    if extensions is not None:
+        answer["Sec-WebSocket-Extensions"] = extensions
+    return Response(101, headers={**answer, **(headers or {})}).serialize()
+
+
+# --- client -----------------------------------------------------------------------------------
+
+_OWN_HEADERS = frozenset(
+    {
+        "host",
+        "upgrade",
+        "connection",
+        "sec-websocket-key",
+        "sec-websocket-version",
+        "sec-websocket-extensions",
+        "sec-websocket-protocol",
+        "origin",
+    }
+)
+
+
+def build_request(
+    host: str,
+    target: str,
+    *,
+    subprotocols: Sequence[str] = (),
+    extensions: str | None = None,
+    origin: str | None = None,
+    headers: Iterable[tuple[str, str]] = (),
+    user_agent: str | None = None,
+) -> Request:
+    """The client's request, with a fresh key (RFC 6455 §4.1).
+
+    Raises:
+        ValueError: If an additional header is one that the handshake itself sets.
+    """
+    fields = Headers()
+    fields["Host"] = host
+    fields["Upgrade"] = "websocket"
+    fields["Connection"] = "Upgrade"
+    fields["Sec-WebSocket-Key"] = base64.b64encode(secrets.token_bytes(16)).decode()
+    fields["Sec-WebSocket-Version"] = "13"
+    if origin is not None:
+        fields["Origin"] = origin
+    if subprotocols:
+        fields["Sec-WebSocket-Protocol"] = ", ".join(subprotocols)
+    if extensions is not None:
+        fields["Sec-WebSocket-Extensions"] = extensions
+    for name, value in headers:
+        if name.lower() in _OWN_HEADERS:
+            own = nearest(name.lower().removeprefix("sec-websocket-"), _CONNECT_OPTIONS)
+            hint = f"; use connect({own}=...)" if own else ""
+            raise ValueError(f"the handshake sets the header {name!r} itself{hint}")
+        fields[name] = value
+    if user_agent is not None and "User-Agent" not in fields:
+        fields["User-Agent"] = user_agent
+    return Request("GET", target, fields)
+
+
+_CONNECT_OPTIONS = ("extensions", "subprotocols", "origin")
+
+
+def check_response(
+    request: Request, response: HTTPResponse, subprotocols: Sequence[str]
+) -> tuple[str | None, list[str]]:
+    """Check what RFC 6455 §4.1 asks of a server's response.
+
+    Returns:
+        The subprotocol in use, and the values of ``Sec-WebSocket-Extensions``.
+
+    Raises:
+        InvalidStatus: If the status is not 101.
+        InvalidHandshake: If a header is missing or wrong.
+    """
+    headers = response.headers
+    if response.status_code != 101:
+        raise InvalidStatus(
+            response.status_code, dict(headers.raw_items()), bytes(response.body[:MAX_BODY])
+        )
+    if not has_token(headers, "Upgrade", "websocket", parse_upgrade):
+        raise InvalidHandshake("the server's response has no Upgrade: websocket")
+    if not has_token(headers, "Connection", "upgrade", parse_connection):
+        raise InvalidHandshake("the server's response has no Connection: Upgrade")
+    accepts = headers.get_all("Sec-WebSocket-Accept")
+    expected = accept_key(request.headers["Sec-WebSocket-Key"])
+    if len(accepts) != 1 or not hmac.compare_digest(accepts[0].encode(), expected.encode()):
+        raise InvalidHandshake("the server's Sec-WebSocket-Accept does not match the key sent")
+    protocols = headers.get_all("Sec-WebSocket-Protocol")
+    if len(protocols) > 1:
+        raise InvalidHandshake("the server answered more than one subprotocol")
+    if protocols and protocols[0] not in subprotocols:
+        raise InvalidHandshake(
+            f"the server answered the subprotocol {protocols[0]!r}, which was not offered"
+        )
+    return (protocols[0] if protocols else None), headers.get_all("Sec-WebSocket-Extensions")

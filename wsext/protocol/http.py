@@ -1,0 +1,319 @@
+"""The HTTP around a handshake: requests, responses, and the readers that parse them.
+
+The grammar is that of the ``websockets`` package (`websockets.http11`, `websockets.headers`); the
+limits are here. Feed a reader bytes until it gives a request (server) or a response (client).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHeader, WebSocketException
+from websockets.headers import parse_connection, parse_upgrade
+from websockets.http11 import Request as _HTTPRequest
+from websockets.http11 import Response as HTTPResponse
+
+from wsext.errors import HandshakeRejected, InvalidHandshake
+
+__all__ = [
+    "HTTPResponse",
+    "Headers",
+    "Request",
+    "RequestReader",
+    "Response",
+    "ResponseReader",
+    "has_token",
+    "rejection",
+    "serialize_request",
+]
+
+#: The longest line that the grammar takes.
+_MAX_LINE = 8192
+#: The most bytes of a response's body that a client reads.
+MAX_BODY = 65536
+
+
+@dataclass
+class Request:
+    """An HTTP request, usually an opening handshake.
+
+    Attributes:
+        method: The HTTP method.
+        target: The path and query as they were sent.
+        headers: A case-insensitive multi-mapping (`websockets.datastructures.Headers`).
+        remote: The peer's address as text, or ``None`` when it has none (Unix sockets).
+        secure: Whether the request came over TLS.
+    """
+
+    method: str
+    target: str
+    headers: Headers
+    remote: str | None = None
+    secure: bool = False
+    version: str = "HTTP/1.1"
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def path(self) -> str:
+        """The path, percent-decoded."""
+        return unquote(urlsplit(self.target).path) or "/"
+
+    @cached_property
+    def query_string(self) -> str:
+        """The query as it was sent, without the question mark."""
+        return urlsplit(self.target).query
+
+    @cached_property
+    def query(self) -> Mapping[str, str]:
+        """Query parameters; the first value of each."""
+        return {name: values[0] for name, values in self.query_lists.items()}
+
+    @cached_property
+    def query_lists(self) -> Mapping[str, list[str]]:
+        """Query parameters with all their values."""
+        return parse_qs(self.query_string, keep_blank_values=True)
+
+    @cached_property
+    def cookies(self) -> Mapping[str, str]:
+        """Cookies by name; empty when the header cannot be read."""
+        jar = SimpleCookie()
+        try:
+            for value in self.headers.get_all("Cookie"):
+                jar.load(value)
+        except CookieError:
+            return {}
+        return {name: morsel.value for name, morsel in jar.items()}
+
+    @property
+    def origin(self) -> str | None:
+        """The ``Origin`` header, which browsers send (RFC 6454); ``None`` without one."""
+        values = self.headers.get_all("Origin")
+        return values[0] if len(values) == 1 else None
+
+    @property
+    def host(self) -> str:
+        """The ``Host`` header."""
+        return self.headers.get_all("Host")[0] if "Host" in self.headers else ""
+
+    @property
+    def is_upgrade(self) -> bool:
+        """Whether the request asks for a WebSocket (RFC 6455 §4.2.1)."""
+        return has_token(self.headers, "Upgrade", "websocket", parse_upgrade) and has_token(
+            self.headers, "Connection", "upgrade", parse_connection
+        )
+
+
+@dataclass
+class Response:
+    """An HTTP response.
+
+    Attributes:
+        status: The HTTP status.
+        body: Text is sent as UTF-8.
+        headers: Additional headers; ``Content-Length`` and ``Connection`` are filled in.
+        content_type: The type of the body.
+    """
+
+    status: int = 200
+    body: str | bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "text/plain; charset=utf-8"
+
+    def serialize(self, *, head_only: bool = False) -> bytes:
+        """The response as bytes; for HEAD without its body."""
+        body = self.body.encode() if isinstance(self.body, str) else self.body
+        headers = Headers()
+        if self.status != 101:
+            headers["Connection"] = "close"
+            headers["Content-Length"] = str(len(body))
+            headers["Content-Type"] = self.content_type
+        for name, value in self.headers.items():
+            if name in headers:
+                del headers[name]
+            headers[name] = value
+        response = HTTPResponse(self.status, _phrase(self.status), headers)
+        return response.serialize() + (b"" if head_only else body)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"
+
+
+def rejection(error: HandshakeRejected) -> Response:
+    """A refused handshake as a response with a short body."""
+    body = error.reason or _phrase(error.status)
+    return Response(error.status, body + "\n", error.headers)
+
+
+def serialize_request(request: Request) -> bytes:
+    """A request as bytes."""
+    return _HTTPRequest(request.target, request.headers, request.method).serialize()
+
+
+def has_token(headers: Headers, name: str, token: str, parse: Any) -> bool:
+    """Whether a list header has a token, in any case of letters."""
+    try:
+        return any(
+            item.lower() == token for value in headers.get_all(name) for item in parse(value)
+        )
+    except InvalidHeader:
+        return False
+
+
+# -- reading ----------------------------------------------------------------------------------
+
+
+class _TooLarge(Exception):
+    """A line or the whole head is over its limit."""
+
+
+class _Reader:
+    """Feeds bytes to one of the grammar's generators, within limits."""
+
+    def __init__(self, max_size: int, max_count: int) -> None:
+        self._buffer = bytearray()
+        self._max_size = max_size
+        self._max_count = max_count
+        self._lines = 0
+        self._head_size = 0
+        self._eof = False
+
+    def _read_line(
+        self, limit: int, too_long: type[Exception] = _TooLarge
+    ) -> Generator[None, None, bytearray]:
+        start = 0
+        while (end := self._buffer.find(b"\n", start) + 1) == 0:
+            start = len(self._buffer)
+            if start > _MAX_LINE or self._head_size + start > self._max_size:
+                raise _TooLarge(f"more than {min(_MAX_LINE, self._max_size)} bytes")
+            if self._eof:
+                raise EOFError("connection closed in mid-line")
+            yield
+        self._head_size += end
+        self._lines += 1
+        if end > _MAX_LINE or self._head_size > self._max_size:
+            raise _TooLarge(f"more than {self._max_size} bytes")
+        if self._lines > self._max_count + 2:  # and the first line, and the empty one
+            raise _TooLarge(f"more than {self._max_count} headers")
+        line = self._buffer[:end]
+        del self._buffer[:end]
+        return line
+
+    def _read_exact(self, size: int) -> Generator[None, None, bytearray]:
+        if size > MAX_BODY:
+            raise _TooLarge(f"a body of more than {MAX_BODY} bytes")
+        while len(self._buffer) < size:
+            if self._eof:
+                raise EOFError("connection closed in mid-body")
+            yield
+        data = self._buffer[:size]
+        del self._buffer[:size]
+        return data
+
+    def _read_to_eof(
+        self, limit: int, too_long: type[Exception] = _TooLarge
+    ) -> Generator[None, None, bytearray]:
+        while not self._eof:
+            if len(self._buffer) > MAX_BODY:
+                raise _TooLarge(f"a body of more than {MAX_BODY} bytes")
+            yield
+        data = self._buffer[:]
+        self._buffer.clear()
+        return data
+
+    def keep(self, data: bytes) -> None:
+        """Keep bytes that came after the handshake for `take_rest`."""
+        self._buffer += data
+
+    def take_rest(self) -> bytes:
+        """What came after the handshake: the first frames."""
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        return rest
+
+
+class RequestReader(_Reader):
+    """Server: reads the client's request.
+
+    Args:
+        max_size: The most bytes of request line and headers together (431 beyond).
+        max_count: The most header lines (431 beyond); the grammar itself stops at 128.
+    """
+
+    def __init__(self, *, max_size: int = 16384, max_count: int = 100) -> None:
+        super().__init__(max_size, max_count)
+        self._parser = _HTTPRequest.parse(self._read_line)
+        self._start = b""
+
+    def feed(self, data: bytes) -> Request | None:
+        """Take bytes; return the request once it is whole.
+
+        Raises:
+            HandshakeRejected: If it is malformed or too large; answer with its status.
+        """
+        if len(self._start) < 16:
+            self._start += data[:16]
+        self._buffer += data
+        try:
+            next(self._parser)
+        except StopIteration as stop:
+            parsed: _HTTPRequest = stop.value
+            return Request(parsed.method, parsed.path, parsed.headers, version=parsed.protocol)
+        except (_TooLarge, WebSocketException) as error:
+            if not self._lines:
+                raise HandshakeRejected(414, "request line too long") from error
+            raise HandshakeRejected(431, f"request headers too large: {error}") from error
+        except (ValueError, NotImplementedError, EOFError) as error:
+            method = self._start.split(b" ", 1)[0]
+            if method in (b"POST", b"PUT", b"PATCH", b"DELETE"):
+                raise HandshakeRejected(
+                    405, "only GET and HEAD are answered", {"Allow": "GET, HEAD"}
+                ) from error
+            raise HandshakeRejected(400, "malformed request") from error
+        return None
+
+
+class ResponseReader(_Reader):
+    """Client: reads the server's response."""
+
+    def __init__(self, *, max_size: int = 65536, max_count: int = 128) -> None:
+        super().__init__(max_size, max_count)
+        self._parser = HTTPResponse.parse(self._read_line, self._read_exact, self._read_to_eof)
+
+    def feed(self, data: bytes) -> HTTPResponse | None:
+        """Take bytes; return the response once it is whole.
+
+        Raises:
+            InvalidHandshake: If it is malformed or too large.
+        """
+        self._buffer += data
+        return self._step()
+
+    def feed_eof(self) -> HTTPResponse | None:
+        """The server has closed its side.
+
+        Raises:
+            InvalidHandshake: If the response is not whole.
+        """
+        self._eof = True
+        return self._step()
+
+    def _step(self) -> HTTPResponse | None:
+        try:
+            next(self._parser)
+        except StopIteration as stop:
+            response: HTTPResponse = stop.value
+            return response
+        except Exception as error:  # whatever the grammar raises, the answer is no use
+            raise InvalidHandshake(f"the server's response is malformed: {error}") from error
+        return None

@@ -1,0 +1,442 @@
+"""Negotiation of extensions, both roles (RFC 6455 §9.1).
+
+Server: offers are tried in the client's order against what is installed; an offer that is declined
+or malformed falls through to the next one; reserved bits and opcodes are handed out, and who comes
+late is skipped with both names in the reason. Client: the answer has to be one that was asked for.
+
+The order of the response is the order of operations: with ``foo, bar`` outgoing data is
+``bar(foo(data))`` and incoming data goes through the inverses, backwards.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any, ClassVar, Protocol
+
+from websockets.exceptions import InvalidHeader
+from websockets.headers import parse_extension
+
+from wsext.errors import NegotiationError
+from wsext.protocol.frames import RSV
+from wsext.protocol.params import Params
+from wsext.protocol.pipeline import CodecLike
+
+__all__ = [
+    "Agreed",
+    "Agreement",
+    "Declined",
+    "Negotiation",
+    "NegotiationContext",
+    "Offer",
+    "OfferRecord",
+    "Phase",
+    "Verdict",
+]
+
+logger = logging.getLogger("wsext.negotiation")
+
+
+class Phase(IntEnum):
+    """Where an extension sits in the stack: from the application down to the wire."""
+
+    APPLICATION = 10
+    SEMANTIC = 20
+    COMPRESSION = 30
+    INTEGRITY = 40
+    WIRE = 50
+
+
+class Verdict(StrEnum):
+    """What became of one offer."""
+
+    AGREED = "agreed"
+    DECLINED = "declined"
+    SKIPPED = "skipped"
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True, slots=True)
+class NegotiationContext:
+    """What an extension may know while it negotiates; later versions may add to it.
+
+    Attributes:
+        role: ``"server"`` or ``"client"``: whose side the extension is on.
+        max_message_size: The limit for a whole received message, in bytes.
+        request: The handshake request.
+    """
+
+    role: str
+    max_message_size: int
+    request: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Returned by `Extension.accept`: yes, with these response parameters and this codec.
+
+    Attributes:
+        codec: The state of this one connection. Allocate what is large on first use: the
+            handshake may still be refused (`Codec.close` is called then, too).
+        params: The parameters of the response.
+    """
+
+    codec: CodecLike
+    params: Params = field(default_factory=Params)
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """Returned by `Extension.accept`: not this offer; the next one is tried.
+
+    Attributes:
+        reason: Why, for `session.negotiation`; it is never sent.
+    """
+
+    reason: str = "declined"
+
+
+class ExtensionLike(Protocol):
+    """What the negotiator needs from an extension; `wsext.Extension` is one."""
+
+    name: ClassVar[str]
+    phase: ClassVar[Phase]
+    rsv: ClassVar[RSV]
+    opcodes: ClassVar[frozenset[int]]
+    wire_params: ClassVar[frozenset[str]]
+
+    def offers(self) -> Sequence[Params]: ...
+    def accept(self, offer: Params, ctx: NegotiationContext) -> Agreement | Declined: ...
+    def confirm(
+        self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext
+    ) -> CodecLike: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One extension as it stands in a header: its name, and its parameters or what is wrong."""
+
+    name: str
+    params: Params = field(default_factory=Params)
+    problem: str | None = None
+
+    def __str__(self) -> str:
+        params = str(self.params)
+        return f"{self.name}; {params}" if params else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRecord:
+    """One offer and what became of it."""
+
+    offer: Offer
+    verdict: Verdict
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """One extension in use on a session.
+
+    Attributes:
+        extension: The configured extension.
+        params: The parameters of the response.
+        codec: The state of this connection.
+    """
+
+    extension: Any
+    params: Params
+    codec: Any
+
+    @property
+    def name(self) -> str:
+        """The extension's token."""
+        return str(self.extension.name)
+
+    def __str__(self) -> str:
+        return str(Offer(self.name, self.params))
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiation:
+    """The outcome: every offer with its verdict and reason, and what is in use.
+
+    Attributes:
+        records: In the order in which the offers were tried.
+        agreed: In the order of the response.
+    """
+
+    records: tuple[OfferRecord, ...] = ()
+    agreed: tuple[Agreed, ...] = ()
+
+    @property
+    def header(self) -> str | None:
+        """The value of the response's ``Sec-WebSocket-Extensions``, or ``None`` for no header."""
+        return ", ".join(str(agreed) for agreed in self.agreed) or None
+
+    def close(self) -> None:
+        """Free the codecs of a handshake that failed after all."""
+        for agreed in self.agreed:
+            try:
+                agreed.codec.close()
+            except Exception:
+                logger.exception("extension %s: close() of its codec failed", agreed.name)
+
+
+# --- the header's grammar ---------------------------------------------------------------------
+
+
+def _split_items(value: str) -> Iterable[str]:
+    """Split a header's value at the commas outside quoted strings, in one pass."""
+    start = 0
+    quoted = escaped = False
+    for at, char in enumerate(value):
+        if escaped:
+            escaped = False
+        elif quoted and char == "\\":
+            escaped = True
+        elif char == '"':
+            quoted = not quoted
+        elif char == "," and not quoted:
+            yield value[start:at]
+            start = at + 1
+    yield value[start:]
+
+
+def parse_offers(values: Iterable[str], limit: int = 32) -> list[Offer]:
+    """The offers of all ``Sec-WebSocket-Extensions`` lines, in order.
+
+    Never raises: an item that breaks the grammar becomes an `Offer` with its `problem`, so that
+    its neighbours still count.
+
+    Args:
+        values: The values of the header lines.
+        limit: Offers beyond this number are not read; one last record says so.
+    """
+    offers: list[Offer] = []
+    for value in values:
+        for raw in _split_items(value):
+            item = raw.strip(" \t")
+            if not item:  # RFC 9110 §5.6.1: empty list elements are ignored
+                continue
+            if len(offers) == limit:
+                offers.append(Offer("…", problem=f"more than {limit} offers; the rest is ignored"))
+                return offers
+            offers.append(_parse_item(item))
+    return offers
+
+
+def _parse_item(item: str) -> Offer:
+    try:
+        ((token, pairs),) = parse_extension(item)
+    except InvalidHeader as error:
+        return Offer(item.split(";", 1)[0].strip()[:64], problem=str(error)[:200])
+    try:
+        return Offer(str(token), Params(pairs))
+    except ValueError as error:
+        return Offer(str(token), problem=str(error)[:200])
+
+
+# --- server -----------------------------------------------------------------------------------
+
+
+class _Claims:
+    """Hands out reserved bits and opcodes."""
+
+    def __init__(self) -> None:
+        self._owners: list[ExtensionLike] = []
+
+    def conflict(self, extension: ExtensionLike) -> str | None:
+        """Who holds what ``extension`` claims, as a sentence that names both; or ``None``."""
+        for owner in self._owners:
+            what = shared_claim(owner, extension)
+            if what:
+                return f"{extension.name} needs {what}, which is taken by {owner.name}"
+        return None
+
+    def claim(self, extension: ExtensionLike) -> None:
+        self._owners.append(extension)
+
+
+def shared_claim(first: ExtensionLike, second: ExtensionLike) -> str | None:
+    """What two extensions both claim (``RSV1``, ``opcode 3``), or ``None``."""
+    bits = RSV(first.rsv & second.rsv)
+    if bits:
+        return bits.names()
+    codes = sorted(first.opcodes & second.opcodes)
+    return f"opcode {', '.join(map(str, codes))}" if codes else None
+
+
+def check_wire_params(extension: ExtensionLike, params: Params) -> None:
+    """Refuse parameters that the extension did not declare as wire parameters.
+
+    Raises:
+        NegotiationError: So that a local option can never reach a header.
+    """
+    for name in params:
+        if name not in extension.wire_params:
+            raise NegotiationError(f"{name!r} is not declared as a wire parameter", extension.name)
+
+
+def negotiate(
+    offers: Sequence[Offer],
+    installed: Sequence[ExtensionLike],
+    ctx: NegotiationContext,
+    *,
+    prefer: str = "client",
+) -> Negotiation:
+    """Server side: choose among a client's offers. Never raises for what a client sent.
+
+    Args:
+        offers: From `parse_offers`, in the order in which they are to be tried.
+        installed: The configured extensions, in the order of installation.
+        ctx: What the extensions may know.
+        prefer: ``"client"`` tries the offers as they come; ``"server"`` in the order of
+            installation, alternatives of one extension still in the client's order.
+    """
+    by_name = {extension.name: extension for extension in installed}
+    if prefer == "server":
+        rank = {extension.name: at for at, extension in enumerate(installed)}
+        offers = sorted(offers, key=lambda offer: rank.get(offer.name, len(rank)))
+    claims = _Claims()
+    records: list[OfferRecord] = []
+    agreed: list[Agreed] = []
+    for offer in offers:
+        verdict, reason, won = _try_offer(offer, by_name, claims, agreed, ctx)
+        records.append(OfferRecord(offer, verdict, reason))
+        if won is not None:
+            agreed.append(won)
+            claims.claim(won.extension)
+    agreed.sort(key=lambda item: item.extension.phase)  # stable: then the order of the offers
+    return Negotiation(tuple(records), tuple(agreed))
+
+
+def _try_offer(
+    offer: Offer,
+    by_name: dict[str, ExtensionLike],
+    claims: _Claims,
+    agreed: list[Agreed],
+    ctx: NegotiationContext,
+) -> tuple[Verdict, str, Agreed | None]:
+    if offer.problem is not None:
+        return Verdict.MALFORMED, offer.problem, None
+    extension = by_name.get(offer.name)
+    if extension is None:
+        return Verdict.SKIPPED, "not installed", None
+    if any(item.name == offer.name for item in agreed):
+        return Verdict.SKIPPED, "an earlier offer of it was agreed", None
+    conflict = claims.conflict(extension)
+    if conflict:
+        return Verdict.SKIPPED, conflict, None
+    try:
+        offer.params.only(*extension.wire_params)
+        answer = extension.accept(offer.params, ctx)
+        if isinstance(answer, Agreement):
+            try:
+                check_wire_params(extension, answer.params)
+            except NegotiationError:
+                answer.codec.close()
+                raise
+            return Verdict.AGREED, "", Agreed(extension, answer.params, answer.codec)
+        if isinstance(answer, Declined):
+            return Verdict.DECLINED, answer.reason, None
+        raise TypeError(f"accept() returned {answer!r}, not an Agreement or Declined")
+    except NegotiationError as error:
+        return Verdict.DECLINED, error.problem, None
+    except Exception:
+        # An extension's bug must not become a 500 for a peer that did nothing wrong.
+        logger.exception("extension %s failed on the offer %r; declined", offer.name, str(offer))
+        return Verdict.DECLINED, "the extension failed; the log has the details", None
+
+
+# --- client -----------------------------------------------------------------------------------
+
+
+def make_offers(installed: Iterable[ExtensionLike]) -> list[Offer]:
+    """Client side: every extension's offers, by phase, then in the order of installation.
+
+    Raises:
+        NegotiationError: If an extension offers a parameter that it did not declare.
+    """
+    offers = []
+    for extension in sorted(installed, key=lambda item: item.phase):
+        for params in extension.offers():
+            check_wire_params(extension, params)
+            offers.append(Offer(extension.name, params))
+    return offers
+
+
+def offers_header(offers: Iterable[Offer]) -> str | None:
+    """The value of the request's ``Sec-WebSocket-Extensions``, or ``None`` for no header."""
+    return ", ".join(str(offer) for offer in offers) or None
+
+
+def confirm(
+    offers: Sequence[Offer],
+    values: Iterable[str],
+    installed: Sequence[ExtensionLike],
+    ctx: NegotiationContext,
+) -> Negotiation:
+    """Client side: check the server's answer and make the codecs (RFC 6455 §4.1).
+
+    Raises:
+        NegotiationError: If the answer is malformed, was not offered, comes twice, or makes two
+            extensions share a reserved bit or opcode. Codecs that were made are closed.
+    """
+    by_name = {extension.name: extension for extension in installed}
+    offered: dict[str, list[Params]] = {}
+    for offer in offers:
+        offered.setdefault(offer.name, []).append(offer.params)
+    claims = _Claims()
+    agreed: list[Agreed] = []
+    try:
+        for answer in parse_offers(values):
+            agreed.append(_confirm_one(answer, by_name, offered, claims, agreed, ctx))
+            claims.claim(agreed[-1].extension)
+    except BaseException:
+        Negotiation(agreed=tuple(agreed)).close()
+        raise
+    records = []
+    names = {item.name: item for item in agreed}
+    for offer in offers:
+        if offer.name in names:
+            records.append(OfferRecord(offer, Verdict.AGREED, f"answer: {names[offer.name]}"))
+        else:
+            records.append(OfferRecord(offer, Verdict.DECLINED, "not in the server's answer"))
+    return Negotiation(tuple(records), tuple(agreed))
+
+
+def _confirm_one(
+    answer: Offer,
+    by_name: dict[str, ExtensionLike],
+    offered: dict[str, list[Params]],
+    claims: _Claims,
+    agreed: list[Agreed],
+    ctx: NegotiationContext,
+) -> Agreed:
+    name = answer.name
+    if answer.problem is not None:
+        raise NegotiationError(f"the server's answer is malformed: {answer.problem}", name)
+    if name not in offered:
+        raise NegotiationError("the server answered an extension that was not offered", name)
+    if any(item.name == name for item in agreed):
+        raise NegotiationError("the server answered it twice", name)
+    extension = by_name[name]
+    conflict = claims.conflict(extension)
+    if conflict:
+        raise NegotiationError(conflict, name)
+    try:
+        answer.params.only(*extension.wire_params)
+        codec = extension.confirm(offered[name], answer.params, ctx)
+    except NegotiationError as error:
+        error.extension = name
+        raise
+    return Agreed(extension, answer.params, codec)
+
+
+def find_missing(required: Iterable[str], negotiation: Negotiation) -> str | None:
+    """The first required extension that was not agreed, or ``None``."""
+    names = {agreed.name for agreed in negotiation.agreed}
+    return next((name for name in required if name not in names), None)

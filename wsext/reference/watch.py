@@ -1,0 +1,136 @@
+"""Tells a page about the frames of its own session, over a second one.
+
+The page makes a random token, opens ``/frames/TOKEN``, and then its session with
+``?watch=TOKEN``. Who does not know the token sees nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import msgspec
+
+from wsext import RSV, Frame, HandshakeRejected, Opcode, QueueFull, Session
+from wsext.errors import ConnectionClosed
+
+__all__ = ["Watchers"]
+
+_PREVIEW = 80
+
+
+class Watchers:
+    """Who wants to be told about which session."""
+
+    def __init__(self) -> None:
+        self._feeds: dict[str, Session] = {}
+
+    @contextmanager
+    def listening(self, token: str, feed: Session) -> Iterator[None]:
+        """Register a feed for a token while the block runs; the first one keeps the token."""
+        if len(token) > 64 or token in self._feeds:
+            raise HandshakeRejected(403, "this token cannot be used")
+        self._feeds[token] = feed
+        try:
+            yield
+        finally:
+            del self._feeds[token]
+
+    @contextmanager
+    def watching(self, session: Session) -> Iterator[None]:
+        """Report a session to the feed that its ``watch`` parameter names, if there is one."""
+        feed = self._feeds.get(session.request.query.get("watch", ""))
+        if feed is None:
+            yield
+            return
+        _tell(feed, _opening(session))
+        session.trace(
+            lambda direction, stage, frame: _report(feed, session, direction, stage, frame)
+        )
+        try:
+            yield
+        finally:
+            session.trace(None)
+            info = session.close_info
+            _tell(feed, {"type": "closed", "code": info.code, "reason": info.reason})
+
+
+def _tell(feed: Session, event: dict[str, Any]) -> None:
+    # A feed that lags misses events rather than slow the session down.
+    with suppress(QueueFull, ConnectionClosed):
+        feed.send_nowait(msgspec.json.encode(event).decode())
+
+
+def _opening(session: Session) -> dict[str, Any]:
+    return {
+        "type": "session",
+        "path": session.request.path,
+        "subprotocol": session.subprotocol,
+        "extensions": [{"name": item.name, "params": str(item)} for item in session.extensions],
+        "negotiation": [
+            {
+                "name": record.offer.name,
+                "params": str(record.offer.params),
+                "verdict": record.verdict.value,
+                "reason": record.reason,
+            }
+            for record in session.negotiation.records
+        ],
+    }
+
+
+def _report(feed: Session, session: Session, direction: str, stage: str, frame: Frame) -> None:
+    if stage not in ("wire", "app"):
+        return
+    _tell(
+        feed,
+        {
+            "type": "frame",
+            "direction": direction,
+            "stage": stage,
+            "opcode": _opcode_name(frame.opcode),
+            "fin": frame.fin,
+            "rsv": RSV(frame.rsv).names(),
+            "size": len(frame.payload),
+            "preview": _preview(frame, stage),
+            "time": time.time(),
+        },
+    )
+    last_stage = "app" if direction == "in" else "wire"
+    if stage == last_stage and frame.fin and not frame.is_control:
+        _tell(feed, _totals(session))
+
+
+def _totals(session: Session) -> dict[str, Any]:
+    stats = session.stats
+    return {
+        "type": "totals",
+        "in": {
+            "wire": stats.wire_bytes_in,
+            "app": stats.app_bytes_in,
+            "messages": stats.messages_in,
+        },
+        "out": {
+            "wire": stats.wire_bytes_out,
+            "app": stats.app_bytes_out,
+            "messages": stats.messages_out,
+        },
+    }
+
+
+def _opcode_name(opcode: int) -> str:
+    try:
+        return Opcode(opcode).name.lower()
+    except ValueError:
+        return f"0x{opcode:X}"
+
+
+def _preview(frame: Frame, stage: str) -> str:
+    payload = bytes(frame.payload[: _PREVIEW * 4])
+    if stage == "app" and frame.opcode in (Opcode.TEXT, Opcode.CONTINUATION):
+        return payload.decode("utf-8", "replace")[:_PREVIEW]
+    if not frame.rsv and frame.opcode == Opcode.TEXT:
+        return payload.decode("utf-8", "replace")[:_PREVIEW]
+    return payload[: _PREVIEW // 3].hex(" ")

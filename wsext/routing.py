@@ -1,0 +1,243 @@
+"""Routes: which handler answers which path, and with which options.
+
+The rules and converters are werkzeug's (`werkzeug.routing`): ``/chat/<room>``, ``/user/<int:id>``,
+``/files/<path:rest>``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias, TypeVar
+
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.routing import BaseConverter, Map, RequestRedirect, Rule
+from werkzeug.routing.exceptions import WebsocketMismatch
+
+from wsext.errors import HandshakeRejected
+from wsext.protocol.http import Request, Response
+from wsext.session import Listener
+from wsext.settings import WebSocketOptions
+
+__all__ = ["Route", "RouteTable", "Router"]
+
+Handler: TypeAlias = "Callable[..., Awaitable[Any]] | type[Listener]"
+HTTPHandler: TypeAlias = "Callable[..., Any]"
+Guard: TypeAlias = "Callable[[Request], Any]"
+
+H = TypeVar("H", bound="Callable[..., Any] | type[Listener]")
+
+
+@dataclass(frozen=True)
+class Route:
+    """One rule with its handler.
+
+    Attributes:
+        path: The rule.
+        handler: A coroutine function or a `Listener` class; for ``http`` any function.
+        kind: ``"websocket"``, ``"raw"`` or ``"http"``.
+        subprotocols: In the server's order of preference.
+        options: The route's own options, or the fields that differ from the app's.
+        extensions: ``None`` for the app's, ``False`` for none, or those to use here.
+        guards: Called with the request before it is accepted, in this order.
+    """
+
+    path: str
+    handler: Callable[..., Any]
+    kind: str = "websocket"
+    subprotocols: tuple[str, ...] = ()
+    options: WebSocketOptions | Mapping[str, Any] | None = None
+    extensions: tuple[Any, ...] | bool | None = None
+    guards: tuple[Guard, ...] = field(default=())
+
+
+class Router:
+    """A group of routes that can be included in an app or another router.
+
+    Args:
+        prefix: Put before every path, for example ``/api``.
+        guards: Called with the request before any of these routes is accepted; a guard returns
+            ``None`` to let it pass, or a `Response`, or raises `HandshakeRejected`.
+    """
+
+    def __init__(self, prefix: str = "", *, guards: Iterable[Guard] = ()) -> None:
+        if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+            raise ValueError(f"a prefix starts with a slash and does not end with one: {prefix!r}")
+        self.prefix = prefix
+        self.guards = tuple(guards)
+        self.routes: list[Route] = []
+
+    def websocket(
+        self,
+        path: str,
+        *,
+        subprotocols: Sequence[str] = (),
+        options: WebSocketOptions | Mapping[str, Any] | None = None,
+        extensions: Iterable[Any] | bool | None = None,
+        guards: Iterable[Guard] = (),
+    ) -> Callable[[H], H]:
+        """Decorate a coroutine function ``handler(session, **path_params)`` or a `Listener` class.
+
+        Args:
+            path: The rule, for example ``/chat/<room>``.
+            subprotocols: What the route speaks, in the server's order of preference. A client that
+                offers none of them is refused with 400; one that offers nothing is accepted.
+            options: A whole `WebSocketOptions`, or only the fields that differ from the app's.
+            extensions: ``False`` for none, or tokens and configured extensions; by default the
+                app's.
+            guards: Called with the request before it is accepted.
+        """
+        return self._decorator(
+            Route(
+                path,
+                _nothing,
+                "websocket",
+                tuple(subprotocols),
+                options,
+                _as_extensions(extensions),
+                tuple(guards),
+            )
+        )
+
+    def websocket_raw(
+        self,
+        path: str,
+        *,
+        negotiate_extensions: bool = False,
+        subprotocols: Sequence[str] = (),
+        options: WebSocketOptions | Mapping[str, Any] | None = None,
+        guards: Iterable[Guard] = (),
+    ) -> Callable[[H], H]:
+        """Decorate a handler that takes frames as they are.
+
+        There is no reassembly, no automatic pong and no closing handshake; the connection ends
+        when the handler returns. With ``negotiate_extensions`` the agreed codecs still transform
+        the frames.
+        """
+        extensions = None if negotiate_extensions else False
+        return self._decorator(
+            Route(path, _nothing, "raw", tuple(subprotocols), options, extensions, tuple(guards))
+        )
+
+    def http(self, path: str, *, guards: Iterable[Guard] = ()) -> Callable[[H], H]:
+        """Decorate ``handler(request, **path_params)`` for small GET and HEAD answers.
+
+        It may be sync or async and returns a `Response`, text, bytes, or what becomes JSON.
+        """
+        return self._decorator(Route(path, _nothing, "http", guards=tuple(guards)))
+
+    def _decorator(self, route: Route) -> Callable[[H], H]:
+        if not route.path.startswith("/"):
+            raise ValueError(f"a path starts with a slash: {route.path!r}")
+
+        def decorate(handler: H) -> H:
+            _check_handler(route.kind, handler)
+            self.add_route(replace(route, handler=handler))
+            return handler
+
+        return decorate
+
+    def add_route(self, route: Route) -> None:
+        """Add a route under this router's prefix, behind its guards."""
+        self.routes.append(
+            replace(route, path=self.prefix + route.path, guards=self.guards + route.guards)
+        )
+
+    def include(self, router: Router, prefix: str = "") -> None:
+        """Add all routes of another router, with a prefix before its own."""
+        for route in router.routes:
+            self.add_route(replace(route, path=prefix + route.path))
+
+
+def _nothing() -> None:
+    """Stands in a route until its handler is known."""
+
+
+def _as_extensions(value: Iterable[Any] | bool | None) -> tuple[Any, ...] | bool | None:
+    if value is None or value is True:
+        return None
+    return False if value is False else tuple(value)
+
+
+def _check_handler(kind: str, handler: Any) -> None:
+    if inspect.isclass(handler) and issubclass(handler, Listener):
+        if kind != "websocket":
+            raise TypeError("a Listener handles whole messages: register it with websocket()")
+        for name in ("on_open", "on_message", "on_close"):
+            if inspect.iscoroutinefunction(getattr(handler, name)):
+                raise TypeError(f"{handler.__name__}.{name} has to be a plain function")
+    elif kind != "http" and not inspect.iscoroutinefunction(handler):
+        raise TypeError(f"{handler!r} is neither a coroutine function nor a Listener class")
+
+
+class RouteTable:
+    """Finds the route of a request.
+
+    Args:
+        routes: In the order of registration.
+        converters: Additional werkzeug converters by name.
+    """
+
+    def __init__(
+        self, routes: Iterable[Route], converters: Mapping[str, type[BaseConverter]] | None = None
+    ) -> None:
+        self._map = Map(
+            [
+                Rule(
+                    route.path,
+                    endpoint=route,
+                    methods=["GET", "HEAD"] if route.kind == "http" else None,
+                    websocket=route.kind != "http",
+                )
+                for route in routes
+            ],
+            converters=dict(converters or {}),
+            strict_slashes=True,
+            merge_slashes=False,
+            redirect_defaults=False,
+        )
+
+    def match(self, request: Request) -> tuple[Route, dict[str, Any]]:
+        """The route of a request and what its converters took from the path.
+
+        Raises:
+            HandshakeRejected: 404, 405 or a redirect.
+        """
+        adapter = self._map.bind(request.host or "localhost", path_info=request.path)
+        try:
+            return self._match(adapter, request, request.is_upgrade)
+        except WebsocketMismatch:
+            # A plain GET on a WebSocket route gets the 426 of `check_upgrade`.
+            if request.is_upgrade:
+                raise HandshakeRejected(404, "no WebSocket here") from None
+            return self._match(adapter, request, True)
+
+    def _match(self, adapter: Any, request: Request, websocket: bool) -> tuple[Route, Any]:
+        try:
+            route, params = adapter.match(
+                method="GET" if websocket else request.method, websocket=websocket
+            )
+        except NotFound:
+            raise HandshakeRejected(404, "nothing here") from None
+        except MethodNotAllowed as error:
+            allowed = ", ".join(sorted(error.valid_methods or ()))
+            raise HandshakeRejected(405, f"allowed: {allowed}", {"Allow": allowed}) from None
+        except RequestRedirect as redirect:
+            raise HandshakeRejected(redirect.code, "", {"Location": redirect.new_url}) from None
+        return route, params
+
+
+def as_response(result: Any) -> Response:
+    """What an ``http`` handler returned, as a response.
+
+    Raises:
+        TypeError: If it cannot be encoded.
+    """
+    import msgspec
+
+    if isinstance(result, Response):
+        return result
+    if isinstance(result, (str, bytes)):
+        return Response(body=result)
+    return Response(body=msgspec.json.encode(result), content_type="application/json")

@@ -1,0 +1,304 @@
+"""The contract of an extension.
+
+An **extension** is a class with a registered token. Installing it with an option set gives one
+configured, immutable instance. Negotiation turns an offer into an **agreement**: the parameters of
+the response, and a **codec** that lives as long as one connection and transforms its frames.
+
+    class Upper(MessageCodec):
+        def encode_message(self, data: bytes) -> bytes:
+            return data.upper()
+
+    class UpperExtension(Extension):
+        name = "x-upper"
+        rsv = RSV.RSV2
+        def make_codec(self, params, ctx):
+            return Upper()
+
+The core does the rest: the header's grammar, several offers with fallback, allocation of reserved
+bits, the order of the stack, limits, close codes. An **interceptor** has no token on the wire: it
+sees, replaces, drops or adds frames on its own side only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from wsext.errors import NegotiationError, OptionError
+from wsext.protocol.frames import RSV, Frame
+from wsext.protocol.negotiation import Agreement, Declined, NegotiationContext, Phase
+from wsext.protocol.params import Params
+from wsext.sdk.options import OptionSet, option_fields
+
+__all__ = [
+    "Codec",
+    "Extension",
+    "Installable",
+    "Interceptor",
+    "MessageCodec",
+]
+
+
+class NoOptions(OptionSet):
+    """The options of what has none."""
+
+
+class Installable:
+    """What can be installed on an app or a client: a token and typed options.
+
+    Args:
+        options: A whole option set, or
+        values: single options by name.
+
+    Raises:
+        OptionError: For an unknown option or a value that does not fit.
+    """
+
+    #: The token: the entry point's name, and for a wire extension the name in the header.
+    name: ClassVar[str]
+    #: The class of the option set.
+    Options: ClassVar[type[OptionSet]] = NoOptions
+
+    def __init__(self, options: OptionSet | None = None, /, **values: Any) -> None:
+        if options is None:
+            self.options: Any = self.Options.parse(values, owner=self.name)
+        elif not isinstance(options, self.Options):
+            raise OptionError(
+                self.name, None, f"expected {self.Options.__name__}, got {type(options).__name__}"
+            )
+        else:
+            self.options = options.replace(values, owner=self.name) if values else options
+        self.setup()
+
+    def setup(self) -> None:
+        """Override to derive things from ``self.options`` once, when it is installed."""
+
+    def memory_estimate(self) -> int | None:
+        """Bytes that one connection costs with these options, or ``None`` when unknown."""
+        return None
+
+    def __repr__(self) -> str:
+        changed = ", ".join(f"{k}={v!r}" for k, v in self.options.changed().items())
+        return f"{type(self).__name__}({changed})"
+
+
+class Codec:
+    """The state of one connection; the default passes every frame through.
+
+    Override `encode`, `decode` or both. They may be ``async def``: the core then keeps the order
+    of messages per direction. To fail the connection, raise `RemoteProtocolError` with a close
+    code; a `ValueError` while decoding becomes 1007 and anything else 1011. Data that a codec
+    failed on is never passed on.
+    """
+
+    #: The bits that the extension claims; set by the core before the first frame.
+    rsv: RSV = RSV.NONE
+    #: Whether control frames pass this codec, too. Such a codec has to be synchronous.
+    control_frames: bool = False
+    #: Whether the claimed bits may stand on a message's first frame only (as RFC 7692 §6 has it);
+    #: the core then refuses them on continuations before the codec is asked.
+    first_frame_rsv: bool = False
+
+    @property
+    def share_key(self) -> Hashable | None:
+        """Equal keys on two connections mean that equal messages are encoded to equal bytes.
+
+        ``None``, the default, means that they may differ. A broadcast is encoded once per key.
+        """
+        return None
+
+    def encode(self, frame: Frame) -> Frame | Iterable[Frame] | Awaitable[Frame | Iterable[Frame]]:
+        """An outgoing frame as 0..n frames."""
+        return frame
+
+    def decode(
+        self, frame: Frame, budget: int
+    ) -> Frame | Iterable[Frame] | Awaitable[Frame | Iterable[Frame]]:
+        """An incoming frame as 0..n frames.
+
+        Clear the reserved bits that you handled. ``budget`` is how many bytes the frame's message
+        may still grow to, over all its fragments: stop before you make more, and raise
+        `RemoteProtocolError` with 1009.
+        """
+        return frame
+
+    def wants(self, frame: Frame, hints: Mapping[str, Any]) -> bool:
+        """Whether an outgoing message is to pass this codec; asked once, before `encode`.
+
+        Args:
+            frame: The message's first frame; ``frame.fin`` tells whether it is the whole message.
+            hints: What the sender said: ``send(data, hints={"compress": False})``.
+        """
+        return True
+
+    def encoded_bound(self, size: int) -> int:
+        """The most bytes that a message of ``size`` bytes may have after `encode`.
+
+        The core derives from it how large a message may be on the wire.
+        """
+        return size + 1024
+
+    def close(self) -> None:
+        """Free what the codec holds. Called exactly once, whatever happened before."""
+
+
+class MessageCodec(Codec):
+    """The easy path: transform whole messages.
+
+    The base class gathers fragments, sets and clears the reserved bits, lets control frames by
+    and keeps the limit. A message without the extension's bits is passed on untouched; an
+    extension that claims no bit transforms every message.
+    """
+
+    first_frame_rsv = True
+
+    def __init__(self) -> None:
+        self._outgoing: Frame | None = None
+        self._incoming: Frame | None = None
+        self._out_parts = bytearray()
+        self._in_parts = bytearray()
+        self._marked = False
+
+    def encode_message(self, data: bytes) -> bytes | Awaitable[bytes | None] | None:
+        """A whole outgoing message, encoded; ``None`` sends it as it is, unmarked.
+
+        Return ``None`` only if no state was changed, and only with a reserved bit: without one
+        the peer cannot tell. To decide by size or hints, override `wants`.
+        """
+        return data
+
+    def decode_message(self, data: bytes, budget: int) -> bytes | Awaitable[bytes]:
+        """A whole incoming message, decoded, of at most ``budget`` bytes.
+
+        Raise `RemoteProtocolError` with 1009 if it would be larger.
+        """
+        return data
+
+    def encode(self, frame: Frame) -> Frame | Iterable[Frame] | Awaitable[Frame | Iterable[Frame]]:
+        if frame.is_control:
+            return frame
+        if frame.opcode and frame.fin:
+            first, data = frame, bytes(frame.payload)
+        else:
+            if frame.opcode:
+                self._outgoing = frame
+                self._out_parts = bytearray()
+            self._out_parts += frame.payload
+            if not frame.fin or self._outgoing is None:
+                return ()
+            first, data = self._outgoing, bytes(self._out_parts)
+            self._outgoing, self._out_parts = None, bytearray()
+        encoded = self.encode_message(data)
+        if isinstance(encoded, Awaitable):
+            return self._finish_encode(first, data, encoded)
+        return self._marked_frame(first, data, encoded)
+
+    async def _finish_encode(
+        self, first: Frame, data: bytes, encoded: Awaitable[bytes | None]
+    ) -> Frame:
+        return self._marked_frame(first, data, await encoded)
+
+    def _marked_frame(self, first: Frame, data: bytes, encoded: bytes | None) -> Frame:
+        if encoded is None:
+            return first.replace(payload=data, fin=True)
+        return first.replace(payload=encoded, fin=True, rsv=first.rsv | self.rsv)
+
+    def decode(
+        self, frame: Frame, budget: int
+    ) -> Frame | Iterable[Frame] | Awaitable[Frame | Iterable[Frame]]:
+        if frame.is_control:
+            return frame
+        if frame.opcode:
+            self._marked = not self.rsv or bool(frame.rsv & self.rsv)
+        if not self._marked:
+            return frame
+        if frame.opcode and frame.fin:
+            first, data = frame, bytes(frame.payload)
+        else:
+            if frame.opcode:
+                self._incoming = frame
+                self._in_parts = bytearray()
+            self._in_parts += frame.payload
+            if not frame.fin or self._incoming is None:
+                return ()
+            first, data = self._incoming, bytes(self._in_parts)
+            self._incoming, self._in_parts = None, bytearray()
+        decoded = self.decode_message(data, budget)
+        if isinstance(decoded, Awaitable):
+            return self._finish_decode(first, decoded)
+        return self._cleared_frame(first, decoded)
+
+    async def _finish_decode(self, first: Frame, decoded: Awaitable[bytes]) -> Frame:
+        return self._cleared_frame(first, await decoded)
+
+    def _cleared_frame(self, first: Frame, decoded: bytes) -> Frame:
+        return first.replace(payload=decoded, fin=True, rsv=first.rsv & ~int(self.rsv))
+
+
+class Extension(Installable):
+    """A wire extension: negotiated by its token, working through a codec.
+
+    The default negotiates a token without parameters; override `make_codec` for that. Override
+    `offers`, `accept` and `confirm` to negotiate parameters.
+    """
+
+    #: Where it sits in the stack, from the application (first) to the wire (last).
+    phase: ClassVar[Phase] = Phase.SEMANTIC
+    #: The reserved bits that it claims; two extensions on one connection never share one.
+    rsv: ClassVar[RSV] = RSV.NONE
+    #: The reserved opcodes that it claims: 3 to 7 and 11 to 15.
+    opcodes: ClassVar[frozenset[int]] = frozenset()
+    #: The parameters that may stand in a header: the option set's wire fields, and what a subclass
+    #: adds by setting ``extra_wire_params``.
+    wire_params: ClassVar[frozenset[str]] = frozenset()
+    extra_wire_params: ClassVar[frozenset[str]] = frozenset()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        declared = {field.wire for field in option_fields(cls.Options) if field.wire}
+        cls.wire_params = frozenset(declared) | cls.extra_wire_params
+
+    def offers(self) -> Sequence[Params]:
+        """Client: what to ask for, as alternatives, the best first."""
+        return [Params()]
+
+    def accept(self, offer: Params, ctx: NegotiationContext) -> Agreement | Declined:
+        """Server: answer one offer.
+
+        Parameters that are not in `wire_params` were refused before. Raise `NegotiationError`
+        (the readers of `Params` do) or return `Declined`: the client's next offer is tried.
+        """
+        return Agreement(self.make_codec(Params(), ctx), Params())
+
+    def confirm(self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext) -> Codec:
+        """Client: take the server's answer to `offers`.
+
+        Raises:
+            NegotiationError: If the answer cannot be used; the connection is failed (RFC 6455
+                §4.1).
+        """
+        if answer and not any(dict(answer) == dict(offer) for offer in offers):
+            raise NegotiationError(f"the answer {str(answer)!r} was not offered")
+        return self.make_codec(answer, ctx)
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        """The codec for agreed parameters; what the default `accept` and `confirm` call."""
+        return Codec()
+
+
+class Interceptor(Installable):
+    """Local, without any negotiation: sees frames on the application's side of the codecs.
+
+    Mark the hooks that it needs with `hookimpl`::
+
+        class Shout(Interceptor):
+            name = "shout"
+
+            @hookimpl
+            def wsext_frame_sending(self, session, frame):
+                return frame.replace(payload=bytes(frame.payload).upper())
+
+    Outgoing frames run through interceptors in the order of installation, incoming ones in the
+    reverse. An interceptor that raises is isolated, and disabled for the session after three
+    faults in a row; the frame goes on as it was.
+    """

@@ -1,0 +1,103 @@
+"""Every hook of wsext.
+
+A plugin is a module or an object with functions that carry `hookimpl`::
+
+    from wsext import hookimpl
+
+    @hookimpl
+    def wsext_session_opened(session):
+        print("hello", session.request.remote)
+
+It is found through an entry point in the group ``wsext``, or given to `App.install`. A hook
+implementation may leave out arguments that it does not need. Hooks may gain arguments, and their
+objects attributes, in a later version; they lose none without a major version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pluggy
+
+from wsext.protocol.frames import CloseInfo, Frame
+from wsext.protocol.http import Request, Response
+from wsext.protocol.negotiation import Offer
+from wsext.sdk.extension import Extension, Installable
+from wsext.sdk.options import NamedOptionSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["API_VERSION", "hookimpl", "hookspec"]
+
+#: The version of the hooks; a plugin may ask for it with ``wsext_api_version = 1``.
+API_VERSION = 1
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+#: Marks the specification of a hook.
+hookspec = pluggy.HookspecMarker("wsext")
+#: Marks a function as the implementation of the hook that it is named after.
+hookimpl = pluggy.HookimplMarker("wsext")
+
+
+def _spec(firstresult: bool = False) -> Callable[[F], F]:
+    return hookspec(firstresult=firstresult)
+
+
+@_spec()
+def wsext_extensions() -> Iterable[type[Installable]]:  # type: ignore[empty-body]
+    """The extension classes that this plugin brings."""
+
+
+@_spec()
+def wsext_option_sets() -> Iterable[NamedOptionSet]:  # type: ignore[empty-body]
+    """The named option sets that this plugin brings."""
+
+
+@_spec()
+def wsext_routes(app: Any) -> None:
+    """Add routes to an app; called once, before it serves."""
+
+
+@_spec()
+def wsext_commands(cli: Any) -> None:
+    """Add commands to the ``wsext`` command line (a `click.Group`)."""
+
+
+@_spec()
+def wsext_backplanes() -> Mapping[str, Any]:  # type: ignore[empty-body]
+    """Backplanes by URL scheme."""
+
+
+@_spec(firstresult=True)
+def wsext_handshake(request: Request) -> Response | Awaitable[Response | None] | None:
+    """Look at a handshake before it is accepted. A `Response` rejects it. Sync or async."""
+
+
+@_spec(firstresult=True)
+def wsext_negotiate(
+    request: Request, offers: Sequence[Offer], installed: Sequence[Extension]
+) -> Sequence[Offer] | None:
+    """Override which offers are tried, and in which order; ``None`` leaves them as they are."""
+
+
+@_spec()
+def wsext_session_opened(session: Any) -> None:
+    """A session has opened: the handshake is done, nothing has been received."""
+
+
+@_spec()
+def wsext_session_closed(session: Any, info: CloseInfo) -> None:
+    """A session has ended; called exactly once for every session that opened."""
+
+
+@_spec()
+def wsext_frame_received(session: Any, frame: Frame) -> Frame | Iterable[Frame] | None:
+    """A frame has come, decoded. ``None`` leaves it, a frame replaces it, ``()`` drops it."""
+
+
+@_spec()
+def wsext_frame_sending(session: Any, frame: Frame) -> Frame | Iterable[Frame] | None:
+    """A frame is about to be encoded. ``None`` leaves it, a frame replaces it, ``()`` drops it."""

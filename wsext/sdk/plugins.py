@@ -1,0 +1,347 @@
+"""Finding plugins: entry points in the group ``wsext``, lazily, with every fault contained.
+
+The entry point's *name* is the extension's token, so listing needs no import; a plugin's module is
+imported when it is first asked for by name. ``WSEXT_PLUGINS`` and ``[plugins] allow/deny`` restrict
+what may be loaded, before anything is imported.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeGuard
+
+import pluggy
+
+from wsext.errors import PluginError, nearest
+from wsext.sdk import hookspecs
+from wsext.sdk.extension import Installable
+from wsext.sdk.options import NamedOptionSet
+
+__all__ = ["GROUP", "PluginInfo", "PluginStatus", "Plugins", "default_plugins", "option_set"]
+
+logger = logging.getLogger("wsext.plugins")
+
+GROUP = "wsext"
+
+
+class PluginStatus(StrEnum):
+    """Whether a plugin can be used."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+    FAILED = "failed"
+    INCOMPATIBLE = "incompatible"
+    SHADOWED = "shadowed"
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """One installed plugin, from its metadata alone.
+
+    Attributes:
+        name: The entry point's name: the extension's token.
+        value: What it points to.
+        distribution: The distribution that ships it.
+        version: That distribution's version.
+        status: Whether it can be used, as far as known.
+        reason: Why not, when it cannot.
+    """
+
+    name: str
+    value: str
+    distribution: str
+    version: str
+    status: PluginStatus = PluginStatus.ACTIVE
+    reason: str = ""
+
+
+def new_manager() -> pluggy.PluginManager:
+    """A pluggy manager that knows wsext's hooks."""
+    manager = pluggy.PluginManager("wsext")
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+class Plugins:
+    """What is installed in this Python environment.
+
+    Args:
+        allow: The only names that may be loaded; ``None`` for all.
+        deny: Names that may not.
+        strict: Raise for a plugin that fails to load instead of skipping it.
+        entries: The entry points; by default those of the environment.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow: Iterable[str] | None = None,
+        deny: Iterable[str] = (),
+        strict: bool = False,
+        entries: Iterable[EntryPoint] | None = None,
+    ) -> None:
+        self.strict = strict
+        self._allow = None if allow is None else frozenset(allow)
+        self._deny = frozenset(deny)
+        self._entries: dict[str, EntryPoint] = {}
+        self._infos: dict[str, PluginInfo] = {}
+        self._shadowed: list[PluginInfo] = []
+        self._loaded: dict[str, Any] = {}
+        self._errors: dict[str, PluginError] = {}
+        for entry in entry_points(group=GROUP) if entries is None else entries:
+            self._add(entry)
+
+    def _add(self, entry: EntryPoint) -> None:
+        dist = entry.dist
+        info = PluginInfo(
+            entry.name,
+            entry.value,
+            dist.metadata["Name"] if dist else "?",
+            dist.version if dist else "?",
+        )
+        if entry.name in self._infos:
+            first = self._infos[entry.name]
+            if (first.distribution, first.value) != (info.distribution, info.value):
+                reason = f"{first.distribution} has the same name and was found first"
+                self._shadowed.append(replace(info, status=PluginStatus.SHADOWED, reason=reason))
+            return
+        if entry.name in self._deny:
+            info = replace(info, status=PluginStatus.DISABLED, reason="denied")
+        elif self._allow is not None and entry.name not in self._allow:
+            info = replace(info, status=PluginStatus.DISABLED, reason="not in the allow list")
+        self._entries[entry.name] = entry
+        self._infos[entry.name] = info
+
+    @classmethod
+    def from_environment(
+        cls,
+        *,
+        allow: Iterable[str] | None = None,
+        deny: Iterable[str] = (),
+        strict: bool = False,
+    ) -> Plugins:
+        """As the constructor, with ``WSEXT_PLUGINS`` on top.
+
+        It holds names with commas between: the only plugins that may be loaded; names after a
+        ``-`` are denied instead. An empty value allows none.
+        """
+        value = os.environ.get("WSEXT_PLUGINS")
+        if value is not None:
+            names = [name.strip() for name in value.split(",") if name.strip()]
+            deny = {*deny, *(name[1:] for name in names if name.startswith("-"))}
+            allowed = {name for name in names if not name.startswith("-")}
+            if allowed or not names:
+                allow = allowed if allow is None else allowed & set(allow)
+        return cls(allow=allow, deny=deny, strict=strict)
+
+    # --- metadata only ------------------------------------------------------------------------
+
+    def all(self) -> list[PluginInfo]:
+        """Every plugin by name, without importing any."""
+        return sorted([*self._infos.values(), *self._shadowed], key=lambda info: info.name)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._infos
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._infos))
+
+    # --- loading ------------------------------------------------------------------------------
+
+    def load(self, name: str) -> Any:
+        """Import one plugin: an extension class, or a pluggy plugin.
+
+        Raises:
+            PluginError: If there is none of that name, it is disabled, or it fails; the error
+                names it and its distribution.
+        """
+        if name in self._loaded:
+            return self._loaded[name]
+        if name in self._errors:
+            raise self._errors[name]
+        info = self._infos.get(name)
+        if info is None:
+            close = nearest(name, self._infos)
+            hint = f"; did you mean {close!r}?" if close else ""
+            raise PluginError(name, f"no such plugin is installed{hint}")
+        if info.status is PluginStatus.DISABLED:
+            raise PluginError(name, f"is disabled: {info.reason}", info.distribution)
+        try:
+            plugin = self._entries[name].load()
+            self._check(name, plugin)
+        except Exception as error:
+            raise self._failed(info, error) from error
+        self._loaded[name] = plugin
+        return plugin
+
+    def _check(self, name: str, plugin: Any) -> None:
+        version = getattr(plugin, "wsext_api_version", hookspecs.API_VERSION)
+        if version > hookspecs.API_VERSION:
+            raise _Incompatible(
+                f"needs version {version} of the hooks; this wsext has {hookspecs.API_VERSION}"
+            )
+        if is_installable(plugin):
+            if plugin.name != name:
+                raise TypeError(f"the entry point's name is not the extension's: {plugin.name!r}")
+            return
+        probe = new_manager()
+        probe.register(plugin)  # validates every hook's arguments
+        unknown = [hook for hook in unknown_hooks(plugin) if not hasattr(probe.hook, hook)]
+        if unknown:
+            logger.warning(
+                "plugin %s implements unknown hooks: %s", name, ", ".join(sorted(unknown))
+            )
+
+    def _failed(self, info: PluginInfo, error: Exception) -> PluginError:
+        incompatible = isinstance(error, _Incompatible)
+        status = PluginStatus.INCOMPATIBLE if incompatible else PluginStatus.FAILED
+        reason = str(error) if incompatible else f"{type(error).__name__}: {error}"
+        self._infos[info.name] = replace(info, status=status, reason=reason)
+        failure = PluginError(info.name, reason, info.distribution)
+        self._errors[info.name] = failure
+        return failure
+
+    def load_all(self) -> dict[str, Any]:
+        """Import every plugin that may be loaded; broken ones are named, logged and skipped.
+
+        Raises:
+            PluginError: With ``strict``, for the first broken one.
+        """
+        for name, info in list(self._infos.items()):
+            if info.status is PluginStatus.DISABLED or name in self._loaded:
+                continue
+            known = name in self._errors
+            try:
+                self.load(name)
+            except PluginError as error:
+                if self.strict:
+                    raise
+                if not known:
+                    logger.warning("%s; skipped", error)
+        return dict(self._loaded)
+
+    def extension(self, name: str) -> type[Installable]:
+        """The extension class of a token, imported now.
+
+        Raises:
+            PluginError: If there is none, or its plugin cannot be used.
+        """
+        if name in self._infos:
+            plugin = self.load(name)
+            if is_installable(plugin):
+                return plugin
+            for cls in self._contributed(name, plugin, "wsext_extensions"):
+                if cls.name == name:
+                    return cls  # type: ignore[no-any-return]
+        for other, plugin in self.load_all().items():
+            if not is_installable(plugin):
+                for cls in self._contributed(other, plugin, "wsext_extensions"):
+                    if cls.name == name:
+                        return cls  # type: ignore[no-any-return]
+        close = nearest(name, self._infos)
+        hint = f"; did you mean {close!r}?" if close else ""
+        raise PluginError(name, f"no such extension is installed{hint}")
+
+    def extensions(self) -> dict[str, type[Installable]]:
+        """Every extension class that can be used, by token; imports all plugins."""
+        found: dict[str, type[Installable]] = {}
+        for name, plugin in self.load_all().items():
+            classes = (
+                [plugin]
+                if is_installable(plugin)
+                else self._contributed(name, plugin, "wsext_extensions")
+            )
+            for cls in classes:
+                found.setdefault(cls.name, cls)
+        return found
+
+    def option_sets(self) -> dict[str, NamedOptionSet]:
+        """Every named option set, by name; imports all plugins."""
+        found: dict[str, NamedOptionSet] = {}
+        for name, plugin in self.load_all().items():
+            for named in self._contributed(name, plugin, "wsext_option_sets"):
+                found.setdefault(named.name, named)
+        return found
+
+    def option_set(self, name: str) -> NamedOptionSet:
+        """The named option set ``name``.
+
+        Raises:
+            PluginError: If no plugin brings one of that name.
+        """
+        sets = self.option_sets()
+        if name not in sets:
+            close = nearest(name, sets)
+            hint = (
+                f"; did you mean {close!r}?" if close else f"; known: {', '.join(sets) or 'none'}"
+            )
+            raise PluginError(name, f"no such option set{hint}")
+        return sets[name]
+
+    def _contributed(self, name: str, plugin: Any, hook: str) -> list[Any]:
+        function = getattr(plugin, hook, None)
+        if function is None or (inspect.isclass(plugin) and not _is_static(plugin, hook)):
+            return []
+        try:
+            return list(function())
+        except Exception as error:
+            failure = self._failed(self._infos[name], error)
+            if self.strict:
+                raise failure from error
+            logger.warning("%s; skipped", failure)
+            return []
+
+
+class _Incompatible(Exception):
+    """A plugin for a later version of the hooks."""
+
+
+def _is_static(cls: type, name: str) -> bool:
+    return isinstance(inspect.getattr_static(cls, name), (staticmethod, classmethod))
+
+
+def is_installable(plugin: Any) -> TypeGuard[type[Installable]]:
+    """Whether a loaded plugin is an extension or interceptor class."""
+    return inspect.isclass(plugin) and issubclass(plugin, Installable)
+
+
+def unknown_hooks(plugin: Any) -> list[str]:
+    """The names of all hook implementations of a plugin."""
+    return [
+        name
+        for name in dir(plugin)
+        if name.startswith("wsext_") and callable(getattr(plugin, name, None))
+    ]
+
+
+def bind_hook(impl: pluggy.HookImpl) -> Callable[..., Any]:
+    """A hook implementation as a plain function of keyword arguments it may not all want."""
+    function: Callable[..., Any] = impl.function
+    names = impl.argnames
+
+    def call(**arguments: Any) -> Any:
+        return function(*(arguments[name] for name in names))
+
+    return call
+
+
+@cache
+def default_plugins() -> Plugins:
+    """The plugins of this environment, restricted by ``WSEXT_PLUGINS``; found once per process."""
+    return Plugins.from_environment()
+
+
+def option_set(name: str) -> NamedOptionSet:
+    """A named option set that an installed plugin brings, for `App.install`.
+
+    Raises:
+        PluginError: If there is none of that name.
+    """
+    return default_plugins().option_set(name)

@@ -1,0 +1,522 @@
+"""The asyncio server: accepts connections, answers handshakes, runs handlers, drains."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import signal
+import socket
+import ssl as ssl_module
+from collections.abc import Generator, Sequence
+from typing import Any, cast
+
+from wsext.app import App, new_event_loop
+from wsext.errors import ConnectionClosed, HandshakeRejected
+from wsext.protocol import handshake
+from wsext.protocol.frames import CloseCode
+from wsext.protocol.http import Request, RequestReader, Response, rejection
+from wsext.protocol.negotiation import Negotiation, NegotiationContext, find_missing
+from wsext.routing import Route, as_response
+from wsext.sdk.installed import Installed
+from wsext.session import Listener, Session
+from wsext.settings import WebSocketOptions
+
+__all__ = ["Server", "serve"]
+
+logger = logging.getLogger("wsext.server")
+access = logging.getLogger("wsext.access")
+
+
+#: Seconds that an answered connection stays readable, so that the peer gets the answer.
+_LINGER = 1.0
+
+
+class HandshakeProtocol(asyncio.Protocol):
+    """One accepted connection until its handshake is answered."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        options = server.app.server_options
+        self._reader: RequestReader | None = RequestReader(
+            max_size=options.max_header_size, max_count=options.max_header_count
+        )
+        self._timeout: asyncio.TimerHandle | None = None
+        self.task: asyncio.Task[None] | None = None
+        self._rest = bytearray()
+        self._too_many = False
+        self._answered = False
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
+        self._too_many = not self._server.admit(self)
+        self._timeout = self._server.loop.call_later(
+            self._server.app.server_options.handshake_timeout, self.transport.abort
+        )
+
+    def data_received(self, data: bytes) -> None:
+        if self._answered:
+            return
+        if self._reader is None:
+            self._rest += data
+            if len(self._rest) > self._server.app.server_options.max_header_size:
+                self._pause()
+            return
+        try:
+            request = self._reader.feed(data)
+        except HandshakeRejected as error:
+            self._reader = None
+            self.respond(None, rejection(error))
+            return
+        if request is None:
+            return
+        self._rest += self._reader.take_rest()
+        self._reader = None
+        self._complete(request)
+        self.task = self._server.loop.create_task(self._answer(request))
+
+    def _pause(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def _complete(self, request: Request) -> None:
+        transport = self.transport
+        if transport is None:
+            return
+        peer = transport.get_extra_info("peername")
+        if isinstance(peer, tuple):
+            request.remote = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
+        request.secure = transport.get_extra_info("ssl_object") is not None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timeout()
+        self._server.release(self)
+        if self.task is not None:
+            self.task.cancel()
+
+    def _stop_timeout(self) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
+
+    # --- answering ----------------------------------------------------------------------------
+
+    async def _answer(self, request: Request) -> None:
+        try:
+            session, route = await self._accept(request)
+        except HandshakeRejected as error:
+            self.respond(request, rejection(error))
+            return
+        except _Answered as answered:
+            self.respond(request, answered.response)
+            return
+        except Exception:
+            logger.exception("answering %s failed", request.path)
+            self.respond(request, Response(500, "internal server error\n"))
+            return
+        if session is not None:
+            await self._run(session, route)
+
+    async def _accept(self, request: Request) -> tuple[Session | None, Route]:
+        server = self._server
+        if self._too_many or server.draining:
+            reason = "the server is shutting down" if server.draining else "too many connections"
+            raise HandshakeRejected(503, reason, {"Retry-After": "5"})
+        route, params = server.app.table.match(request)
+        if route.kind == "http":
+            await _ask_guards(route, request)
+            result = route.handler(request, **params)
+            if inspect.isawaitable(result):
+                result = await result
+            raise _Answered(as_response(result))
+        handshake.check_upgrade(request)
+        options, installed = server.app.profile(route)
+        handshake.check_origin(request, options.origins)
+        await _ask_guards(route, request)
+        response = await installed.handshake(request)
+        if response is not None:
+            raise _Answered(response)
+        subprotocol = handshake.select_subprotocol(
+            handshake.offered_subprotocols(request), route.subprotocols
+        )
+        negotiation = server.negotiate(request, options, installed)
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            negotiation.close()
+            return None, route
+        session = Session(
+            "server",
+            request,
+            options=options,
+            installed=installed,
+            negotiation=negotiation,
+            subprotocol=subprotocol,
+            path_params=params,
+            raw=route.kind == "raw",
+        )
+        self._stop_timeout()
+        transport.write(
+            handshake.accept_response(
+                request, subprotocol=subprotocol, extensions=negotiation.header
+            )
+        )
+        _log_access(request, 101)
+        return session, route
+
+    async def _run(self, session: Session, route: Route) -> None:
+        """Run the session that has been accepted, until it has ended."""
+        server, transport = self._server, self.transport
+        assert transport is not None  # it was there when the session was made
+        server.start_session(self, session)
+        is_listener = inspect.isclass(route.handler) and issubclass(route.handler, Listener)
+        try:
+            listener = route.handler() if is_listener else None
+            session.start(transport, bytes(self._rest), listener)
+            self._rest = bytearray()
+            if is_listener:
+                await session.wait_closed()
+            else:
+                await run_handler(session, route, server.app)
+        finally:
+            await session.cancel_tasks()
+            server.end_session(self, session)
+
+    def respond(self, request: Request | None, response: Response) -> None:
+        """Answer with another status than 101 and close."""
+        self._stop_timeout()
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        head_only = request is not None and request.method == "HEAD"
+        transport.write(response.serialize(head_only=head_only))
+        _log_access(request, response.status)
+        # Unread data in the socket would make TCP drop the answer: half-close, then wait a little.
+        self._answered = True
+        self._rest.clear()
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
+            transport.close()
+        self._timeout = self._server.loop.call_later(_LINGER, transport.abort)
+
+
+class _Answered(Exception):
+    """The request has an answer that is not a session."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+async def _ask_guards(route: Route, request: Request) -> None:
+    for guard in route.guards:
+        result = guard(request)
+        if inspect.isawaitable(result):
+            result = await result
+        if result is not None:
+            raise _Answered(as_response(result))
+
+
+async def run_handler(session: Session, route: Route, app: App) -> None:
+    """Run a coroutine handler and end the session as its outcome says."""
+    code, reason = int(CloseCode.NORMAL), ""
+    try:
+        await route.handler(session, **session.path_params)
+    except ConnectionClosed as error:
+        logger.debug("session %s: %s", session.id, error)
+    except asyncio.CancelledError:
+        session.abort()
+        raise
+    except Exception as error:
+        code, reason, planned = app.close_for(error)
+        session.set_failure(error)
+        if planned:
+            logger.info("session %s: %s: %s", session.id, type(error).__name__, error)
+        else:
+            logger.error("session %s: handler of %s failed", session.id, route.path, exc_info=error)
+    if route.kind == "raw":
+        session.end_raw()
+        await session.wait_closed()
+    else:
+        await session.close(code, reason)
+
+
+def _log_access(request: Request | None, status: int) -> None:
+    if access.isEnabledFor(logging.INFO):
+        if request is None:
+            access.info("malformed request -> %d", status)
+        else:
+            access.info("%s %s %s -> %d", request.remote, request.method, request.target, status)
+
+
+class Server:
+    """A running server; made by `serve`.
+
+    Attributes:
+        app: The application.
+        draining: Whether it is shutting down: handshakes are answered with 503.
+    """
+
+    def __init__(self, app: App, ssl: ssl_module.SSLContext | None = None) -> None:
+        self.app = app
+        self.draining = False
+        self.loop = asyncio.get_running_loop()
+        self._ssl = ssl
+        self._listeners: list[asyncio.Server] = []
+        self._uds: str | None = None
+        self._connections: set[HandshakeProtocol] = set()
+        self._sessions: dict[Session, HandshakeProtocol] = {}
+        self._idle: asyncio.Future[None] | None = None
+        self._closed = self.loop.create_future()
+
+    # --- addresses ----------------------------------------------------------------------------
+
+    @property
+    def sockets(self) -> Sequence[Any]:
+        """The listening sockets."""
+        return [sock for listener in self._listeners for sock in listener.sockets]
+
+    @property
+    def port(self) -> int:
+        """The TCP port.
+
+        Raises:
+            RuntimeError: If it listens on a Unix socket or not at all.
+        """
+        for sock in self.sockets:
+            if sock.family in (socket.AF_INET, socket.AF_INET6):
+                return int(sock.getsockname()[1])
+        raise RuntimeError("the server does not listen on TCP")
+
+    @property
+    def url(self) -> str:
+        """The address for clients: ``ws://host:port``, or ``ws+unix:path``."""
+        if self._uds is not None:
+            return f"ws+unix:{self._uds}"
+        scheme = "ws" if self._ssl is None else "wss"
+        host = next(
+            str(sock.getsockname()[0])
+            for sock in self.sockets
+            if sock.family in (socket.AF_INET, socket.AF_INET6)
+        )
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        return (
+            f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
+        )
+
+    @property
+    def sessions(self) -> frozenset[Session]:
+        """The sessions now."""
+        return frozenset(self._sessions)
+
+    # --- connections --------------------------------------------------------------------------
+
+    async def listen(
+        self,
+        host: str | Sequence[str] | None,
+        port: int,
+        *,
+        uds: str | None = None,
+        sock: socket.socket | None = None,
+        reuse_port: bool = False,
+    ) -> None:
+        """Start to listen; see `serve`."""
+        self.app.prepare()
+
+        def factory() -> HandshakeProtocol:
+            return HandshakeProtocol(self)
+
+        backlog = self.app.server_options.backlog
+        if uds is not None:
+            self._uds = uds
+            listener = await self.loop.create_unix_server(
+                factory, uds, ssl=self._ssl, backlog=backlog
+            )
+        elif sock is not None:
+            listener = await self.loop.create_server(
+                factory, sock=sock, ssl=self._ssl, backlog=backlog
+            )
+        else:
+            listener = await self.loop.create_server(
+                factory, host, port, ssl=self._ssl, backlog=backlog, reuse_port=reuse_port or None
+            )
+        self._listeners.append(listener)
+
+    def admit(self, connection: HandshakeProtocol) -> bool:
+        """Count a new connection; ``False`` if there are too many."""
+        limit = self.app.server_options.max_connections
+        if limit is not None and len(self._connections) >= limit:
+            if len(self._connections) >= limit + 1024 and connection.transport is not None:
+                connection.transport.abort()  # even polite refusals have an end
+            self._connections.add(connection)
+            return False
+        self._connections.add(connection)
+        return True
+
+    def release(self, connection: HandshakeProtocol) -> None:
+        """A connection is gone."""
+        self._connections.discard(connection)
+        self._check_idle()
+
+    def start_session(self, connection: HandshakeProtocol, session: Session) -> None:
+        """A handshake has become a session."""
+        self._sessions[session] = connection
+
+    def end_session(self, connection: HandshakeProtocol, session: Session) -> None:
+        """A session's handler is done."""
+        self._sessions.pop(session, None)
+        self.release(connection)
+
+    def negotiate(
+        self, request: Request, options: WebSocketOptions, installed: Installed
+    ) -> Negotiation:
+        """Negotiate extensions for a request.
+
+        Raises:
+            HandshakeRejected: 400 if a required extension is not agreed.
+        """
+        ctx = NegotiationContext("server", options.max_message_size, request)
+        negotiation = installed.negotiate(
+            request, ctx, prefer=options.prefer, max_offers=self.app.server_options.max_offers
+        )
+        missing = find_missing(installed.required, negotiation)
+        if missing is not None:
+            negotiation.close()
+            raise HandshakeRejected(400, f"the extension {missing} is required here")
+        return negotiation
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def _check_idle(self) -> None:
+        if not self._sessions and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    async def close(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # a drain time
+        """Drain: refuse handshakes with 503, close sessions with 1001, wait, abort the rest.
+
+        Args:
+            timeout: Seconds that sessions get to end; by default ``drain_timeout``.
+        """
+        if self.draining:
+            await self.wait_closed()
+            return
+        self.draining = True
+        if timeout is None:
+            timeout = self.app.server_options.drain_timeout
+        for session in self.sessions:
+            session.close_nowait(CloseCode.GOING_AWAY, "server is shutting down")
+        if self._sessions and timeout > 0:
+            self._idle = self.loop.create_future()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle, timeout)
+        for listener in self._listeners:
+            listener.close()
+        await self._abort_rest()
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    async def _abort_rest(self) -> None:
+        for connection in list(self._connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        for session in self.sessions:
+            logger.warning("session %s did not end in time; aborted", session.id)
+            session.abort()
+        tasks = [task for connection in set(self._sessions.values()) if (task := connection.task)]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+
+    async def wait_closed(self) -> None:
+        """Wait until `close` is done."""
+        await asyncio.shield(self._closed)
+
+    async def serve_forever(self) -> None:
+        """Serve until cancelled, then drain."""
+        try:
+            await self.wait_closed()
+        finally:
+            await self.close()
+
+
+class serve:
+    """Start a server: ``server = await serve(app)``, or ``async with serve(app) as server``.
+
+    Args:
+        app: The application.
+        host: Address or addresses to listen on; ``None`` for all interfaces.
+        port: TCP port; 0 for any free one (see `Server.port`).
+        uds: Path of a Unix socket to listen on instead.
+        sock: A bound socket to listen on instead.
+        ssl: A TLS context.
+        reuse_port: Let several processes listen on the port.
+
+    Raises:
+        OptionError, PluginError: If the app asks for what cannot be.
+        OSError: If the address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        host: str | Sequence[str] | None = "127.0.0.1",
+        port: int = 0,
+        *,
+        uds: str | None = None,
+        sock: socket.socket | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        reuse_port: bool = False,
+    ) -> None:
+        self._app = app
+        self._where: tuple[Any, int] = (host, port)
+        self._how: dict[str, Any] = {"uds": uds, "sock": sock, "reuse_port": reuse_port}
+        self._ssl = ssl
+        self._server: Server | None = None
+
+    async def _start(self) -> Server:
+        self._server = Server(self._app, self._ssl)
+        await self._server.listen(*self._where, **self._how)
+        return self._server
+
+    def __await__(self) -> Generator[Any, None, Server]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> Server:
+        return await self._start()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._server is not None:
+            await self._server.close()
+
+
+async def serve_until_signal(app: App, host: Any, port: int, **serving: Any) -> None:
+    """Serve until SIGINT or SIGTERM, then drain; a second signal ends at once."""
+    started = serving.pop("started", None)
+    server = await serve(app, host, port, **serving)
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            loop.create_task(server.close(0)) if not server.draining else None
+            for session in server.sessions:
+                session.abort()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows has no loop signal handlers
+            loop.add_signal_handler(number, on_signal)
+    if started is not None:
+        started(server)
+    await stop.wait()
+    logger.info("draining %d sessions", len(server.sessions))
+    await server.close()
+
+
+def run_until_signal(app: App, host: Any, port: int, **serving: Any) -> None:
+    """`serve_until_signal` on a new event loop; uvloop when it is installed."""
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(serve_until_signal(app, host, port, **serving))

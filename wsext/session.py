@@ -1,0 +1,647 @@
+"""The session: one WebSocket as an application sees it, the same on server and client."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar, overload
+
+import msgspec
+
+from wsext.channels import Incoming, Outgoing
+from wsext.errors import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    LocalProtocolError,
+    RemoteProtocolError,
+)
+from wsext.link import Link
+from wsext.protocol.connection import Connection, Event, to_payload
+from wsext.protocol.frames import CloseCode, CloseInfo, Data, Frame, Message, Opcode
+from wsext.protocol.http import Headers, Request
+from wsext.protocol.negotiation import Agreed, Negotiation
+from wsext.protocol.pipeline import Trace
+from wsext.queues import Inbox
+from wsext.sdk.installed import Installed, make_pipeline
+from wsext.settings import WebSocketOptions
+
+__all__ = ["Listener", "Session", "Stats"]
+
+logger = logging.getLogger("wsext.session")
+
+T = TypeVar("T")
+
+_ids = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Totals of a session's data messages; sizes are payload bytes.
+
+    Attributes:
+        messages_in, messages_out: Whole messages.
+        app_bytes_in, app_bytes_out: As the application sees them.
+        wire_bytes_in, wire_bytes_out: As they travel, encoded by the agreed extensions.
+        dropped_in, dropped_out: Messages dropped by the overflow policy ``drop-oldest``.
+    """
+
+    messages_in: int
+    messages_out: int
+    app_bytes_in: int
+    app_bytes_out: int
+    wire_bytes_in: int
+    wire_bytes_out: int
+    dropped_in: int
+    dropped_out: int
+
+
+class Listener:
+    """Callback-style handler, the fastest path: no task and no queue between wire and code.
+
+    Register a subclass like a coroutine: ``@app.websocket("/echo")`` above the class. One instance
+    is made per session. The methods are plain functions; they must not block. Send with
+    `Session.send_nowait`.
+    """
+
+    def on_open(self, session: Session) -> None:
+        """The session has opened."""
+
+    def on_message(self, session: Session, message: str | bytes) -> None:
+        """A message has come."""
+
+    def on_close(self, session: Session, info: CloseInfo) -> None:
+        """The session has ended."""
+
+
+class Session:
+    """One WebSocket. Made by a server for its handler, or by `connect`.
+
+    Attributes:
+        id: A short text that is unique in this process.
+        name: Free for the application; the id until it is set.
+        request: The handshake request.
+        path_params: What the route's converters took from the path.
+        subprotocol: The subprotocol in use, or ``None``.
+        negotiation: Every extension offer with its verdict, and what is in use.
+        options: The options in force.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        request: Request,
+        *,
+        options: WebSocketOptions,
+        installed: Installed,
+        negotiation: Negotiation | None = None,
+        subprotocol: str | None = None,
+        path_params: Mapping[str, Any] | None = None,
+        raw: bool = False,
+    ) -> None:
+        self.id = f"s{next(_ids)}"
+        self.name = self.id
+        self.request = request
+        self.path_params: Mapping[str, Any] = path_params or {}
+        self.subprotocol = subprotocol
+        self.negotiation = negotiation or Negotiation()
+        self.options = options
+        self._installed = installed
+        pipeline = make_pipeline(self.negotiation, options.max_message_size)
+        installed.set_frame_hooks(self, pipeline)
+        self._connection = Connection(
+            role,
+            pipeline,
+            max_message_size=options.max_message_size,
+            max_frame_size=options.max_frame_size,
+            raw=raw,
+        )
+        self._link = Link(self._connection, options, self)
+        self._inbox: Inbox[Message | Frame] = Inbox(
+            options.incoming_capacity,
+            options.incoming_bytes,
+            _size_of,
+            self._link.write_out,
+            self._link.resume_reading,
+        )
+        self._listener: Listener | None = None
+        self._closed: asyncio.Future[CloseInfo] | None = None
+        self._info: CloseInfo | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        #: Client: the headers of the server's response.
+        self.response_headers: Headers | None = None
+        #: Whether iterating ends silently whatever ended the session (reconnecting clients).
+        self.ends_quietly = False
+        self._streaming: asyncio.Lock | None = None
+        self._resuming: asyncio.Task[None] | None = None
+
+    # --- what was agreed ----------------------------------------------------------------------
+
+    @cached_property
+    def state(self) -> dict[str, Any]:
+        """A dictionary for the application."""
+        return {}
+
+    @property
+    def extensions(self) -> tuple[Agreed, ...]:
+        """The extensions in use, in the order of the response."""
+        return self.negotiation.agreed
+
+    def extension_or_none(self, kind: type | str) -> Agreed | None:
+        """The extension of this class or token, or ``None`` when it is not in use."""
+        for agreed in self.negotiation.agreed:
+            if agreed.name == kind or (
+                isinstance(kind, type) and isinstance(agreed.extension, kind)
+            ):
+                return agreed
+        return None
+
+    def extension(self, kind: type | str) -> Agreed:
+        """The extension of this class or token.
+
+        Raises:
+            LookupError: If it is not in use; `negotiation` has the reason.
+        """
+        agreed = self.extension_or_none(kind)
+        if agreed is None:
+            name = kind if isinstance(kind, str) else getattr(kind, "name", kind.__name__)
+            raise LookupError(f"extension {name!r} is not in use on this session")
+        return agreed
+
+    # --- receiving ----------------------------------------------------------------------------
+
+    async def receive(self) -> str | bytes:
+        """The next message: ``str`` for text, ``bytes`` for binary.
+
+        Raises:
+            ConnectionClosed: When the session has ended and nothing waits any more.
+        """
+        return (await self.receive_message()).data
+
+    async def receive_message(self) -> Message:
+        """The next message with its type and metadata.
+
+        Raises:
+            ConnectionClosed: As `receive`.
+        """
+        item = await self._inbox.get()
+        if type(item) is Message:
+            return item
+        raise RuntimeError("a raw session has frames, not messages: use receive_frame()")
+
+    async def receive_frame(self) -> Frame:
+        """The next frame: on a raw session as it came, otherwise a whole message as one frame.
+
+        Raises:
+            ConnectionClosed: As `receive`.
+        """
+        item = await self._inbox.get()
+        return item if type(item) is Frame else _as_frame(item)
+
+    async def receive_json(self, type: Any = Any) -> Any:
+        """The next message, decoded from JSON and checked against a type (msgspec).
+
+        Raises:
+            RemoteProtocolError: With 1007 if the message is not such JSON; left to the caller, it
+                closes the session with that code.
+            ConnectionClosed: As `receive`.
+        """
+        data = await self.receive()
+        try:
+            return msgspec.json.decode(data, type=type)
+        except msgspec.MsgspecError as error:
+            raise RemoteProtocolError(
+                CloseCode.INVALID_DATA, "message is not the JSON that was expected"
+            ) from error
+
+    async def receive_stream(self) -> AsyncIterator[str | bytes]:
+        """The next message piece by piece, as its fragments come.
+
+        Leaving the loop early leaves the rest of the message to the next receive.
+
+        Raises:
+            ConnectionClosed: As `receive`; also in the middle of the message.
+        """
+        self._connection.streaming = True
+        try:
+            while True:
+                item = await self.receive_message()
+                if item.fin:
+                    self._connection.streaming = False
+                yield item.data
+                if item.fin:
+                    return
+        finally:
+            self._connection.streaming = False
+
+    def __aiter__(self) -> Session:
+        """Iterate over messages until the session ends; normal ends finish the loop silently."""
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            item = await self._inbox.get()
+        except ConnectionClosed as error:
+            if self.ends_quietly or isinstance(error, ConnectionClosedOK):
+                raise StopAsyncIteration from None
+            raise
+        return item.data if type(item) is Message else item
+
+    @cached_property
+    def incoming(self) -> Incoming:
+        """Received frames as a channel."""
+        return Incoming(self)
+
+    # --- sending ------------------------------------------------------------------------------
+
+    async def send(
+        self,
+        data: Data | AsyncIterable[Data],
+        *,
+        hints: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Send a message; waits while the peer reads too slowly.
+
+        Args:
+            data: ``str`` becomes a text message, bytes-like a binary one, an asynchronous iterator
+                of either one message in fragments, sent as they come.
+            hints: For the extensions, for example ``{"compress": False}``; never sent.
+            meta: Metadata beside the message, for extensions that carry some.
+
+        Raises:
+            ConnectionClosed: If the session has ended or is closing.
+            TypeError: If the data is of another type.
+        """
+        link = self._link
+        if isinstance(data, AsyncIterable):
+            await self._send_stream(data, hints, meta)
+            return
+        if not self._connection.is_open:
+            raise self._closed_error()
+        if self._streaming is not None:
+            async with self._streaming:
+                await self._send_one(data, hints, meta)
+        elif link.blocked or link.is_async:
+            await self._send_one(data, hints, meta)
+        else:
+            link.send(data, hints, meta)
+
+    async def _send_one(
+        self, data: Data, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
+    ) -> None:
+        link = self._link
+        if link.blocked:
+            if self.options.outgoing_overflow == "drop-oldest":
+                link.queue(data, hints, meta)
+                return
+            if self.options.outgoing_overflow == "close":
+                raise link.overflow()
+            await link.drain()
+        if not self._connection.is_open:
+            raise self._closed_error()
+        if link.is_async:
+            opcode, payload = to_payload(data)
+            await link.asend_frame(Frame(opcode, payload, True, 0, hints, meta))
+        else:
+            link.send(data, hints, meta)
+
+    async def _send_stream(
+        self,
+        chunks: AsyncIterable[Data],
+        hints: Mapping[str, Any] | None,
+        meta: Mapping[str, Any] | None,
+    ) -> None:
+        if self._streaming is None:
+            self._streaming = asyncio.Lock()
+        async with self._streaming:
+            opcode: int | None = None
+            try:
+                async for chunk in chunks:
+                    kind, payload = to_payload(chunk)
+                    if opcode is None:
+                        opcode = kind
+                        frame = Frame(kind, payload, False, 0, hints, meta)
+                    elif kind != opcode:
+                        raise TypeError("a streamed message is all text or all binary")
+                    else:
+                        frame = Frame(Opcode.CONTINUATION, payload, False)
+                    await self._send_fragment(frame)
+                if opcode is not None:
+                    await self._send_fragment(Frame(Opcode.CONTINUATION, b"", True))
+            except BaseException:
+                if opcode is not None and self._connection.is_open:
+                    # Half a message is out, and nothing can take it back.
+                    self._link.fail(LocalProtocolError("message was not finished"))
+                raise
+
+    async def _send_fragment(self, frame: Frame) -> None:
+        if self._link.blocked:
+            await self._link.drain()
+        if not self._connection.is_open:
+            raise self._closed_error()
+        await self._link.asend_frame(frame)
+
+    def send_nowait(
+        self,
+        data: Data,
+        *,
+        hints: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Send a message without waiting; when the peer is slow, the overflow policy decides.
+
+        Raises:
+            ConnectionClosed: If the session has ended or is closing.
+            QueueFull: If too much waits and the policy is ``suspend``.
+        """
+        if not self._connection.is_open:
+            raise self._closed_error()
+        self._link.queue(data, hints, meta)
+
+    async def send_frame(self, frame: Frame) -> None:
+        """Send one frame: a fragment, a control frame, or on a raw session whatever it is.
+
+        Raises:
+            ConnectionClosed: If the session has ended or is closing.
+            LocalProtocolError: If the frame may not be sent now (RFC 6455 §5.4, §5.5).
+        """
+        if self._link.blocked:
+            await self._link.drain()
+        if self._connection.ended or not (frame.is_control or self._connection.is_open):
+            raise self._closed_error()
+        await self._link.asend_frame(frame)
+
+    async def send_json(
+        self,
+        value: Any,
+        *,
+        hints: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Send a value as JSON text (msgspec).
+
+        Raises:
+            ConnectionClosed: As `send`.
+            TypeError: If the value cannot be encoded.
+        """
+        await self.send(msgspec.json.encode(value).decode(), hints=hints, meta=meta)
+
+    @cached_property
+    def outgoing(self) -> Outgoing:
+        """Frames to send as a channel."""
+        return Outgoing(self)
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes that were sent and that the operating system has not taken yet."""
+        return self._link.buffered
+
+    async def flush(self) -> None:
+        """Wait until everything sent so far is with the operating system.
+
+        This says nothing about the peer: use `ping` to know that it has read it.
+        """
+        await self._link.flush()
+
+    # --- pings --------------------------------------------------------------------------------
+
+    async def ping(self, payload: bytes | None = None) -> float:
+        """Send a ping and wait for its pong; the latency in seconds.
+
+        Args:
+            payload: At most 125 bytes; by default a fresh number.
+
+        Raises:
+            ConnectionClosed: If the session ends before the pong comes.
+        """
+        if not self._connection.is_open:
+            raise self._closed_error()
+        waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._link.ping(payload, waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if self._info is not None and waiter.cancelled():
+                raise self._closed_error() from None
+            raise
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds between the last answered ping and its pong; ``None`` before the first."""
+        return self._link.latency
+
+    # --- the end ------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        return self._connection.is_open
+
+    @property
+    def close_info(self) -> CloseInfo:
+        """How the session stands, and once it has ended, how it ended."""
+        return self._info or self._connection.close_info()
+
+    async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close the session and wait for the peer, at most ``close_timeout`` seconds.
+
+        A second close, or one after the peer's, only waits.
+
+        Args:
+            code: 1000 to 1014 without 1004, 1005 and 1006, or 3000 to 4999 (RFC 6455 §7.4).
+            reason: At most 123 bytes of UTF-8; what is longer is cut.
+
+        Raises:
+            ValueError: If the code may not be sent.
+        """
+        if self._link.is_async:
+            try:
+                await asyncio.wait_for(self._link.settle(), self.options.close_timeout)
+            except TimeoutError:
+                logger.debug("session %s: an asynchronous codec did not finish", self.id)
+        self.close_nowait(code, reason)
+        await self.wait_closed()
+
+    def close_nowait(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Begin to close the session without waiting for the peer.
+
+        Raises:
+            ValueError: If the code may not be sent.
+        """
+        self._link.send_close(code, reason)
+
+    async def wait_closed(self) -> CloseInfo:
+        """Wait until the session has ended, for whatever reason."""
+        if self._info is not None:
+            return self._info
+        if self._closed is None:
+            self._closed = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(self._closed)
+
+    def abort(self) -> None:
+        """Drop the connection at once; the peer sees 1006."""
+        self._link.abort()
+
+    def set_failure(self, error: BaseException) -> None:
+        """Record what ends the session, for `close_info`; the first one stays."""
+        self._connection.failure = self._connection.failure or error
+
+    def end_raw(self) -> None:
+        """End a raw session: what is written leaves, then the transport is closed."""
+        self._link.close_transport()
+
+    def _closed_error(self) -> ConnectionClosed:
+        info = self.close_info
+        planned = info.code in (1000, 1001, 1005) and info.exception is None
+        return (ConnectionClosedOK if planned else ConnectionClosedError)(info)
+
+    # --- tasks --------------------------------------------------------------------------------
+
+    def create_task(
+        self, work: Coroutine[Any, Any, T], *, name: str | None = None
+    ) -> asyncio.Task[T]:
+        """Run a coroutine beside the handler; it is cancelled when the session's handler ends.
+
+        If it raises, the session is closed with 1011.
+        """
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is None or isinstance(error, ConnectionClosed):
+            return
+        logger.error("session %s: task %s failed", self.id, task.get_name(), exc_info=error)
+        self.set_failure(error)
+        self._link.send_close(CloseCode.INTERNAL_ERROR, "internal error")
+
+    async def cancel_tasks(self) -> None:
+        """Cancel what `create_task` started, and wait for it."""
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # --- observing ----------------------------------------------------------------------------
+
+    @property
+    def stats(self) -> Stats:
+        """Totals so far."""
+        c = self._connection
+        coded = bool(self.negotiation.agreed)
+        return Stats(
+            c.messages_in,
+            c.messages_out,
+            c.app_bytes_in,
+            c.app_bytes_out,
+            c.wire_bytes_in if coded else c.app_bytes_in,
+            c.wire_bytes_out if coded else c.app_bytes_out,
+            self._inbox.dropped,
+            self._link.dropped_out,
+        )
+
+    def trace(self, callback: Trace | None) -> None:
+        """Be told of every frame at every stage of the pipeline: ``callback(direction, stage,
+        frame)``; ``None`` ends it. ``direction`` is ``"in"`` or ``"out"``; ``stage`` is ``"wire"``,
+        ``"app"``, or the token of the extension that the frame comes out of."""
+        self._connection.pipeline.set_trace(callback)
+
+    def get_extra_info(self, name: str) -> Any:
+        """What the transport knows, for example ``peername`` or ``ssl_object``."""
+        return self._link.get_extra_info(name)
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id} {self.request.path} {self._connection.state.name}>"
+
+    # --- the link's side ----------------------------------------------------------------------
+
+    def start(
+        self, transport: asyncio.Transport, rest: bytes = b"", listener: Listener | None = None
+    ) -> None:
+        """Begin on a transport whose opening handshake is done; for servers and clients."""
+        self._listener = listener
+        self._installed.session_opened(self)
+        if listener is not None:
+            self._guard(listener.on_open, self)
+        self._link.attach(transport, rest)
+
+    def deliver(self, events: list[Event]) -> None:
+        """Called by the link with what has come."""
+        if self._listener is not None and not self._connection.raw:
+            for event in events:
+                if type(event) is Message:
+                    self._guard(self._listener.on_message, self, event.data)
+            if self._link.blocked:  # a listener cannot wait, so the peer has to
+                self._link.pause_reading()
+                self._resume_later()
+            return
+        raw = self._connection.raw
+        for event in events:
+            if (raw or type(event) is Message) and not self._inbox.put(event):
+                self._overflow()
+
+    def _resume_later(self) -> None:
+        if self._resuming is None:
+            self._resuming = self.create_task(self._resume_reading())
+
+    async def _resume_reading(self) -> None:
+        await self._link.drain()
+        self._resuming = None
+        self._link.resume_reading()
+
+    def _overflow(self) -> None:
+        policy = self.options.incoming_overflow
+        if policy == "drop-oldest" or not self._connection.is_open:
+            self._inbox.drop_oldest()
+        elif policy == "close":
+            self._link.fail(LocalProtocolError("messages come too fast", CloseCode.TRY_AGAIN_LATER))
+        else:
+            self._link.pause_reading()
+
+    def _guard(self, callback: Callable[..., None], *arguments: Any) -> None:
+        try:
+            callback(*arguments)
+        except ConnectionClosed:
+            pass
+        except Exception as error:
+            logger.error("session %s: listener failed", self.id, exc_info=error)
+            self.set_failure(error)
+            self._link.send_close(CloseCode.INTERNAL_ERROR, "internal error")
+
+    def closing(self) -> None:
+        """Called by the link when nothing more will be received."""
+        self._inbox.end(self._closed_error)
+
+    def ended(self) -> None:
+        """Called by the link when the transport is gone."""
+        self._info = info = self._connection.close_info()
+        self._inbox.end(self._closed_error)
+        if self._listener is not None:
+            self._guard(self._listener.on_close, self, info)
+        self._installed.session_closed(self, info)
+        if self._closed is not None and not self._closed.done():
+            self._closed.set_result(info)
+
+
+def _size_of(item: Message | Frame) -> int:
+    return item.size if type(item) is Message else len(item.payload)  # type: ignore[union-attr]
+
+
+@overload
+def _as_frame(item: Message) -> Frame: ...
+@overload
+def _as_frame(item: Frame) -> Frame: ...
+def _as_frame(item: Message | Frame) -> Frame:
+    if isinstance(item, Frame):
+        return item
+    opcode, payload = to_payload(item.data)
+    return Frame(opcode, payload, item.fin, 0, None, item.meta or None)
