@@ -1,0 +1,197 @@
+"""Options and negotiation of permessage-deflate (RFC 7692 §7.1)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from wsext import (
+    RSV,
+    Agreement,
+    Extension,
+    Frame,
+    NegotiationContext,
+    NegotiationError,
+    OptionError,
+    OptionSet,
+    Params,
+    Phase,
+    local,
+    wire,
+)
+from wsext_deflate.codec import DeflateCodec, Settings
+
+__all__ = ["DeflateOptions", "PermessageDeflate"]
+
+#: The window of what this side sends when no option says otherwise: 4 KiB. It needs no agreement,
+#: compresses nearly as well as 32 KiB, and takes a tenth of its memory.
+DEFAULT_OWN_BITS = 12
+
+_STRATEGIES = {
+    "default": zlib.Z_DEFAULT_STRATEGY,
+    "filtered": zlib.Z_FILTERED,
+    "huffman": zlib.Z_HUFFMAN_ONLY,
+    "rle": zlib.Z_RLE,
+    "fixed": zlib.Z_FIXED,
+}
+
+
+class DeflateOptions(OptionSet):
+    """The options of `PermessageDeflate`. The four wire options mean the same on both sides."""
+
+    level: Annotated[int, local("zlib level: 0 stores, 1 is fast, 9 is small", ge=0, le=9)] = 6
+    mem_level: Annotated[
+        int, local("zlib memory level: 2**(n+9) bytes for a compressor's tables", ge=1, le=9)
+    ] = 5
+    strategy: Annotated[
+        Literal["default", "filtered", "huffman", "rle", "fixed"], local("zlib strategy")
+    ] = "default"
+    threshold: Annotated[
+        int, local("bytes; smaller messages are sent as they are (compress if bigger than)", ge=0)
+    ] = 0
+    compress_if: Annotated[
+        Any, local("function of a message's first frame: whether to compress it")
+    ] = None
+    server_no_context_takeover: Annotated[
+        bool, wire("the server compresses every message on its own")
+    ] = False
+    client_no_context_takeover: Annotated[
+        bool, wire("the client compresses every message on its own")
+    ] = False
+    server_max_window_bits: (
+        Annotated[int, wire("window of what the server sends, as a power of two", ge=8, le=15)]
+        | None
+    ) = None
+    client_max_window_bits: (
+        Annotated[int, wire("window of what the client sends, as a power of two", ge=8, le=15)]
+        | None
+    ) = None
+
+    def check(self) -> None:
+        if self.compress_if is not None and not callable(self.compress_if):
+            raise OptionError("options", "compress_if", "has to be a function of a frame")
+
+
+class PermessageDeflate(Extension):
+    """permessage-deflate, both roles.
+
+    As a server it asks for nothing that an offer does not allow: a client that cannot limit its
+    window, or that offers nothing at all but the name, is still compressed for. As a client it
+    makes the least specific offer that its options permit, and when they ask the server for
+    something, a second offer that does not.
+    """
+
+    name: ClassVar[str] = "permessage-deflate"
+    phase: ClassVar[Phase] = Phase.COMPRESSION
+    rsv: ClassVar[RSV] = RSV.RSV1
+    Options: ClassVar[type[OptionSet]] = DeflateOptions
+    options: DeflateOptions
+
+    def memory_estimate(self) -> int:
+        """For the server's side of a connection on which both have sent compressed messages."""
+        options = self.options
+        return self._settings(
+            own_bits=options.server_max_window_bits, peer_bits=options.client_max_window_bits
+        ).memory_estimate()
+
+    def _settings(
+        self,
+        *,
+        own_bits: int | None,
+        peer_bits: int | None,
+        own_reset: bool = False,
+        peer_reset: bool = False,
+    ) -> Settings:
+        options = self.options
+        compress_if: Callable[[Frame], bool] | None = options.compress_if
+        return Settings(
+            level=options.level,
+            mem_level=options.mem_level,
+            strategy=_STRATEGIES[options.strategy],
+            own_bits=own_bits or DEFAULT_OWN_BITS,
+            peer_bits=peer_bits or 15,
+            own_reset=own_reset,
+            peer_reset=peer_reset,
+            threshold=options.threshold,
+            compress_if=compress_if,
+        )
+
+    # --- server -------------------------------------------------------------------------------
+
+    def accept(self, offer: Params, ctx: NegotiationContext) -> Agreement:
+        """Answer an offer (RFC 7692 §7.1); everything that an offer may ask can be met."""
+        options = self.options
+        own_reset = offer.flag("server_no_context_takeover") or options.server_no_context_takeover
+        peer_reset = offer.flag("client_no_context_takeover") or options.client_no_context_takeover
+        offer.text("server_max_window_bits")  # a value has to be there
+        asked = offer.integer("server_max_window_bits", 8, 15)
+        own_bits = min(asked or 15, options.server_max_window_bits or 15)
+        # The client's window can only be limited if it said that it can do that (§7.1.2.2).
+        peer_bits = 15
+        if "client_max_window_bits" in offer:
+            hint = offer.integer("client_max_window_bits", 8, 15) or 15
+            peer_bits = min(hint, options.client_max_window_bits or 15)
+        answer = Params(
+            server_no_context_takeover=own_reset,
+            client_no_context_takeover=peer_reset,
+            server_max_window_bits=own_bits if asked or own_bits < 15 else False,
+            client_max_window_bits=peer_bits if peer_bits < 15 else False,
+        )
+        settings = self._settings(
+            own_bits=min(own_bits, options.server_max_window_bits or DEFAULT_OWN_BITS),
+            peer_bits=peer_bits,
+            own_reset=own_reset,
+            peer_reset=peer_reset,
+        )
+        return Agreement(DeflateCodec(settings), answer)
+
+    # --- client -------------------------------------------------------------------------------
+
+    def offers(self) -> Sequence[Params]:
+        """What the options ask for, and as a fallback the same without demands on the server."""
+        options = self.options
+        modest: dict[str, int | bool] = {
+            "client_no_context_takeover": options.client_no_context_takeover,
+            "client_max_window_bits": options.client_max_window_bits or True,
+        }
+        if not options.server_no_context_takeover and options.server_max_window_bits is None:
+            return [Params(modest)]
+        wish = Params(
+            server_no_context_takeover=options.server_no_context_takeover,
+            server_max_window_bits=options.server_max_window_bits or False,
+            **modest,
+        )
+        return [wish, Params(modest)]
+
+    def confirm(
+        self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext
+    ) -> DeflateCodec:
+        """Check an answer: some parameters may come unasked, others may not (§7.1)."""
+        options = self.options
+        peer_reset = answer.flag("server_no_context_takeover")
+        own_reset = answer.flag("client_no_context_takeover")
+        answer.text("server_max_window_bits")
+        answer.text("client_max_window_bits")
+        peer_bits = answer.integer("server_max_window_bits", 8, 15) or 15
+        agreed_bits = answer.integer("client_max_window_bits", 8, 15)
+        if agreed_bits and not any("client_max_window_bits" in offer for offer in offers):
+            raise NegotiationError("client_max_window_bits was not offered")
+        if not any(_meets(offer, peer_reset, peer_bits) for offer in offers):
+            raise NegotiationError(f"the answer {str(answer)!r} meets no offer")
+        own_bits = min(agreed_bits or 15, options.client_max_window_bits or DEFAULT_OWN_BITS)
+        return DeflateCodec(
+            self._settings(
+                own_bits=own_bits,
+                peer_bits=peer_bits,
+                own_reset=own_reset or options.client_no_context_takeover,
+                peer_reset=peer_reset,
+            )
+        )
+
+
+def _meets(offer: Params, reset: bool, bits: int) -> bool:
+    """Whether what the server says of itself is what an offer asked of it."""
+    if "server_no_context_takeover" in offer and not reset:
+        return False
+    return bits <= (offer.integer("server_max_window_bits", 8, 15) or 15)
