@@ -83,6 +83,20 @@ class App(Router):
         self._profiles.clear()
         return installed
 
+    def configure(self, token: str, **options: Any) -> Any:
+        """Change options of an installed extension or interceptor, or install it.
+
+        Raises:
+            OptionError, PluginError: As `install`.
+        """
+        self._profiles.clear()
+        return self.installed.configure(token, options)
+
+    def uninstall(self, token: str) -> None:
+        """Turn an extension or interceptor off; nothing happens when it is not installed."""
+        self._profiles.clear()
+        self.installed.remove(token)
+
     # --- routes -------------------------------------------------------------------------------
 
     def add_route(self, route: Route) -> None:

@@ -119,6 +119,29 @@ class Installed:
                 self._put(type(current)(options), token in self._required)
         return named
 
+    def configure(self, token: str, options: Mapping[str, Any]) -> Installable:
+        """Change options of what is installed, or install it.
+
+        Raises:
+            OptionError, PluginError: As `install`.
+        """
+        current = self._items.get(token)
+        if current is None:
+            installed: Installable = self.install(token, **options)
+            return installed
+        self._from_sets.pop(token, None)
+        item = type(current)(current.options, **options)
+        self._put(item, token in self._required)
+        return item
+
+    def remove(self, token: str) -> None:
+        """Take an extension or interceptor out again; nothing happens when it is not installed."""
+        item = self._items.pop(token, None)
+        self._required.discard(token)
+        self._from_sets.pop(token, None)
+        if item is not None and self._manager is not None and self._manager.is_registered(item):
+            self._manager.unregister(item)
+
     def _put(self, item: Installable, required: bool) -> None:
         old = self._items.get(item.name)
         if required:

@@ -13,7 +13,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeGuard
 
@@ -24,7 +23,15 @@ from wsext.sdk import hookspecs
 from wsext.sdk.extension import Installable
 from wsext.sdk.options import NamedOptionSet
 
-__all__ = ["GROUP", "PluginInfo", "PluginStatus", "Plugins", "default_plugins", "option_set"]
+__all__ = [
+    "GROUP",
+    "PluginInfo",
+    "PluginStatus",
+    "Plugins",
+    "default_plugins",
+    "option_set",
+    "set_default_plugins",
+]
 
 logger = logging.getLogger("wsext.plugins")
 
@@ -265,10 +272,18 @@ class Plugins:
     def option_sets(self) -> dict[str, NamedOptionSet]:
         """Every named option set, by name; imports all plugins."""
         found: dict[str, NamedOptionSet] = {}
-        for name, plugin in self.load_all().items():
-            for named in self._contributed(name, plugin, "wsext_option_sets"):
+        for name in self.load_all():
+            for named in self.contributed_option_sets(name):
                 found.setdefault(named.name, named)
         return found
+
+    def contributed_option_sets(self, name: str) -> list[NamedOptionSet]:
+        """The option sets that one plugin brings.
+
+        Raises:
+            PluginError: If the plugin cannot be loaded.
+        """
+        return self._contributed(name, self.load(name), "wsext_option_sets")
 
     def option_set(self, name: str) -> NamedOptionSet:
         """The named option set ``name``.
@@ -332,10 +347,21 @@ def bind_hook(impl: pluggy.HookImpl) -> Callable[..., Any]:
     return call
 
 
-@cache
+_default: Plugins | None = None
+
+
 def default_plugins() -> Plugins:
     """The plugins of this environment, restricted by ``WSEXT_PLUGINS``; found once per process."""
-    return Plugins.from_environment()
+    global _default
+    if _default is None:
+        _default = Plugins.from_environment()
+    return _default
+
+
+def set_default_plugins(plugins: Plugins | None) -> None:
+    """What apps and clients look tokens up in from now on; ``None`` finds them again."""
+    global _default
+    _default = plugins
 
 
 def option_set(name: str) -> NamedOptionSet:

@@ -1,0 +1,6 @@
+"""``python -m wsext``."""
+
+from wsext.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""The ``wsext`` command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from wsext import __version__
+
+__all__ = ["cli", "main"]
+
+#: The commands that are imported only when they run: name → module and attribute.
+_COMMANDS = {
+    "serve": ("wsext.cli.serve", "serve"),
+    "connect": ("wsext.cli.connect", "connect"),
+    "ext": ("wsext.cli.ext", "ext"),
+    "completion": ("wsext.cli.completion", "completion"),
+}
+
+
+class _Commands(click.Group):
+    """The built-in commands, each loaded on demand, and those that plugins add."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        self._add_plugin_commands()
+        return [*_COMMANDS, *(name for name in sorted(self.commands) if name not in _COMMANDS)]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in _COMMANDS:
+            from importlib import import_module
+
+            module, attribute = _COMMANDS[name]
+            command: click.Command = getattr(import_module(module), attribute)
+            return command
+        self._add_plugin_commands()
+        return super().get_command(ctx, name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            from wsext.errors import nearest
+
+            close = nearest(args[0], self.list_commands(ctx))
+            if close is None or args[0].startswith("-"):
+                raise
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close!r}?")
+
+    def _add_plugin_commands(self) -> None:
+        """Ask the plugins for commands, once; a broken one is named and left out."""
+        if getattr(self, "_asked", False):
+            return
+        self._asked = True
+        import logging
+
+        from wsext.sdk.plugins import default_plugins
+
+        for name, plugin in default_plugins().load_all().items():
+            contribute = getattr(plugin, "wsext_commands", None)
+            if contribute is None:
+                continue
+            try:
+                contribute(cli=self)
+            except Exception as error:
+                logging.getLogger("wsext.plugins").warning(
+                    "plugin %s cannot add its commands: %r", name, error
+                )
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "-V", "--version", prog_name="wsext")
+def cli() -> None:
+    """WebSocket server, client and extensions."""
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Run the command line; every planned error is one line and an exit code of 1 or 2."""
+    from wsext.errors import OptionError, WsextError
+
+    try:
+        return cli.main(args, prog_name="wsext", standalone_mode=True)
+    except OptionError as error:
+        print(f"wsext: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    except WsextError as error:
+        print(f"wsext: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read our output has gone, for example `head`; that is no error of ours.
+        sys.stderr.close()
+        sys.exit(1)

@@ -1,0 +1,34 @@
+"""``wsext completion``: the script that teaches a shell to complete wsext's commands."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+__all__ = ["completion"]
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell.
+
+    \b
+    bash:  eval "$(wsext completion bash)"          in ~/.bashrc
+    zsh:   eval "$(wsext completion zsh)"           in ~/.zshrc
+    fish:  wsext completion fish > ~/.config/fish/completions/wsext.fish
+    """
+    from wsext.cli import cli
+
+    kind = get_completion_class(shell)
+    assert kind is not None  # click.Choice lets nothing else pass
+    # bash's own class asks the installed bash for its version, which its source does not need.
+    click.echo(kind(cli, {}, "wsext", "_WSEXT_COMPLETE").source_template % _names())
+
+
+def _names() -> dict[str, str]:
+    return {
+        "complete_func": "_wsext_completion",
+        "complete_var": "_WSEXT_COMPLETE",
+        "prog_name": "wsext",
+    }

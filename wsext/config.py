@@ -1,0 +1,237 @@
+"""What an operator sets: ``wsext.toml`` and the command line, applied to an app.
+
+    option_sets = ["low-memory"]
+
+    [serve]                              # where and what to serve
+    port = 8765
+
+    [server]                             # fields of ServerOptions
+    max_connections = 20000
+
+    [websocket]                          # fields of WebSocketOptions
+    max_message_size = 65536
+
+    [extensions]
+    permessage-zstd = false              # not this one
+    [extensions.permessage-deflate]      # this one, with these options
+    level = 6
+
+    [plugins]                            # what may be loaded at all
+    deny = ["wsext-experimental"]
+
+Later sources win: option sets, then the file, then ``--ext`` and ``--set``.
+"""
+
+from __future__ import annotations
+
+import logging
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from wsext.app import App
+from wsext.errors import OptionError, PluginError, nearest
+from wsext.sdk.extension import Extension
+from wsext.sdk.options import OptionSet, local, option_fields
+from wsext.sdk.plugins import Plugins
+from wsext.settings import ServerOptions, WebSocketOptions
+
+__all__ = ["Config", "PluginOptions", "ServeOptions", "apply", "dotted_names", "load_config"]
+
+logger = logging.getLogger("wsext.config")
+
+
+class ServeOptions(OptionSet):
+    """Where and what ``wsext serve`` serves."""
+
+    __owner__: ClassVar[str] = "serve"
+
+    app: Annotated[str, local("module:name of an App; none serves the reference app")] | None = None
+    host: Annotated[str, local("address to listen on")] = "127.0.0.1"
+    port: Annotated[int, local("TCP port; 0 takes a free one", ge=0, le=65535)] = 8765
+    uds: Annotated[str, local("path of a Unix socket to listen on instead")] | None = None
+    ssl_cert: Annotated[str, local("PEM file with the certificate chain")] | None = None
+    ssl_key: Annotated[str, local("PEM file with the private key")] | None = None
+
+
+class PluginOptions(OptionSet):
+    """Which plugins may be loaded; decided before any of them is imported."""
+
+    __owner__: ClassVar[str] = "plugins"
+
+    allow: Annotated[tuple[str, ...], local("the only plugins that may be loaded")] | None = None
+    deny: Annotated[tuple[str, ...], local("plugins that may not be loaded")] = ()
+    strict: Annotated[bool, local("whether a broken plugin is fatal")] = False
+
+
+_SECTIONS: dict[str, type[OptionSet]] = {
+    "serve": ServeOptions,
+    "server": ServerOptions,
+    "websocket": WebSocketOptions,
+    "plugins": PluginOptions,
+}
+_TOP = (*_SECTIONS, "extensions", "option_sets")
+
+
+class Config:
+    """Everything that was set, by section; not yet applied to anything.
+
+    Attributes:
+        sections: Values by section and option.
+        extensions: Options by token; ``None`` for an extension that is to be left out.
+        option_sets: Names of option sets, applied in this order.
+    """
+
+    def __init__(self) -> None:
+        self.sections: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
+        self.extensions: dict[str, dict[str, Any] | None] = {}
+        self.option_sets: list[str] = []
+
+    def section(self, name: str) -> Any:
+        """A section as its option set.
+
+        Raises:
+            OptionError: For an unknown option or a value that does not fit.
+        """
+        return _SECTIONS[name].parse(self.sections[name])
+
+    def update(self, table: Mapping[str, Any]) -> None:
+        """Take the values of a parsed file.
+
+        Raises:
+            OptionError: For an unknown section.
+        """
+        for name, value in table.items():
+            if name == "option_sets":
+                self.option_sets.extend(_names(value))
+            elif name == "extensions":
+                for token, options in _table(name, value).items():
+                    self.set_extension(token, options)
+            elif name in _SECTIONS:
+                self.sections[name].update(_table(name, value))
+            else:
+                raise _unknown_section(name)
+
+    def set_extension(self, token: str, options: Any) -> None:
+        """Turn an extension on with more options, or off with ``False``."""
+        if options is False:
+            self.extensions[token] = None
+            return
+        values = {} if options is True else _table(f"extensions.{token}", options)
+        self.extensions[token] = {**(self.extensions.get(token) or {}), **values}
+
+    def set_dotted(self, text: str) -> None:
+        """Take ``section.option=value``; the value is TOML, or else text.
+
+        Raises:
+            OptionError: If there is no such section, or the form is another.
+        """
+        path, separator, raw = text.partition("=")
+        section, _, rest = path.strip().partition(".")
+        if section not in _TOP:
+            raise _unknown_section(section)
+        if section == "option_sets" and separator:
+            self.option_sets.extend(_names(_value(raw)))
+            return
+        if not separator or not rest:
+            raise OptionError(path, None, "expected section.option=value")
+        if section != "extensions":
+            self.sections[section][rest.strip()] = _value(raw)
+            return
+        token, _, option = rest.rpartition(".")
+        if not token:  # extensions.NAME=false
+            self.set_extension(rest.strip(), _value(raw))
+        else:
+            self.set_extension(token.strip(), {option.strip(): _value(raw)})
+
+    def set_extension_text(self, text: str) -> None:
+        """Take ``NAME`` or ``NAME:key=value,flag,key=value``.
+
+        Raises:
+            OptionError: If the form is another.
+        """
+        name, _, rest = text.partition(":")
+        options = {}
+        for item in filter(None, (part.strip() for part in rest.split(","))):
+            key, separator, value = item.partition("=")
+            if not key.strip():
+                raise OptionError(name, None, f"expected key=value, got {item!r}")
+            options[key.strip()] = value.strip() if separator else True
+        self.set_extension(name.strip(), options)
+
+
+def _unknown_section(name: str) -> OptionError:
+    known = ", ".join(_TOP)
+    return OptionError(name, None, f"no such section; known: {known}", nearest(name, _TOP))
+
+
+def _table(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise OptionError(name, None, f"expected a table of options, got {value!r}")
+    return value
+
+
+def _names(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [name.strip() for name in value.split(",") if name.strip()]
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return value
+    raise OptionError("option_sets", None, f"expected a list of names, got {value!r}")
+
+
+def _value(raw: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {raw}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        return raw.strip()
+
+
+def load_config(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        OptionError: If it cannot be read, naming the file and the place in it.
+    """
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise OptionError(str(path), None, error.strerror or str(error)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OptionError(str(path), None, f"not TOML: {error}") from error
+
+
+def dotted_names() -> list[str]:
+    """The dotted name of every option that is not an extension's, for completion and help."""
+    return [
+        f"{section}.{field.name}"
+        for section, options in _SECTIONS.items()
+        for field in option_fields(options)
+    ]
+
+
+def apply(config: Config, app: App, plugins: Plugins) -> None:
+    """Bring an app to what the operator set, and turn on every installed wire extension.
+
+    Raises:
+        OptionError: For an option that cannot be used.
+        PluginError: For an extension or option set that was asked for and cannot be used.
+    """
+    for name in config.option_sets:
+        app.install(plugins.option_set(name))
+    app.options = app.options.replace(config.sections["websocket"])
+    app.server_options = app.server_options.replace(config.sections["server"])
+    for token, options in config.extensions.items():
+        if options is None:
+            app.uninstall(token)
+        else:
+            app.configure(token, **options)
+    installed = {item.name for item in app.installed.items}
+    for token, kind in plugins.extensions().items():
+        if token in installed or token in config.extensions or not issubclass(kind, Extension):
+            continue
+        try:
+            app.install(kind)
+        except (OptionError, PluginError) as error:
+            logger.warning("%s is left out: %s", token, error)
