@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from wsext import (
     RSV,
@@ -13,7 +13,6 @@ from wsext import (
     Frame,
     NegotiationContext,
     NegotiationError,
-    OptionError,
     OptionSet,
     Params,
     Phase,
@@ -50,9 +49,13 @@ class DeflateOptions(OptionSet):
     threshold: Annotated[
         int, local("bytes; smaller messages are sent as they are (compress if bigger than)", ge=0)
     ] = 0
-    compress_if: Annotated[
-        Any, local("function of a message's first frame: whether to compress it")
-    ] = None
+    compress_if: (
+        Annotated[
+            Callable[[Frame], bool],
+            local("told a message's first frame, says whether to compress"),
+        ]
+        | None
+    ) = None
     server_no_context_takeover: Annotated[
         bool, wire("the server compresses every message on its own")
     ] = False
@@ -67,10 +70,6 @@ class DeflateOptions(OptionSet):
         Annotated[int, wire("window of what the client sends, as a power of two", ge=8, le=15)]
         | None
     ) = None
-
-    def check(self) -> None:
-        if self.compress_if is not None and not callable(self.compress_if):
-            raise OptionError("options", "compress_if", "has to be a function of a frame")
 
 
 class PermessageDeflate(Extension):
@@ -104,7 +103,6 @@ class PermessageDeflate(Extension):
         peer_reset: bool = False,
     ) -> Settings:
         options = self.options
-        compress_if: Callable[[Frame], bool] | None = options.compress_if
         return Settings(
             level=options.level,
             mem_level=options.mem_level,
@@ -114,7 +112,7 @@ class PermessageDeflate(Extension):
             own_reset=own_reset,
             peer_reset=peer_reset,
             threshold=options.threshold,
-            compress_if=compress_if,
+            compress_if=options.compress_if,
         )
 
     # --- server -------------------------------------------------------------------------------

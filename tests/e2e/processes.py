@@ -1,0 +1,65 @@
+"""Runs the ``wsext`` command as users do: in a process of its own."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+WSEXT = [sys.executable, "-m", "wsext"]
+
+
+class Served(NamedTuple):
+    """A server's process and its address."""
+
+    process: subprocess.Popen[str]
+    http: str
+
+    @property
+    def ws(self) -> str:
+        return self.http.replace("http", "ws", 1).rstrip("/")
+
+
+@contextmanager
+def serving(
+    *args: str, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> Iterator[Served]:
+    """``wsext serve ARGS`` on a free port, until the block ends; it has to end with 0."""
+    command = [*WSEXT, "serve", "--port", "0", "--no-access-log", *args]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=cwd, env=env) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            found = re.search(r" on (\S+)$", line)
+            assert found, f"no address in {line!r}"
+            process.stdout.readline()  # the extensions
+            yield Served(process, found[1])
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                code = process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+    assert code == 0, f"wsext serve ended with {code}"
+
+
+def wsext(
+    *args: str, stdin: str = "", cwd: Path | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """``wsext ARGS``, to its end."""
+    return subprocess.run(
+        [*WSEXT, *args],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=cwd,
+        env=env,
+        check=False,
+    )
