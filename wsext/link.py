@@ -88,6 +88,8 @@ class Link(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=self.options.outgoing_bytes)
         transport.set_protocol(self)
+        if not transport.is_reading():  # much came while the handshake was being decided
+            transport.resume_reading()
         if self.options.ping_interval is not None and not self.connection.raw:
             self._keepalive = self._loop.call_later(self.options.ping_interval, self._ping)
         if rest:
@@ -215,9 +217,12 @@ class Link(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._paused = True
+        self.connection.hold_pongs(True)
 
     def resume_writing(self) -> None:
         self._paused = False
+        self.connection.hold_pongs(False)
+        self.soon()
         while self._outbox and not self._paused:
             frame = self._outbox.popleft()
             self._outbox_bytes -= len(frame.payload)

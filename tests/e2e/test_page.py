@@ -14,7 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from .processes import Served, serving
+from tests.e2e.processes import Served, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

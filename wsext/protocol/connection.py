@@ -69,6 +69,8 @@ class Connection:
         self.local_first = False
         #: Hand out fragments as they come instead of whole messages (streaming receive).
         self.streaming = False
+        self._hold_pongs = False
+        self._held_pong: bytes | bytearray | memoryview | None = None
         #: Totals of data payloads: as the application sees them, and on the wire.
         self.messages_in = self.messages_out = 0
         self.app_bytes_in = self.app_bytes_out = 0
@@ -303,7 +305,10 @@ class Connection:
                 self._send_close(*self.remote_close)
             return
         if opcode == Opcode.PING and not self.raw:
-            self.send_control(Opcode.PONG, frame.payload)
+            if self._hold_pongs:
+                self._held_pong = frame.payload
+            else:
+                self.send_control(Opcode.PONG, frame.payload)
         elif opcode > Opcode.PONG and not self.raw:
             raise RemoteProtocolError(1002, f"opcode {opcode} means nothing here")
         events.append(frame)
@@ -394,6 +399,14 @@ class Connection:
         """Queue a ping or a pong."""
         if self.local_close is None and not self.ended:
             self._send_through(Frame(opcode, payload))
+
+    def hold_pongs(self, hold: bool) -> None:
+        """Answer no pings while the peer does not read, and only the last one of them afterwards
+        (RFC 6455 §5.5.3): pings must not pile up answers."""
+        self._hold_pongs = hold
+        if not hold and self._held_pong is not None:
+            payload, self._held_pong = self._held_pong, None
+            self.send_control(Opcode.PONG, payload)
 
     def send_close(self, code: int = CloseCode.NORMAL, reason: str = "") -> bool:
         """Begin or finish the closing handshake; ``False`` if a Close frame was sent before.

@@ -200,9 +200,9 @@ class _Reader:
                 raise EOFError("connection closed in mid-line")
             yield
         self._head_size += end
-        self._lines += 1
         if end > _MAX_LINE or self._head_size > self._max_size:
-            raise _TooLarge(f"more than {self._max_size} bytes")
+            raise _TooLarge(f"more than {min(_MAX_LINE, self._max_size)} bytes")
+        self._lines += 1
         if self._lines > self._max_count + 2:  # and the first line, and the empty one
             raise _TooLarge(f"more than {self._max_count} headers")
         line = self._buffer[:end]

@@ -11,7 +11,7 @@ import os
 import sys
 
 from wsext.errors import RemoteProtocolError
-from wsext.protocol.frames import Frame
+from wsext.protocol.frames import RSV, Frame
 
 __all__ = ["FrameParser", "MaskSource", "apply_mask", "frame_header"]
 
@@ -222,7 +222,7 @@ class FrameParser:
                 raise _protocol_error(f"reserved opcode {opcode}")
             allowed = self._rsv_first if opcode else self._rsv_rest
         if rsv & ~allowed:
-            raise _protocol_error("reserved bits that no extension claims here")
+            raise _protocol_error(f"{RSV(rsv & ~allowed).names()} set, claimed by no extension")
         if (second >= 0x80) is not self._masked:
             raise _protocol_error(
                 "frame from a client is not masked"

@@ -103,9 +103,16 @@ class OptionSet(_Struct):
     """
 
     def __post_init__(self) -> None:
-        for info in _fields(type(self)):
-            _convert(info, getattr(self, info.name), strict=True)
-        self.check()
+        owner = _owner(type(self))
+        try:
+            for info in _fields(type(self)):
+                _convert(info, getattr(self, info.name), strict=True)
+            self.check()
+        except OptionError as error:
+            error.owner = owner
+            raise
+        except ValueError as error:
+            raise OptionError(owner, None, str(error)) from error
 
     def check(self) -> None:
         """Override to check fields together; raise `OptionError` or `ValueError`."""
@@ -137,8 +144,6 @@ class OptionSet(_Struct):
         except OptionError as error:
             error.owner = owner
             raise
-        except ValueError as error:
-            raise OptionError(owner, None, str(error)) from error
 
     def replace(self, values: Mapping[str, Any], *, owner: str | None = None) -> Self:
         """A copy with some options changed, checked like a new one.

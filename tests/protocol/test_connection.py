@@ -1,0 +1,290 @@
+"""The engine: messages, fragments, UTF-8, control frames, limits and the closing handshake."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsext import CloseCode, Frame, LocalProtocolError, Message, Opcode
+from wsext.protocol.connection import Connection
+from wsext.protocol.states import State
+
+
+def pair(**options: object) -> tuple[Connection, Connection]:
+    return (
+        Connection("client", **options),  # type: ignore[arg-type]
+        Connection("server", **options),  # type: ignore[arg-type]
+    )
+
+
+def take(connection: Connection) -> bytes:
+    return b"".join(bytes(chunk) for chunk in connection.data_to_send())
+
+
+def pass_on(sender: Connection, receiver: Connection) -> list[object]:
+    return list(receiver.receive_data(take(sender)))
+
+
+def messages(events: list[object]) -> list[str | bytes]:
+    return [event.data for event in events if isinstance(event, Message)]
+
+
+def from_server(*frames: Frame) -> Connection:
+    """A client that received frames as they are, whatever the rules say."""
+    raw = Connection("server", raw=True)
+    client = Connection("client")
+    for frame in frames:
+        raw._write(frame)
+    client.receive_data(take(raw))
+    return client
+
+
+@given(data=st.one_of(st.text(max_size=200), st.binary(max_size=200)), masked=st.booleans())
+def test_a_message_arrives_as_it_was_sent(data: str | bytes, masked: bool) -> None:
+    client, server = pair()
+    sender, receiver = (client, server) if masked else (server, client)
+    sender.send_message(data)
+    assert messages(pass_on(sender, receiver)) == [data]
+
+
+@given(
+    text=st.text(min_size=1, max_size=60),
+    cuts=st.lists(st.integers(0, 240), max_size=8),
+    pings=st.booleans(),
+)
+def test_fragments_may_split_characters_and_let_pings_through(
+    text: str, cuts: list[int], pings: bool
+) -> None:
+    client, server = pair()
+    payload = text.encode()
+    edges = sorted({0, len(payload), *(cut for cut in cuts if cut < len(payload))})
+    parts = [payload[a:b] for a, b in itertools.pairwise(edges)]
+    events = []
+    for at, part in enumerate(parts):
+        opcode = Opcode.CONTINUATION if at else Opcode.TEXT
+        client.send_frame(Frame(opcode, part, at == len(parts) - 1))
+        if pings:
+            client.send_control(Opcode.PING, b"%d" % at)
+        events += pass_on(client, server)
+    assert messages(events) == [text]
+    if pings:
+        pongs = [event for event in pass_on(server, client) if isinstance(event, Frame)]
+        assert [pong.payload for pong in pongs] == [b"%d" % at for at in range(len(parts))]
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [Frame(1, b"\xff")],
+        [Frame(1, b"\xc3")],
+        [Frame(1, b"\xed\xa0\x80")],
+        [Frame(1, b"ok", False), Frame(0, b"\xff", False)],
+        [Frame(1, b"\xe2\x82", False), Frame(0, b"\x28", False)],
+        [Frame(1, b"\xe2\x82", False), Frame(0, b"", True)],
+        [Frame(8, b"\x03\xe8\xff")],
+    ],
+)
+def test_text_that_is_not_utf8_is_1007_at_once(frames: list[Frame]) -> None:
+    client = from_server(*frames)
+    assert client.local_close is not None
+    assert client.local_close[0] == CloseCode.INVALID_DATA
+    assert client.state is State.FAILED
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [Frame(0, b"x")],
+        [Frame(1, b"a", False), Frame(1, b"b")],
+        [Frame(1, b"a", False), Frame(2, b"b", False)],
+        [Frame(8, b"\x03")],
+        [Frame(8, b"\x03\xed")],
+        [Frame(8, (999).to_bytes(2, "big"))],
+        [Frame(8, (1006).to_bytes(2, "big"))],
+        [Frame(8, (2999).to_bytes(2, "big"))],
+        [Frame(8, (5000).to_bytes(2, "big"))],
+    ],
+)
+def test_broken_fragments_and_close_frames_are_1002(frames: list[Frame]) -> None:
+    client = from_server(*frames)
+    assert client.local_close is not None
+    assert client.local_close[0] == CloseCode.PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize("fragments", [1, 2, 11])
+def test_a_message_over_the_limit_is_1009_however_it_is_cut(fragments: int) -> None:
+    client, server = pair(max_message_size=10)
+    client._max_message = 1000
+    payload = b"x" * 11
+    edges = [at * 11 // fragments for at in range(fragments + 1)]
+    for at, (start, end) in enumerate(itertools.pairwise(edges)):
+        opcode = Opcode.CONTINUATION if at else Opcode.BINARY
+        client.send_frame(Frame(opcode, payload[start:end], at == fragments - 1))
+    assert messages(pass_on(client, server)) == []
+    assert server.local_close is not None
+    assert server.local_close[0] == CloseCode.MESSAGE_TOO_BIG
+
+
+def test_a_frame_limit_of_its_own() -> None:
+    client, server = Connection("client"), Connection("server", max_frame_size=200)
+    client.send_message(b"x" * 201)
+    pass_on(client, server)
+    assert server.local_close == (1009, "frame of 201 bytes; the limit is 200")
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
+def test_the_closing_handshake_is_clean_whoever_begins(role: str) -> None:
+    client, server = pair()
+    first, second = (client, server) if role == "client" else (server, client)
+    assert first.send_close(3001, "done")
+    assert first.state is State.CLOSE_SENT
+    pass_on(first, second)
+    pass_on(second, first)
+    assert first.state is second.state is State.CLOSED
+    for connection in (first, second):
+        info = connection.close_info()
+        assert (info.code, info.reason, info.clean) == (3001, "done", True)
+    assert first.close_info().local_first
+    assert not second.close_info().local_first
+    assert not first.send_close(1000)
+
+
+def test_both_may_close_at_the_same_time() -> None:
+    client, server = pair()
+    client.send_close(1000)
+    server.send_close(1001)
+    from_client, from_server_ = take(client), take(server)
+    client.receive_data(from_server_)
+    server.receive_data(from_client)
+    assert client.state is server.state is State.CLOSED
+    assert client.close_info().clean
+
+
+def test_what_the_peer_was_sending_when_we_closed_still_arrives() -> None:
+    client, server = pair()
+    client.send_message("last words")
+    server.send_close()
+    assert messages(pass_on(client, server)) == ["last words"]
+
+
+def test_nothing_counts_after_the_peers_close() -> None:
+    client, server = pair()
+    client.send_close()
+    data = take(client)
+    raw = Connection("client", raw=True)
+    raw._write(Frame(1, b"zombie"))
+    assert messages(list(server.receive_data(data + take(raw)))) == []
+    assert server.state is State.CLOSED
+
+
+def test_an_empty_close_is_answered_with_an_empty_close() -> None:
+    raw = Connection("client", raw=True)
+    raw._write(Frame(8, b""))
+    server = Connection("server")
+    server.receive_data(take(raw))
+    assert take(server) == b"\x88\x00"
+    assert server.close_info().code == CloseCode.NO_STATUS
+    assert server.close_info().ok
+
+
+def test_a_lost_transport_is_1006() -> None:
+    client, _ = pair()
+    client.lose(ConnectionResetError("gone"))
+    info = client.close_info()
+    assert (info.code, info.clean) == (1006, False)
+    assert isinstance(info.exception, ConnectionResetError)
+
+
+def test_a_long_reason_is_cut_between_characters() -> None:
+    client, server = pair()
+    client.send_close(1000, "é" * 100)
+    pass_on(client, server)
+    assert server.remote_close == (1000, "é" * 61)
+
+
+@pytest.mark.parametrize("code", [999, 1004, 1005, 1006, 1015, 2000, 5000])
+def test_codes_that_may_not_travel_cannot_be_sent(code: int) -> None:
+    client, _ = pair()
+    if code == 1005:
+        assert client.send_close(code)
+        assert take(client)[1] == 0x80  # without a code
+    else:
+        with pytest.raises(ValueError, match=str(code)):
+            client.send_close(code)
+
+
+def test_this_side_keeps_the_rules_too() -> None:
+    client, _ = pair()
+    with pytest.raises(LocalProtocolError, match="continuation"):
+        client.send_frame(Frame(0, b"x"))
+    client.send_frame(Frame(1, b"x", False))
+    with pytest.raises(LocalProtocolError, match="half way"):
+        client.send_message("another")
+    with pytest.raises(LocalProtocolError, match="125"):
+        client.send_frame(Frame(9, b"x" * 126))
+    client.send_close()
+    with pytest.raises(LocalProtocolError, match="closing"):
+        client.send_frame(Frame(0, b"x"))
+
+
+def test_data_of_another_type_is_refused() -> None:
+    client, _ = pair()
+    with pytest.raises(TypeError, match="int"):
+        client.send_message(5)  # type: ignore[arg-type]
+
+
+def test_a_raw_connection_hands_out_every_frame_and_answers_none() -> None:
+    client = Connection("client", raw=True)
+    server = Connection("server", raw=True)
+    sent = [Frame(1, b"a", False), Frame(9, b"p"), Frame(0, b"b"), Frame(8, b"\x03\xe8")]
+    for frame in sent:
+        client._write(frame)
+    assert server.receive_data(take(client)) == sent
+    assert not server.has_output
+
+
+def test_while_the_peer_does_not_read_only_the_last_ping_is_answered() -> None:
+    client, server = pair()
+    server.hold_pongs(True)
+    for number in range(1000):
+        client.send_control(Opcode.PING, b"%d" % number)
+    pass_on(client, server)
+    assert not server.has_output
+    server.hold_pongs(False)
+    assert take(server) == b"\x8a\x03999"
+
+
+def test_streaming_hands_out_fragments_and_never_half_a_character() -> None:
+    client, server = pair()
+    server.streaming = True
+    payload = "héllo €".encode()
+    events = []
+    for at in range(len(payload)):
+        frame = Frame(0 if at else 1, payload[at : at + 1], at == len(payload) - 1)
+        client.send_frame(frame)
+        events += pass_on(client, server)
+    pieces = [event for event in events if isinstance(event, Message)]
+    assert "".join(str(piece.data) for piece in pieces) == "héllo €"
+    assert pieces[0].first
+    assert [piece.fin for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+
+
+@given(garbage=st.binary(max_size=300))
+def test_no_bytes_raise(garbage: bytes) -> None:
+    server = Connection("server")
+    server.receive_data(garbage)
+    server.receive_data(garbage)
+    info = server.close_info()
+    assert info.local is None or info.local[0] in (1000, 1002, 1007, 1009) or info.remote
+
+
+def test_a_thousand_one_byte_fragments_cost_their_bytes() -> None:
+    client, server = pair()
+    client.send_frame(Frame(1, b"", False))
+    for _ in range(1000):
+        client.send_frame(Frame(0, b"x", False))
+    pass_on(client, server)
+    assert len(server._buffer) == 1000

@@ -1,0 +1,217 @@
+"""The opening handshake: what a server refuses and how, and what a client refuses."""
+
+from __future__ import annotations
+
+import pytest
+from websockets.datastructures import Headers
+from websockets.utils import accept_key
+
+from wsext import HandshakeRejected, InvalidHandshake, InvalidStatus, Request
+from wsext.protocol import handshake
+from wsext.protocol.http import RequestReader, Response, ResponseReader, serialize_request
+
+GOOD = {
+    "Host": "example.com",
+    "Upgrade": "websocket",
+    "Connection": "keep-alive, Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
+
+
+def request(method: str = "GET", version: str = "HTTP/1.1", **changes: str | None) -> Request:
+    headers = Headers()
+    for name, value in {**GOOD, **{k.replace("_", "-"): v for k, v in changes.items()}}.items():
+        if value is not None:
+            headers[name] = value
+    return Request(method, "/chat", headers, version=version)
+
+
+def test_the_rfcs_own_example() -> None:
+    response = handshake.accept_response(request(), subprotocol="chat")
+    assert response.startswith(b"HTTP/1.1 101 ")
+    assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in response
+    assert b"Sec-WebSocket-Protocol: chat\r\n" in response
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "header"),
+    [
+        ({"method": "POST"}, 405, ("Allow", "GET")),
+        ({"version": "HTTP/1.0"}, 400, None),
+        ({"Upgrade": None}, 426, ("Upgrade", "websocket")),
+        ({"Upgrade": "h2c"}, 426, ("Upgrade", "websocket")),
+        ({"Connection": "close"}, 426, ("Upgrade", "websocket")),
+        ({"Host": None}, 400, None),
+        ({"Sec_WebSocket_Version": None}, 400, None),
+        ({"Sec_WebSocket_Version": "8"}, 426, ("Sec-WebSocket-Version", "13")),
+        ({"Sec_WebSocket_Key": None}, 400, None),
+        ({"Sec_WebSocket_Key": "c2hvcnQ="}, 400, None),
+        ({"Sec_WebSocket_Key": "not base64 at all!"}, 400, None),
+    ],
+)
+def test_a_request_that_is_no_handshake_gets_its_status(
+    changes: dict[str, str | None], status: int, header: tuple[str, str] | None
+) -> None:
+    with pytest.raises(HandshakeRejected) as caught:
+        handshake.check_upgrade(request(**changes))  # type: ignore[arg-type]
+    assert caught.value.status == status
+    assert caught.value.reason
+    if header is not None:
+        assert caught.value.headers[header[0]] == header[1]
+
+
+def test_a_repeated_key_is_refused() -> None:
+    bad = request()
+    bad.headers["Sec-WebSocket-Key"] = GOOD["Sec-WebSocket-Key"]
+    with pytest.raises(HandshakeRejected, match="exactly one"):
+        handshake.check_upgrade(bad)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "origin", "ok"),
+    [
+        (None, "https://evil.example", True),
+        (["https://a.example"], "https://a.example", True),
+        (["https://a.example"], "https://evil.example", False),
+        (["https://a.example"], None, False),
+        (["https://a.example", None], None, True),
+    ],
+)
+def test_origins(allowed: list[str | None] | None, origin: str | None, ok: bool) -> None:
+    asked = request(Origin=origin)
+    if ok:
+        handshake.check_origin(asked, allowed)
+    else:
+        with pytest.raises(HandshakeRejected) as caught:
+            handshake.check_origin(asked, allowed)
+        assert caught.value.status == 403
+
+
+def test_subprotocols_go_by_the_servers_preference() -> None:
+    offered = handshake.offered_subprotocols(request(Sec_WebSocket_Protocol="v1, v2"))
+    assert handshake.select_subprotocol(offered, ["v2", "v1"]) == "v2"
+    assert handshake.select_subprotocol([], ["v1"]) is None
+    assert handshake.select_subprotocol(["v1"], []) is None
+    with pytest.raises(HandshakeRejected, match="v3"):
+        handshake.select_subprotocol(offered, ["v3"])
+    with pytest.raises(HandshakeRejected):
+        handshake.offered_subprotocols(request(Sec_WebSocket_Protocol="a b"))
+
+
+# --- reading requests -------------------------------------------------------------------------
+
+
+def read(data: bytes, step: int = 1 << 20, **limits: int) -> Request | None:
+    reader = RequestReader(**limits)
+    for at in range(0, len(data), step):
+        found = reader.feed(data[at : at + step])
+        if found is not None:
+            return found
+    return None
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_a_request_may_come_in_any_pieces(step: int) -> None:
+    data = serialize_request(request()) + b"\x81\x80abcd"
+    reader = RequestReader()
+    found = None
+    for at in range(0, len(data), step):
+        if found is None:
+            found = reader.feed(data[at : at + step])
+        else:
+            reader.keep(data[at : at + step])
+    assert found is not None
+    assert found.path == "/chat"
+    assert reader.take_rest() == b"\x81\x80abcd"
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"GARBAGE\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n", 400),
+        (b"GET / HTTP/2\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 405),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\n" + (b"X: " + b"y" * 1000 + b"\r\n") * 20 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nX: " + b"y" * 9000, 431),
+    ],
+)
+def test_a_malformed_or_large_request_gets_its_status(data: bytes, status: int) -> None:
+    for step in (len(data), 13):
+        with pytest.raises(HandshakeRejected) as caught:
+            read(data, step)
+        assert caught.value.status == status
+
+
+def test_what_a_request_knows() -> None:
+    asked = Request(
+        "GET", "/a%20b?x=1&x=2&y=", Headers({"Cookie": "a=1; b=2", "Origin": "https://o"})
+    )
+    assert asked.path == "/a b"
+    assert asked.query == {"x": "1", "y": ""}
+    assert asked.query_lists == {"x": ["1", "2"], "y": [""]}
+    assert asked.cookies == {"a": "1", "b": "2"}
+    assert asked.origin == "https://o"
+
+
+# --- client -----------------------------------------------------------------------------------
+
+
+def answer(asked: Request, status: int = 101, **changes: str | None) -> bytes:
+    fields: dict[str, str | None] = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Accept": accept_key(asked.headers["Sec-WebSocket-Key"]),
+        **{name.replace("_", "-"): value for name, value in changes.items()},
+    }
+    headers = {name: value for name, value in fields.items() if value is not None}
+    return Response(status, b"no" if status != 101 else b"", headers=headers).serialize()
+
+
+def check(asked: Request, data: bytes) -> object:
+    reader = ResponseReader()
+    response = reader.feed(data) or reader.feed_eof()
+    assert response is not None
+    return handshake.check_response(asked, response, ["v1"])
+
+
+def test_a_client_checks_the_servers_answer() -> None:
+    asked = handshake.build_request("h", "/", subprotocols=["v1"])
+    assert check(asked, answer(asked, Sec_WebSocket_Protocol="v1")) == ("v1", [])
+    for changes, problem in (
+        ({"Upgrade": None}, "Upgrade"),
+        ({"Connection": "close"}, "Connection"),
+        ({"Sec_WebSocket_Accept": None}, "Accept"),
+        ({"Sec_WebSocket_Accept": "x"}, "Accept"),
+        ({"Sec_WebSocket_Protocol": "v2"}, "v2"),
+    ):
+        with pytest.raises(InvalidHandshake, match=problem):
+            check(asked, answer(asked, **changes))
+
+
+def test_another_status_comes_with_headers_and_body() -> None:
+    asked = handshake.build_request("h", "/")
+    with pytest.raises(InvalidStatus) as caught:
+        check(asked, answer(asked, 403, X_Why="because"))
+    assert (caught.value.status, caught.value.body) == (403, b"no")
+    assert caught.value.headers["X-Why"] == "because"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 101 x\r\n", b"HTTP/1.1 101 x\r\n" + b"a: b\r\n" * 200],
+)
+def test_a_malformed_answer_is_an_invalid_handshake(data: bytes) -> None:
+    reader = ResponseReader()
+    with pytest.raises(InvalidHandshake):
+        reader.feed(data) or reader.feed_eof()
+
+
+def test_headers_of_the_handshake_itself_cannot_be_added() -> None:
+    with pytest.raises(ValueError, match=r"connect\(subprotocols="):
+        handshake.build_request("h", "/", headers=[("Sec-WebSocket-Protocol", "x")])

@@ -1,0 +1,170 @@
+"""Installing: tokens, classes, instances, option sets, plugins; conflicts; hooks."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+from wsext_deflate import PermessageDeflate
+
+from tests.extensions import Append, claiming
+from wsext import (
+    RSV,
+    App,
+    ExtensionConflict,
+    Frame,
+    Interceptor,
+    OptionError,
+    PluginError,
+    hookimpl,
+    option_set,
+)
+from wsext.protocol.pipeline import Pipeline
+from wsext.sdk.installed import Installed
+
+
+def test_four_ways_to_install_go_through_the_same_options() -> None:
+    for install in (
+        lambda app: app.install("permessage-deflate", level=3),
+        lambda app: app.install(PermessageDeflate, level=3),
+        lambda app: app.install(PermessageDeflate(level=3)),
+        lambda app: app.install(PermessageDeflate(), level=3),
+    ):
+        app = App()
+        install(app)
+        (item,) = app.installed.extensions
+        assert item.options.level == 3
+        with pytest.raises(OptionError, match=r"permessage-deflate: level.*0 to 9"):
+            App().install("permessage-deflate", level=12)
+        with pytest.raises(OptionError, match="did you mean 'level'"):
+            App().install("permessage-deflate", levle=1)
+
+
+def test_nothing_is_installed_twice() -> None:
+    app = App()
+    app.install(Append)
+    with pytest.raises(PluginError, match="installed already"):
+        app.install(Append)
+
+
+def test_an_option_set_configures_extensions_and_sessions() -> None:
+    app = App()
+    app.install(option_set("low-memory"))
+    (item,) = app.installed.extensions
+    assert item.options.server_max_window_bits == 10
+    assert app.options.max_message_size == 256 * 1024
+    app.install("permessage-deflate", level=1)  # refines what the set has said
+    (item,) = app.installed.extensions
+    assert (item.options.level, item.options.server_max_window_bits) == (1, 10)
+
+
+def test_an_option_set_over_an_installed_extension_changes_only_what_it_names() -> None:
+    app = App()
+    app.install("permessage-deflate", strategy="rle")
+    app.install(option_set("low-latency"))
+    (item,) = app.installed.extensions
+    assert (item.options.strategy, item.options.level) == ("rle", 1)
+
+
+def test_configure_and_uninstall() -> None:
+    app = App()
+    app.configure("permessage-deflate", level=2)
+    app.configure("permessage-deflate", threshold=9)
+    (item,) = app.installed.extensions
+    assert (item.options.level, item.options.threshold) == (2, 9)
+    app.uninstall("permessage-deflate")
+    app.uninstall("permessage-deflate")
+    assert app.installed.extensions == ()
+
+
+@pytest.mark.parametrize("bit", [RSV.RSV1, RSV.RSV2, RSV.RSV3])
+def test_two_extensions_that_always_collide_are_reported_with_both_names(
+    bit: RSV, caplog: pytest.LogCaptureFixture
+) -> None:
+    installed = Installed()
+    installed.install(claiming("x-one", bit))
+    with caplog.at_level("INFO"):
+        installed.install(claiming("x-two", bit))
+    assert installed.conflicts == [("x-one", "x-two", bit.name)]
+    assert "x-one" in caplog.text
+    assert "x-two" in caplog.text
+
+
+def test_two_required_extensions_that_collide_are_refused() -> None:
+    installed = Installed()
+    installed.install(claiming("x-one", RSV.RSV2), required=True)
+    with pytest.raises(ExtensionConflict, match="x-one") as caught:
+        installed.install(claiming("x-two", RSV.RSV2), required=True)
+    assert (caught.value.first, caught.value.second) == ("x-one", "x-two")
+    assert caught.value.what == "RSV2"
+
+
+class Recorder(Interceptor):
+    """Appends its letter to every frame, in both directions."""
+
+    name: ClassVar[str] = "recorder"
+    letter = b"1"
+
+    @hookimpl
+    def wsext_frame_received(self, session: Any, frame: Frame) -> Frame:
+        return frame.replace(payload=bytes(frame.payload) + self.letter)
+
+    @hookimpl
+    def wsext_frame_sending(self, session: Any, frame: Frame) -> Frame:
+        return frame.replace(payload=bytes(frame.payload) + self.letter)
+
+
+class Second(Recorder):
+    name: ClassVar[str] = "second"
+    letter = b"2"
+
+
+class Breaking(Interceptor):
+    """Fails on every frame."""
+
+    name: ClassVar[str] = "breaking"
+
+    @hookimpl
+    def wsext_frame_received(self, session: Any, frame: Frame) -> Frame:
+        raise RuntimeError("broken")
+
+
+def pipeline_of(*items: Any) -> Pipeline:
+    installed = Installed()
+    for item in items:
+        installed.install(item)
+    pipeline = Pipeline()
+    installed.set_frame_hooks(None, pipeline)
+    return pipeline
+
+
+def test_interceptors_run_in_order_going_out_and_backwards_coming_in() -> None:
+    pipeline = pipeline_of(Recorder, Second)
+    assert pipeline.encode(Frame(1, b"a"))[0].payload == b"a12"
+    assert pipeline.decode(Frame(1, b"a"))[0].payload == b"a21"
+
+
+def test_an_interceptor_that_fails_is_isolated_and_then_left_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pipeline = pipeline_of(Recorder, Breaking)
+    for _ in range(5):
+        assert pipeline.decode(Frame(1, b"a"))[0].payload == b"a1"
+    failures = [r for r in caplog.records if "interceptor breaking failed" in r.getMessage()]
+    assert len(failures) == 3
+    assert "disabled for this session" in caplog.text
+
+
+def test_without_hooks_the_pipeline_stays_passive() -> None:
+    assert pipeline_of().passive
+    assert not pipeline_of(Recorder).passive
+
+
+def test_an_object_without_hooks_cannot_be_installed() -> None:
+    with pytest.raises(PluginError, match="no hook implementation"):
+        App().install(object())
+
+
+def test_only_wire_extensions_can_be_required() -> None:
+    with pytest.raises(OptionError, match="wire extension"):
+        App().install(Recorder, required=True)
