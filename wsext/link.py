@@ -30,6 +30,9 @@ _LINGER = 2.0
 
 _MAX_PENDING_CHUNKS = 64
 
+#: Bytes that are gathered for one write.
+_GATHER_AT_MOST = 1 << 16
+
 
 class Receiver(Protocol):
     """Who gets what a link receives; a `Session` is one."""
@@ -205,7 +208,10 @@ class Link(asyncio.Protocol):
 
     def soon(self) -> None:
         """Write before the event loop's next turn, unless something does earlier."""
-        if not self._gathering and self._flush_handle is None:
+        if self.connection.pending_bytes > _GATHER_AT_MOST:
+            # Only the transport knows whether the peer reads, so it has to be told in time.
+            self.write_out()
+        elif not self._gathering and self._flush_handle is None:
             self._flush_handle = self._loop.call_soon(self._on_soon)
 
     def _on_soon(self) -> None:

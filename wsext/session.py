@@ -26,6 +26,7 @@ from wsext.protocol.frames import CloseCode, CloseInfo, Data, Frame, Message, Op
 from wsext.protocol.http import Headers, Request
 from wsext.protocol.negotiation import Agreed, Negotiation
 from wsext.protocol.pipeline import Trace
+from wsext.protocol.states import State
 from wsext.queues import Inbox
 from wsext.sdk.installed import Installed, make_pipeline
 from wsext.settings import WebSocketOptions
@@ -600,8 +601,12 @@ class Session:
 
     def _overflow(self) -> None:
         policy = self.options.incoming_overflow
-        if policy == "drop-oldest" or not self._connection.is_open:
+        state = self._connection.state
+        if policy == "drop-oldest" or state is State.CLOSE_SENT:
+            # After our own Close nobody may be reading any more, and the peer's has to be found.
             self._inbox.drop_oldest()
+        elif state is not State.OPEN:
+            pass  # this is the last that will come
         elif policy == "close":
             self._link.fail(LocalProtocolError("messages come too fast", CloseCode.TRY_AGAIN_LATER))
         else:

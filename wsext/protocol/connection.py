@@ -87,6 +87,8 @@ class Connection:
             opcodes=self.pipeline.opcodes,
         )
         self._out: list[bytes | bytearray | memoryview] = []
+        #: How many bytes `data_to_send` has.
+        self.pending_bytes = 0
         self._wire_partial = Partial.NONE  # fragmentation on the wire
         self._wire_size = 0
         self._wire_known = True
@@ -451,6 +453,7 @@ class Connection:
             payload = apply_mask(payload, key)
         elif type(payload) is not bytes:
             payload = bytes(payload)
+        self.pending_bytes += len(header) + len(payload)
         if len(payload) < _JOIN_BELOW:
             out.append(header + payload)
         else:
@@ -462,15 +465,11 @@ class Connection:
         """Whether `data_to_send` has something."""
         return bool(self._out)
 
-    @property
-    def pending_bytes(self) -> int:
-        """How many bytes `data_to_send` has."""
-        return sum(map(len, self._out))
-
     def data_to_send(self) -> list[bytes | bytearray | memoryview]:
         """The bytes to write to the transport, in order; they are handed out once."""
         out = self._out
         self._out = []
+        self.pending_bytes = 0
         return out
 
 

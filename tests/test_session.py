@@ -1,0 +1,589 @@
+"""A session over real sockets, as applications use it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+import wsext
+from tests.extensions import Append, Reverse, Slow, Split
+from tests.raw import masked, raw_peer
+from wsext import (
+    App,
+    CloseInfo,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    Frame,
+    Listener,
+    QueueFull,
+    RemoteProtocolError,
+    Session,
+    WebSocketOptions,
+    hookimpl,
+)
+
+
+def echo_app(**options: Any) -> App:
+    app = App(options=WebSocketOptions(**options))
+
+    @app.websocket("/")
+    async def echo(session: Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    return app
+
+
+class Ends:
+    """An app whose sessions tell how they ended."""
+
+    def __init__(self, **options: Any) -> None:
+        self.app = App(options=WebSocketOptions(**options))
+        self.infos: asyncio.Queue[CloseInfo] = asyncio.Queue()
+
+        self.app.install(self)
+        self.route = self.app.websocket("/")
+
+    @hookimpl
+    def wsext_session_closed(self, session: Session, info: CloseInfo) -> None:
+        self.infos.put_nowait(info)
+
+
+async def test_text_binary_and_bytes_like_messages() -> None:
+    async with wsext.serve(echo_app()) as server, wsext.connect(server.url) as session:
+        for data in ("héllo", b"\x00\xff", "", b"", "x" * 100_000):
+            await session.send(data)
+            assert await session.receive() == data
+        await session.send(bytearray(b"abc"))
+        assert await session.receive() == b"abc"
+        await session.send(memoryview(b"abc"))
+        message = await session.receive_message()
+        assert (message.data, message.type, message.is_text) == (b"abc", "binary", False)
+        with pytest.raises(TypeError):
+            await session.send(5)  # type: ignore[arg-type]
+
+
+async def test_a_sent_buffer_may_change_afterwards() -> None:
+    async with wsext.serve(echo_app()) as server, wsext.connect(server.url) as session:
+        buffer = bytearray(b"before")
+        await session.send(buffer)
+        buffer[:] = b"after!"
+        assert await session.receive() == b"before"
+
+
+async def test_streams_in_both_directions() -> None:
+    app = App()
+    pieces: list[str] = []
+
+    @app.websocket("/")
+    async def collect(session: Session) -> None:
+        pieces.extend([str(piece) async for piece in session.receive_stream()])
+        assert await session.receive() == "and another"
+        await session.send("done")
+
+    async def chunks() -> AsyncIterator[str]:
+        for word in ("one ", "two ", "thrée"):
+            yield word
+
+    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
+        await session.send(chunks())
+        await session.send("and another")
+        assert await session.receive() == "done"
+    assert "".join(pieces) == "one two thrée"
+    assert len(pieces) >= 3
+
+
+async def test_json_goes_both_ways_and_is_checked() -> None:
+    class Order(msgspec.Struct):
+        item: str
+        count: int
+
+    app = App()
+
+    @app.websocket("/")
+    async def handler(session: Session) -> None:
+        order = await session.receive_json(Order)
+        await session.send_json({"got": order.count})
+        await session.receive_json(Order)
+
+    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
+        await session.send_json(Order("tea", 3))
+        assert await session.receive_json(dict) == {"got": 3}
+        await session.send("{}")
+        info = await session.wait_closed()
+        assert info.code == 1007
+
+
+async def test_pings_measure_latency_and_answer_while_the_app_is_busy() -> None:
+    app = App()
+    release = asyncio.Event()
+
+    @app.websocket("/")
+    async def busy(session: Session) -> None:
+        await release.wait()
+
+    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
+        assert session.latency is None
+        latency = await session.ping()
+        assert 0 <= latency < 5
+        assert session.latency == latency
+        assert await session.ping(b"own payload") >= 0
+        release.set()
+        await session.wait_closed()
+        with pytest.raises(ConnectionClosed):
+            await session.ping()
+
+
+async def test_keepalive_ends_a_session_whose_peer_is_silent() -> None:
+    ends = Ends(ping_interval=0.02, ping_timeout=0.05, close_timeout=0.1)
+
+    @ends.route
+    async def handler(session: Session) -> None:
+        async for _ in session:
+            pass
+
+    async with wsext.serve(ends.app) as server, raw_peer(server.port) as peer:
+        await peer.shake()
+        assert await peer.close_code() == 1011
+        info = await ends.infos.get()
+    assert info.local == (1011, "ping timeout")
+    assert not info.ok
+
+
+async def test_keepalive_leaves_a_living_session_alone() -> None:
+    app = echo_app(ping_interval=0.01, ping_timeout=1.0)
+    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
+        for _ in range(3):
+            (server_side,) = server.sessions
+            while server_side.latency is None:
+                await session.ping()
+        assert session.is_open
+
+
+# --- how sessions end -------------------------------------------------------------------------
+
+
+async def test_returning_closes_with_1000() -> None:
+    app = App()
+
+    @app.websocket("/")
+    async def handler(session: Session) -> None:
+        await session.send("bye")
+
+    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
+        assert [message async for message in session] == ["bye"]
+        info = session.close_info
+        assert (info.code, info.clean, info.ok, info.local_first) == (1000, True, True, False)
+        with pytest.raises(ConnectionClosedOK):
+            await session.receive()
+        with pytest.raises(ConnectionClosedOK):
+            await session.send("x")
+        with pytest.raises(ConnectionClosedOK):
+            session.send_nowait("x")
+
+
+async def test_an_exception_is_1011_and_its_text_stays_here(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = App()
+
+    @app.websocket("/")
+    async def handler(session: Session) -> None:
+        raise RuntimeError("the password is hunter2")
+
+    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
+        info = await session.wait_closed()
+    assert info.remote == (1011, "internal error")
+    assert "hunter2" in caplog.text
+    with pytest.raises(ConnectionClosedError, match="1011"):
+        async for _ in session:
+            pass
+
+
+async def test_exceptions_are_mapped_to_codes() -> None:
+    app = App()
+
+    class Wait(Exception):
+        seconds = 7
+
+    app.map_exception(LookupError, 4404, "no such thing")
+
+    @app.map_exception(Wait)
+    def wait(error: Wait) -> tuple[int, str]:
+        return 1013, f"in {error.seconds} s"
+
+    @app.websocket("/<kind>")
+    async def handler(session: Session, kind: str) -> None:
+        raise {"key": KeyError("x"), "wait": Wait(), "own": RemoteProtocolError(1008, "no")}[kind]
+
+    async with wsext.serve(app) as server:
+        for kind, expected in (
+            ("key", (4404, "no such thing")),
+            ("wait", (1013, "in 7 s")),
+            ("own", (1008, "no")),
+        ):
+            async with wsext.connect(f"{server.url}/{kind}") as session:
+                assert (await session.wait_closed()).remote == expected
+
+
+async def test_closing_twice_or_after_the_peer_only_waits() -> None:
+    async with wsext.serve(echo_app()) as server, wsext.connect(server.url) as session:
+        await asyncio.gather(session.close(4001, "first"), session.close(4002, "second"))
+        assert session.close_info.local == (4001, "first")
+        await session.close()
+        with pytest.raises(ValueError, match="1006"):
+            await session.close(1006)
+
+
+async def test_a_peer_that_never_answers_the_close_is_dropped_in_time() -> None:
+    ends = Ends(close_timeout=0.05)
+
+    @ends.route
+    async def handler(session: Session) -> None:
+        await session.receive()
+
+    async with wsext.serve(ends.app) as server, raw_peer(server.port) as peer:
+        await peer.shake()
+        peer.send(masked(1, b"go"))
+        assert await peer.close_code() == 1000
+        info = await ends.infos.get()
+        assert not info.clean
+        assert info.local == (1000, "")
+        assert info.remote is None
+
+
+async def test_a_dropped_connection_is_1006_for_everyone() -> None:
+    ends = Ends()
+
+    @ends.route
+    async def handler(session: Session) -> None:
+        with pytest.raises(ConnectionClosedError):
+            await session.receive()
+
+    async with wsext.serve(ends.app) as server:
+        async with raw_peer(server.port) as peer:
+            await peer.shake()
+        assert (await ends.infos.get()).code == 1006
+
+
+async def test_what_was_sent_before_the_close_arrives() -> None:
+    app = App()
+
+    @app.websocket("/")
+    async def handler(session: Session) -> None:
+        for number in range(2000):
+            session.send_nowait(f"{number}")
+        await session.close(1000, "all sent")
+
+    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
+        got = [message async for message in session]
+    assert got == [f"{number}" for number in range(2000)]
+
+
+async def test_tasks_of_a_session_end_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    app = App()
+    cancelled = asyncio.Event()
+
+    async def ticker() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async def failing() -> None:
+        raise RuntimeError("in a task")
+
+    @app.websocket("/")
+    async def handler(session: Session) -> None:
+        session.create_task(ticker())
+        await session.receive()
+        session.create_task(failing())
+        await session.receive()
+
+    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
+        await session.send("go")
+        assert (await session.wait_closed()).code == 1011
+        await cancelled.wait()
+    assert "in a task" in caplog.text
+
+
+# --- flow control -----------------------------------------------------------------------------
+
+
+async def test_send_waits_while_the_peer_does_not_read() -> None:
+    app = App(options=WebSocketOptions(outgoing_bytes=64 * 1024))
+    sent = 0
+    finished = asyncio.Event()
+
+    @app.websocket("/")
+    async def flood(session: Session) -> None:
+        nonlocal sent
+        for _ in range(2000):
+            await session.send(b"x" * 65536)
+            sent += 1
+        finished.set()
+
+    async with wsext.serve(app) as server, raw_peer(server.port) as peer:
+        await peer.shake()
+        (session,) = server.sessions
+        quiet = 0
+        while quiet < 200 and not finished.is_set():  # turns of the loop in which nothing is sent
+            before = sent
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if sent == before else 0
+        assert not finished.is_set()
+        assert 0 < session.buffered_amount < 1 << 20
+        count = 0
+        while (frame := await peer.frame()) is not None and frame.opcode == 2:
+            count += 1
+        assert count == 2000
+
+
+@pytest.mark.parametrize("policy", ["suspend", "close", "drop-oldest"])
+async def test_send_nowait_goes_by_the_overflow_policy(policy: str) -> None:
+    ends = Ends(outgoing_bytes=32 * 1024, outgoing_overflow=policy, close_timeout=0.1)
+    outcome: asyncio.Queue[Any] = asyncio.Queue()
+
+    @ends.route
+    async def flood(session: Session) -> None:
+        try:
+            for _ in range(3000):
+                session.send_nowait(b"x" * 16384)
+                await asyncio.sleep(0)
+            outcome.put_nowait(session.stats.dropped_out)
+        except Exception as error:
+            outcome.put_nowait(error)
+        session.abort()
+
+    async with wsext.serve(ends.app) as server, raw_peer(server.port) as peer:
+        await peer.shake()
+        result = await outcome.get()
+        info = await ends.infos.get()
+    if policy == "suspend":
+        assert isinstance(result, QueueFull)
+    elif policy == "close":
+        assert info.local == (1013, "peer reads too slowly")
+    else:
+        assert result > 100
+
+
+@pytest.mark.parametrize("policy", ["suspend", "close", "drop-oldest"])
+async def test_messages_that_nobody_takes_go_by_the_overflow_policy(policy: str) -> None:
+    app = App(options=WebSocketOptions(incoming_capacity=4, incoming_overflow=policy))
+    go = asyncio.Event()
+    got: list[Any] = []
+    done = asyncio.Event()
+
+    @app.websocket("/")
+    async def slow(session: Session) -> None:
+        await go.wait()
+        try:
+            async for message in session:
+                got.append(message)
+        except ConnectionClosedError as error:
+            got.append(error.info.code)
+        finally:
+            done.set()
+
+    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
+        for number in range(100):
+            await session.send(str(number))
+        if policy == "close":
+            assert (await session.wait_closed()).code == 1013
+        elif policy == "drop-oldest":
+            await session.ping()  # everything before it has been received
+        go.set()
+        await session.close()
+        await done.wait()
+    if policy == "suspend":
+        assert got == [str(number) for number in range(100)]
+    elif policy == "drop-oldest":
+        assert got == ["96", "97", "98", "99"]
+    else:
+        assert got[-1] == 1013
+
+
+async def test_flush_waits_for_the_system() -> None:
+    async with wsext.serve(echo_app()) as server, wsext.connect(server.url) as session:
+        await session.send(b"x" * 500_000)
+        await session.flush()
+        assert session.buffered_amount == 0
+        assert len(await session.receive()) == 500_000
+
+
+async def test_cancelling_receive_loses_nothing() -> None:
+    async with wsext.serve(echo_app()) as server, wsext.connect(server.url) as session:
+        waiting = asyncio.ensure_future(session.receive())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        await session.send("kept")
+        assert await session.receive() == "kept"
+
+
+# --- frames, channels, listeners, raw ---------------------------------------------------------
+
+
+async def test_channels_and_frames() -> None:
+    async with wsext.serve(echo_app()) as server, wsext.connect(server.url) as session:
+        await session.send_frame(Frame(1, b"he", False))
+        await session.send_frame(Frame(9, b"in between"))
+        await session.send_frame(Frame(0, b"llo", True))
+        assert await session.receive_frame() == Frame(1, b"hello")
+        await session.outgoing.send(Frame(2, b"\x01"))
+        assert (await session.incoming.receive()).payload == b"\x01"
+
+
+async def test_a_raw_session_takes_frames_as_they_are() -> None:
+    app = App()
+    frames: list[Frame] = []
+
+    @app.websocket_raw("/")
+    async def raw(session: Session) -> None:
+        async for frame in session:
+            frames.append(frame)
+            if frame.opcode == 8:
+                await session.send_frame(Frame(8, b"\x03\xe8"))
+                return
+
+    async with wsext.serve(app) as server, raw_peer(server.port) as peer:
+        await peer.shake()
+        for data in (masked(1, b"a", False), masked(9, b"p"), masked(0, b"b"), masked(8)):
+            peer.send(data)
+        assert await peer.close_code() == 1000
+        assert await peer.frame() is None
+    assert frames == [Frame(1, b"a", False), Frame(9, b"p"), Frame(0, b"b"), Frame(8)]
+
+
+async def test_a_raw_session_negotiates_when_it_is_asked_to() -> None:
+    app = App()
+    app.install(Reverse)
+
+    @app.websocket_raw("/coded", negotiate_extensions=True)
+    @app.websocket_raw("/plain")
+    async def raw(session: Session) -> None:
+        frame = await session.receive_frame()
+        await session.send_frame(frame)
+
+    async with wsext.serve(app) as server:
+        for path, agreed in (("/coded", ["x-reverse"]), ("/plain", [])):
+            async with wsext.connect(server.url + path, extensions=[Reverse]) as session:
+                assert [item.name for item in session.extensions] == agreed
+                await session.send("abc")
+                assert await session.receive() == "abc"
+
+
+async def test_a_listener_is_called_for_everything() -> None:
+    app = App()
+    seen: list[Any] = []
+    closed = asyncio.Event()
+
+    @app.websocket("/")
+    class Echo(Listener):
+        def on_open(self, session: Session) -> None:
+            seen.append("open")
+
+        def on_message(self, session: Session, message: str | bytes) -> None:
+            seen.append(message)
+            session.send_nowait(message)
+
+        def on_close(self, session: Session, info: CloseInfo) -> None:
+            seen.append(info.code)
+            closed.set()
+
+    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
+        await session.send("a")
+        await session.send(b"b")
+        assert [await session.receive(), await session.receive()] == ["a", b"b"]
+        await session.close(3000)
+        await closed.wait()
+    assert seen == ["open", "a", b"b", 3000]
+
+
+async def test_a_listener_that_fails_is_1011(caplog: pytest.LogCaptureFixture) -> None:
+    app = App()
+
+    @app.websocket("/")
+    class Bad(Listener):
+        def on_message(self, session: Session, message: str | bytes) -> None:
+            raise RuntimeError("oops")
+
+    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
+        await session.send("a")
+        assert (await session.wait_closed()).code == 1011
+    assert "oops" in caplog.text
+
+
+# --- extensions -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", [[Append, Reverse], [Reverse, Append]])
+async def test_extensions_that_do_not_commute_round_trip(order: list[Any]) -> None:
+    app = echo_app()
+    for item in (Append, Reverse):
+        app.install(item)
+    async with (
+        wsext.serve(app) as server,
+        wsext.connect(server.url, extensions=order) as session,
+    ):
+        assert [item.name for item in session.extensions] == [item.name for item in order]
+        for data in ("hello", b"\x00\x01", ""):
+            await session.send(data)
+            assert await session.receive() == data
+        assert session.extension(Append).params["suffix"] == "end"
+        assert session.extension_or_none("x-split") is None
+        with pytest.raises(LookupError, match="x-split"):
+            session.extension(Split)
+
+
+async def test_an_asynchronous_codec_keeps_the_order_to_the_end() -> None:
+    app = echo_app()
+    app.install(Slow)
+    async with wsext.serve(app) as server, wsext.connect(server.url, extensions=[Slow]) as session:
+        for number in range(30):
+            await session.send(str(number))
+        got = [await session.receive() for _ in range(30)]
+        assert got == [str(number) for number in range(30)]
+        session.send_nowait("last")
+        await session.close()
+    assert session.close_info.ok
+
+
+async def test_negotiation_is_data() -> None:
+    app = echo_app()
+    app.install(Append)
+    async with (
+        wsext.serve(app) as server,
+        wsext.connect(server.url, extensions=[Append(suffix="forbidden"), Reverse()]) as session,
+    ):
+        (on_server,) = server.sessions
+        assert [
+            (r.offer.name, r.verdict.value, r.reason) for r in on_server.negotiation.records
+        ] == [
+            ("x-append", "declined", "that suffix is forbidden"),
+            ("x-append", "agreed", ""),
+            ("x-reverse", "skipped", "not installed"),
+        ]
+        assert str(session.extensions[0]) == "x-append; suffix=end"
+
+
+async def test_codecs_are_closed_once_however_the_session_ends() -> None:
+    app = echo_app()
+    app.install(Append)
+    codecs = []
+    async with wsext.serve(app) as server:
+        for end in ("close", "abort"):
+            async with wsext.connect(server.url, extensions=[Append]) as session:
+                (on_server,) = server.sessions
+                codecs += [item.extensions[0].codec for item in (session, on_server)]
+                if end == "abort":
+                    session.abort()
+                else:
+                    await session.close()
+                await on_server.wait_closed()
+    assert [codec.closed for codec in codecs] == [1, 1, 1, 1]
