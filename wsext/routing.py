@@ -29,7 +29,7 @@ Guard: TypeAlias = "Callable[[Request], Any]"
 H = TypeVar("H", bound="Callable[..., Any] | type[Listener]")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Route:
     """One rule with its handler.
 

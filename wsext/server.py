@@ -266,6 +266,7 @@ class Server:
         self._ssl = ssl
         self._listeners: list[asyncio.Server] = []
         self._uds: str | None = None
+        self._address: tuple[str, int] | None = None
         self._connections: set[HandshakeProtocol] = set()
         self._sessions: dict[Session, HandshakeProtocol] = {}
         self._idle: asyncio.Future[None] | None = None
@@ -285,26 +286,24 @@ class Server:
         Raises:
             RuntimeError: If it listens on a Unix socket or not at all.
         """
-        for sock in self.sockets:
-            if sock.family in (socket.AF_INET, socket.AF_INET6):
-                return int(sock.getsockname()[1])
-        raise RuntimeError("the server does not listen on TCP")
+        if self._address is None:
+            raise RuntimeError("the server does not listen on TCP")
+        return self._address[1]
 
     @property
     def url(self) -> str:
-        """The address for clients: ``ws://host:port``, or ``ws+unix:path``."""
+        """The address for clients: ``ws://host:port``, or ``ws+unix:path``.
+
+        Raises:
+            RuntimeError: If it does not listen.
+        """
         if self._uds is not None:
             return f"ws+unix:{self._uds}"
         scheme = "ws" if self._ssl is None else "wss"
-        host = next(
-            str(sock.getsockname()[0])
-            for sock in self.sockets
-            if sock.family in (socket.AF_INET, socket.AF_INET6)
-        )
+        port = self.port
+        host = self._address[0] if self._address else ""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        return (
-            f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
-        )
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     @property
     def sessions(self) -> frozenset[Session]:
@@ -343,6 +342,10 @@ class Server:
                 factory, host, port, ssl=self._ssl, backlog=backlog, reuse_port=reuse_port or None
             )
         self._listeners.append(listener)
+        for bound in listener.sockets:
+            if bound.family in (socket.AF_INET, socket.AF_INET6) and self._address is None:
+                name = bound.getsockname()
+                self._address = str(name[0]), int(name[1])
 
     def admit(self, connection: HandshakeProtocol) -> bool:
         """Count a new connection; ``False`` if there are too many."""
