@@ -97,6 +97,8 @@ def connect(url: str, **given: Any) -> None:
         code = 130
     except TimeoutError:
         fail(f"{url}: no answer within {given['timeout']:g} s")
+    except ValueError as error:  # a header that cannot be sent
+        fail(str(error), 2)
     except (OSError, HandshakeError) as error:
         fail(f"{url}: {getattr(error, 'strerror', None) or error}")
     raise SystemExit(code)

@@ -1,0 +1,109 @@
+"""``wsext connect``: pipes, a terminal, what it says and how it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.processes import WSEXT, Served, serving, wsext
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    with serving() as served:
+        yield served
+
+
+def test_a_pipe_in_and_a_pipe_out(server: Served) -> None:
+    lines = "".join(f"line {number} of many lines\n" for number in range(50))
+    done = wsext("connect", "--count", "50", f"{server.ws}/echo", stdin=lines)
+    assert done.returncode == 0
+    assert done.stdout == lines
+    said = done.stderr.splitlines()
+    assert said[0] == f"connected to {server.ws}/echo"
+    assert said[1] == "subprotocol: none"
+    assert said[2] == "extensions: permessage-deflate"
+    assert said[3] == "closed: 1000"
+    assert said[4].startswith(f"sent: 50 messages, {len(lines) - 50} bytes, ")
+    assert "on the wire" in said[5]
+
+
+def test_it_leaves_when_the_server_does(server: Served) -> None:
+    done = wsext("connect", f"{server.ws}/greet", stdin="Ada\nbye\n")
+    assert done.returncode == 0
+    assert done.stdout == "Please enter your name\nHi, Ada!\n"
+    assert "closed: 1000 Client said BYE" in done.stderr
+
+
+def test_quiet_binary_and_no_extensions(server: Served) -> None:
+    args = ("connect", "-q", "--binary", "--no-ext", "all", "--count", "1", f"{server.ws}/echo")
+    done = wsext(*args, stdin="bytes\n")
+    assert (done.stdout, done.stderr) == ("bytes\n", "")
+
+
+def test_after_the_end_of_the_input_it_waits_for_answers(server: Served) -> None:
+    done = wsext("connect", "--wait", "0.3", f"{server.ws}/echo", stdin="a\nb\n")
+    assert done.stdout == "a\nb\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["{ws}/nothing"], 1, "server answered with HTTP 404: nothing here"),
+        (["ws://127.0.0.1:1/"], 1, "refused"),
+        (["http://127.0.0.1/"], 2, "use ws://host:port/path"),
+        (["--require", "x-y", "{ws}/echo"], 1, "x-y: is required"),
+        (["-H", "nonsense", "{ws}/echo"], 2, "NAME:VALUE"),
+        (["--ext", "permessage-deflate:level=99", "{ws}/echo"], 2, "level"),
+        (["-H", "Host: x", "{ws}/echo"], 2, "itself"),
+    ],
+)
+def test_what_fails_is_one_line(args: list[str], code: int, message: str, server: Served) -> None:
+    done = wsext("connect", *(arg.format(ws=server.ws) for arg in args), stdin="")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.returncode == code
+
+
+def test_a_terminal_has_a_prompt_and_shows_what_comes(server: Served) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [*WSEXT, "connect", f"{server.ws}/echo"]
+    env = {**os.environ, "TERM": "xterm"}
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env)
+    os.close(theirs)
+    try:
+        seen = read_until(ours, b">")
+        assert b"extensions: permessage-deflate" in seen
+        os.write(ours, b"typed\r")
+        assert b"< typed" in read_until(ours, b"< typed")
+        os.write(ours, b"\x04")  # end of input
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def read_until(fd: int, wanted: bytes) -> bytes:
+    """What a terminal shows up to some text; answers where its cursor is."""
+    seen = b""
+    deadline = time.monotonic() + 15
+    while wanted not in seen:
+        left = deadline - time.monotonic()
+        ready, _, _ = select.select([fd], [], [], max(left, 0))
+        assert ready, seen
+        chunk = os.read(fd, 4096)
+        if b"\x1b[6n" in chunk:
+            os.write(fd, b"\x1b[1;1R")
+        seen += chunk
+    return seen

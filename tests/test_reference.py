@@ -1,0 +1,101 @@
+"""The reference app, in process: echo, greet, chat, health, the page's feed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+import wsext
+from tests.raw import fetch
+from wsext import Server
+from wsext.reference import build_app
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    app = build_app()
+    app.install("permessage-deflate")
+    async with wsext.serve(app) as server:
+        yield server
+
+
+async def test_greet(server: Server) -> None:
+    async with wsext.connect(f"{server.url}/greet") as session:
+        assert await session.receive() == "Please enter your name"
+        await session.send("Ada")
+        assert await session.receive() == "Hi, Ada!"
+        await session.send("bye")
+        info = await session.wait_closed()
+    assert info.remote == (1000, "Client said BYE")
+
+
+async def test_chat(server: Server) -> None:
+    async with (
+        wsext.connect(f"{server.url}/chat") as first,
+        wsext.connect(f"{server.url}/chat") as second,
+    ):
+        assert await first.receive() == "You are connected! There are 1 users here."
+        assert await second.receive() == "You are connected! There are 2 users here."
+        await second.send("hello")
+        assert await first.receive() == "[user1]: hello"
+        assert await second.receive() == "[user1]: hello"
+        status, _, body = await fetch(server.port, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (status, msgspec.json.decode(body)) == (200, {"status": "ok", "chatting": 2})
+    async with wsext.connect(f"{server.url}/chat") as third:
+        await third.receive()
+        await third.send("numbers are not used again")
+        assert str(await third.receive()).startswith("[user2]:")
+
+
+async def test_echo_compresses(server: Server) -> None:
+    opening = wsext.connect(f"{server.url}/echo", extensions=["permessage-deflate"])
+    async with opening as session:
+        await session.send("again and " * 1000)
+        assert await session.receive() == "again and " * 1000
+        stats = session.stats
+    assert (stats.app_bytes_in, stats.app_bytes_out) == (10000, 10000)
+    assert stats.wire_bytes_in < 200
+    assert stats.wire_bytes_out < 200
+
+
+async def test_the_page_is_told_of_its_own_frames_only(server: Server) -> None:
+    async with (
+        wsext.connect(f"{server.url}/frames/t0ken") as feed,
+        wsext.connect(f"{server.url}/chat?watch=t0ken", extensions=["permessage-deflate"]) as mine,
+        wsext.connect(f"{server.url}/chat?watch=guess") as other,
+    ):
+        await mine.receive()
+        await other.receive()
+        opening = await feed.receive_json(dict)
+        assert opening["type"] == "session"
+        assert opening["extensions"][0]["name"] == "permessage-deflate"
+        assert opening["negotiation"][0]["verdict"] == "agreed"
+        await other.send("not for the feed? it is chat, so it is sent to mine")
+        await mine.receive()
+        await mine.send("hello hello hello")
+        seen = set()
+        while ("in", "app", "hello hello hello") not in seen:
+            event = await feed.receive_json(dict)
+            if event["type"] == "frame":
+                seen.add((event["direction"], event["stage"], event["preview"]))
+        await mine.close()
+        while event["type"] != "closed":
+            event = await feed.receive_json(dict)
+        assert event["code"] == 1000
+
+
+async def test_a_token_belongs_to_the_first(server: Server) -> None:
+    async with wsext.connect(f"{server.url}/frames/t") as first:
+        async with wsext.connect(f"{server.url}/frames/t") as second:
+            assert not (await second.wait_closed()).ok
+        assert first.is_open
+
+
+async def test_the_page_has_a_strict_policy(server: Server) -> None:
+    status, headers, body = await fetch(server.port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert status == 200
+    assert headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert b"<title>wsext</title>" in body
