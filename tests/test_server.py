@@ -384,3 +384,12 @@ async def test_two_servers_of_one_app_and_handlers_of_wrong_kinds() -> None:
         app.websocket("/sync")(lambda session: None)
     with pytest.raises(ValueError, match="slash"):
         app.websocket("nothing")
+
+
+async def test_a_path_without_its_last_slash_is_redirected() -> None:
+    app = App()
+    app.http("/folder/")(lambda request: "here")
+    async with wsext.serve(app) as server:
+        get = b"GET /folder?q=1 HTTP/1.1\r\nHost: elsewhere.example\r\n\r\n"
+        status, headers, _ = await fetch(server.port, get)
+        assert (status, headers["location"]) == (308, "/folder/?q=1")

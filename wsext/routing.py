@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import BaseConverter, Map, RequestRedirect, Rule
@@ -204,7 +205,10 @@ class RouteTable:
         Raises:
             HandshakeRejected: 404, 405 or a redirect.
         """
-        adapter = self._map.bind(request.host or "localhost", path_info=request.path)
+        # Routes do not depend on the Host header, which may hold anything.
+        adapter = self._map.bind(
+            "localhost", path_info=request.path, query_args=request.query_string
+        )
         try:
             return self._match(adapter, request, request.is_upgrade)
         except WebsocketMismatch:
@@ -224,7 +228,8 @@ class RouteTable:
             allowed = ", ".join(sorted(error.valid_methods or ()))
             raise HandshakeRejected(405, f"allowed: {allowed}", {"Allow": allowed}) from None
         except RequestRedirect as redirect:
-            raise HandshakeRejected(redirect.code, "", {"Location": redirect.new_url}) from None
+            where = urlsplit(redirect.new_url)._replace(scheme="", netloc="").geturl()
+            raise HandshakeRejected(redirect.code, "", {"Location": where}) from None
         return route, params
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHeader, WebSocketException
@@ -63,12 +63,15 @@ class Request:
     @cached_property
     def path(self) -> str:
         """The path, percent-decoded."""
-        return unquote(urlsplit(self.target).path) or "/"
+        path = self.target.partition("?")[0].partition("#")[0]
+        if "://" in path and not path.startswith("/"):  # the absolute form (RFC 9112 §3.2.2)
+            path = "/" + path.partition("://")[2].partition("/")[2]
+        return unquote(path) or "/"
 
     @cached_property
     def query_string(self) -> str:
         """The query as it was sent, without the question mark."""
-        return urlsplit(self.target).query
+        return self.target.partition("?")[2].partition("#")[0]
 
     @cached_property
     def query(self) -> Mapping[str, str]:
