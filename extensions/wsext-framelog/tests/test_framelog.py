@@ -1,0 +1,95 @@
+"""The frame log, on the server and on the client."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from wsext_framelog import FrameLog
+
+import wsext
+from wsext import App, Frame, OptionError, Session
+
+
+async def talk(*client: Any, **options: Any) -> None:
+    app = App()
+    app.install("permessage-deflate")
+    if options.pop("server", True):
+        app.install("framelog", **options)
+
+    @app.websocket("/")
+    async def echo(session: Session) -> None:
+        await session.send_frame(Frame(2, b"\x00\x01"))
+        await session.send(await session.receive())
+
+    async with wsext.serve(app) as server:
+        offered = ["permessage-deflate", *client]
+        async with wsext.connect(server.url, extensions=offered) as session:
+            await session.send("token=s3cret and more")
+            assert await session.receive() == b"\x00\x01"
+            assert await session.receive() == "token=s3cret and more"
+            await session.wait_closed()
+
+
+def lines(caplog: pytest.LogCaptureFixture, logger: str = "wsext.framelog") -> list[str]:
+    return [
+        record.getMessage().split(" ", 1)[1] for record in caplog.records if record.name == logger
+    ]
+
+
+async def test_the_server_logs_every_frame_without_payloads(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("INFO"):
+        await talk()
+    assert sorted(lines(caplog)) == [
+        "received <Frame CLOSE FIN 2 bytes>",
+        "received <Frame TEXT FIN 21 bytes>",
+        "sending <Frame BINARY FIN 2 bytes>",
+        "sending <Frame CLOSE FIN 2 bytes>",
+        "sending <Frame TEXT FIN 21 bytes>",
+    ]
+    assert "s3cret" not in caplog.text
+
+
+async def test_the_client_logs_too(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        await talk(FrameLog(control=False), server=False)
+    assert sorted(lines(caplog)) == [
+        "received <Frame BINARY FIN 2 bytes>",
+        "received <Frame TEXT FIN 21 bytes>",
+        "sending <Frame TEXT FIN 21 bytes>",
+    ]
+
+
+async def test_payloads_are_cut_quoted_and_redacted(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG"):
+        await talk(
+            payload=True,
+            redact=[r"(?<=token=)\w+"],
+            max_payload=20,
+            level="debug",
+            logger="my.frames",
+            control=False,
+        )
+    assert lines(caplog, "my.frames") == [
+        "sending <Frame BINARY FIN 2 bytes>: '\\x00\\x01'",
+        "received <Frame TEXT FIN 21 bytes>: 'token=[redacted] and'… and 5 more",
+        "sending <Frame TEXT FIN 21 bytes>: 'token=[redacted] and'… and 5 more",
+    ]
+    assert "s3cret" not in caplog.text
+
+
+async def test_below_the_level_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        await talk(level="debug")
+    assert lines(caplog) == []
+    assert logging.getLogger("wsext.framelog").level == logging.NOTSET
+
+
+def test_wrong_options() -> None:
+    with pytest.raises(OptionError, match=r"framelog: redact.*unterminated"):
+        FrameLog(redact=["("])
+    with pytest.raises(OptionError, match="framelog: level"):
+        FrameLog(level="loud")
