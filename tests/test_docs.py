@@ -1,0 +1,98 @@
+"""The documentation is true: its code runs, and it knows every option, hook and command."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import wsext
+from wsext.cli import cli
+from wsext.config import Config, PluginOptions, ServeOptions
+from wsext.reference import build_app
+from wsext.sdk import hookspecs
+from wsext.sdk.options import option_fields
+from wsext.settings import ServerOptions, WebSocketOptions
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+REFERENCE = ROOT / "docs" / "reference.md"
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_the_code_of_a_page_runs(path: Path, tmp_path: Path) -> None:
+    code = "\n".join(blocks(path, "python"))
+    if "async def main()" in code:
+        code += "\nimport asyncio\nasyncio.run(main())\n"
+    (tmp_path / "page.py").write_text(code)
+    subprocess.run([sys.executable, "-W", "error", tmp_path / "page.py"], check=True, timeout=30)
+
+
+def test_the_readmes_client_talks_to_the_reference_app(tmp_path: Path) -> None:
+    namespace: dict[str, object] = {}
+    exec("\n".join(blocks(ROOT / "README.md", "python")), namespace)  # our own page
+
+    async def main() -> None:
+        async with wsext.serve(build_app()) as server:
+            await namespace["talk"](f"{server.url}/echo")  # type: ignore[operator]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("options", [ServeOptions, ServerOptions, WebSocketOptions, PluginOptions])
+def test_the_reference_knows_every_option(options: type[wsext.OptionSet]) -> None:
+    rows = {
+        cells[1].strip(): [cell.strip() for cell in cells[2:-1]]
+        for line in REFERENCE.read_text().splitlines()
+        if len(cells := line.split("|")) == 6
+    }
+    for field in option_fields(options):
+        default, bounds, meaning = rows[f"`{field.name}`"]
+        assert meaning == field.description
+        assert not field.bounds or bounds == field.bounds
+        if isinstance(field.default, (int, float)) and not isinstance(field.default, bool):
+            assert default == str(field.default)
+
+
+def test_the_reference_knows_every_hook_error_and_command() -> None:
+    text = REFERENCE.read_text()
+    for name, function in inspect.getmembers(hookspecs, inspect.isfunction):
+        if name.startswith("wsext_"):
+            arguments = ", ".join(inspect.signature(function).parameters)
+            assert f"`{name}({arguments})`" in text
+    for name in wsext.__all__:
+        value = getattr(wsext, name)
+        if inspect.isclass(value) and issubclass(value, wsext.WsextError):
+            assert name in text
+    for command in ("serve", "connect", "ext", "completion"):
+        assert command in cli.list_commands(None)  # type: ignore[arg-type]
+        assert f"`wsext {command}" in text
+
+
+def test_the_example_configuration_is_valid() -> None:
+    (text,) = blocks(REFERENCE, "toml")
+    config = Config()
+    config.update(tomllib.loads(text))
+    assert config.section("websocket").max_message_size == 65536
+    assert config.extensions == {"permessage-deflate": {"level": 9}, "permessage-zstd": None}
+
+
+def test_the_readme_has_the_two_commands_first() -> None:
+    first = blocks(ROOT / "README.md", "sh")[0]
+    assert first.split("\n") == ["make serve", "make test", ""]
