@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"cli", "reference", "__main__"},
     {"config"},
-    {"server", "client"},
+    {"server", "client", "accept"},
     {"app", "routing", "session", "channels", "link", "queues", "settings"},
     {"sdk"},
     {"protocol"},

@@ -41,7 +41,7 @@ _NAMES = {
         "Opcode",
     ),
     "wsext.protocol.http": ("Headers", "Request", "Response"),
-    "wsext.protocol.negotiation": (
+    "wsext.protocol.agreement": (
         "Agreed",
         "Agreement",
         "Declined",
@@ -82,6 +82,14 @@ if TYPE_CHECKING:
     from wsext.errors import QueueFull as QueueFull
     from wsext.errors import RemoteProtocolError as RemoteProtocolError
     from wsext.errors import WsextError as WsextError
+    from wsext.protocol.agreement import Agreed as Agreed
+    from wsext.protocol.agreement import Agreement as Agreement
+    from wsext.protocol.agreement import Declined as Declined
+    from wsext.protocol.agreement import Negotiation as Negotiation
+    from wsext.protocol.agreement import NegotiationContext as NegotiationContext
+    from wsext.protocol.agreement import Offer as Offer
+    from wsext.protocol.agreement import Phase as Phase
+    from wsext.protocol.agreement import Verdict as Verdict
     from wsext.protocol.frames import RSV as RSV
     from wsext.protocol.frames import CloseCode as CloseCode
     from wsext.protocol.frames import CloseInfo as CloseInfo
@@ -91,14 +99,6 @@ if TYPE_CHECKING:
     from wsext.protocol.http import Headers as Headers
     from wsext.protocol.http import Request as Request
     from wsext.protocol.http import Response as Response
-    from wsext.protocol.negotiation import Agreed as Agreed
-    from wsext.protocol.negotiation import Agreement as Agreement
-    from wsext.protocol.negotiation import Declined as Declined
-    from wsext.protocol.negotiation import Negotiation as Negotiation
-    from wsext.protocol.negotiation import NegotiationContext as NegotiationContext
-    from wsext.protocol.negotiation import Offer as Offer
-    from wsext.protocol.negotiation import Phase as Phase
-    from wsext.protocol.negotiation import Verdict as Verdict
     from wsext.protocol.params import Params as Params
     from wsext.routing import Router as Router
     from wsext.sdk.extension import Codec as Codec

@@ -25,9 +25,10 @@ from wsext.errors import (
     NegotiationError,
 )
 from wsext.protocol import handshake, negotiation
+from wsext.protocol.agreement import NegotiationContext, Offer
 from wsext.protocol.frames import CloseCode
 from wsext.protocol.http import Request, ResponseReader, serialize_request
-from wsext.protocol.negotiation import NegotiationContext, Offer, find_missing
+from wsext.protocol.negotiation import find_missing
 from wsext.sdk.installed import Installed
 from wsext.session import Session
 from wsext.settings import WebSocketOptions

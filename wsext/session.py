@@ -21,10 +21,10 @@ from wsext.errors import (
     RemoteProtocolError,
 )
 from wsext.link import Link
+from wsext.protocol.agreement import Agreed, Negotiation
 from wsext.protocol.connection import Connection, Event, to_payload
 from wsext.protocol.frames import CloseCode, CloseInfo, Data, Frame, Message, Opcode
 from wsext.protocol.http import Headers, Request
-from wsext.protocol.negotiation import Agreed, Negotiation
 from wsext.protocol.pipeline import Trace
 from wsext.protocol.states import State
 from wsext.queues import Inbox

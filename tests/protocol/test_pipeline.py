@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.extensions import Append, Reverse, Slow, Split
-from wsext import RSV, Codec, Frame, LocalProtocolError, RemoteProtocolError
-from wsext.protocol.negotiation import NegotiationContext, confirm, make_offers, negotiate
+from wsext import RSV, Codec, Frame, LocalProtocolError, NegotiationContext, RemoteProtocolError
+from wsext.protocol.negotiation import confirm, make_offers, negotiate
 from wsext.protocol.pipeline import Pipeline, Stage
 from wsext.sdk.installed import make_pipeline
 

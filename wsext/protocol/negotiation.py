@@ -12,178 +12,36 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
-from typing import Any, ClassVar, Protocol
 
 from websockets.exceptions import InvalidHeader
 from websockets.headers import parse_extension
 
 from wsext.errors import NegotiationError
+from wsext.protocol.agreement import (
+    Agreed,
+    Agreement,
+    Declined,
+    ExtensionLike,
+    Negotiation,
+    NegotiationContext,
+    Offer,
+    OfferRecord,
+    Verdict,
+)
 from wsext.protocol.frames import RSV
 from wsext.protocol.params import Params
-from wsext.protocol.pipeline import CodecLike
 
 __all__ = [
-    "Agreed",
-    "Agreement",
-    "Declined",
-    "Negotiation",
-    "NegotiationContext",
-    "Offer",
-    "OfferRecord",
-    "Phase",
-    "Verdict",
+    "confirm",
+    "find_missing",
+    "make_offers",
+    "negotiate",
+    "offers_header",
+    "parse_offers",
+    "shared_claim",
 ]
 
 logger = logging.getLogger("wsext.negotiation")
-
-
-class Phase(IntEnum):
-    """Where an extension sits in the stack: from the application down to the wire."""
-
-    APPLICATION = 10
-    SEMANTIC = 20
-    COMPRESSION = 30
-    INTEGRITY = 40
-    WIRE = 50
-
-
-class Verdict(StrEnum):
-    """What became of one offer."""
-
-    AGREED = "agreed"
-    DECLINED = "declined"
-    SKIPPED = "skipped"
-    MALFORMED = "malformed"
-
-
-@dataclass(frozen=True, slots=True)
-class NegotiationContext:
-    """What an extension may know while it negotiates; later versions may add to it.
-
-    Attributes:
-        role: ``"server"`` or ``"client"``: whose side the extension is on.
-        max_message_size: The limit for a whole received message, in bytes.
-        request: The handshake request.
-    """
-
-    role: str
-    max_message_size: int
-    request: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """Returned by `Extension.accept`: yes, with these response parameters and this codec.
-
-    Attributes:
-        codec: The state of this one connection. Allocate what is large on first use: the
-            handshake may still be refused (`Codec.close` is called then, too).
-        params: The parameters of the response.
-    """
-
-    codec: CodecLike
-    params: Params = field(default_factory=Params)
-
-
-@dataclass(frozen=True, slots=True)
-class Declined:
-    """Returned by `Extension.accept`: not this offer; the next one is tried.
-
-    Attributes:
-        reason: Why, for `session.negotiation`; it is never sent.
-    """
-
-    reason: str = "declined"
-
-
-class ExtensionLike(Protocol):
-    """What the negotiator needs from an extension; `wsext.Extension` is one."""
-
-    name: ClassVar[str]
-    phase: ClassVar[Phase]
-    rsv: ClassVar[RSV]
-    opcodes: ClassVar[frozenset[int]]
-    wire_params: ClassVar[frozenset[str]]
-
-    def offers(self) -> Sequence[Params]: ...
-    def accept(self, offer: Params, ctx: NegotiationContext) -> Agreement | Declined: ...
-    def confirm(
-        self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext
-    ) -> CodecLike: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """One extension as it stands in a header: its name, and its parameters or what is wrong."""
-
-    name: str
-    params: Params = field(default_factory=Params)
-    problem: str | None = None
-
-    def __str__(self) -> str:
-        params = str(self.params)
-        return f"{self.name}; {params}" if params else self.name
-
-
-@dataclass(frozen=True, slots=True)
-class OfferRecord:
-    """One offer and what became of it."""
-
-    offer: Offer
-    verdict: Verdict
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Agreed:
-    """One extension in use on a session.
-
-    Attributes:
-        extension: The configured extension.
-        params: The parameters of the response.
-        codec: The state of this connection.
-    """
-
-    extension: Any
-    params: Params
-    codec: Any
-
-    @property
-    def name(self) -> str:
-        """The extension's token."""
-        return str(self.extension.name)
-
-    def __str__(self) -> str:
-        return str(Offer(self.name, self.params))
-
-
-@dataclass(frozen=True, slots=True)
-class Negotiation:
-    """The outcome: every offer with its verdict and reason, and what is in use.
-
-    Attributes:
-        records: In the order in which the offers were tried.
-        agreed: In the order of the response.
-    """
-
-    records: tuple[OfferRecord, ...] = ()
-    agreed: tuple[Agreed, ...] = ()
-
-    @property
-    def header(self) -> str | None:
-        """The value of the response's ``Sec-WebSocket-Extensions``, or ``None`` for no header."""
-        return ", ".join(str(agreed) for agreed in self.agreed) or None
-
-    def close(self) -> None:
-        """Free the codecs of a handshake that failed after all."""
-        for agreed in self.agreed:
-            try:
-                agreed.codec.close()
-            except Exception:
-                logger.exception("extension %s: close() of its codec failed", agreed.name)
-
 
 # --- the header's grammar ---------------------------------------------------------------------
 

@@ -25,8 +25,8 @@ from collections.abc import Awaitable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from wsext.errors import NegotiationError, OptionError
+from wsext.protocol.agreement import Agreement, Declined, NegotiationContext, Phase
 from wsext.protocol.frames import RSV, Frame
-from wsext.protocol.negotiation import Agreement, Declined, NegotiationContext, Phase
 from wsext.protocol.params import Params
 from wsext.sdk.options import OptionSet, option_fields
 

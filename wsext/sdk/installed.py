@@ -10,16 +10,10 @@ from typing import Any
 import pluggy
 
 from wsext.errors import ExtensionConflict, OptionError, PluginError
+from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
 from wsext.protocol.frames import CloseInfo, Frame
 from wsext.protocol.http import Request, Response
-from wsext.protocol.negotiation import (
-    Negotiation,
-    NegotiationContext,
-    Offer,
-    negotiate,
-    parse_offers,
-    shared_claim,
-)
+from wsext.protocol.negotiation import negotiate, parse_offers, shared_claim
 from wsext.protocol.pipeline import FrameHook, Pipeline, Stage
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.options import NamedOptionSet

@@ -1,0 +1,245 @@
+"""One accepted connection: reads the handshake, answers it, runs the route's handler."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from typing import TYPE_CHECKING, cast
+
+from wsext.app import App
+from wsext.errors import ConnectionClosed, HandshakeRejected
+from wsext.protocol import handshake
+from wsext.protocol.frames import CloseCode
+from wsext.protocol.http import Request, RequestReader, Response, rejection
+from wsext.routing import Route, as_response
+from wsext.session import Listener, Session
+
+if TYPE_CHECKING:
+    from wsext.server import Server
+
+__all__ = ["HandshakeProtocol", "run_handler"]
+
+logger = logging.getLogger("wsext.server")
+access = logging.getLogger("wsext.access")
+
+#: Seconds that an answered connection stays readable, so that the peer gets the answer.
+_LINGER = 1.0
+
+
+class HandshakeProtocol(asyncio.Protocol):
+    """One accepted connection until its handshake is answered."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        options = server.app.server_options
+        self._reader: RequestReader | None = RequestReader(
+            max_size=options.max_header_size, max_count=options.max_header_count
+        )
+        self._timeout: asyncio.TimerHandle | None = None
+        self.task: asyncio.Task[None] | None = None
+        self._rest = bytearray()
+        self._too_many = False
+        self._answered = False
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
+        self._too_many = not self._server.admit(self)
+        self._timeout = self._server.loop.call_later(
+            self._server.app.server_options.handshake_timeout, self.transport.abort
+        )
+
+    def data_received(self, data: bytes) -> None:
+        if self._answered:
+            return
+        if self._reader is None:
+            self._rest += data
+            if len(self._rest) > self._server.app.server_options.max_header_size:
+                self._pause()
+            return
+        try:
+            request = self._reader.feed(data)
+        except HandshakeRejected as error:
+            self._reader = None
+            self.respond(None, rejection(error))
+            return
+        if request is None:
+            return
+        self._rest += self._reader.take_rest()
+        self._reader = None
+        self._complete(request)
+        self.task = self._server.loop.create_task(self._answer(request))
+
+    def _pause(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def _complete(self, request: Request) -> None:
+        transport = self.transport
+        if transport is None:
+            return
+        peer = transport.get_extra_info("peername")
+        if isinstance(peer, tuple):
+            request.remote = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
+        request.secure = transport.get_extra_info("ssl_object") is not None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timeout()
+        self._server.release(self)
+        if self.task is not None:
+            self.task.cancel()
+
+    def _stop_timeout(self) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
+
+    # --- answering ----------------------------------------------------------------------------
+
+    async def _answer(self, request: Request) -> None:
+        try:
+            session, route = await self._accept(request)
+        except HandshakeRejected as error:
+            self.respond(request, rejection(error))
+            return
+        except _Answered as answered:
+            self.respond(request, answered.response)
+            return
+        except Exception:
+            logger.exception("answering %s failed", request.path)
+            self.respond(request, Response(500, "internal server error\n"))
+            return
+        if session is not None:
+            await self._run(session, route)
+
+    async def _accept(self, request: Request) -> tuple[Session | None, Route]:
+        server = self._server
+        if self._too_many or server.draining:
+            reason = "the server is shutting down" if server.draining else "too many connections"
+            raise HandshakeRejected(503, reason, {"Retry-After": "5"})
+        route, params = server.app.table.match(request)
+        if route.kind == "http":
+            await _ask_guards(route, request)
+            result = route.handler(request, **params)
+            if inspect.isawaitable(result):
+                result = await result
+            raise _Answered(as_response(result))
+        handshake.check_upgrade(request)
+        options, installed = server.app.profile(route)
+        handshake.check_origin(request, options.origins)
+        await _ask_guards(route, request)
+        response = await installed.handshake(request)
+        if response is not None:
+            raise _Answered(response)
+        subprotocol = handshake.select_subprotocol(
+            handshake.offered_subprotocols(request), route.subprotocols
+        )
+        negotiation = server.negotiate(request, options, installed)
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            negotiation.close()
+            return None, route
+        session = Session(
+            "server",
+            request,
+            options=options,
+            installed=installed,
+            negotiation=negotiation,
+            subprotocol=subprotocol,
+            path_params=params,
+            raw=route.kind == "raw",
+        )
+        self._stop_timeout()
+        transport.write(
+            handshake.accept_response(
+                request, subprotocol=subprotocol, extensions=negotiation.header
+            )
+        )
+        _log_access(request, 101)
+        return session, route
+
+    async def _run(self, session: Session, route: Route) -> None:
+        """Run the session that has been accepted, until it has ended."""
+        server, transport = self._server, self.transport
+        assert transport is not None  # it was there when the session was made
+        server.start_session(self, session)
+        is_listener = inspect.isclass(route.handler) and issubclass(route.handler, Listener)
+        try:
+            listener = route.handler() if is_listener else None
+            session.start(transport, bytes(self._rest), listener)
+            self._rest = bytearray()
+            if is_listener:
+                await session.wait_closed()
+            else:
+                await run_handler(session, route, server.app)
+        finally:
+            await session.cancel_tasks()
+            server.end_session(self, session)
+
+    def respond(self, request: Request | None, response: Response) -> None:
+        """Answer with another status than 101 and close."""
+        self._stop_timeout()
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        head_only = request is not None and request.method == "HEAD"
+        transport.write(response.serialize(head_only=head_only))
+        _log_access(request, response.status)
+        # Unread data in the socket would make TCP drop the answer: half-close, then wait a little.
+        self._answered = True
+        self._rest.clear()
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
+            transport.close()
+        self._timeout = self._server.loop.call_later(_LINGER, transport.abort)
+
+
+class _Answered(Exception):
+    """The request has an answer that is not a session."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+async def _ask_guards(route: Route, request: Request) -> None:
+    for guard in route.guards:
+        result = guard(request)
+        if inspect.isawaitable(result):
+            result = await result
+        if result is not None:
+            raise _Answered(as_response(result))
+
+
+async def run_handler(session: Session, route: Route, app: App) -> None:
+    """Run a coroutine handler and end the session as its outcome says."""
+    code, reason = int(CloseCode.NORMAL), ""
+    try:
+        await route.handler(session, **session.path_params)
+    except ConnectionClosed as error:
+        logger.debug("session %s: %s", session.id, error)
+    except asyncio.CancelledError:
+        session.abort()
+        raise
+    except Exception as error:
+        code, reason, planned = app.close_for(error)
+        session.set_failure(error)
+        if planned:
+            logger.info("session %s: %s: %s", session.id, type(error).__name__, error)
+        else:
+            logger.error("session %s: handler of %s failed", session.id, route.path, exc_info=error)
+    if route.kind == "raw":
+        session.end_raw()
+        await session.wait_closed()
+    else:
+        await session.close(code, reason)
+
+
+def _log_access(request: Request | None, status: int) -> None:
+    if access.isEnabledFor(logging.INFO):
+        if request is None:
+            access.info("malformed request -> %d", status)
+        else:
+            access.info("%s %s %s -> %d", request.remote, request.method, request.target, status)
