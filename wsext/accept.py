@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from wsext.app import App
 from wsext.errors import ConnectionClosed, HandshakeRejected
@@ -36,7 +36,7 @@ class HandshakeProtocol(asyncio.Protocol):
         self._reader: RequestReader | None = RequestReader(
             max_size=options.max_header_size, max_count=options.max_header_count
         )
-        self._timeout: asyncio.TimerHandle | None = None
+        self._timeout: Any = None
         self.task: asyncio.Task[None] | None = None
         self._rest = bytearray()
         self._too_many = False
@@ -46,7 +46,7 @@ class HandshakeProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
         self._too_many = not self._server.admit(self)
-        self._timeout = self._server.loop.call_later(
+        self._timeout = self._server.timers.call_later(
             self._server.app.server_options.handshake_timeout, self.transport.abort
         )
 
@@ -149,6 +149,7 @@ class HandshakeProtocol(asyncio.Protocol):
             subprotocol=subprotocol,
             path_params=params,
             raw=route.kind == "raw",
+            timers=server.timers,
         )
         self._stop_timeout()
         transport.write(
@@ -193,7 +194,7 @@ class HandshakeProtocol(asyncio.Protocol):
             transport.write_eof()
         else:
             transport.close()
-        self._timeout = self._server.loop.call_later(_LINGER, transport.abort)
+        self._timeout = self._server.timers.call_later(_LINGER, transport.abort)
 
 
 class _Answered(Exception):

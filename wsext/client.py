@@ -24,6 +24,7 @@ from wsext.errors import (
     InvalidStatus,
     NegotiationError,
 )
+from wsext.link import Timers
 from wsext.protocol import handshake, negotiation
 from wsext.protocol.agreement import NegotiationContext, Offer
 from wsext.protocol.frames import CloseCode
@@ -167,6 +168,11 @@ class connect:
         ValueError: For a URL or a header that cannot be used.
     """
 
+    session_class: type[Session] = Session
+    protocol_class = _ClientProtocol
+    #: What runs the session's pings and timeouts; ``None`` is the event loop.
+    _timers: Timers | None = None
+
     def __init__(
         self,
         url: str,
@@ -245,13 +251,14 @@ class connect:
         subprotocol, answers = handshake.check_response(request, response, self._subprotocols)
         ctx = NegotiationContext("client", self._options.max_message_size, request)
         agreed = negotiation.confirm(offers, answers, self._installed.extensions, ctx)
-        session = Session(
+        session = self.session_class(
             "client",
             request,
             options=self._options,
             installed=self._installed,
             negotiation=agreed,
             subprotocol=subprotocol,
+            timers=self._timers,
         )
         session.response_headers = response.headers
         if protocol.transport is None:

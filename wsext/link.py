@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from wsext.errors import (
@@ -22,7 +22,7 @@ from wsext.protocol.frames import CloseCode, Data, Frame, Opcode
 from wsext.protocol.states import State
 from wsext.settings import WebSocketOptions
 
-__all__ = ["Link", "Receiver"]
+__all__ = ["Link", "Receiver", "Timers"]
 
 #: How long a failed connection is kept readable, so that the peer can still read our Close frame:
 #: closing a socket with unread data in it makes TCP throw away what was sent.
@@ -47,6 +47,16 @@ class Receiver(Protocol):
         """The transport is gone."""
 
 
+class Timers(Protocol):
+    """What runs timeouts and pings: an event loop, or a clock that tests advance."""
+
+    def time(self) -> float:
+        """Seconds on a clock that never goes back."""
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> Any:
+        """Call once after some seconds, unless what is returned is told to ``cancel()``."""
+
+
 class Link(asyncio.Protocol):
     """Runs a `Connection` on a transport for a `Receiver`.
 
@@ -54,10 +64,15 @@ class Link(asyncio.Protocol):
         connection: The engine.
         options: Timeouts and bounds.
         receiver: Who gets the events.
+        timers: What runs pings and timeouts; by default the event loop.
     """
 
     def __init__(
-        self, connection: Connection, options: WebSocketOptions, receiver: Receiver
+        self,
+        connection: Connection,
+        options: WebSocketOptions,
+        receiver: Receiver,
+        timers: Timers | None = None,
     ) -> None:
         self.connection = connection
         self.options = options
@@ -65,6 +80,7 @@ class Link(asyncio.Protocol):
         self.dropped_out = 0
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()
+        self._timers: Timers = timers or self._loop
         self._transport: asyncio.Transport | None = None
         self._paused = False  # the transport asks us to stop writing
         self._reading_paused = False
@@ -77,8 +93,8 @@ class Link(asyncio.Protocol):
         self._chunks: deque[bytes] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._heard = False
-        self._keepalive: asyncio.TimerHandle | None = None
-        self._deadline: asyncio.TimerHandle | None = None
+        self._keepalive: Any = None
+        self._deadline: Any = None
         self._ping_ids = itertools.count(1)
         self._pings: dict[bytes, tuple[float, asyncio.Future[float] | None]] = {}
         self._lost = False
@@ -94,7 +110,7 @@ class Link(asyncio.Protocol):
         if not transport.is_reading():  # much came while the handshake was being decided
             transport.resume_reading()
         if self.options.ping_interval is not None and not self.connection.raw:
-            self._keepalive = self._loop.call_later(self.options.ping_interval, self._ping)
+            self._keepalive = self._timers.call_later(self.options.ping_interval, self._ping)
         if rest:
             self.data_received(rest)
 
@@ -348,14 +364,14 @@ class Link(asyncio.Protocol):
             payload = next(self._ping_ids).to_bytes(4, "big")
         elif payload in self._pings:
             raise ValueError("a ping with this payload is already under way")
-        self._pings[payload] = (self._loop.time(), waiter)
+        self._pings[payload] = (self._timers.time(), waiter)
         self.connection.send_control(Opcode.PING, payload)
         self.write_out()
 
     def _pong(self, payload: bytes) -> None:
         if payload not in self._pings:
             return  # unsolicited pongs are legal (RFC 6455 §5.5.3)
-        now = self._loop.time()
+        now = self._timers.time()
         # A pong answers the most recent ping, and with it all the earlier ones.
         for key in list(self._pings):
             sent, waiter = self._pings.pop(key)
@@ -372,15 +388,15 @@ class Link(asyncio.Protocol):
         self.ping(None, None)
         timeout = self.options.ping_timeout
         if timeout is None:
-            self._keepalive = self._loop.call_later(self.options.ping_interval or 0, self._ping)
+            self._keepalive = self._timers.call_later(self.options.ping_interval or 0, self._ping)
         else:
-            self._keepalive = self._loop.call_later(timeout, self._check_alive)
+            self._keepalive = self._timers.call_later(timeout, self._check_alive)
 
     def _check_alive(self) -> None:
         # While the application is the slow one, a pong may wait unread behind its messages.
         if self._heard or self._reading_paused:
             rest = (self.options.ping_interval or 0) - (self.options.ping_timeout or 0)
-            self._keepalive = self._loop.call_later(max(rest, 0), self._ping)
+            self._keepalive = self._timers.call_later(max(rest, 0), self._ping)
             return
         self.fail(LocalProtocolError("ping timeout", CloseCode.INTERNAL_ERROR))
 
@@ -451,7 +467,7 @@ class Link(asyncio.Protocol):
     def _arm(self, seconds: float) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = self._loop.call_later(seconds, self.abort)
+        self._deadline = self._timers.call_later(seconds, self.abort)
 
     def close_transport(self) -> None:
         """Close the transport after what is written; raw sessions end like this."""

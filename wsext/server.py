@@ -14,6 +14,7 @@ from typing import Any
 from wsext.accept import HandshakeProtocol
 from wsext.app import App, new_event_loop
 from wsext.errors import HandshakeRejected
+from wsext.link import Timers
 from wsext.protocol.agreement import Negotiation, NegotiationContext
 from wsext.protocol.frames import CloseCode
 from wsext.protocol.http import Request
@@ -35,10 +36,16 @@ class Server:
         draining: Whether it is shutting down: handshakes are answered with 503.
     """
 
-    def __init__(self, app: App, ssl: ssl_module.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        app: App,
+        ssl: ssl_module.SSLContext | None = None,
+        timers: Timers | None = None,
+    ) -> None:
         self.app = app
         self.draining = False
         self.loop = asyncio.get_running_loop()
+        self.timers: Timers = timers or self.loop
         self._ssl = ssl
         self._listeners: list[asyncio.Server] = []
         self._uds: str | None = None

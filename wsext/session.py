@@ -20,7 +20,7 @@ from wsext.errors import (
     LocalProtocolError,
     RemoteProtocolError,
 )
-from wsext.link import Link
+from wsext.link import Link, Timers
 from wsext.protocol.agreement import Agreed, Negotiation
 from wsext.protocol.connection import Connection, Event, to_payload
 from wsext.protocol.frames import CloseCode, CloseInfo, Data, Frame, Message, Opcode
@@ -103,6 +103,7 @@ class Session:
         subprotocol: str | None = None,
         path_params: Mapping[str, Any] | None = None,
         raw: bool = False,
+        timers: Timers | None = None,
     ) -> None:
         self.id = f"s{next(_ids)}"
         self.name = self.id
@@ -121,7 +122,7 @@ class Session:
             max_frame_size=options.max_frame_size,
             raw=raw,
         )
-        self._link = Link(self._connection, options, self)
+        self._link = Link(self._connection, options, self, timers)
         self._inbox: Inbox[Message | Frame] = Inbox(
             options.incoming_capacity,
             options.incoming_bytes,

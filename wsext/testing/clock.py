@@ -1,0 +1,63 @@
+"""A clock that stands still until a test moves it."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable
+
+__all__ = ["Clock"]
+
+
+class _Timer:
+    """One call that is due at some time."""
+
+    __slots__ = ("callback", "cancelled")
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback = callback
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """Do not call."""
+        self.cancelled = True
+
+
+class Clock:
+    """Virtual time for pings and timeouts of sessions in memory.
+
+    Time passes only in `advance`, so a test of a ping timeout takes no time.
+    """
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._queue: list[tuple[float, int, _Timer]] = []
+        self._numbers = itertools.count()
+
+    def time(self) -> float:
+        """Seconds since the clock was made."""
+        return self._now
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> _Timer:
+        """Call once when that much time has passed."""
+        timer = _Timer(callback)
+        heapq.heappush(self._queue, (self._now + max(delay, 0.0), next(self._numbers), timer))
+        return timer
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass: what is due happens in its order, and all that follows from it."""
+        end = self._now + seconds
+        await settle()
+        while self._queue and self._queue[0][0] <= end:
+            self._now, _, timer = heapq.heappop(self._queue)
+            if not timer.cancelled:
+                timer.callback()
+                await settle()
+        self._now = end
+
+
+async def settle() -> None:
+    """Give everything that is ready its turn, and what becomes ready by that."""
+    for _ in range(20):
+        await asyncio.sleep(0)

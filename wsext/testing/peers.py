@@ -1,0 +1,291 @@
+"""Peers in memory: the full stack, from the handshake to the session, without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from wsext.accept import HandshakeProtocol
+from wsext.app import App
+from wsext.client import connect as _connect
+from wsext.protocol import handshake
+from wsext.protocol.frames import Frame
+from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
+from wsext.protocol.wire import FrameParser, MaskSource, apply_mask, frame_header
+from wsext.server import Server
+from wsext.session import Session
+from wsext.testing.clock import Clock, settle
+from wsext.testing.memory import MemoryTransport, transport_pair
+from wsext.testing.transcript import Transcript
+
+__all__ = ["ClientSession", "RawPeer", "connect", "pair", "raw_peer"]
+
+_URL = "ws://memory"
+
+
+class ClientSession(Session):
+    """A client's session in memory, with what a test wants to reach.
+
+    Attributes:
+        clock: Moves pings and timeouts of both sides.
+        transcript: Every byte of both sides.
+        server: The server on the other side; ``server.sessions`` are its sessions.
+    """
+
+    clock: Clock
+    transcript: Transcript
+    server: Server
+
+    @property
+    def peer(self) -> Session:
+        """The server's side of this session.
+
+        Raises:
+            LookupError: When the server's handler has ended.
+        """
+        for session in self.server.sessions:
+            return session
+        raise LookupError("the server's handler has ended")
+
+
+class _MemoryConnect(_connect):
+    """`wsext.connect` over transports in memory."""
+
+    session_class = ClientSession
+
+    def __init__(self, server: Server, transcript: Transcript, path: str, **options: Any) -> None:
+        super().__init__(_URL + path, proxy=None, **options)
+        self._server = server
+        self._transcript = transcript
+        self._timers = server.timers
+
+    async def _connect(self, request: Request) -> Any:
+        ours, theirs = transport_pair(self._transcript.record)
+        _accept(self._server, theirs)
+        protocol = self.protocol_class(request)
+        ours.set_protocol(protocol)
+        protocol.connection_made(ours)
+        return protocol
+
+
+def _accept(server: Server, transport: MemoryTransport) -> None:
+    protocol = HandshakeProtocol(server)
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
+
+
+@asynccontextmanager
+async def connect(app: App, path: str = "/", **options: Any) -> AsyncIterator[ClientSession]:
+    """A session with an app, in memory: handshake, negotiation, extensions, handlers, everything.
+
+    ::
+
+        async with wsext.testing.connect(app, "/echo", extensions=["permessage-deflate"]) as client:
+            await client.send("hello")
+            assert await client.receive() == "hello"
+            print(client.transcript)
+            await client.clock.advance(60)
+
+    Args:
+        app: The app.
+        path: The path and query.
+        options: What `wsext.connect` takes: ``extensions``, ``subprotocols``, ``headers`` and so
+            on.
+
+    Raises:
+        What `wsext.connect` raises.
+    """
+    clock = Clock()
+    transcript = Transcript()
+    app.prepare()
+    server = Server(app, timers=clock)
+    try:
+        async with _MemoryConnect(server, transcript, path, **options) as session:
+            assert isinstance(session, ClientSession)
+            session.clock, session.transcript, session.server = clock, transcript, server
+            yield session
+    finally:
+        await server.close()
+
+
+@asynccontextmanager
+async def pair(
+    extensions: Iterable[Any] = (),
+    *,
+    client: Iterable[Any] | None = None,
+    app_options: Any = None,
+    client_options: Any = None,
+) -> AsyncIterator[tuple[ClientSession, Session]]:
+    """A client's and a server's session with each other, in memory.
+
+    Args:
+        extensions: What both sides install.
+        client: What the client installs instead.
+        app_options: The `WebSocketOptions` of the server's side.
+        client_options: Those of the client's.
+    """
+    app = App(options=app_options)
+    for item in extensions:
+        app.install(item)
+    sessions: asyncio.Queue[Session] = asyncio.Queue()
+
+    @app.websocket("/")
+    async def hand_over(session: Session) -> None:
+        sessions.put_nowait(session)
+        await session.wait_closed()
+
+    offered = list(extensions if client is None else client)
+    async with connect(app, "/", extensions=offered, options=client_options) as session:
+        yield session, await sessions.get()
+
+
+class RawPeer:
+    """A client that sends what it is told to, right or wrong, and sees what comes.
+
+    Attributes:
+        clock, transcript, server: As for `ClientSession`.
+        response: The server's answer to the handshake, once there is one.
+    """
+
+    def __init__(self, server: Server, transcript: Transcript, transport: MemoryTransport) -> None:
+        assert isinstance(server.timers, Clock)
+        self.clock = server.timers
+        self.transcript = transcript
+        self.server = server
+        self.response: HTTPResponse | None = None
+        self.ended = False
+        self._transport = transport
+        self._masks = MaskSource()
+        self._reader = ResponseReader()
+        self._parser = FrameParser(
+            masked=False,
+            max_size=1 << 31,
+            rsv_first=0x70,
+            rsv_rest=0x70,
+            rsv_control=0x70,
+            opcodes=frozenset({3, 4, 5, 6, 7, 11, 12, 13, 14, 15}),
+        )
+        self._frames: list[Frame] = []
+        self._arrived = asyncio.Event()
+
+    # --- the transport's side -----------------------------------------------------------------
+
+    def connection_made(self, transport: MemoryTransport) -> None:
+        """Nothing to do."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the server sends."""
+        if self.response is None:
+            self.response = self._reader.feed(data)
+            data = self._reader.take_rest() if self.response is not None else b""
+        if data:
+            self._parser.feed(data, self._frames)
+        self._arrived.set()
+
+    def eof_received(self) -> bool:
+        """The server sends nothing more."""
+        if self.response is None:
+            self.response = self._reader.feed_eof()
+        self.ended = True
+        self._arrived.set()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self.ended = True
+        self._arrived.set()
+
+    def pause_writing(self) -> None:
+        """A raw peer does not care."""
+
+    def resume_writing(self) -> None:
+        """A raw peer does not care."""
+
+    # --- what a test uses ---------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self._transport.write(data)
+
+    def send_frame(self, frame: Frame, *, mask: bool = True) -> None:
+        """Send a frame, whatever the rules say of it."""
+        header = frame_header(frame.opcode, len(frame.payload), frame.fin, frame.rsv, mask)
+        if mask:
+            key = self._masks.next()
+            self.send(header + key + apply_mask(frame.payload, key))
+        else:
+            self.send(header + bytes(frame.payload))
+
+    async def receive_frame(self) -> Frame | None:
+        """The next frame of the server; ``None`` when there will be none."""
+        while not self._frames and not self.ended:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._frames.pop(0) if self._frames else None
+
+    async def receive_close(self) -> int | None:
+        """Skip to the server's Close frame; its code, or ``None`` when there is none."""
+        while (frame := await self.receive_frame()) is not None:
+            if frame.opcode == 8:
+                return int.from_bytes(frame.payload[:2], "big") if frame.payload else 1005
+        return None
+
+    async def receive_response(self) -> HTTPResponse:
+        """The server's answer to the handshake."""
+        while self.response is None:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self.response
+
+    def pause(self) -> None:
+        """Read no more, as a peer that is too slow."""
+        self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self._transport.abort()
+
+
+@asynccontextmanager
+async def raw_peer(
+    app: App,
+    path: str = "/",
+    *,
+    extensions: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    shake: bool = True,
+) -> AsyncIterator[RawPeer]:
+    """A client that may break every rule.
+
+    Args:
+        app: The app.
+        path: The path and query.
+        extensions: The value of ``Sec-WebSocket-Extensions``.
+        headers: Additional request headers.
+        shake: Do the opening handshake first; without it the test sends every byte.
+    """
+    transcript = Transcript()
+    app.prepare()
+    server = Server(app, timers=Clock())
+    ours, theirs = transport_pair(transcript.record)
+    peer = RawPeer(server, transcript, ours)
+    ours.set_protocol(peer)  # type: ignore[arg-type]  # it is one in all but its base
+    _accept(server, theirs)
+    try:
+        if shake:
+            request = handshake.build_request(
+                "memory", path, extensions=extensions, headers=(headers or {}).items()
+            )
+            peer.send(serialize_request(request))
+            await peer.receive_response()
+        yield peer
+    finally:
+        peer.abort()
+        await settle()
+        await server.close()
