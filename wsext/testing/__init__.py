@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _NAMES = {
+    "ExtensionSuite": "wsext.testing.suite",
+    "InterceptorSuite": "wsext.testing.suite",
     "Clock": "wsext.testing.clock",
     "Transcript": "wsext.testing.transcript",
     "ClientSession": "wsext.testing.peers",
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from wsext.testing.peers import connect as connect
     from wsext.testing.peers import pair as pair
     from wsext.testing.peers import raw_peer as raw_peer
+    from wsext.testing.suite import ExtensionSuite as ExtensionSuite
+    from wsext.testing.suite import InterceptorSuite as InterceptorSuite
     from wsext.testing.transcript import Transcript as Transcript
 
 __all__ = sorted(_NAMES)  # built from the table above

@@ -1,0 +1,200 @@
+"""Cases about negotiation, both roles (RFC 6455 §9.1)."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from wsext.errors import NegotiationError
+from wsext.protocol.agreement import Agreement, Declined, NegotiationContext, Verdict
+from wsext.protocol.negotiation import (
+    check_wire_params,
+    confirm,
+    make_offers,
+    negotiate,
+    offers_header,
+    parse_offers,
+)
+from wsext.protocol.params import Params
+from wsext.testing.cases_base import Cases, skip
+from wsext.testing.engines import LIMIT, Engines, agree, run_async
+
+__all__ = ["NegotiationCases"]
+
+_SERVER = NegotiationContext("server", LIMIT)
+_CLIENT = NegotiationContext("client", LIMIT)
+_VALUES = ("0", "-1", "1", "7", "16", "007", "99999999999999999999", "x", "true", "%00", "1e3")
+
+
+class NegotiationCases(Cases):
+    """What a peer may rely on before the first frame."""
+
+    def test_its_own_offers_are_accepted(self) -> None:
+        """A server accepts at least one offer of a client with the same options, and the client
+        takes the answer."""
+        for variant in self.all_variants():
+            one = self.make(**variant)
+            engines = Engines([one], [self.make(**variant)])
+            header = offers_header(make_offers([one]))
+            assert engines.agreed, (
+                f"with {variant or 'the defaults'} no offer of {header!r} was accepted: "
+                f"{_reasons(engines)}"
+            )
+            engines.close()
+
+    def test_every_client_with_every_server(self) -> None:
+        """Whatever the options of both sides are, they agree on something that works, or on
+        nothing."""
+        for ours, theirs in itertools.product(self.all_variants(), repeat=2):
+            what = f"client {ours or 'default'}, server {theirs or 'default'}"
+            try:
+                engines = Engines([self.make(**ours)], [self.make(**theirs)])
+            except NegotiationError as error:
+                raise AssertionError(f"{what}: the client refuses the answer: {error}") from error
+            for payload in (*self.messages, *self.messages):
+                for sender in ("client", "server"):
+                    got = _echo(engines, sender, payload, what)
+                    assert got == [payload], f"{what}: {_short(payload)} came as {_short(got)}"
+            engines.close()
+
+    def test_only_wire_options_reach_a_header(self) -> None:
+        """Offers and answers carry declared wire parameters and nothing else."""
+        for variant in self.all_variants():
+            one = self.make(**variant)
+            for offer in one.offers():
+                assert isinstance(offer, Params), f"offers() gave {offer!r}, not Params"
+                check_wire_params(one, offer)
+                answer = self._accept(one, offer)
+                if isinstance(answer, Agreement):
+                    answer.codec.close()
+                    check_wire_params(one, answer.params)
+
+    def test_fallback_in_every_order(self) -> None:
+        """An offer that is declined, unknown or malformed leaves the next one its chance."""
+        one = self.make()
+        good = [f"{one.name}; {offer}" if offer else one.name for offer in one.offers()]
+        bad = [f"{one.name}; kit-unknown=1", f"{one.name}; kit-a; kit-a", "x-kit-nothing", "; ;"]
+        for order in itertools.permutations([good[-1], *bad[:3]]):
+            outcome = negotiate(parse_offers([", ".join(order)]), [one], _SERVER)
+            assert [item.name for item in outcome.agreed] == [one.name], (
+                f"the offers {', '.join(order)!r} were not answered: "
+                f"{[str(record.reason) for record in outcome.records]}"
+            )
+            outcome.close()
+        everything = ", ".join([*bad, *good])
+        outcome = negotiate(parse_offers([everything]), [one], _SERVER)
+        assert outcome.agreed, f"the offers {everything!r} were not answered"
+        outcome.close()
+
+    def test_unknown_parameters_are_declined(self) -> None:
+        """A server declines an offer with a parameter that it does not know; a client refuses
+        such an answer."""
+        one = self.make()
+        outcome = negotiate(parse_offers([f"{one.name}; kit-unknown"]), [one], _SERVER)
+        outcome.close()
+        assert not outcome.agreed, "a server accepted an unknown parameter"
+        offers = make_offers([one])
+        try:
+            confirm(offers, [f"{one.name}; kit-unknown"], [one], _CLIENT).close()
+        except NegotiationError:
+            return
+        raise AssertionError("a client took an answer with an unknown parameter")
+
+    def test_malformed_values_raise_nothing_but_negotiation_errors(self) -> None:
+        """No value of a parameter makes `accept` or `confirm` raise anything else than
+        NegotiationError."""
+        one = self.make()
+        names = sorted(one.wire_params)
+        if not names:
+            skip("it has no wire parameters")
+        offered = one.offers()
+        for name, value in itertools.product(names, (None, *_VALUES)):
+            params = Params([(name, value)])
+            answer = self._accept(one, params)
+            if isinstance(answer, Agreement):
+                answer.codec.close()
+            try:
+                one.confirm(offered, params, _CLIENT).close()
+            except NegotiationError:
+                pass
+            except Exception as error:
+                raise AssertionError(
+                    f"confirm({str(params)!r}) raised {type(error).__name__}: {error}; "
+                    "use the readers of Params"
+                ) from error
+
+    def test_numbers_are_checked_against_their_bounds(self) -> None:
+        """A wire number outside its declared bounds, or not a plain number, is declined."""
+        one = self.make()
+        from wsext.testing.cases_base import _edges
+
+        numbers = [field for field in self.fields() if field.wire and _edges(field.bounds)]
+        if not numbers:
+            skip("it has no bounded numbers among its wire parameters")
+        for field in numbers:
+            low, high = _edges(field.bounds)
+            for value in (str(low - 1), str(high + 1), "x", f"0{low}", f"+{low}"):
+                answer = self._accept(one, Params([(str(field.wire), value)]))
+                if isinstance(answer, Agreement):
+                    answer.codec.close()
+                    raise AssertionError(
+                        f"a server accepted {field.wire}={value} (allowed: {field.bounds})"
+                    )
+
+    def test_flags_take_no_value(self) -> None:
+        """A wire flag with a value is declined."""
+        one = self.make()
+        flags = [str(field.wire) for field in self.fields() if field.wire and field.type == "bool"]
+        if not flags:
+            skip("it has no flags among its wire parameters")
+        for name in flags:
+            answer = self._accept(one, Params([(name, "1")]))
+            if isinstance(answer, Agreement):
+                answer.codec.close()
+                raise AssertionError(f"a server accepted {name}=1, though it is a flag")
+
+    def test_every_negotiation_makes_a_codec_of_its_own(self) -> None:
+        """Two connections never share a codec."""
+        one = self.make()
+        first, second = agree([one], [one]), agree([one], [one])
+        codecs = [item.codec for pair in (first, second) for side in pair for item in side.agreed]
+        assert len({id(codec) for codec in codecs}) == 4, "a codec is used on two connections"
+        for pair in (first, second):
+            for side in pair:
+                side.close()
+
+    def _accept(self, one: Any, params: Params) -> Any:
+        """What a server answers to one offer; any other exception is a finding."""
+        try:
+            answer = one.accept(params, _SERVER)
+        except NegotiationError:
+            return None
+        except Exception as error:
+            raise AssertionError(
+                f"accept({str(params)!r}) raised {type(error).__name__}: {error}; "
+                "return Declined, or use the readers of Params"
+            ) from error
+        assert isinstance(answer, (Agreement, Declined)), (
+            f"accept({str(params)!r}) returned {answer!r}, neither Agreement nor Declined"
+        )
+        return answer
+
+
+def _reasons(engines: Engines) -> str:
+    records = engines.on_server.records
+    return "; ".join(record.reason for record in records if record.verdict is not Verdict.AGREED)
+
+
+def _echo(engines: Engines, sender: str, payload: bytes, what: str) -> Any:
+    from wsext.errors import ProtocolError
+    from wsext.protocol.frames import Frame
+
+    try:
+        return run_async(engines.messages(sender, [Frame(2, payload)]))
+    except ProtocolError as error:
+        raise AssertionError(f"{what}: {_short(payload)} was refused: {error}") from error
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:40]}… ({len(text)} characters)"

@@ -1,0 +1,136 @@
+"""Two engines that have negotiated, and a wire between them that can be looked at and bent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from wsext.errors import ProtocolError
+from wsext.protocol.agreement import Negotiation, NegotiationContext
+from wsext.protocol.connection import Connection
+from wsext.protocol.frames import Frame, Message
+from wsext.protocol.negotiation import (
+    confirm,
+    make_offers,
+    negotiate,
+    offers_header,
+    parse_offers,
+)
+from wsext.protocol.wire import FrameParser
+from wsext.sdk.extension import Extension
+from wsext.sdk.installed import make_pipeline
+
+__all__ = ["Engines", "agree", "parse_wire", "run_async"]
+
+LIMIT = 1 << 22
+
+T = TypeVar("T")
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end, whatever runs the tests."""
+    return asyncio.run(work)
+
+
+def agree(
+    client: Sequence[Extension], server: Sequence[Extension], limit: int = LIMIT
+) -> tuple[Negotiation, Negotiation]:
+    """Negotiate as two peers do: through the headers.
+
+    Raises:
+        NegotiationError: If the client refuses the server's answer.
+    """
+    offers = make_offers(client)
+    header = offers_header(offers)
+    parsed = parse_offers([header] if header else [])
+    on_server = negotiate(parsed, server, NegotiationContext("server", limit))
+    answer = [on_server.header] if on_server.header else []
+    try:
+        return confirm(offers, answer, client, NegotiationContext("client", limit)), on_server
+    except BaseException:
+        on_server.close()
+        raise
+
+
+def parse_wire(data: bytes, masked: bool) -> list[Frame]:
+    """The frames of a stream as they are on the wire, every bit allowed."""
+    out: list[Frame] = []
+    parser = FrameParser(
+        masked=masked,
+        max_size=1 << 31,
+        rsv_first=0x70,
+        rsv_rest=0x70,
+        rsv_control=0x70,
+        opcodes=frozenset({3, 4, 5, 6, 7, 11, 12, 13, 14, 15}),
+    )
+    parser.feed(data, out)
+    return out
+
+
+class Engines:
+    """A client's and a server's `Connection` that have agreed on extensions."""
+
+    def __init__(
+        self, client: Sequence[Extension], server: Sequence[Extension], limit: int = LIMIT
+    ) -> None:
+        self.on_client, self.on_server = agree(client, server, limit)
+        self.client = Connection(
+            "client", make_pipeline(self.on_client, limit), max_message_size=limit
+        )
+        self.server = Connection(
+            "server", make_pipeline(self.on_server, limit), max_message_size=limit
+        )
+
+    @property
+    def agreed(self) -> bool:
+        """Whether anything is in use."""
+        return bool(self.on_server.agreed)
+
+    def ends(self, sender: str) -> tuple[Connection, Connection]:
+        """The sending and the receiving connection of a direction."""
+        if sender == "client":
+            return self.client, self.server
+        return self.server, self.client
+
+    async def send(self, sender: str, frames: Sequence[Frame]) -> bytes:
+        """Encode frames; what travels.
+
+        Raises:
+            ProtocolError: If a codec fails.
+        """
+        source, _ = self.ends(sender)
+        for frame in frames:
+            await source.asend_frame(frame)
+        return b"".join(bytes(chunk) for chunk in source.data_to_send())
+
+    async def receive(self, sender: str, data: bytes) -> list[Message | Frame]:
+        """Give the other side what travelled; what comes out.
+
+        Raises:
+            ProtocolError: If the other side refuses it.
+        """
+        _, target = self.ends(sender)
+        events = await target.areceive_data(data)
+        if isinstance(target.failure, ProtocolError):
+            raise target.failure
+        return events
+
+    async def pass_on(
+        self,
+        sender: str,
+        frames: Sequence[Frame],
+        bend: Callable[[bytes], bytes] = lambda data: data,
+    ) -> list[Message | Frame]:
+        """Send frames and receive them on the other side, optionally changed under way."""
+        return await self.receive(sender, bend(await self.send(sender, frames)))
+
+    async def messages(self, sender: str, frames: Sequence[Frame]) -> list[str | bytes]:
+        """`pass_on`, the messages only."""
+        events = await self.pass_on(sender, frames)
+        return [event.data for event in events if isinstance(event, Message)]
+
+    def close(self) -> None:
+        """End both connections as a lost transport does: every codec is closed."""
+        self.client.lose()
+        self.server.lose()

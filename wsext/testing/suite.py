@@ -1,0 +1,145 @@
+"""The conformance kit: what every extension has to hold, as a class of tests.
+
+    from wsext.testing import ExtensionSuite
+
+    class TestFoo(ExtensionSuite):
+        extension = Foo
+
+That is a whole test module. pytest runs it as it is; `run` runs it without pytest, which is what
+``wsext ext check`` does. What a case says is its docstring; it is skipped, with the reason, where
+an extension has not what it tests. Needs hypothesis: ``pip install 'wsext[test]'``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+import unittest
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from wsext.sdk.extension import Extension, Installable, Interceptor
+from wsext.testing.cases_codec import CodecCases
+from wsext.testing.cases_local import LocalCases
+from wsext.testing.cases_negotiation import NegotiationCases
+from wsext.testing.cases_options import OptionCases
+from wsext.testing.cases_session import SessionCases
+
+__all__ = ["CaseResult", "ExtensionSuite", "InterceptorSuite", "Outcome", "run", "suite_for"]
+
+
+class ExtensionSuite(OptionCases, NegotiationCases, CodecCases, SessionCases):
+    """Everything that a wire extension has to hold.
+
+    Attributes:
+        extension: The class under test.
+        options: Options that every instance gets, for an extension that needs some.
+        variants: Sets of options to negotiate with each other; by default made of the bounds of
+            the wire options.
+        inflates: Whether decoding may make much more than came in; found out when it is ``None``.
+        detects_corruption: Whether every change of a message on the wire has to be refused.
+        messages: Payloads that the cases use besides random ones.
+        examples: How many random examples each property gets.
+    """
+
+
+class InterceptorSuite(OptionCases, LocalCases):
+    """Everything that a local interceptor has to hold.
+
+    Attributes:
+        extension: The class under test.
+        options: Options that every instance gets.
+        transparent: Whether messages have to arrive as they were sent.
+    """
+
+
+class Outcome(StrEnum):
+    """What became of a case."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """One case and what became of it.
+
+    Attributes:
+        name: The test's name.
+        title: What it demands, in a sentence.
+        outcome: Whether the extension holds it.
+        detail: Why it was skipped, or how it failed.
+    """
+
+    name: str
+    title: str
+    outcome: Outcome
+    detail: str = ""
+
+
+def suite_for(kind: type[Installable], **attributes: Any) -> type[Any]:
+    """The suite of an installed class.
+
+    Raises:
+        TypeError: If it is neither a wire extension nor an interceptor.
+    """
+    if issubclass(kind, Extension):
+        base: type[Any] = ExtensionSuite
+    elif issubclass(kind, Interceptor):
+        base = InterceptorSuite
+    else:
+        raise TypeError(f"{kind.__name__} is neither an Extension nor an Interceptor")
+    return type(f"Test{kind.__name__}", (base,), {"extension": kind, **attributes})
+
+
+def cases(suite: type[Any]) -> list[tuple[str, str]]:
+    """The names of a suite's cases and what each demands, in the order of the source."""
+    found = []
+    for cls in reversed(suite.__mro__):
+        for name, member in vars(cls).items():
+            if name.startswith("test_") and callable(member):
+                title = (inspect.getdoc(member) or name).partition("\n")[0]
+                found.append((name, title))
+    return list(dict(found).items())
+
+
+def run(suite: type[Any], started: Callable[[str], None] | None = None) -> Iterator[CaseResult]:
+    """Run a suite without pytest, case by case.
+
+    Args:
+        suite: A subclass of `ExtensionSuite` or `InterceptorSuite`.
+        started: Told the title of each case before it runs.
+    """
+    for name, title in cases(suite):
+        if started is not None:
+            started(title)
+        try:
+            getattr(suite(), name)()
+        except unittest.SkipTest as skipped:
+            yield CaseResult(name, title, Outcome.SKIPPED, str(skipped))
+        except Exception as error:
+            yield CaseResult(name, title, Outcome.FAILED, _explain(error))
+        else:
+            yield CaseResult(name, title, Outcome.PASSED)
+
+
+def _explain(error: BaseException) -> str:
+    """An assertion's text, or an exception with the place in the extension that it came from."""
+    if isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    lines = [f"{type(error).__name__}: {error}" if not _is_finding(error) else str(error)]
+    if not _is_finding(error):
+        for frame in reversed(traceback.extract_tb(error.__traceback__)):
+            if "/wsext/" not in frame.filename and "hypothesis" not in frame.filename:
+                lines.append(f"at {frame.filename}:{frame.lineno} in {frame.name}")
+                break
+    for note in getattr(error, "__notes__", ()):
+        lines.append(str(note).strip())
+    return "\n".join(line for line in lines if line)
+
+
+def _is_finding(error: BaseException) -> bool:
+    return isinstance(error, AssertionError)
