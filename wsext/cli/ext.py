@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import click
@@ -24,9 +25,33 @@ _config = click.option(
 _json = click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
 
 
-@click.group()
+#: The commands that are imported only when they run.
+_TOOLS = {
+    "new": "wsext.cli.ext_new:new",
+    "check": "wsext.cli.ext_check:check",
+    "negotiate": "wsext.cli.ext_tools:negotiate_",
+    "doctor": "wsext.cli.ext_tools:doctor",
+    "freeze": "wsext.cli.ext_tools:freeze",
+}
+
+
+class _Tools(click.Group):
+    """The commands of this module, and those of `_TOOLS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.commands, *_TOOLS]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _TOOLS:
+            return super().get_command(ctx, name)
+        module, _, attribute = _TOOLS[name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+@click.group(cls=_Tools)
 def ext() -> None:
-    """List and describe extensions, interceptors, option sets and other plugins."""
+    """List, describe, make and check extensions and other plugins."""
 
 
 # --- list -------------------------------------------------------------------------------------

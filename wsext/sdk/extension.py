@@ -58,6 +58,8 @@ class Installable:
     name: ClassVar[str]
     #: The class of the option set.
     Options: ClassVar[type[OptionSet]] = NoOptions
+    #: What `wsext ext check` has to know: attributes of `wsext.testing.ExtensionSuite`.
+    conformance: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, options: OptionSet | None = None, /, **values: Any) -> None:
         if options is None:

@@ -1,0 +1,249 @@
+"""``wsext ext negotiate``, ``doctor`` and ``freeze``: why something is, or is not, in use."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from wsext.cli.common import (
+    ExtensionArgument,
+    as_json,
+    fail,
+    output,
+    plugins_of,
+    read_config,
+)
+from wsext.config import Config
+from wsext.errors import NegotiationError, OptionError, PluginError
+from wsext.protocol.agreement import Negotiation, NegotiationContext
+from wsext.protocol.negotiation import (
+    confirm,
+    make_offers,
+    negotiate,
+    offers_header,
+    parse_offers,
+    shared_claim,
+)
+from wsext.sdk.extension import Extension
+from wsext.sdk.installed import Installed
+from wsext.sdk.plugins import Plugins, PluginStatus
+
+__all__ = ["doctor", "freeze", "negotiate_"]
+
+_config = click.option(
+    "--config", type=click.Path(dir_okay=False),
+    help="Configuration file.  [default: wsext.toml, if there is one]",
+)  # fmt: skip
+_json = click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
+
+
+# --- negotiate --------------------------------------------------------------------------------
+
+
+@click.command("negotiate")
+@click.option("--offer", help="A client's Sec-WebSocket-Extensions.")
+@click.option("--answer", help="A server's: check it as a client does.")
+@click.option(
+    "--ext", "extensions", multiple=True, type=ExtensionArgument(),
+    help="Only this extension, with options. Repeatable; the order is the order of installation.",
+)  # fmt: skip
+@click.option(
+    "--prefer", type=click.Choice(["client", "server"]), default="client", show_default=True,
+    help="Whose order decides.",
+)  # fmt: skip
+@_json
+@_config
+def negotiate_(
+    offer: str | None,
+    answer: str | None,
+    extensions: tuple[str, ...],
+    prefer: str,
+    as_json_: bool,
+    config: str | None,
+) -> None:
+    """Negotiate without a connection: the same code, the same verdicts and reasons.
+
+    \b
+    wsext ext negotiate                                        what our client would offer
+    wsext ext negotiate --offer 'permessage-deflate; x=1'      what our server would answer
+    wsext ext negotiate --answer 'permessage-deflate'          what our client makes of an answer
+    """
+    conf = read_config(config)
+    for text in extensions:
+        conf.set_extension_text(text)
+    installed = _installed(conf, plugins_of(conf), only=bool(extensions))
+    if answer is not None:
+        outcome = _as_client(installed, answer)
+        heading, header = "agreed", outcome.header
+    elif offer is not None:
+        ctx = NegotiationContext("server", 1 << 20)
+        outcome = negotiate(parse_offers([offer]), installed, ctx, prefer=prefer)
+        heading, header = "response", outcome.header
+    else:
+        outcome, heading = Negotiation(), "request"
+        header = offers_header(make_offers(installed))
+    outcome.close()
+    if as_json_:
+        records = [
+            {
+                "offer": str(record.offer),
+                "verdict": record.verdict.value,
+                "reason": record.reason,
+            }
+            for record in outcome.records
+        ]
+        click.echo(as_json({heading: header, "offers": records}))
+    else:
+        _print_outcome(outcome, heading, header)
+
+
+def _as_client(installed: tuple[Extension, ...], answer: str) -> Negotiation:
+    ctx = NegotiationContext("client", 1 << 20)
+    try:
+        return confirm(make_offers(installed), [answer], installed, ctx)
+    except NegotiationError as error:
+        fail(f"the client refuses this answer: {error}")
+
+
+def _print_outcome(outcome: Negotiation, heading: str, header: str | None) -> None:
+    console = output()
+    if outcome.records:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for title in ("OFFER", "VERDICT", "REASON"):
+            table.add_column(title, overflow="fold")
+        for record in outcome.records:
+            style = "green" if record.verdict.value == "agreed" else ""
+            cells = (str(record.offer), record.verdict.value, record.reason)
+            table.add_row(*map(escape, cells), style=style)
+        console.print(table)
+    text = f"Sec-WebSocket-Extensions: {header}" if header else "no Sec-WebSocket-Extensions header"
+    console.print(f"{heading}: {escape(text)}", soft_wrap=True)
+
+
+def _installed(config: Config, plugins: Plugins, only: bool) -> tuple[Extension, ...]:
+    """What is configured, and unless only that is wanted every other wire extension.
+
+    Raises:
+        OptionError, PluginError: For an extension that was asked for and cannot be used.
+    """
+    installed = Installed(plugins)
+    for token, options in config.extensions.items():
+        if options is not None:
+            installed.configure(token, options)
+    if not only:
+        for token, kind in plugins.extensions().items():
+            if issubclass(kind, Extension) and token not in config.extensions:
+                installed.install(kind)
+    return installed.extensions
+
+
+# --- doctor -----------------------------------------------------------------------------------
+
+
+@click.command()
+@_json
+@_config
+def doctor(as_json_: bool, config: str | None) -> None:
+    """Load every plugin and say what keeps it from being used, and what to do about it.
+
+    Ends with 1 when something is broken.
+    """
+    conf = read_config(config)
+    plugins = plugins_of(conf)
+    findings = list(_examine(conf, plugins, config))
+    broken = any(item["level"] == "problem" for item in findings)
+    if as_json_:
+        click.echo(as_json(findings))
+        sys.exit(1 if broken else 0)
+    console = output()
+    styles = {"ok": "green", "note": "yellow", "problem": "red"}
+    for item in findings:
+        console.print(
+            f"[{styles[item['level']]}]{item['level']:8}[/]{escape(item['name'])}: "
+            f"{escape(item['text'])}",
+            soft_wrap=True,
+        )
+        if item["advice"]:
+            console.print(f"        → {escape(item['advice'])}", soft_wrap=True)
+    sys.exit(1 if broken else 0)
+
+
+def _finding(level: str, name: str, text: str, advice: str = "") -> dict[str, str]:
+    return {"level": level, "name": name, "text": text, "advice": advice}
+
+
+def _examine(config: Config, plugins: Plugins, path: str | None) -> Any:
+    """Findings, one after another."""
+    where = path or ("wsext.toml" if Path("wsext.toml").is_file() else None)
+    yield _finding("ok", "configuration", where or "no wsext.toml here")
+    if not plugins.all():
+        yield _finding("note", "plugins", "none is installed", "pip install wsext-deflate")
+    classes = plugins.extensions()
+    sets = plugins.option_sets()
+    for info in plugins.all():
+        yield _examine_plugin(info)
+    for token, options in config.extensions.items():
+        if options is None:
+            continue
+        try:
+            plugins.extension(token)(**options)
+        except (OptionError, PluginError) as error:
+            yield _finding("problem", token, str(error), f"see [extensions.{token}] in {where}")
+    for name in config.option_sets:
+        if name not in sets:
+            known = ", ".join(sets) or "none"
+            yield _finding("problem", name, "no such option set", f"known: {known}")
+    wire = [kind for kind in classes.values() if issubclass(kind, Extension)]
+    for first, second in itertools.combinations(wire, 2):
+        what = shared_claim(first, second)  # type: ignore[arg-type]  # the classes hold the claims
+        if what:
+            yield _finding(
+                "note",
+                f"{first.name}, {second.name}",
+                f"both claim {what}: a session agrees on at most one of them",
+                'the order of the client\'s offers decides, or prefer = "server"',
+            )
+
+
+def _examine_plugin(info: Any) -> dict[str, str]:
+    origin = f"{info.distribution} {info.version}"
+    if info.status is PluginStatus.ACTIVE:
+        return _finding("ok", info.name, f"active, from {origin}")
+    if info.status is PluginStatus.DISABLED:
+        advice = "see [plugins] in wsext.toml, and WSEXT_PLUGINS"
+        return _finding("note", info.name, f"{info.reason}, from {origin}", advice)
+    if info.status is PluginStatus.SHADOWED:
+        return _finding("problem", info.name, f"{info.reason}, so {origin} is not used",
+                        f"uninstall one of them: pip uninstall {info.distribution}")  # fmt: skip
+    if info.status is PluginStatus.INCOMPATIBLE:
+        return _finding("problem", info.name, f"{info.reason}, from {origin}",
+                        "pip install --upgrade wsext")  # fmt: skip
+    advice = f"pip install --force-reinstall {info.distribution}, or tell its authors"
+    if "ModuleNotFoundError" in info.reason:
+        advice = f"its code or one of its dependencies is missing: {advice}"
+    return _finding("problem", info.name, f"{info.reason}, from {origin}", advice)
+
+
+# --- freeze -----------------------------------------------------------------------------------
+
+
+@click.command()
+@_config
+def freeze(config: str | None) -> None:
+    """Print the distributions of all active plugins, pinned, as a requirements file."""
+    names = {"wsext"}
+    for info in plugins_of(read_config(config)).all():
+        if info.status is PluginStatus.ACTIVE:
+            names.add(info.distribution)
+    for name in sorted(names):
+        try:
+            click.echo(f"{name}=={distribution(name).version}")
+        except PackageNotFoundError:
+            click.echo(f"# {name}: not an installed distribution")
