@@ -10,7 +10,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -82,11 +82,13 @@ def test_a_terminal_has_a_prompt_and_shows_what_comes(server: Served) -> None:
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
     try:
-        seen = read_until(ours, b">")
+        seen = read_until(ours, lambda seen: b">" in seen)
         assert b"extensions: permessage-deflate" in seen
         os.write(ours, b"typed\r")
-        assert b"< typed" in read_until(ours, b"< typed")
+        # What came is shown above a prompt that is drawn again.
+        read_until(ours, lambda seen: b">" in seen.partition(b"< typed")[2])
         os.write(ours, b"\x04")  # end of input
+        read_until(ours, lambda seen: b"received: 1 message" in seen)
         assert process.wait(10) == 0
     finally:
         process.kill()
@@ -94,11 +96,11 @@ def test_a_terminal_has_a_prompt_and_shows_what_comes(server: Served) -> None:
         os.close(ours)
 
 
-def read_until(fd: int, wanted: bytes) -> bytes:
-    """What a terminal shows up to some text; answers where its cursor is."""
+def read_until(fd: int, enough: Callable[[bytes], bool]) -> bytes:
+    """What a terminal shows until it is enough; answers where its cursor is."""
     seen = b""
     deadline = time.monotonic() + 15
-    while wanted not in seen:
+    while not enough(seen):
         left = deadline - time.monotonic()
         ready, _, _ = select.select([fd], [], [], max(left, 0))
         assert ready, seen

@@ -1,0 +1,114 @@
+"""``wsext ext new``: what it writes works at once, for every kind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.processes import wsext
+from wsext.errors import OptionError
+from wsext.scaffold import KINDS, LICENSES, Package
+
+ROOT = Path(__file__).parents[2]
+
+
+def installed(package: Path, kind: str) -> dict[str, str]:
+    """An environment in which a package is importable and its entry point is known, as after
+    ``pip install -e``."""
+    about = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+    info = package / "src" / f"{about['name'].replace('-', '_')}-{about['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.4\nName: {about['name']}\nVersion: {about['version']}\n"
+        f"Summary: {about['description']}\nLicense-Expression: {about['license']}\n"
+        + "".join(f"Requires-Dist: {line}\n" for line in about["dependencies"])
+    )
+    entries = about["entry-points"]["wsext"]
+    (info / "entry_points.txt").write_text(
+        "[wsext]\n" + "".join(f"{name} = {value}\n" for name, value in entries.items())
+    )
+    # mypy does not see a core that is installed as editable.
+    return {**os.environ, "PYTHONPATH": str(package / "src"), "MYPYPATH": str(ROOT)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_new_package_passes_its_tests_the_kit_and_the_type_checker(
+    kind: str, tmp_path: Path
+) -> None:
+    done = wsext("ext", "new", "permessage-foo", "--kind", kind, "--author", "Ada", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    package = tmp_path / "permessage-foo"
+    env = installed(package, kind)
+
+    def run(*args: str) -> str:
+        result = subprocess.run(
+            [sys.executable, "-m", *args],
+            cwd=package,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    assert " failed" not in run("pytest", "-q", "-p", "no:cacheprovider")
+    report = run("wsext", "ext", "check", "permessage-foo", "--examples", "10")
+    assert "permessage-foo conforms" in report
+    assert "note" not in report
+    assert "permessage-foo" in run("wsext", "ext", "show", "permessage-foo")
+    run("mypy", "--strict", "--cache-dir", str(tmp_path / "mypy"), "src")
+    lint = ("--isolated", "--select", "E,F,W,I,B,UP,ASYNC,PT", "--line-length", "100")
+    run("ruff", "check", *lint, "src", "tests")
+    run("ruff", "format", "--isolated", "--line-length", "100", "--check", "src", "tests")
+    lines = sum(len(path.read_text().splitlines()) for path in package.glob("src/**/*.py"))
+    assert lines < 120
+    for path in package.rglob("*"):
+        if path.is_file() and path.suffix in (".py", ".md", ".toml", ".yml"):
+            assert "@token@" not in path.read_text()
+
+
+def test_the_license_and_the_author_are_yours(tmp_path: Path) -> None:
+    for name in LICENSES:
+        args = ("--license", name, "--author", "Grace Hopper", "--dir", name)
+        assert wsext("ext", "new", "x-cobol", *args, cwd=tmp_path).returncode == 0
+        assert "Grace Hopper" in (tmp_path / name / "LICENSE").read_text()
+        about = tomllib.loads((tmp_path / name / "pyproject.toml").read_text())["project"]
+        assert about["license"] == name
+        assert about["entry-points"]["wsext"] == {"x-cobol": "wsext_cobol:XCobol"}
+
+
+def test_nothing_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / "x-foo").mkdir()
+    (tmp_path / "x-foo" / "mine.txt").write_text("mine")
+    done = wsext("ext", "new", "x-foo", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "not empty" in done.stderr
+    assert [path.name for path in (tmp_path / "x-foo").iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("token", "names"),
+    [
+        ("permessage-foo", ("wsext-foo", "wsext_foo", "PermessageFoo")),
+        ("x-market-data", ("wsext-market-data", "wsext_market_data", "XMarketData")),
+        ("wsext-log", ("wsext-log", "wsext_log", "WsextLog")),
+        ("audit", ("wsext-audit", "wsext_audit", "Audit")),
+    ],
+)
+def test_names(token: str, names: tuple[str, str, str]) -> None:
+    made = Package.named(token)
+    assert (made.dist, made.module, made.cls) == names
+
+
+@pytest.mark.parametrize("token", ["", "a b", "-x", "1x", "x/y", "../x", "x--y"])
+def test_a_name_that_cannot_be_a_token_is_refused(token: str) -> None:
+    with pytest.raises(OptionError, match="letters, digits"):
+        Package.named(token)

@@ -1,0 +1,113 @@
+"""``wsext ext check``, ``negotiate``, ``doctor`` and ``freeze``."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.processes import wsext
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> dict[str, str]:
+    """An environment with plugins that are each broken in one way."""
+    (tmp_path / "plug_crash.py").write_text("import not_there_at_all\n")
+    (tmp_path / "plug_new.py").write_text("wsext_api_version = 99\n")
+    (tmp_path / "plug_bomb.py").write_text(
+        "from wsext import RSV, Extension, MessageCodec\n"
+        "class C(MessageCodec):\n"
+        "    def encode_message(self, data): return data[::-1]\n"
+        "    def decode_message(self, data, budget): return data\n"
+        "class Bad(Extension):\n"
+        "    'Forgets to decode.'\n"
+        "    name = 'x-bad'\n"
+        "    rsv = RSV.RSV1\n"
+        "    def make_codec(self, params, ctx): return C()\n"
+    )
+    info = tmp_path / "broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[wsext]\nx-crash = plug_crash:X\nx-new = plug_new\nx-bad = plug_bomb:Bad\n"
+    )
+    return {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+
+@pytest.mark.parametrize("name", ["permessage-deflate", "framelog"])
+def test_what_is_here_conforms(name: str) -> None:
+    done = wsext("ext", "check", name, "--examples", "10")
+    assert done.returncode == 0, done.stdout
+    assert f"{name} conforms" in done.stdout
+
+
+def test_a_report_says_what_is_wrong(broken: dict[str, str]) -> None:
+    done = wsext("ext", "check", "x-bad", "--examples", "5", env=broken)
+    assert done.returncode == 1
+    assert "x-bad does not conform" in done.stdout
+    assert "FAIL  Any messages in any fragments" in done.stdout
+    assert "(test_messages_round_trip)" in done.stdout
+    assert "broken does not depend on wsext" in done.stdout
+    report = json.loads(wsext("ext", "check", "x-bad", "--json", env=broken).stdout)
+    outcomes = {item["name"]: item["outcome"] for item in report["cases"]}
+    assert outcomes["test_messages_round_trip"] == "failed"
+    assert not report["passed"]
+
+
+def test_negotiate_as_server_client_and_offerer() -> None:
+    offer = "permessage-deflate; x=1, permessage-deflate; server_max_window_bits=10, x-foo"
+    done = wsext("ext", "negotiate", "--offer", offer)
+    assert "declined  unknown parameter 'x'" in done.stdout
+    assert "response: Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10" in (
+        done.stdout
+    )
+    asked = json.loads(wsext("ext", "negotiate", "--offer", offer, "--json").stdout)
+    assert [item["verdict"] for item in asked["offers"]] == ["declined", "agreed", "skipped"]
+
+    option = "permessage-deflate:client_max_window_bits=9"
+    assert "client_max_window_bits=9" in wsext("ext", "negotiate", "--ext", option).stdout
+    bad = wsext("ext", "negotiate", "--answer", "permessage-deflate; server_max_window_bits=99")
+    assert bad.returncode == 1
+    assert "refuses this answer: permessage-deflate: server_max_window_bits" in bad.stderr
+    good = wsext("ext", "negotiate", "--answer", "permessage-deflate; client_max_window_bits=9")
+    assert "agreed: Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=9" in (
+        good.stdout
+    )
+
+
+def test_doctor_names_every_problem_and_what_to_do(broken: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "wsext.toml").write_text(
+        'option_sets = ["nope"]\n[extensions.permessage-deflate]\nlevel = 77\n'
+        '[plugins]\ndeny = ["framelog"]\n'
+    )
+    done = wsext("ext", "doctor", "--json", env=broken, cwd=tmp_path)
+    assert done.returncode == 1
+    found: dict[str, list[dict[str, str]]] = {}
+    for item in json.loads(done.stdout):
+        found.setdefault(item["name"], []).append(item)
+    assert found["x-crash"][0]["level"] == "problem"
+    assert "not_there_at_all" in found["x-crash"][0]["text"]
+    assert "missing" in found["x-crash"][0]["advice"]
+    assert "99" in found["x-new"][0]["text"]
+    assert found["framelog"][0]["level"] == "note"
+    assert "level" in found["permessage-deflate"][1]["text"]
+    assert found["nope"][0]["text"] == "no such option set"
+    assert (
+        "RSV1" in found["x-bad, permessage-deflate"][0]["text"]
+        or "RSV1" in (found["permessage-deflate, x-bad"][0]["text"])
+    )
+
+
+def test_doctor_is_content_here(tmp_path: Path) -> None:
+    done = wsext("ext", "doctor", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "permessage-deflate: active" in done.stdout
+
+
+def test_freeze_pins_what_is_active() -> None:
+    lines = wsext("ext", "freeze").stdout.splitlines()
+    assert "wsext-deflate==0.1.0" in lines
+    env = {**os.environ, "WSEXT_PLUGINS": "framelog"}
+    assert "wsext-deflate==0.1.0" not in wsext("ext", "freeze", env=env).stdout.splitlines()
