@@ -15,6 +15,7 @@ __all__ = ["cli", "main"]
 _COMMANDS = {
     "serve": ("wsext.cli.serve", "serve"),
     "connect": ("wsext.cli.connect", "connect"),
+    "inspect": ("wsext.cli.inspect", "inspect_"),
     "ext": ("wsext.cli.ext", "ext"),
     "completion": ("wsext.cli.completion", "completion"),
 }

@@ -77,7 +77,9 @@ def _accept(server: Server, transport: MemoryTransport) -> None:
 
 
 @asynccontextmanager
-async def connect(app: App, path: str = "/", **options: Any) -> AsyncIterator[ClientSession]:
+async def connect(
+    app: App, path: str = "/", *, transcript: Transcript | None = None, **options: Any
+) -> AsyncIterator[ClientSession]:
     """A session with an app, in memory: handshake, negotiation, extensions, handlers, everything.
 
     ::
@@ -91,6 +93,7 @@ async def connect(app: App, path: str = "/", **options: Any) -> AsyncIterator[Cl
     Args:
         app: The app.
         path: The path and query.
+        transcript: Where to record; by default a new one.
         options: What `wsext.connect` takes: ``extensions``, ``subprotocols``, ``headers`` and so
             on.
 
@@ -98,7 +101,7 @@ async def connect(app: App, path: str = "/", **options: Any) -> AsyncIterator[Cl
         What `wsext.connect` raises.
     """
     clock = Clock()
-    transcript = Transcript()
+    transcript = transcript or Transcript()
     app.prepare()
     server = Server(app, timers=clock)
     try:
@@ -117,6 +120,7 @@ async def pair(
     client: Iterable[Any] | None = None,
     app_options: Any = None,
     client_options: Any = None,
+    transcript: Transcript | None = None,
 ) -> AsyncIterator[tuple[ClientSession, Session]]:
     """A client's and a server's session with each other, in memory.
 
@@ -125,6 +129,7 @@ async def pair(
         client: What the client installs instead.
         app_options: The `WebSocketOptions` of the server's side.
         client_options: Those of the client's.
+        transcript: Where to record; by default a new one.
     """
     app = App(options=app_options)
     for item in extensions:
@@ -137,7 +142,8 @@ async def pair(
         await session.wait_closed()
 
     offered = list(extensions if client is None else client)
-    async with connect(app, "/", extensions=offered, options=client_options) as session:
+    opening = connect(app, "/", extensions=offered, options=client_options, transcript=transcript)
+    async with opening as session:
         yield session, await sessions.get()
 
 
@@ -260,6 +266,7 @@ async def raw_peer(
     extensions: str | None = None,
     headers: Mapping[str, str] | None = None,
     shake: bool = True,
+    transcript: Transcript | None = None,
 ) -> AsyncIterator[RawPeer]:
     """A client that may break every rule.
 
@@ -269,8 +276,9 @@ async def raw_peer(
         extensions: The value of ``Sec-WebSocket-Extensions``.
         headers: Additional request headers.
         shake: Do the opening handshake first; without it the test sends every byte.
+        transcript: Where to record; by default a new one.
     """
-    transcript = Transcript()
+    transcript = transcript or Transcript()
     app.prepare()
     server = Server(app, timers=Clock())
     ours, theirs = transport_pair(transcript.record)

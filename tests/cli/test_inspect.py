@@ -1,0 +1,45 @@
+"""``wsext inspect``: every frame at every stage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.processes import Served, serving, wsext
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    with serving() as served:
+        yield served
+
+
+def test_a_line_per_frame_and_stage(server: Served) -> None:
+    done = wsext("inspect", "--count", "1", f"{server.ws}/echo", stdin="hello " * 20 + "\n")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert any("offered permessage-deflate" in line and "agreed" in line for line in lines)
+    assert "  outgoing frames: app → permessage-deflate → wire" in lines
+    rows = [line.split() for line in lines if "text" in line]
+    assert [row[2] for row in rows[:3]] == ["app", "permessage-deflate", "wire"]
+    assert "RSV1" in rows[2]
+    assert any(line.startswith("received: 1 message, 120 bytes, ") for line in lines)
+
+
+def test_json_lines(server: Served) -> None:
+    done = wsext("inspect", "--json", "--count", "1", f"{server.ws}/echo", stdin="hello hello\n")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert events[0]["extensions"] == ["permessage-deflate"]
+    stages = [(e["direction"], e["stage"]) for e in events if e.get("opcode") == "text"]
+    assert stages == [
+        ("out", "app"),
+        ("out", "permessage-deflate"),
+        ("out", "wire"),
+        ("in", "wire"),
+        ("in", "permessage-deflate"),
+        ("in", "app"),
+    ]
+    assert events[-1]["event"] == "close"
+    assert events[-1]["app_bytes_in"] == 11

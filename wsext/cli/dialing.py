@@ -1,0 +1,176 @@
+"""What the commands that connect to a server share: options, errors, lines from a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as ssl_module
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import click
+
+from wsext.app import new_event_loop
+from wsext.cli.common import ExtensionArgument, ExtensionToken, fail, plugins_of, read_config
+from wsext.client import connect as open_session
+from wsext.config import Config
+from wsext.errors import HandshakeError, OptionError
+from wsext.sdk.extension import Extension
+from wsext.sdk.installed import Installed
+from wsext.sdk.plugins import Plugins
+from wsext.settings import WebSocketOptions
+
+__all__ = ["dial", "dial_options", "input_lines", "printable"]
+
+_OPTIONS = (
+    click.argument("url"),
+    click.option(
+        "--ext", "extensions", multiple=True, type=ExtensionArgument(),
+        help="Offer an extension with these options, or turn a plugin on. Repeatable.",
+    ),
+    click.option(
+        "--no-ext", "without", multiple=True, type=ExtensionToken(),
+        help="Do not offer this installed extension; 'all' offers none. Repeatable.",
+    ),
+    click.option("--require", multiple=True, metavar="NAME", help="Fail without this extension."),
+    click.option("--subprotocol", "subprotocols", multiple=True, help="Offer it. Repeatable."),
+    click.option("-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Send it."),
+    click.option("--origin", help="The Origin header."),
+    click.option("--binary", is_flag=True, help="Send every line as a binary message."),
+    click.option("--count", type=click.IntRange(min=0), help="Leave after so many messages."),
+    click.option(
+        "--wait", type=click.FloatRange(min=0), default=1.0, show_default=True,
+        help="Seconds without a message after the end of the input, until it leaves.",
+    ),
+    click.option(
+        "--timeout", type=click.FloatRange(min=0), default=10.0, show_default=True,
+        help="Seconds for connecting.",
+    ),
+    click.option(
+        "--max-size", type=click.IntRange(min=1), default=1 << 26, show_default=True,
+        help="Bytes of the largest message to receive.",
+    ),
+    click.option("--insecure", is_flag=True, help="Accept any TLS certificate."),
+    click.option(
+        "--no-proxy", is_flag=True, help="Use no proxy, whatever the environment says."
+    ),
+    click.option("--config", type=click.Path(dir_okay=False), help="Configuration file."),
+)  # fmt: skip
+
+
+def dial_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the URL and every option of connecting."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def dial(
+    url: str, given: dict[str, Any], talk: Callable[[Any, str], Coroutine[Any, Any, int]]
+) -> int:
+    """Connect as the options say and run ``talk(opening, url)``; its exit code.
+
+    Every planned failure is one line on stderr.
+    """
+    if "://" not in url and not url.startswith("ws+unix:"):
+        url = f"ws://{url}"
+    conf = read_config(given["config"])
+    for text in given["extensions"]:
+        conf.set_extension_text(text)
+    installed = _install(conf, plugins_of(conf), given["without"])
+    headers = []
+    for header in given["headers"]:
+        name, separator, value = header.partition(":")
+        if not separator:
+            fail(f"--header needs NAME:VALUE, got {header!r}", 2)
+        headers.append((name.strip(), value.strip()))
+    try:
+        opening = open_session(
+            url,
+            extensions=installed,
+            required=given["require"],
+            subprotocols=given["subprotocols"],
+            headers=headers,
+            origin=given["origin"],
+            options=WebSocketOptions(max_message_size=given["max_size"]),
+            ssl=_trust_anyone() if given["insecure"] else None,
+            proxy=None if given["no_proxy"] else True,
+            open_timeout=given["timeout"],
+        )
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(talk(opening, url))
+    except KeyboardInterrupt:
+        return 130
+    except TimeoutError:
+        fail(f"{url}: no answer within {given['timeout']:g} s")
+    except (OSError, HandshakeError) as error:
+        fail(f"{url}: {getattr(error, 'strerror', None) or error}")
+    except ValueError as error:  # a URL or a header that cannot be used
+        fail(str(error), 2)
+
+
+def _install(config: Config, plugins: Plugins, without: tuple[str, ...]) -> Installed:
+    """Every installed wire extension, and what was asked for besides."""
+    installed = Installed(plugins)
+    for token, options in config.extensions.items():
+        if options is not None and token not in without:
+            installed.configure(token, options)
+    for token, kind in plugins.extensions().items():
+        left_out = token in config.extensions or token in without or "all" in without
+        if issubclass(kind, Extension) and not left_out:
+            with suppress(OptionError):  # it cannot be offered without options
+                installed.install(kind)
+    return installed
+
+
+def _trust_anyone() -> ssl_module.SSLContext:
+    context = ssl_module.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl_module.CERT_NONE
+    return context
+
+
+def printable(text: str) -> str:
+    """Text that cannot move a terminal's cursor or change its colours."""
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+
+
+@asynccontextmanager
+async def input_lines(interactive: bool) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The lines of a terminal, with editing and history, or of a pipe."""
+    if not interactive:
+        yield _piped_lines()
+        return
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.patch_stdout import patch_stdout
+
+    prompt: PromptSession[str] = PromptSession()
+
+    async def typed() -> AsyncIterator[bytes]:
+        while True:
+            try:
+                line = await prompt.prompt_async("> ")
+            except (EOFError, KeyboardInterrupt):
+                return
+            yield line.encode("utf-8", "replace")
+
+    with patch_stdout(raw=True):
+        yield typed()
+
+
+async def _piped_lines() -> AsyncIterator[bytes]:
+    """Lines of stdin, read in a thread: a file or a pipe that waits must not stop the loop."""
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=256)
+
+    def read() -> None:
+        # Not sys.stdin: Python cannot close that at its exit while a thread still reads from it.
+        with open(0, "rb", closefd=False) as stdin, suppress(RuntimeError):
+            for line in stdin:  # RuntimeError: the loop has ended before the input
+                asyncio.run_coroutine_threadsafe(queue.put(line.rstrip(b"\r\n")), loop).result()
+            asyncio.run_coroutine_threadsafe(queue.put(None), loop).result()
+
+    threading.Thread(target=read, daemon=True).start()
+    while (line := await queue.get()) is not None:
+        yield line
