@@ -37,6 +37,10 @@ _GATHER_AT_MOST = 1 << 16
 class Receiver(Protocol):
     """Who gets what a link receives; a `Session` is one."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be read for now."""
+
     def deliver(self, events: list[Event]) -> None:
         """Take events, in order."""
 
@@ -84,6 +88,8 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._paused = False  # the transport asks us to stop writing
         self._reading_paused = False
+        self._held_until: float | None = None
+        self._hold: Any = None
         self._gathering = False
         self._flush_handle: asyncio.Handle | None = None
         self._writable: deque[asyncio.Future[None]] = deque()
@@ -171,7 +177,7 @@ class Link(asyncio.Protocol):
         for task in self._workers:
             task.cancel()
         self.connection.lose(exc)
-        for timer in (self._keepalive, self._deadline, self._flush_handle):
+        for timer in (self._keepalive, self._deadline, self._flush_handle, self._hold):
             if timer is not None:
                 timer.cancel()
         self._paused = False
@@ -191,8 +197,25 @@ class Link(asyncio.Protocol):
             self._reading_paused = True
             self._transport.pause_reading()
 
+    def hold_reading(self, seconds: float) -> None:
+        """Stop reading for some time, whoever asks to read again meanwhile."""
+        until = self._timers.time() + seconds
+        if self._held_until is None or until > self._held_until:
+            if self._hold is not None:
+                self._hold.cancel()
+            self._held_until = until
+            self._hold = self._timers.call_later(seconds, self._end_hold)
+        self.pause_reading()
+
+    def _end_hold(self) -> None:
+        self._held_until = None
+        if not self._lost and not self._receiver.is_full:
+            self.resume_reading()
+
     def resume_reading(self) -> None:
-        """Read again."""
+        """Read again, unless `hold_reading` is in force."""
+        if self._held_until is not None and self.connection.is_open:
+            return
         if self._reading_paused and self._transport and not self._transport.is_closing():
             self._reading_paused = False
             self._transport.resume_reading()

@@ -149,6 +149,11 @@ class Session:
         return {}
 
     @property
+    def role(self) -> str:
+        """``"server"`` or ``"client"``: whose side this is."""
+        return self._connection.role
+
+    @property
     def extensions(self) -> tuple[Agreed, ...]:
         """The extensions in use, in the order of the response."""
         return self.negotiation.agreed
@@ -533,6 +538,13 @@ class Session:
         if tasks:
             await asyncio.wait(tasks)
 
+    def hold_reading(self, seconds: float) -> None:
+        """Read nothing more from the peer for some time, so that TCP slows it down.
+
+        What has been read already is delivered. A later call may only make it longer.
+        """
+        self._link.hold_reading(seconds)
+
     # --- observing ----------------------------------------------------------------------------
 
     @property
@@ -622,6 +634,11 @@ class Session:
             logger.error("session %s: listener failed", self.id, exc_info=error)
             self.set_failure(error)
             self._link.send_close(CloseCode.INTERNAL_ERROR, "internal error")
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the application has enough to read for now."""
+        return self._inbox.full
 
     def closing(self) -> None:
         """Called by the link when nothing more will be received."""

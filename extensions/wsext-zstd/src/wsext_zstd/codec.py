@@ -1,0 +1,202 @@
+"""The state of one connection.
+
+Without context takeover every message is a zstd frame of its own, so nothing is kept between
+messages, and equal messages become equal bytes on all connections. With context takeover a
+direction is one endless zstd frame, flushed after every message (RFC 8878). Both are without the
+magic number, which would say what the negotiation has said already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import zstandard
+
+from wsext import RSV, CloseCode, Codec, Frame, RemoteProtocolError
+from wsext_zstd.dictionary import Dictionary
+
+__all__ = ["Settings", "ZstdCodec"]
+
+_FORMAT = zstandard.FORMAT_ZSTD1_MAGICLESS
+_UNKNOWN = zstandard.CONTENTSIZE_UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What was agreed for one connection, and how this side compresses.
+
+    Attributes:
+        level: As for zstd.
+        window_bits: Base-2 logarithm of the largest window in either direction.
+        own_reset: This side compresses every message on its own (no context takeover).
+        peer_reset: The peer does.
+        threshold: Messages with fewer bytes are sent as they are.
+        dictionary: What both sides know beforehand.
+    """
+
+    level: int = 3
+    window_bits: int = 17
+    own_reset: bool = False
+    peer_reset: bool = False
+    threshold: int = 0
+    dictionary: Dictionary | None = None
+
+    def parameters(self) -> zstandard.ZstdCompressionParameters:
+        """For the library."""
+        return zstandard.ZstdCompressionParameters.from_level(
+            self.level,
+            format=_FORMAT,
+            window_log=self.window_bits,
+            write_content_size=0,
+            write_checksum=0,
+            write_dict_id=0,
+        )
+
+
+class Coders:
+    """What connections with the same settings share: the prepared dictionary, and where nothing is
+    kept between messages the compressor itself."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._parameters = settings.parameters()
+        self._dictionary = settings.dictionary.for_zstd() if settings.dictionary else None
+        if self._dictionary is not None:
+            self._dictionary.precompute_compress(compression_params=self._parameters)
+        self.shared_compressor = self.new_compressor()
+        self.shared_decompressor = self.new_decompressor()
+
+    def new_compressor(self) -> zstandard.ZstdCompressor:
+        """One that may keep a stream."""
+        return zstandard.ZstdCompressor(
+            compression_params=self._parameters, dict_data=self._dictionary
+        )
+
+    def new_decompressor(self) -> zstandard.ZstdDecompressor:
+        """One that may keep a stream; it refuses larger windows than were agreed."""
+        return zstandard.ZstdDecompressor(
+            dict_data=self._dictionary,
+            max_window_size=1 << self._settings.window_bits,
+            format=_FORMAT,
+        )
+
+
+class _TooMuch(Exception):
+    """The budget is spent."""
+
+
+class _Sink:
+    """Takes what a stream decompresses, up to a budget."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.budget = 0
+
+    def write(self, data: bytes) -> int:
+        self.size += len(data)
+        if self.size > self.budget:
+            raise _TooMuch
+        self.parts.append(bytes(data))
+        return len(data)
+
+
+class ZstdCodec(Codec):
+    """Compresses and decompresses the messages of one connection."""
+
+    first_frame_rsv = True
+
+    def __init__(self, settings: Settings, coders: Coders | None = None) -> None:
+        self.settings = settings
+        self._coders = coders or Coders(settings)
+        self._out: Any = None  # the stream of an outgoing message, or of the whole direction
+        self._in: Any = None
+        self._sink = _Sink()
+        self._compressed = False  # whether the incoming message that is half way is compressed
+
+    @property
+    def share_key(self) -> Hashable | None:
+        """Without context takeover, equal settings make equal bytes of equal messages."""
+        return self.settings if self.settings.own_reset else None
+
+    def encoded_bound(self, size: int) -> int:
+        return size + (size >> 7) + 1024
+
+    # --- outgoing -----------------------------------------------------------------------------
+
+    def wants(self, frame: Frame, hints: Mapping[str, Any]) -> bool:
+        hint = hints.get("compress")
+        if hint is not None:
+            return bool(hint)
+        return not frame.fin or len(frame.payload) >= self.settings.threshold
+
+    def encode(self, frame: Frame) -> Frame:
+        reset, fin = self.settings.own_reset, frame.fin
+        if reset and fin and frame.opcode:
+            data = self._coders.shared_compressor.compress(frame.payload)
+        else:
+            if self._out is None:
+                self._out = self._coders.new_compressor().compressobj()
+            ends = zstandard.COMPRESSOBJ_FLUSH_FINISH if reset and fin else _FLUSH
+            data = self._out.compress(frame.payload) + self._out.flush(ends)
+            if reset and fin:
+                self._out = None
+        rsv = frame.rsv | RSV.RSV1 if frame.opcode else frame.rsv
+        return Frame(frame.opcode, data, fin, rsv, frame.hints, frame.meta)
+
+    # --- incoming -----------------------------------------------------------------------------
+
+    def decode(self, frame: Frame, budget: int) -> Frame:
+        if frame.opcode:
+            self._compressed = frame.rsv & RSV.RSV1 != 0
+        if not self._compressed:
+            return frame
+        try:
+            if self.settings.peer_reset and frame.fin and frame.opcode:
+                data = self._decode_whole(bytes(frame.payload), budget)
+            else:
+                data = self._decode_part(frame.payload, budget)
+                if self.settings.peer_reset and frame.fin:
+                    self._in = None
+        except _TooMuch:
+            raise RemoteProtocolError(
+                CloseCode.MESSAGE_TOO_BIG, "message grows beyond the limit when decompressed"
+            ) from None
+        except zstandard.ZstdError:
+            raise RemoteProtocolError(
+                CloseCode.INVALID_DATA, "compressed data is corrupt"
+            ) from None
+        rsv = frame.rsv & ~RSV.RSV1 if frame.opcode else frame.rsv
+        return Frame(frame.opcode, data, frame.fin, rsv, frame.hints, frame.meta)
+
+    def _decode_whole(self, data: bytes, budget: int) -> bytes:
+        about = zstandard.get_frame_parameters(data, _FORMAT)
+        if about.content_size != _UNKNOWN and about.content_size > budget:
+            raise _TooMuch
+        try:
+            return self._coders.shared_decompressor.decompress(
+                data, max_output_size=max(budget, 1), allow_extra_data=False
+            )
+        except zstandard.ZstdError:
+            # It may be corrupt or only too large: the stream can tell.
+            self._decode_part(data, budget)
+            raise
+        finally:
+            self._in = None
+
+    def _decode_part(self, data: Any, budget: int) -> bytes:
+        sink = self._sink
+        if self._in is None:
+            decompressor = self._coders.new_decompressor()
+            self._in = decompressor.stream_writer(sink, closefd=False)  # type: ignore[arg-type]
+        sink.parts, sink.size, sink.budget = [], 0, budget
+        self._in.write(data)
+        return b"".join(sink.parts)
+
+    def close(self) -> None:
+        self._out = self._in = None
+
+
+_FLUSH = zstandard.COMPRESSOBJ_FLUSH_BLOCK

@@ -1,0 +1,183 @@
+"""permessage-zstd: the kit with and without dictionaries, negotiation, training."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from click.testing import CliRunner
+from wsext_zstd import Dictionary, PermessageZstd, ZstdCodec
+from wsext_zstd.codec import Settings
+from wsext_zstd.commands import zstd
+from wsext_zstd.training import measure, split, train
+
+from wsext import RSV, App, Frame, OptionError, RemoteProtocolError, testing
+
+
+def quotes(count: int, seed: int = 0) -> list[bytes]:
+    """Messages as a market's feed has them: 100 to 200 bytes of JSON."""
+    rng = random.Random(seed)
+    names = [f"{a}{b}" for a in ("WSX", "FOO", "BAR", "QUX") for b in ("USD", "EUR", "JPY")]
+    out = []
+    for number in range(count):
+        bid = round(rng.uniform(1, 500), 2)
+        quote = {
+            "type": "quote",
+            "symbol": rng.choice(names),
+            "bid": bid,
+            "ask": round(bid + rng.random(), 2),
+            "bidSize": rng.randrange(1, 2000),
+            "askSize": rng.randrange(1, 2000),
+            "venue": rng.choice(["XNAS", "XNYS", "BATS"]),
+            "seq": 1_000_000 + number,
+            "ts": f"2026-01-02T03:04:{number % 60:02}.{rng.randrange(10**6):06}Z",
+        }
+        out.append(json.dumps(quote, separators=(",", ":")).encode())
+    return out
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("zstd") / "quotes.zdict"
+    path.write_bytes(train(quotes(4000), 8192).content)
+    return str(path)
+
+
+class TestZstd(testing.ExtensionSuite):
+    extension = PermessageZstd
+
+
+class TestStateless(testing.ExtensionSuite):
+    extension = PermessageZstd
+    options = {"server_no_context_takeover": True, "client_no_context_takeover": True}  # noqa: RUF012
+
+
+class TestWithDictionary(testing.ExtensionSuite):
+    extension = PermessageZstd
+
+    @pytest.fixture(autouse=True)
+    def _use(self, trained: str) -> None:
+        type(self).options = {"dictionaries": [trained]}
+
+
+# --- dictionaries -----------------------------------------------------------------------------
+
+
+def test_small_messages_need_less_than_half_of_deflate(trained: str) -> None:
+    messages = quotes(1000, seed=9)
+    assert all(100 <= len(message) <= 200 for message in messages)
+    measured = measure(messages, Dictionary.load(trained))
+    assert measured.with_dictionary <= measured.deflate / 2
+    assert measured.with_dictionary < measured.zstd / 2
+
+
+async def test_a_dictionary_is_agreed_by_its_content(trained: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.zdict"
+    other.write_bytes(train(quotes(4000, seed=3), 4096).content)
+    same = tmp_path / "renamed.zdict"
+    shutil.copyfile(trained, same)
+    server = PermessageZstd(dictionaries=[str(same)], server_no_context_takeover=True)
+    client = PermessageZstd(dictionaries=[str(other), trained])
+    async with testing.pair([server], client=[client]) as (ours, theirs):
+        wanted = Dictionary.load(trained).id
+        assert ours.extension("permessage-zstd").params["dict"] == wanted
+        declined = theirs.negotiation.records[0]
+        assert declined.reason == f"the dictionary {Dictionary.load(other).id} is not here"
+        for message in quotes(50, seed=4):
+            await theirs.send(message)
+            assert await ours.receive() == message
+        stats = theirs.stats
+        assert stats.wire_bytes_out < stats.app_bytes_out / 2
+
+
+async def test_without_a_common_dictionary_it_works_without(trained: str) -> None:
+    client = PermessageZstd(dictionaries=[trained])
+    async with testing.pair([PermessageZstd()], client=[client]) as (ours, theirs):
+        assert "dict" not in ours.extension("permessage-zstd").params
+        await ours.send("hello " * 100)
+        assert await theirs.receive() == "hello " * 100
+
+
+def test_stateless_codecs_share_their_compressor(trained: str) -> None:
+    one = PermessageZstd(dictionaries=[trained], server_no_context_takeover=True)
+    from wsext import NegotiationContext
+
+    ctx = NegotiationContext("server", 1 << 20)
+    codecs: list[Any] = [one.accept(one.offers()[0], ctx).codec for _ in range(2)]  # type: ignore[union-attr]
+    assert codecs[0].share_key == codecs[1].share_key
+    assert codecs[0]._coders is codecs[1]._coders
+    message = Frame(1, quotes(1)[0])
+    assert codecs[0].encode(message).payload == codecs[1].encode(message).payload
+
+
+# --- hostile input ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("content_size", [0, 1])
+def test_a_bomb_stops_at_the_budget(reset: bool, content_size: int) -> None:
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        3,
+        format=zstandard.FORMAT_ZSTD1_MAGICLESS,
+        window_log=17,
+        write_content_size=content_size,
+    )
+    bomb = zstandard.ZstdCompressor(compression_params=parameters).compress(bytes(80_000_000))
+    codec = ZstdCodec(Settings(peer_reset=reset))
+    with pytest.raises(RemoteProtocolError) as caught:
+        codec.decode(Frame(2, bomb, True, RSV.RSV1), 100_000)
+    assert caught.value.code == 1009
+
+
+def test_a_larger_window_than_agreed_is_refused() -> None:
+    data = random.Random(1).randbytes(1 << 16) * 20
+    big = ZstdCodec(Settings(window_bits=20)).encode(Frame(2, data))
+    with pytest.raises(RemoteProtocolError) as caught:
+        ZstdCodec(Settings(window_bits=12)).decode(big, 1 << 30)
+    assert caught.value.code == 1007
+
+
+def test_a_dictionary_that_cannot_be_read_is_an_option_error(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"permessage-zstd: dictionary .*nowhere.*No such file"):
+        App().install("permessage-zstd", dictionaries=[str(tmp_path / "nowhere")])
+
+
+# --- wsext zstd train -------------------------------------------------------------------------
+
+
+def test_train_writes_a_dictionary_and_says_what_it_is_worth(tmp_path: Path) -> None:
+    lines = quotes(3000)
+    captured = [
+        json.dumps({"event": "frame", "opcode": 1, "text": line.decode()}, separators=(",", ":"))
+        for line in lines[:1000]
+    ]
+    (tmp_path / "plain.jsonl").write_bytes(b"\n".join(lines[1000:]))
+    (tmp_path / "captured.jsonl").write_text("\n".join(captured))
+    output = tmp_path / "out.zdict"
+    inputs = [str(tmp_path / "plain.jsonl"), str(tmp_path / "captured.jsonl")]
+    done = CliRunner().invoke(zstd, ["train", *inputs, "-o", str(output), "--size", "8192"])
+    assert done.exit_code == 0, done.output
+    assert f"id {Dictionary.load(output).id}" in done.output
+    assert "measured with 600 messages" in done.output
+    shares = {
+        line[2:24].strip(): float(line.split()[-1].rstrip("%"))
+        for line in done.output.splitlines()
+        if line.endswith("%")
+    }
+    assert shares["with this dictionary"] < shares["permessage-deflate"] / 2
+
+
+def test_train_with_too_little_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "few.jsonl").write_bytes(b"a\nb\n")
+    done = CliRunner().invoke(zstd, ["train", str(tmp_path / "few.jsonl")])
+    assert done.exit_code == 1
+    assert "too few" in done.output
+
+
+def test_the_split_is_stable() -> None:
+    assert split(quotes(10)) == split(quotes(10))
