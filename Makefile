@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 HOST   ?= 127.0.0.1
 PORT   ?= 8765
 
-.PHONY: install serve test lint format clean help
+.PHONY: install serve test lint docs format clean help
 .DEFAULT_GOAL := help
 
 help:      ## List the targets
@@ -30,9 +30,13 @@ lint: $(STAMP)     ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(STAMP)     ## Build the documentation into site/; warnings are errors
+	$(BIN)/python docs/build_api.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 format: $(STAMP)   ## Put the code into the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:             ## Remove what was built
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info extensions/*/dist
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache *.egg-info extensions/*/dist

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from pathlib import Path
 import pytest
 
 import wsext
+from wsext import testing
 from wsext.cli import cli
+from wsext.cli.ext import ext
 from wsext.config import Config, PluginOptions, ServeOptions
 from wsext.reference import build_app
 from wsext.sdk import hookspecs
@@ -80,9 +83,35 @@ def test_the_reference_knows_every_hook_error_and_command() -> None:
         value = getattr(wsext, name)
         if inspect.isclass(value) and issubclass(value, wsext.WsextError):
             assert name in text
-    for command in ("serve", "connect", "ext", "completion"):
+    for command in ("serve", "connect", "inspect", "completion"):
         assert command in cli.list_commands(None)  # type: ignore[arg-type]
         assert f"`wsext {command}" in text
+    for command in ext.list_commands(None):  # type: ignore[arg-type]
+        assert f"`wsext ext {command}" in text
+
+
+def test_every_public_name_is_documented_with_its_exact_signature() -> None:
+    script = ROOT / "docs" / "build_api.py"
+    done = subprocess.run(
+        [sys.executable, script, "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    text = (ROOT / "docs" / "api.md").read_text()
+    for name in [*wsext.__all__, *testing.__all__]:
+        assert name == "__version__" or f"### `{name}`" in text, name
+    for name, function in inspect.getmembers(hookspecs, inspect.isfunction):
+        if name.startswith("wsext_"):
+            assert f"### `{name}`" in text
+            for argument in inspect.signature(function).parameters:
+                assert argument in text.partition(f"### `{name}`")[2].partition("###")[0]
+
+
+@pytest.mark.slow
+def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", tmp_path]
+    env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    subprocess.run(command, cwd=ROOT, env=env, check=True, timeout=60)
+    assert (tmp_path / "tutorial-extension" / "index.html").is_file()
 
 
 def test_the_example_configuration_is_valid() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.e2e.processes import WSEXT, Served, serving, wsext
+from tests.e2e.processes import ENV, WSEXT, Served, serving, wsext
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_a_terminal_has_a_prompt_and_shows_what_comes(server: Served) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     command = [*WSEXT, "connect", f"{server.ws}/echo"]
-    env = {**os.environ, "TERM": "xterm"}
+    env = {**ENV, "TERM": "xterm"}
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
     try:

@@ -40,7 +40,7 @@ def test_listing_imports_no_plugin() -> None:
 
 @pytest.mark.parametrize("how", ["environment", "file"])
 def test_a_disabled_plugin_is_listed_as_such(how: str, tmp_path: Path) -> None:
-    env = dict(os.environ)
+    env = {name: value for name, value in os.environ.items() if name != "WSEXT_PLUGINS"}
     if how == "environment":
         env["WSEXT_PLUGINS"] = "-framelog"
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 WSEXT = [sys.executable, "-m", "wsext"]
+
+#: The environment of a user who has installed only these; every distribution is installed here.
+ENV = {**os.environ, "WSEXT_PLUGINS": "permessage-deflate,framelog,presets"}
 
 
 class Served(NamedTuple):
@@ -31,7 +35,9 @@ def serving(
 ) -> Iterator[Served]:
     """``wsext serve ARGS`` on a free port, until the block ends; it has to end with 0."""
     command = [*WSEXT, "serve", "--port", "0", "--no-access-log", *args]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=cwd, env=env) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=cwd, env=env or ENV
+    ) as process:
         assert process.stdout is not None
         try:
             line = process.stdout.readline()
@@ -60,6 +66,6 @@ def wsext(
         text=True,
         timeout=30,
         cwd=cwd,
-        env=env,
+        env=env or ENV,
         check=False,
     )

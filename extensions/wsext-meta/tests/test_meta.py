@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from wsext_meta import PermessageMeta, pack, unpack
 from wsext_meta.envelope import read_length
 
-from wsext import LocalProtocolError, testing
+import wsext
+from wsext import App, LocalProtocolError, Session, testing
 
 
 class TestMeta(testing.ExtensionSuite):
@@ -87,22 +88,34 @@ async def test_too_much_metadata_fails_on_this_side() -> None:
 
 @pytest.mark.slow
 async def test_ten_thousand_messages_through_a_stack_of_three() -> None:
-    """permessage-deflate, permessage-checksum and this one on one connection."""
+    """permessage-deflate, permessage-checksum and this one on one real connection."""
     stack = ["permessage-deflate", "permessage-checksum", "permessage-meta"]
     rng = random.Random(42)
     words = [b"alpha ", b"beta ", b"gamma ", b"\x00\x01", "delta é ".encode()]
-    async with testing.pair(stack) as (client, server):
-        assert client.negotiation.header == (
+    app = App()
+    for token in stack:
+        app.install(token)
+
+    @app.websocket("/")
+    async def echo(session: Session) -> None:
+        while True:
+            message = await session.receive_message()
+            await session.send(message.data, meta=message.meta or None)
+
+    async with (
+        wsext.serve(app) as server,
+        wsext.connect(server.url, extensions=stack) as session,
+    ):
+        assert session.negotiation.header == (
             "permessage-meta; max_size=4096, permessage-deflate, "
             "permessage-checksum; algorithm=crc32c"
         )
         for number in range(10_000):
-            sender, receiver = (client, server) if number % 2 else (server, client)
             data: Any = b"".join(rng.choices(words, k=rng.randrange(12)))
             if number % 3 == 0:
                 data = data.decode()
             meta = {"n": number, "tag": rng.choice("abc")} if number % 5 else {}
-            await sender.send(data, meta=meta or None)
-            message = await receiver.receive_message()
+            await session.send(data, meta=meta or None)
+            message = await session.receive_message()
             assert message.data == data
             assert message.meta == meta
