@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 HOST   ?= 127.0.0.1
 PORT   ?= 8765
 
-.PHONY: install serve test lint docs format clean help
+.PHONY: install serve test lint bench docs format clean help
 .DEFAULT_GOAL := help
 
 help:      ## List the targets
@@ -14,7 +14,7 @@ help:      ## List the targets
 
 install: $(STAMP)  ## Install the core, every extension and the test tools into .venv
 
-$(STAMP): pyproject.toml requirements/dev.txt $(wildcard extensions/*/pyproject.toml)
+$(STAMP): pyproject.toml setup.py requirements/dev.txt $(wildcard extensions/*/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	@touch $(STAMP)
@@ -29,6 +29,10 @@ lint: $(STAMP)     ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(STAMP)    ## Measure beside other libraries: make bench ARGS="--quick --write"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 docs: $(STAMP)     ## Build the documentation into site/; warnings are errors
 	$(BIN)/python docs/build_api.py

@@ -20,7 +20,7 @@ LAYERS = [
     {"cli", "reference", "__main__", "testing"},
     {"config", "scaffold"},
     {"server", "client", "accept"},
-    {"app", "routing", "session", "channels", "link", "queues", "settings"},
+    {"app", "routing", "session", "channels", "link", "queues", "settings", "net"},
     {"sdk"},
     {"protocol"},
     {"errors"},

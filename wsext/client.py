@@ -16,7 +16,7 @@ from websockets.exceptions import InvalidURI
 from websockets.headers import build_authorization_basic, build_host
 from websockets.uri import parse_uri
 
-from wsext import __version__
+from wsext import __version__, net
 from wsext.errors import (
     ConnectionClosed,
     HandshakeError,
@@ -268,7 +268,6 @@ class connect:
         return session, find_missing(self._required, agreed)
 
     async def _connect(self, request: Request) -> _ClientProtocol:
-        loop = asyncio.get_running_loop()
         target = self._target
 
         def factory() -> _ClientProtocol:
@@ -280,8 +279,9 @@ class connect:
         hostname = (self._server_hostname or target.host) if target.secure else None
         if not target.secure:
             context = None
+        protocol: _ClientProtocol
         if target.uds is not None:
-            _, protocol = await loop.create_unix_connection(factory, target.uds)
+            _, protocol = await net.create_unix_connection(factory, target.uds)
             return protocol
         sock = self._sock
         if sock is None:
@@ -289,11 +289,11 @@ class connect:
             if proxy is not None:
                 sock = await _connect_through(proxy, target.host, target.port)
         if sock is not None:
-            _, protocol = await loop.create_connection(
+            _, protocol = await net.create_connection(
                 factory, sock=sock, ssl=context, server_hostname=hostname
             )
         else:
-            _, protocol = await loop.create_connection(
+            _, protocol = await net.create_connection(
                 factory, target.host, target.port, ssl=context, server_hostname=hostname
             )
         return protocol

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -29,6 +30,9 @@ __all__ = ["Link", "Receiver", "Timers"]
 _LINGER = 2.0
 
 _MAX_PENDING_CHUNKS = 64
+
+#: Bytes that are read at once, at most.
+_READ_SIZE = 1 << 18
 
 #: Bytes that are gathered for one write.
 _GATHER_AT_MOST = 1 << 16
@@ -61,7 +65,28 @@ class Timers(Protocol):
         """Call once after some seconds, unless what is returned is told to ``cancel()``."""
 
 
-class Link(asyncio.Protocol):
+class _Buffers(threading.local):
+    """One buffer per thread, which all connections of its event loop read into.
+
+    What is read is handled before anything else is, so they can share it; a read of 64 bytes must
+    not cost an allocation of the most that could have come.
+    """
+
+    def __init__(self) -> None:
+        self.shared = memoryview(bytearray(_READ_SIZE))
+
+
+_buffers = _Buffers()
+
+
+def _read_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
+    proactor = getattr(asyncio, "ProactorEventLoop", None)
+    if proactor is not None and isinstance(loop, proactor):
+        return memoryview(bytearray(_READ_SIZE // 4))  # Windows reads into it in the background
+    return _buffers.shared
+
+
+class Link(asyncio.BufferedProtocol):
     """Runs a `Connection` on a transport for a `Receiver`.
 
     Args:
@@ -85,6 +110,7 @@ class Link(asyncio.Protocol):
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()
         self._timers: Timers = timers or self._loop
+        self._buffer = _read_buffer(self._loop)
         self._transport: asyncio.Transport | None = None
         self._paused = False  # the transport asks us to stop writing
         self._reading_paused = False
@@ -124,7 +150,14 @@ class Link(asyncio.Protocol):
         """What the transport knows: ``peername``, ``ssl_object`` and so on."""
         return self._transport.get_extra_info(name) if self._transport else None
 
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._buffer[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
+        """Take bytes from the peer."""
         self._heard = True
         if self._send_lock is not None:
             self._chunks.append(data)
@@ -144,9 +177,11 @@ class Link(asyncio.Protocol):
             self._progress_close()
 
     def _handle(self, events: list[Event]) -> None:
-        for event in events:
-            if type(event) is Frame and event.opcode == Opcode.PONG:
-                self._pong(bytes(event.payload))
+        if self.connection.saw_pong:
+            self.connection.saw_pong = False
+            for event in events:
+                if type(event) is Frame and event.opcode == Opcode.PONG:
+                    self._pong(bytes(event.payload))
         if events:
             self._receiver.deliver(events)
 
@@ -344,14 +379,15 @@ class Link(asyncio.Protocol):
             QueueFull: If too much waits already and the policy is ``suspend``.
             LocalProtocolError: If the policy is ``close``: the session is closed with 1013.
         """
+        if self._send_lock is None and not self._paused and not self._outbox:
+            self.connection.send_message(data, hints, meta)
+            self.soon()
+            return
         if self._send_lock is not None:
             if len(self._workers) > _MAX_PENDING_CHUNKS:
                 raise QueueFull("too many messages wait for an asynchronous codec")
             opcode, payload = to_payload(data)
             self._start(self._queue_async(Frame(opcode, payload, True, 0, hints, meta)))
-            return
-        if not self.blocked:
-            self.send(data, hints, meta)
             return
         policy = self.options.outgoing_overflow
         if policy == "close":

@@ -11,6 +11,7 @@ import ssl as ssl_module
 from collections.abc import Generator, Sequence
 from typing import Any
 
+from wsext import net
 from wsext.accept import HandshakeProtocol
 from wsext.app import App, new_event_loop
 from wsext.errors import HandshakeRejected
@@ -113,15 +114,11 @@ class Server:
         backlog = self.app.server_options.backlog
         if uds is not None:
             self._uds = uds
-            listener = await self.loop.create_unix_server(
-                factory, uds, ssl=self._ssl, backlog=backlog
-            )
+            listener = await net.create_unix_server(factory, uds, ssl=self._ssl, backlog=backlog)
         elif sock is not None:
-            listener = await self.loop.create_server(
-                factory, sock=sock, ssl=self._ssl, backlog=backlog
-            )
+            listener = await net.create_server(factory, sock=sock, ssl=self._ssl, backlog=backlog)
         else:
-            listener = await self.loop.create_server(
+            listener = await net.create_server(
                 factory, host, port, ssl=self._ssl, backlog=backlog, reuse_port=reuse_port or None
             )
         self._listeners.append(listener)

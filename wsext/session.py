@@ -591,9 +591,13 @@ class Session:
     def deliver(self, events: list[Event]) -> None:
         """Called by the link with what has come."""
         if self._listener is not None and not self._connection.raw:
+            on_message = self._listener.on_message
             for event in events:
                 if type(event) is Message:
-                    self._guard(self._listener.on_message, self, event.data)
+                    try:
+                        on_message(self, event.data)
+                    except Exception as error:
+                        self._listener_failed(error)
             if self._link.blocked:  # a listener cannot wait, so the peer has to
                 self._link.pause_reading()
                 self._resume_later()
@@ -628,12 +632,15 @@ class Session:
     def _guard(self, callback: Callable[..., None], *arguments: Any) -> None:
         try:
             callback(*arguments)
-        except ConnectionClosed:
-            pass
         except Exception as error:
-            logger.error("session %s: listener failed", self.id, exc_info=error)
-            self.set_failure(error)
-            self._link.send_close(CloseCode.INTERNAL_ERROR, "internal error")
+            self._listener_failed(error)
+
+    def _listener_failed(self, error: Exception) -> None:
+        if isinstance(error, ConnectionClosed):
+            return
+        logger.error("session %s: listener failed", self.id, exc_info=error)
+        self.set_failure(error)
+        self._link.send_close(CloseCode.INTERNAL_ERROR, "internal error")
 
     @property
     def is_full(self) -> bool:

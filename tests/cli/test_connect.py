@@ -59,7 +59,7 @@ def test_after_the_end_of_the_input_it_waits_for_answers(server: Served) -> None
     ("args", "code", "message"),
     [
         (["{ws}/nothing"], 1, "server answered with HTTP 404: nothing here"),
-        (["ws://127.0.0.1:1/"], 1, "refused"),
+        (["ws://127.0.0.1:1/"], 1, "ws://127.0.0.1:1/: Connection refused"),
         (["http://127.0.0.1/"], 2, "use ws://host:port/path"),
         (["--require", "x-y", "{ws}/echo"], 1, "x-y: is required"),
         (["-H", "nonsense", "{ws}/echo"], 2, "NAME:VALUE"),

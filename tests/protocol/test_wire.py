@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -132,6 +134,9 @@ def test_claimed_bits_and_opcodes_pass() -> None:
 def test_a_declared_length_allocates_nothing() -> None:
     parser = FrameParser(masked=False, max_size=1 << 31)
     out: list[Frame] = []
+    tracemalloc.start()
     parser.feed(bytes.fromhex("827f0000000040000000") + b"x", out)
-    assert parser._body is not None
-    assert len(parser._body) < 100
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100_000
+    assert out == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl as ssl_module
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -105,7 +106,8 @@ def dial(
     except TimeoutError:
         fail(f"{url}: no answer within {given['timeout']:g} s")
     except (OSError, HandshakeError) as error:
-        fail(f"{url}: {getattr(error, 'strerror', None) or error}")
+        number = getattr(error, "errno", None)
+        fail(f"{url}: {os.strerror(number) if number and number > 0 else error}")
     except ValueError as error:  # a URL or a header that cannot be used
         fail(str(error), 2)
 

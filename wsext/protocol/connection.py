@@ -35,6 +35,7 @@ Event: TypeAlias = "Message | Frame"
 
 _JOIN_BELOW = 4096  # joining a small payload to its header is cheaper than two chunks
 
+_OPEN = State.OPEN
 _ENDED = (State.CLOSED, State.FAILED)
 
 
@@ -69,6 +70,8 @@ class Connection:
         self.local_first = False
         #: Hand out fragments as they come instead of whole messages (streaming receive).
         self.streaming = False
+        #: Set when a pong was among the events; who looks for pongs clears it.
+        self.saw_pong = False
         self._hold_pongs = False
         self._held_pong: bytes | bytearray | memoryview | None = None
         #: Totals of data payloads: as the application sees them, and on the wire.
@@ -105,7 +108,7 @@ class Connection:
     @property
     def is_open(self) -> bool:
         """Whether data may still be sent."""
-        return self.state is State.OPEN
+        return self.state is _OPEN
 
     @property
     def ended(self) -> bool:
@@ -154,13 +157,12 @@ class Connection:
         events: list[Event] = []
         frames, error = self._parse(data)
         try:
-            for frame in frames:
-                if self.ended or self.remote_close is not None:
-                    break
-                if self.pipeline.passive:
-                    self._wire_known = False
-                    self._deliver(frame, events)
-                else:
+            if self.pipeline.passive:
+                self._receive_plain(frames, events)
+            else:
+                for frame in frames:
+                    if self.ended or self.remote_close is not None:
+                        break
                     self._check_wire(frame)
                     for item in self.pipeline.decode(frame):
                         self._deliver(item, events)
@@ -169,6 +171,33 @@ class Connection:
         except ProtocolError as failure:
             self.fail(failure)
         return events
+
+    def _receive_plain(self, frames: list[Frame], events: list[Event]) -> None:
+        """Deliver frames that no codec wants to see; whole messages take no detour."""
+        self._wire_known = False
+        limit = self._max_message
+        plain = not self.raw
+        for frame in frames:
+            opcode = frame.opcode
+            if plain and frame.fin and (opcode == 1 or opcode == 2) and not self._partial:
+                payload = frame.payload
+                size = len(payload)
+                if size > limit:
+                    raise self._too_big()
+                if opcode == 1:
+                    try:
+                        data: Any = str(payload, "utf-8")
+                    except UnicodeDecodeError:
+                        raise _not_utf8() from None
+                else:
+                    data = payload  # the parser gave it away
+                self.messages_in += 1
+                self.app_bytes_in += size
+                events.append(Message(data, size))
+                continue
+            self._deliver(frame, events)
+            if self.remote_close is not None or self.ended:
+                break
 
     async def areceive_data(self, data: bytes) -> list[Event]:
         """`receive_data` for a pipeline with an asynchronous codec; one call at a time."""
@@ -189,7 +218,7 @@ class Connection:
 
     def _parse(self, data: bytes) -> tuple[list[Frame], ProtocolError | None]:
         frames: list[Frame] = []
-        if self.ended or self.remote_close is not None:
+        if self.state is not _OPEN and (self.ended or self.remote_close is not None):
             return frames, None
         try:
             self._parser.feed(data, frames)
@@ -311,6 +340,8 @@ class Connection:
                 self._held_pong = frame.payload
             else:
                 self.send_control(Opcode.PONG, frame.payload)
+        elif opcode == Opcode.PONG:
+            self.saw_pong = True
         elif opcode > Opcode.PONG and not self.raw:
             raise RemoteProtocolError(1002, f"opcode {opcode} means nothing here")
         events.append(frame)
@@ -332,13 +363,18 @@ class Connection:
             LocalProtocolError: If a streamed message is half way, or a codec fails.
         """
         opcode, payload = to_payload(data)
-        if self.pipeline.passive and self._sending is Partial.NONE and self.state is State.OPEN:
+        if self.pipeline.passive and not self._sending and self.state is _OPEN:
             size = len(payload)
             self.messages_out += 1
             self.app_bytes_out += size
             self.wire_bytes_out += size
-            header = frame_header(opcode, size, True, 0, self._masks is not None)
-            self._put(header, payload)
+            masked = self._masks is not None
+            header = frame_header(opcode, size, True, 0, masked)
+            if masked or size >= _JOIN_BELOW:
+                self._put(header, payload)
+            else:
+                self.pending_bytes += len(header) + size
+                self._out.append(header + payload)
             return
         self.send_frame(Frame(opcode, payload, True, 0, hints, meta))
 

@@ -1,231 +1,31 @@
-"""Frames to bytes and bytes to frames (RFC 6455 §5).
+"""The wire codec in use: the compiled twin when it was built, else the Python source itself.
 
-This is the only place that reads or writes a frame header. It is shaped for compilation: work is
-done in batches (one `FrameParser.feed` per read), integers are compared, nothing is sliced that is
-not kept.
+``WSEXT_CODEC=python`` takes the source, ``c`` insists on the twin, ``auto`` is the default. Both
+are made from ``_wire_py.py``.
 """
 
 from __future__ import annotations
 
 import os
-import sys
+from typing import TYPE_CHECKING
 
-from wsext.errors import RemoteProtocolError
-from wsext.protocol.frames import RSV, Frame
+__all__ = ["CODEC", "FrameParser", "MaskSource", "apply_mask", "frame_header"]
 
-__all__ = ["FrameParser", "MaskSource", "apply_mask", "frame_header"]
+_choice = os.environ.get("WSEXT_CODEC", "auto")
+if _choice not in ("auto", "c", "python"):
+    raise ImportError(f"WSEXT_CODEC is auto, c or python, not {_choice!r}")
 
-# From about this size on, four strided table look-ups beat one long-integer XOR (measured on
-# CPython 3.11: 0.9 µs against 1.0 µs at 512 bytes, and the gap grows).
-_STRIDED_FROM = 512
+#: Which one it is: ``"c"`` or ``"python"``.
+CODEC = "python"
 
-_XOR_TABLES: list[bytes] = []
+if TYPE_CHECKING or _choice == "python":
+    from wsext.protocol._wire_py import FrameParser, MaskSource, apply_mask, frame_header
+else:
+    try:
+        from wsext.protocol._wire_c import FrameParser, MaskSource, apply_mask, frame_header
 
-
-def apply_mask(data: bytes | bytearray | memoryview, key: bytes) -> bytes:
-    """XOR ``data`` with the four bytes of ``key``, over and over (RFC 6455 §5.3)."""
-    size = len(data)
-    if size < _STRIDED_FROM:
-        repeated = key * (size // 4 + 1)
-        mask = int.from_bytes(repeated[:size], sys.byteorder)
-        return (int.from_bytes(data, sys.byteorder) ^ mask).to_bytes(size, sys.byteorder)
-    if not _XOR_TABLES:
-        _XOR_TABLES.extend(bytes(a ^ b for a in range(256)) for b in range(256))
-    result = bytearray(data)
-    for at in range(4):
-        result[at::4] = result[at::4].translate(_XOR_TABLES[key[at]])
-    return bytes(result)
-
-
-class MaskSource:
-    """Fresh masking keys from the system's strong source (RFC 6455 §10.3).
-
-    One system call serves a thousand frames.
-    """
-
-    __slots__ = ("_at", "_pool")
-
-    def __init__(self) -> None:
-        self._pool = b""
-        self._at = 0
-
-    def next(self) -> bytes:
-        """Four bytes that nobody can predict."""
-        at = self._at
-        if at >= len(self._pool):
-            self._pool = os.urandom(4096)
-            at = 0
-        self._at = at + 4
-        return self._pool[at : at + 4]
-
-
-def frame_header(opcode: int, size: int, fin: bool, rsv: int, masked: bool) -> bytes:
-    """The header of a frame without its masking key, in the minimal length form."""
-    first = (0x80 if fin else 0) | rsv | opcode
-    mask_bit = 0x80 if masked else 0
-    if size < 126:
-        return bytes((first, mask_bit | size))
-    if size < 65536:
-        return bytes((first, mask_bit | 126, size >> 8, size & 0xFF))
-    return bytes((first, mask_bit | 127)) + size.to_bytes(8, "big")
-
-
-def _protocol_error(reason: str) -> RemoteProtocolError:
-    return RemoteProtocolError(1002, reason)
-
-
-class FrameParser:
-    """Turns a byte stream into frames, unmasked, with every rule of RFC 6455 §5.2 checked.
-
-    Memory grows with what has arrived, never with a length that a header declares.
-
-    Args:
-        masked: Whether the peer has to mask: ``True`` when the peer is a client.
-        max_size: The most payload bytes that one frame may have.
-        rsv_first: The reserved bits that a message's first frame may carry.
-        rsv_rest: Those that a continuation frame may carry.
-        rsv_control: Those that a control frame may carry.
-        opcodes: Reserved opcodes that an agreed extension claims.
-    """
-
-    __slots__ = (
-        "_body",
-        "_first",
-        "_key",
-        "_masked",
-        "_max_size",
-        "_missing",
-        "_opcodes",
-        "_rsv_control",
-        "_rsv_first",
-        "_rsv_rest",
-        "_tail",
-    )
-
-    def __init__(
-        self,
-        *,
-        masked: bool,
-        max_size: int,
-        rsv_first: int = 0,
-        rsv_rest: int = 0,
-        rsv_control: int = 0,
-        opcodes: frozenset[int] = frozenset(),
-    ) -> None:
-        self._masked = masked
-        self._max_size = max_size
-        self._rsv_first = rsv_first
-        self._rsv_rest = rsv_rest
-        self._rsv_control = rsv_control
-        self._opcodes = opcodes
-        self._tail = b""  # the start of a header, or of a frame small enough to parse again
-        self._body: bytearray | None = None  # the start of a larger payload
-        self._missing = 0
-        self._first = 0
-        self._key = b""
-
-    def feed(self, data: bytes, out: list[Frame]) -> None:
-        """Parse ``data`` and append every frame that it completes to ``out``.
-
-        Raises:
-            RemoteProtocolError: The peer broke a rule. The frames before the fault are in ``out``;
-                the parser must not be fed again.
-        """
-        at = 0
-        body = self._body
-        if body is not None:
-            missing = self._missing
-            if len(data) < missing:
-                body += data
-                self._missing = missing - len(data)
-                return
-            body += memoryview(data)[:missing]
-            at = missing
-            self._body = None
-            payload = apply_mask(body, self._key) if self._masked else bytes(body)
-            first = self._first
-            out.append(Frame(first & 0x0F, payload, first >= 0x80, first & 0x70))
-        elif self._tail:
-            data = self._tail + data
-            self._tail = b""
-
-        end = len(data)
-        masked = self._masked
-        while end - at >= 2:
-            first = data[at]
-            second = data[at + 1]
-            size = second & 0x7F
-            opcode = first & 0x0F
-            # RFC 6455 §5.2: everything that these two bytes can break, in one test for the
-            # common case (a final or first data frame without reserved bits).
-            if first & 0x70 or opcode > 2 or (second >= 0x80) is not masked:
-                self._check_head(first, second)
-            body_at = at + 2
-            if size == 126:
-                body_at = at + 4
-                if end < body_at:
-                    break
-                size = data[at + 2] << 8 | data[at + 3]
-                if size < 126:
-                    raise _protocol_error("payload length is not in its minimal form")
-            elif size == 127:
-                body_at = at + 10
-                if end < body_at:
-                    break
-                size = int.from_bytes(data[at + 2 : body_at], "big")
-                if size < 65536 or size >= 1 << 63:
-                    raise _protocol_error(
-                        "payload length is not in its minimal form"
-                        if size < 65536
-                        else "payload length has its highest bit set"
-                    )
-            if size > self._max_size:
-                raise RemoteProtocolError(
-                    1009, f"frame of {size} bytes; the limit is {self._max_size}"
-                )
-            if masked:
-                key_at = body_at
-                body_at += 4
-                if end < body_at:
-                    break
-                key = data[key_at:body_at]
-            if end - body_at < size:
-                if size > 1024:
-                    self._body = bytearray(memoryview(data)[body_at:])
-                    self._missing = size - (end - body_at)
-                    self._first = first
-                    self._key = key if masked else b""
-                    return
-                break
-            at = body_at + size
-            payload = data[body_at:at]
-            if masked and size:
-                payload = apply_mask(payload, key)
-            out.append(Frame(opcode, payload, first >= 0x80, first & 0x70))
-        if at < end:
-            self._tail = data[at:]
-
-    def _check_head(self, first: int, second: int) -> None:
-        """Raise for what is wrong with a header's first two bytes, if anything is."""
-        opcode = first & 0x0F
-        rsv = first & 0x70
-        if opcode >= 8:
-            if opcode > 10 and opcode not in self._opcodes:
-                raise _protocol_error(f"reserved opcode {opcode}")
-            if first < 0x80:
-                raise _protocol_error("fragmented control frame")
-            if second & 0x7F > 125:
-                raise _protocol_error("control frame longer than 125 bytes")
-            allowed = self._rsv_control
-        else:
-            if opcode > 2 and opcode not in self._opcodes:
-                raise _protocol_error(f"reserved opcode {opcode}")
-            allowed = self._rsv_first if opcode else self._rsv_rest
-        if rsv & ~allowed:
-            raise _protocol_error(f"{RSV(rsv & ~allowed).names()} set, claimed by no extension")
-        if (second >= 0x80) is not self._masked:
-            raise _protocol_error(
-                "frame from a client is not masked"
-                if self._masked
-                else "frame from a server is masked"
-            )
+        CODEC = "c"
+    except ImportError:
+        if _choice == "c":
+            raise
+        from wsext.protocol._wire_py import FrameParser, MaskSource, apply_mask, frame_header
