@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 __all__ = ["Inbox"]
 
-T = TypeVar("T")
+
+class Sized(Protocol):
+    """What has a size in bytes: messages and frames."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+
+T = TypeVar("T", bound=Sized)
 
 
 class Inbox(Generic[T]):
@@ -21,7 +30,6 @@ class Inbox(Generic[T]):
     Args:
         capacity: Items that may wait.
         max_bytes: Bytes that may wait.
-        size_of: The bytes of one item.
         before_wait: Called before a reader is suspended.
         on_room: Called when the queue falls to half of its bounds after it was full.
     """
@@ -33,7 +41,6 @@ class Inbox(Generic[T]):
         "_items",
         "_max_bytes",
         "_on_room",
-        "_size_of",
         "_waiters",
         "dropped",
         "full",
@@ -44,7 +51,6 @@ class Inbox(Generic[T]):
         self,
         capacity: int,
         max_bytes: int,
-        size_of: Callable[[T], int],
         before_wait: Callable[[], None],
         on_room: Callable[[], None],
     ) -> None:
@@ -52,7 +58,6 @@ class Inbox(Generic[T]):
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._capacity = capacity
         self._max_bytes = max_bytes
-        self._size_of = size_of
         self._before_wait = before_wait
         self._on_room = on_room
         self._end: Callable[[], BaseException] | None = None
@@ -66,7 +71,7 @@ class Inbox(Generic[T]):
     def put(self, item: T) -> bool:
         """Add an item; ``False`` when the bounds are passed by now."""
         self._items.append(item)
-        self.size += self._size_of(item)
+        self.size += item.size
         if self._waiters:
             self._wake()
         if len(self._items) > self._capacity or self.size > self._max_bytes:
@@ -79,7 +84,7 @@ class Inbox(Generic[T]):
         while len(self._items) > 1 and (
             len(self._items) > self._capacity or self.size > self._max_bytes
         ):
-            self.size -= self._size_of(self._items.popleft())
+            self.size -= self._items.popleft().size
             self.dropped += 1
         self.full = False
 
@@ -113,7 +118,7 @@ class Inbox(Generic[T]):
 
     def _take(self) -> T:
         item = self._items.popleft()
-        self.size -= self._size_of(item)
+        self.size -= item.size
         if (
             self.full
             and len(self._items) <= self._capacity // 2

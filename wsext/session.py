@@ -126,7 +126,6 @@ class Session:
         self._inbox: Inbox[Message | Frame] = Inbox(
             options.incoming_capacity,
             options.incoming_bytes,
-            _size_of,
             self._link.write_out,
             self._link.resume_reading,
         )
@@ -660,10 +659,6 @@ class Session:
         self._installed.session_closed(self, info)
         if self._closed is not None and not self._closed.done():
             self._closed.set_result(info)
-
-
-def _size_of(item: Message | Frame) -> int:
-    return item.size if type(item) is Message else len(item.payload)  # type: ignore[union-attr]
 
 
 @overload

@@ -164,8 +164,12 @@ class Connection:
                     if self.ended or self.remote_close is not None:
                         break
                     self._check_wire(frame)
-                    for item in self.pipeline.decode(frame):
-                        self._deliver(item, events)
+                    items = self.pipeline.decode(frame)
+                    if self.raw:
+                        for item in items:
+                            self._deliver(item, events)
+                    else:
+                        self._deliver_all(items, events)
             if error is not None:
                 raise error
         except ProtocolError as failure:
@@ -175,11 +179,20 @@ class Connection:
     def _receive_plain(self, frames: list[Frame], events: list[Event]) -> None:
         """Deliver frames that no codec wants to see; whole messages take no detour."""
         self._wire_known = False
+        if self.raw:
+            for frame in frames:
+                self._deliver(frame, events)
+                if self.remote_close is not None or self.ended:
+                    break
+        else:
+            self._deliver_all(frames, events)
+
+    def _deliver_all(self, frames: list[Frame], events: list[Event]) -> None:
+        """Deliver decoded frames up to a Close frame; whole messages take no detour."""
         limit = self._max_message
-        plain = not self.raw
         for frame in frames:
             opcode = frame.opcode
-            if plain and frame.fin and (opcode == 1 or opcode == 2) and not self._partial:
+            if frame.fin and (opcode == 1 or opcode == 2) and not self._partial:
                 payload = frame.payload
                 size = len(payload)
                 if size > limit:
@@ -189,11 +202,13 @@ class Connection:
                         data: Any = str(payload, "utf-8")
                     except UnicodeDecodeError:
                         raise _not_utf8() from None
+                elif type(payload) is bytes:
+                    data = payload
                 else:
-                    data = payload  # the parser gave it away
+                    data = bytes(payload)
                 self.messages_in += 1
                 self.app_bytes_in += size
-                events.append(Message(data, size))
+                events.append(Message(data, size, frame.meta))
                 continue
             self._deliver(frame, events)
             if self.remote_close is not None or self.ended:
@@ -235,9 +250,12 @@ class Connection:
             self._wire_known = True
             self._wire_partial, self._wire_size = self._partial, self._size
         size = len(frame.payload)
-        self._wire_size = size if frame.opcode else self._wire_size + size
         self.wire_bytes_in += size
-        self._wire_partial = _next_partial(self._wire_partial, frame)
+        if frame.fin and frame.opcode in (1, 2) and not self._wire_partial:
+            self._wire_size = size
+        else:
+            self._wire_size = size if frame.opcode else self._wire_size + size
+            self._wire_partial = _next_partial(self._wire_partial, frame)
         if self._wire_size > self._wire_limit:
             raise RemoteProtocolError(1009, f"message of more than {self._wire_limit} bytes")
 

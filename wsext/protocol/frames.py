@@ -100,6 +100,11 @@ class Frame:
         self.meta = meta
 
     @property
+    def size(self) -> int:
+        """Bytes of the payload."""
+        return len(self.payload)
+
+    @property
     def is_control(self) -> bool:
         """Whether the opcode is a control opcode: 8 to 15 (RFC 6455 §5.5)."""
         return self.opcode >= 8

@@ -66,6 +66,7 @@ class Stage:
 
     __slots__ = (
         "active",
+        "always",
         "codec",
         "control",
         "decode",
@@ -95,6 +96,8 @@ class Stage:
             inspect.iscoroutinefunction(getattr(codec, method, None))
             for method in ("encode", "decode", "encode_message", "decode_message")
         )
+        #: Whether the codec takes every message, so that it need not be asked.
+        self.always = getattr(self.wants, "takes_every_message", False)
         self.active = True  # whether the outgoing message that is half way passes this codec
         self.produced = 0  # bytes that the incoming message that is half way has grown to here
         self.limit = 0  # what `produced` may become
@@ -225,18 +228,28 @@ class Pipeline:
         Raises:
             ProtocolError: If a codec fails; the frame must not be sent.
         """
-        frames = self._start_encode(frame)
+        trace = self._trace
+        if trace is None and not self._sending:
+            frames = [frame]
+            if 0 < frame.opcode < 8:
+                self._hints = frame.hints if frame.hints is not None else _NO_HINTS
+        else:
+            frames = self._start_encode(frame)
         for stage in self._encoders:
             out: list[Frame] = []
             try:
                 for item in frames:
-                    if stage.skips(item, self._hints):
+                    if (not stage.always or item.opcode >= 8) and stage.skips(item, self._hints):
                         out.append(item)
+                        continue
+                    result = stage.encode(item)
+                    if type(result) is Frame:
+                        out.append(result)
                     else:
-                        stage.collect_encoded(stage.encode(item), out)
+                        stage.collect_encoded(result, out)
             except Exception as error:
                 raise stage.failure(error, decoding=False) from error
-            frames = self._end_stage("out", stage, out)
+            frames = out if trace is None else self._end_stage("out", stage, out)
         return self._end_encode(frames)
 
     async def aencode(self, frame: Frame) -> list[Frame]:
@@ -291,19 +304,31 @@ class Pipeline:
         Raises:
             ProtocolError: If a codec refuses the frame or fails; nothing of it is passed on.
         """
-        frames = self._start_decode(frame)
+        trace = self._trace
+        frames = [frame] if trace is None else self._start_decode(frame)
         for stage in self._decoders:
             out: list[Frame] = []
             try:
                 for item in frames:
-                    if item.opcode >= 8 and not stage.control and item.opcode not in stage.opcodes:
+                    opcode = item.opcode
+                    if opcode >= 8:
+                        if not stage.control and opcode not in stage.opcodes:
+                            out.append(item)
+                            continue
+                        budget = 125
+                    else:
+                        if opcode:
+                            stage.produced = 0
+                        budget = stage.limit - stage.produced
+                    result = stage.decode(item, budget)
+                    if result is item and opcode < 8 and len(item.payload) <= budget:
+                        stage.produced += len(item.payload)  # passed through
                         out.append(item)
                     else:
-                        result = stage.decode(item, stage.budget(item))
                         stage.collect_decoded(item, result, out)
             except Exception as error:
                 raise stage.failure(error, decoding=True) from error
-            frames = self._end_stage("in", stage, out)
+            frames = out if trace is None else self._end_stage("in", stage, out)
         return self._end_decode(frames)
 
     async def adecode(self, frame: Frame) -> list[Frame]:
@@ -331,16 +356,14 @@ class Pipeline:
         return [frame]
 
     def _end_decode(self, frames: list[Frame]) -> list[Frame]:
-        out: list[Frame] = []
         for frame in frames:
             if frame.rsv:
                 raise RemoteProtocolError(
                     1002, f"{RSV(frame.rsv).names()} set where no extension handles it"
                 )
-            if self._receiving:
-                out.extend(run_hooks(self._receiving, frame))
-            else:
-                out.append(frame)
+        out = frames
+        if self._receiving:
+            out = [item for frame in frames for item in run_hooks(self._receiving, frame)]
         if self._trace is not None:
             for frame in out:
                 self._trace("in", "app", frame)
