@@ -11,27 +11,24 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.processes import wsext
+from tests.fake import write_metadata
 from wsext.errors import OptionError
 from wsext.scaffold import KINDS, LICENSES, Package
 
 ROOT = Path(__file__).parents[2]
 
 
-def installed(package: Path, kind: str) -> dict[str, str]:
+def installed(package: Path) -> dict[str, str]:
     """An environment in which a package is importable and its entry point is known, as after
     ``pip install -e``."""
     about = tomllib.loads((package / "pyproject.toml").read_text())["project"]
-    info = package / "src" / f"{about['name'].replace('-', '_')}-{about['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.4\nName: {about['name']}\nVersion: {about['version']}\n"
-        f"Summary: {about['description']}\nLicense-Expression: {about['license']}\n"
-        + "".join(f"Requires-Dist: {line}\n" for line in about["dependencies"])
-    )
+    more = [
+        f"Summary: {about['description']}",
+        f"License-Expression: {about['license']}",
+        *(f"Requires-Dist: {line}" for line in about["dependencies"]),
+    ]
     entries = about["entry-points"]["wsext"]
-    (info / "entry_points.txt").write_text(
-        "[wsext]\n" + "".join(f"{name} = {value}\n" for name, value in entries.items())
-    )
+    write_metadata(package / "src", about["name"], entries, about["version"], more)
     # mypy does not see a core that is installed as editable.
     return {**os.environ, "PYTHONPATH": str(package / "src"), "MYPYPATH": str(ROOT)}
 
@@ -44,7 +41,7 @@ def test_a_new_package_passes_its_tests_the_kit_and_the_type_checker(
     done = wsext("ext", "new", "permessage-foo", "--kind", kind, "--author", "Ada", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     package = tmp_path / "permessage-foo"
-    env = installed(package, kind)
+    env = installed(package)
 
     def run(*args: str) -> str:
         result = subprocess.run(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.processes import wsext
+from tests.fake import write_metadata
 
 
 @pytest.fixture
@@ -27,12 +28,8 @@ def broken(tmp_path: Path) -> dict[str, str]:
         "    rsv = RSV.RSV1\n"
         "    def make_codec(self, params, ctx): return C()\n"
     )
-    info = tmp_path / "broken-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[wsext]\nx-crash = plug_crash:X\nx-new = plug_new\nx-bad = plug_bomb:Bad\n"
-    )
+    entries = {"x-crash": "plug_crash:X", "x-new": "plug_new", "x-bad": "plug_bomb:Bad"}
+    write_metadata(tmp_path, "broken", entries)
     return {**os.environ, "PYTHONPATH": str(tmp_path)}
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import wsext as package
 from tests.e2e.processes import wsext
+from tests.fake import write_metadata
 
 
 def test_version_and_help() -> None:
@@ -79,12 +80,8 @@ def test_plugins_add_commands(tmp_path: Path) -> None:
         "        'Say hello.'\n"
         "        click.echo('hello from a plugin')\n"
     )
-    info = tmp_path / "hello-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hello\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[wsext]\nhello = hello_plugin\nbroken = not_there_at_all\n"
-    )
+    entries = {"hello": "hello_plugin", "broken": "not_there_at_all"}
+    write_metadata(tmp_path, "hello", entries)
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     assert wsext("hello", env=env).stdout == "hello from a plugin\n"
     shown = wsext("--help", env=env)
