@@ -31,6 +31,8 @@ _LINGER = 2.0
 
 _MAX_PENDING_CHUNKS = 64
 
+_OPEN = State.OPEN
+
 #: Bytes that are read at once, at most.
 _READ_SIZE = 1 << 18
 
@@ -166,29 +168,35 @@ class Link(asyncio.BufferedProtocol):
             elif len(self._chunks) > _MAX_PENDING_CHUNKS:
                 self.pause_reading()
             return
+        connection = self.connection
         self._gathering = True
         try:
-            self._handle(self.connection.receive_data(data))
+            events = connection.receive_data(data)
+            if connection.saw_pong:
+                self._find_pongs(events)
+            if events:
+                self._receiver.deliver(events)
         finally:
             self._gathering = False
-        if self.connection.has_output:
+        if connection.pending_bytes:
             self.write_out()
-        if self.connection.state is not State.OPEN:
+        if connection.state is not _OPEN:
             self._progress_close()
 
-    def _handle(self, events: list[Event]) -> None:
-        if self.connection.saw_pong:
-            self.connection.saw_pong = False
-            for event in events:
-                if type(event) is Frame and event.opcode == Opcode.PONG:
-                    self._pong(bytes(event.payload))
-        if events:
-            self._receiver.deliver(events)
+    def _find_pongs(self, events: list[Event]) -> None:
+        self.connection.saw_pong = False
+        for event in events:
+            if type(event) is Frame and event.opcode == Opcode.PONG:
+                self._pong(bytes(event.payload))
 
     async def _work_incoming(self) -> None:
         """Decode chunk by chunk when a codec is asynchronous; the order of messages is kept."""
         while self._chunks:
-            self._handle(await self.connection.areceive_data(self._chunks[0]))
+            events = await self.connection.areceive_data(self._chunks[0])
+            if self.connection.saw_pong:
+                self._find_pongs(events)
+            if events:
+                self._receiver.deliver(events)
             self._chunks.popleft()
             if len(self._chunks) <= _MAX_PENDING_CHUNKS // 2:
                 self.resume_reading()

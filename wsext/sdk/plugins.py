@@ -221,7 +221,7 @@ class Plugins:
         Raises:
             PluginError: With ``strict``, for the first broken one.
         """
-        for name, info in list(self._infos.items()):
+        for name, info in sorted(self._infos.items()):
             if info.status is PluginStatus.DISABLED or name in self._loaded:
                 continue
             known = name in self._errors
