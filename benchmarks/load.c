@@ -1,6 +1,6 @@
 /* The load: raw sockets, frames built beforehand, replies counted by their headers.
  *
- * load HOST PORT PATH CONNECTIONS IN_FLIGHT SECONDS WARMUP EXTENSIONS FRAME_HEX
+ * load HOST PORT PATH CONNECTIONS IN_FLIGHT SECONDS WARMUP EXTENSIONS < FRAME
  *
  * It never sleeps: a peer that sleeps makes every send of the server dearer by a wake-up, and then
  * one measures that. Prints messages, seconds, and the share of its polls that found nothing: well
@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define CHUNK (1 << 20)
+#define LARGEST (1 << 26)
 
 struct peer {
     int fd;
@@ -106,14 +107,14 @@ static void push(struct peer *p, int poll) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 10) { fprintf(stderr, "load: nine arguments\n"); return 2; }
+    if (argc != 9) { fprintf(stderr, "load: eight arguments\n"); return 2; }
     int connections = atoi(argv[4]), in_flight = atoi(argv[5]);
     double seconds = atof(argv[6]), warmup = atof(argv[7]);
-    size_t one = strlen(argv[9]) / 2;
+    unsigned char *frame = malloc(LARGEST);
+    size_t one = fread(frame, 1, LARGEST, stdin);
     batch_size = one * in_flight;
     batch = malloc(batch_size);
-    for (size_t i = 0; i < one; i++) { unsigned v; sscanf(argv[9] + 2 * i, "%2x", &v); batch[i] = v; }
-    for (int i = 1; i < in_flight; i++) memcpy(batch + i * one, batch, one);
+    for (int i = 0; i < in_flight; i++) memcpy(batch + i * one, frame, one);
     struct peer *peers = calloc(connections, sizeof *peers);
     int poll = epoll_create1(0);
     for (int i = 0; i < connections; i++) {

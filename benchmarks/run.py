@@ -159,7 +159,7 @@ def measure(
     rates: dict[str, list[float]] = {name: [] for name in servers.processes}
     costs: dict[str, list[float]] = {name: [] for name in servers.processes}
     idles: dict[str, list[float]] = {name: [] for name in servers.processes}
-    data = frame(workload.payload, bool("deflate" in workload.extensions)).hex()
+    data = frame(workload.payload, "deflate" in workload.extensions)
     try:
         for _ in range(rounds):
             for name, process in servers.processes.items():
@@ -167,13 +167,13 @@ def measure(
                 shape = (workload.connections, workload.in_flight, seconds, 0.3)
                 before = cpu_seconds(process.pid)
                 done = subprocess.run(
-                    [*command, "/", *map(str, shape), workload.extensions, data],
+                    [*command, "/", *map(str, shape), workload.extensions],
+                    input=data,
                     capture_output=True,
-                    text=True,
                     check=False,
                 )
                 if done.returncode:
-                    print(f"  {name}: {done.stderr.strip()}", file=sys.stderr)
+                    print(f"  {name}: {done.stderr.decode().strip()}", file=sys.stderr)
                     continue
                 used = cpu_seconds(process.pid) - before
                 messages, took, idle = map(float, done.stdout.split())
