@@ -140,3 +140,17 @@ def test_a_declared_length_allocates_nothing() -> None:
     tracemalloc.stop()
     assert peak < 100_000
     assert out == []
+
+
+def test_a_payload_that_comes_byte_by_byte_costs_its_bytes() -> None:
+    parser = FrameParser(masked=False, max_size=1 << 20)
+    out: list[Frame] = []
+    parser.feed(bytes.fromhex("827f0000000000100000"), out)
+    tracemalloc.start()
+    for _ in range(200_000):
+        parser.feed(b"x", out)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 500_000
+    parser.feed(bytes(848_576), out)
+    assert len(out[0].payload) == 1 << 20

@@ -16,6 +16,10 @@ from wsext.protocol.frames import RSV, Frame
 __all__ = ["FrameParser", "MaskSource", "apply_mask", "frame_header"]
 
 
+# From this size on a piece of a payload is kept without a copy.
+_LARGE_PIECE = 16384
+
+
 def apply_mask(data: bytes | bytearray | memoryview, key: bytes) -> bytes:
     """XOR ``data`` with the four bytes of ``key``, over and over (RFC 6455 §5.3)."""
     return mask(data if type(data) is bytes else bytes(data), key)
@@ -52,6 +56,18 @@ def frame_header(opcode: int, size: int, fin: bool, rsv: int, masked: bool) -> b
     if size < 65536:
         return bytes((first, mask_bit | 126, size >> 8, size & 0xFF))
     return bytes((first, mask_bit | 127)) + size.to_bytes(8, "big")
+
+
+def _gather(parts: list[bytes | bytearray], data: bytes) -> None:
+    """Keep a piece of a payload: large ones as they are, small ones in one buffer, lest a peer that
+    sends single bytes makes an object of each."""
+    last = parts[len(parts) - 1]  # the compiled twin knows no negative index
+    if len(data) >= _LARGE_PIECE:
+        parts.append(data)
+    elif isinstance(last, bytearray):
+        last += data
+    else:
+        parts.append(bytearray(data))
 
 
 def _protocol_error(reason: str) -> RemoteProtocolError:
@@ -103,7 +119,7 @@ class FrameParser:
         self._rsv_control = rsv_control
         self._opcodes = opcodes
         self._tail = b""  # the start of a header, or of a frame small enough to parse again
-        self._body: bytearray | None = None  # the start of a larger payload
+        self._body: list[bytes | bytearray] | None = None  # the start of a larger payload
         self._missing = 0
         self._first = 0
         self._key = b""
@@ -120,13 +136,15 @@ class FrameParser:
         if body is not None:
             missing = self._missing
             if len(data) < missing:
-                body += data
+                _gather(body, data)
                 self._missing = missing - len(data)
                 return
-            body += memoryview(data)[:missing]
+            body.append(data if len(data) == missing else data[:missing])
             at = missing
             self._body = None
-            payload = apply_mask(body, self._key) if self._masked else bytes(body)
+            payload = b"".join(body)
+            if self._masked:
+                payload = mask(payload, self._key)
             first = self._first
             out.append(Frame(first & 0x0F, payload, first >= 0x80, first & 0x70))
         elif self._tail:
@@ -172,7 +190,7 @@ class FrameParser:
                     break
             if end - body_at < size:
                 if size > 1024:
-                    self._body = bytearray(memoryview(data)[body_at:])
+                    self._body = [data[body_at:]]
                     self._missing = size - (end - body_at)
                     self._first = first
                     self._key = data[key_at:body_at]
