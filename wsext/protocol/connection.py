@@ -381,10 +381,15 @@ class Connection:
             LocalProtocolError: If a streamed message is half way, or a codec fails.
         """
         opcode, payload = to_payload(data)
-        if self.pipeline.passive and not self._sending and self.state is _OPEN:
-            size = len(payload)
-            self.messages_out += 1
-            self.app_bytes_out += size
+        if self._sending or self.state is not _OPEN:
+            self.send_frame(
+                Frame(opcode, payload, True, 0, hints, meta)
+            )  # which says what is wrong
+            return
+        size = len(payload)
+        self.messages_out += 1
+        self.app_bytes_out += size
+        if self.pipeline.passive:
             self.wire_bytes_out += size
             masked = self._masks is not None
             header = frame_header(opcode, size, True, 0, masked)
@@ -394,7 +399,16 @@ class Connection:
                 self.pending_bytes += len(header) + size
                 self._out.append(header + payload)
             return
-        self.send_frame(Frame(opcode, payload, True, 0, hints, meta))
+        self._encode(Frame(opcode, payload, True, 0, hints, meta))
+
+    def _encode(self, frame: Frame) -> None:
+        try:
+            frames = self.pipeline.encode(frame)
+        except ProtocolError as error:
+            self.fail(error)
+            raise
+        for item in frames:
+            self._write(item)
 
     def send_frame(self, frame: Frame) -> None:
         """Queue one frame: a fragment of a message, or in raw mode whatever it is.
@@ -409,14 +423,8 @@ class Connection:
         self._check_send(frame)
         if self.pipeline.passive:
             self._write(frame)
-            return
-        try:
-            frames = self.pipeline.encode(frame)
-        except ProtocolError as error:
-            self.fail(error)
-            raise
-        for item in frames:
-            self._write(item)
+        else:
+            self._encode(frame)
 
     async def asend_frame(self, frame: Frame) -> None:
         """`send_frame` for a pipeline with an asynchronous codec; one call at a time."""
