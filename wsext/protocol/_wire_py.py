@@ -143,6 +143,7 @@ class FrameParser:
             at = missing
             self._body = None
             payload = b"".join(body)
+            body.clear()
             if self._masked:
                 payload = mask(payload, self._key)
             first = self._first

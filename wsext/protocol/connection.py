@@ -188,9 +188,14 @@ class Connection:
             self._deliver_all(frames, events)
 
     def _deliver_all(self, frames: list[Frame], events: list[Event]) -> None:
-        """Deliver decoded frames up to a Close frame; whole messages take no detour."""
+        """Deliver decoded frames up to a Close frame; whole messages take no detour.
+
+        The list is used up, so that a large payload is freed once its text is decoded.
+        """
         limit = self._max_message
-        for frame in frames:
+        frames.reverse()
+        while frames:
+            frame = frames.pop()
             opcode = frame.opcode
             if frame.fin and (opcode == 1 or opcode == 2) and not self._partial:
                 payload = frame.payload
@@ -209,6 +214,7 @@ class Connection:
                 self.messages_in += 1
                 self.app_bytes_in += size
                 events.append(Message(data, size, frame.meta))
+                del frame, payload
                 continue
             self._deliver(frame, events)
             if self.remote_close is not None or self.ended:
