@@ -33,9 +33,25 @@ def broken(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(tmp_path)}
 
 
-@pytest.mark.parametrize("name", ["permessage-deflate", "framelog"])
-def test_what_is_here_conforms(name: str) -> None:
-    done = wsext("ext", "check", name, "--examples", "10")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "capture",
+        "framelog",
+        "permessage-checksum",
+        "permessage-deflate",
+        "permessage-fragment",
+        "permessage-meta",
+        "permessage-zstd",
+        "presets",
+        "ratelimit",
+        "trace",
+        "zstd-commands",
+    ],
+)
+def test_what_is_here_conforms(name: str, tmp_path: Path) -> None:
+    env = {key: value for key, value in os.environ.items() if key != "WSEXT_PLUGINS"}
+    done = wsext("ext", "check", name, "--examples", "10", env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert f"{name} conforms" in done.stdout
 

@@ -27,7 +27,7 @@ __all__ = ["check"]
 @click.option("-v", "--verbose", is_flag=True, help="Name the cases that pass, too.")
 @click.option("--config", type=click.Path(dir_okay=False), help="Configuration file.")
 def check(name: str, examples: int, as_json_: bool, verbose: bool, config: str | None) -> None:
-    """Run the conformance kit on an installed extension or interceptor.
+    """Run the conformance kit on an installed extension, interceptor or other plugin.
 
     Ends with 0 when every case that applies holds, and with 1 otherwise.
     """
@@ -36,8 +36,9 @@ def check(name: str, examples: int, as_json_: bool, verbose: bool, config: str |
     except ModuleNotFoundError as error:
         fail(f"the conformance kit needs {error.name}: pip install 'wsext[test]'")
     plugins = plugins_of(read_config(config))
-    kind = plugins.extension(name)
-    suite = suite_for(kind, **{"examples": examples, **kind.conformance})
+    kind = plugins.load(name) if name in plugins else plugins.extension(name)
+    known = getattr(kind, "conformance", {})
+    suite = suite_for(kind, **{"examples": examples, **known})
     results = []
     started = time.perf_counter()
     console = Console(stderr=True)

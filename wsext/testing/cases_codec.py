@@ -270,13 +270,19 @@ class CodecCases(Cases):
         seed=st.integers(0, 1 << 16),
     )
     def test_corruption_is_detected(self, payload: bytes, seed: int) -> None:
-        """Where it promises integrity: no changed message is passed on."""
+        """Where it promises integrity: no message comes out other than it went in."""
         engines = self.engines()
         (sent,) = parse_wire(self._send(engines, "client", [Frame(2, payload)]), masked=True)
         body = _damage(bytes(sent.payload), "c", random.Random(seed))
-        code = self._code(engines, _masked([(2, body, True, sent.rsv)]))
-        assert code is not None, f"{payload!r} was changed on the wire and passed on"
-        engines.close()
+        try:
+            events = run_async(engines.receive("client", _masked([(2, body, True, sent.rsv)])))
+        except ProtocolError:
+            return
+        finally:
+            engines.close()
+        # A bit that nobody reads, such as padding, may change without harm.
+        got = [event.data for event in events if isinstance(event, Message)]
+        assert got == [payload], f"{payload!r} was changed on the wire and came as {got!r}"
 
     # --- state --------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from wsext.testing.cases_codec import CodecCases
 from wsext.testing.cases_local import LocalCases
 from wsext.testing.cases_negotiation import NegotiationCases
 from wsext.testing.cases_options import OptionCases
+from wsext.testing.cases_plugin import PluginCases
 from wsext.testing.cases_session import SessionCases
 
 __all__ = ["CaseResult", "ExtensionSuite", "InterceptorSuite", "Outcome", "run", "suite_for"]
@@ -80,12 +81,11 @@ class CaseResult:
     detail: str = ""
 
 
-def suite_for(kind: type[Installable], **attributes: Any) -> type[Any]:
-    """The suite of an installed class.
-
-    Raises:
-        TypeError: If it is neither a wire extension nor an interceptor.
-    """
+def suite_for(kind: Any, **attributes: Any) -> type[Any]:
+    """The suite of what an entry point leads to: an extension, an interceptor, or a plugin of
+    hooks."""
+    if not (inspect.isclass(kind) and issubclass(kind, Installable)):
+        return type("TestPlugin", (PluginCases,), {"plugin": kind, **attributes})
     if issubclass(kind, Extension):
         base: type[Any] = ExtensionSuite
     elif issubclass(kind, Interceptor):
