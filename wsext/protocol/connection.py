@@ -158,46 +158,32 @@ class Connection:
         frames, error = self._parse(data)
         try:
             if self.pipeline.passive:
-                self._receive_plain(frames, events)
+                self._wire_known = False
+                self._deliver(frames, events)
             else:
                 for frame in frames:
                     if self.ended or self.remote_close is not None:
                         break
                     self._check_wire(frame)
-                    items = self.pipeline.decode(frame)
-                    if self.raw:
-                        for item in items:
-                            self._deliver(item, events)
-                    else:
-                        self._deliver_all(items, events)
+                    self._deliver(self.pipeline.decode(frame), events)
             if error is not None:
                 raise error
         except ProtocolError as failure:
             self.fail(failure)
         return events
 
-    def _receive_plain(self, frames: list[Frame], events: list[Event]) -> None:
-        """Deliver frames that no codec wants to see; whole messages take no detour."""
-        self._wire_known = False
-        if self.raw:
-            for frame in frames:
-                self._deliver(frame, events)
-                if self.remote_close is not None or self.ended:
-                    break
-        else:
-            self._deliver_all(frames, events)
-
-    def _deliver_all(self, frames: list[Frame], events: list[Event]) -> None:
+    def _deliver(self, frames: list[Frame], events: list[Event]) -> None:
         """Deliver decoded frames up to a Close frame; whole messages take no detour.
 
         The list is used up, so that a large payload is freed once its text is decoded.
         """
         limit = self._max_message
+        plain = not self.raw
         frames.reverse()
         while frames:
             frame = frames.pop()
             opcode = frame.opcode
-            if frame.fin and (opcode == 1 or opcode == 2) and not self._partial:
+            if plain and frame.fin and (opcode == 1 or opcode == 2) and not self._partial:
                 payload = frame.payload
                 size = len(payload)
                 if size > limit:
@@ -216,7 +202,7 @@ class Connection:
                 events.append(Message(data, size, frame.meta))
                 del frame, payload
                 continue
-            self._deliver(frame, events)
+            self._deliver_other(frame, events)
             if self.remote_close is not None or self.ended:
                 break
 
@@ -229,8 +215,7 @@ class Connection:
                 if self.ended or self.remote_close is not None:
                     break
                 self._check_wire(frame)
-                for item in await self.pipeline.adecode(frame):
-                    self._deliver(item, events)
+                self._deliver(await self.pipeline.adecode(frame), events)
             if error is not None:
                 raise error
         except ProtocolError as failure:
@@ -265,34 +250,17 @@ class Connection:
         if self._wire_size > self._wire_limit:
             raise RemoteProtocolError(1009, f"message of more than {self._wire_limit} bytes")
 
-    def _deliver(self, frame: Frame, events: list[Event]) -> None:
-        opcode = frame.opcode
-        if opcode >= 8:
+    def _deliver_other(self, frame: Frame, events: list[Event]) -> None:
+        """Deliver what is not a whole message."""
+        if frame.opcode >= 8:
             self._deliver_control(frame, events)
-            return
-        if self.raw:
+        elif self.raw:
             if self.pipeline.passive:
                 self._check_wire(frame)
             events.append(frame)
-            return
-        partial = self._partial
-        self._partial = _next_partial(partial, frame)
-        size = len(frame.payload)
-        if frame.fin and partial is Partial.NONE and opcode <= 2:
-            if size > self._max_message:
-                raise self._too_big()
-            if opcode == 1:
-                try:
-                    data: str | bytes = str(frame.payload, "utf-8")
-                except UnicodeDecodeError:
-                    raise _not_utf8() from None
-            else:
-                data = bytes(frame.payload)
-            self.messages_in += 1
-            self.app_bytes_in += size
-            events.append(Message(data, size, frame.meta))
-            return
-        self._deliver_fragment(frame, events)
+        else:
+            self._partial = _next_partial(self._partial, frame)
+            self._deliver_fragment(frame, events)
 
     def _deliver_fragment(self, frame: Frame, events: list[Event]) -> None:
         if frame.opcode:

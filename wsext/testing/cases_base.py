@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import unittest
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, NoReturn
 
 from wsext.errors import OptionError
@@ -12,7 +14,7 @@ from wsext.protocol.frames import Frame
 from wsext.sdk.extension import Installable
 from wsext.sdk.options import OptionField, option_fields
 
-__all__ = ["Cases", "fragments", "skip"]
+__all__ = ["Cases", "edges", "fragments", "logged_errors", "skip"]
 
 
 def skip(reason: str) -> NoReturn:
@@ -22,10 +24,24 @@ def skip(reason: str) -> NoReturn:
 
 def fragments(payload: bytes, cuts: Sequence[int], opcode: int = 2) -> list[Frame]:
     """A message cut at some places."""
-    edges = [0, *sorted(cut % (len(payload) + 1) for cut in cuts), len(payload)]
-    parts = [payload[start:end] for start, end in itertools.pairwise(edges)]
+    places = [0, *sorted(cut % (len(payload) + 1) for cut in cuts), len(payload)]
+    parts = [payload[start:end] for start, end in itertools.pairwise(places)]
     last = len(parts) - 1
     return [Frame(0 if at else opcode, part, at == last) for at, part in enumerate(parts)]
+
+
+@contextmanager
+def logged_errors() -> Iterator[list[str]]:
+    """What wsext logs as an error while the block runs."""
+    records: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("wsext")
+    logger.addHandler(handler)
+    try:
+        yield records
+    finally:
+        logger.removeHandler(handler)
 
 
 class Cases:
@@ -63,7 +79,7 @@ class Cases:
             if field.type == "bool":
                 values: list[Any] = [not field.default]
             else:
-                values = [edge for edge in _edges(field.bounds) if edge != field.default]
+                values = [edge for edge in edges(field.bounds) if edge != field.default]
             for value in values:
                 try:
                     self.make(**{field.name: value})
@@ -73,7 +89,8 @@ class Cases:
         return found
 
 
-def _edges(bounds: str) -> list[int]:
+def edges(bounds: str) -> list[int]:
+    """The lowest and the highest of ``low to high``; nothing for other bounds."""
     low, separator, high = bounds.partition(" to ")
     if not separator:
         return []

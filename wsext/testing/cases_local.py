@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import ClassVar
 
 from wsext.protocol.frames import Frame
 from wsext.sdk import hookspecs
-from wsext.testing.cases_base import Cases, skip
+from wsext.testing.cases_base import Cases, logged_errors, skip
 from wsext.testing.engines import run_async
 
 __all__ = ["LocalCases"]
@@ -54,13 +53,9 @@ class LocalCases(Cases):
     def test_no_frame_makes_it_raise(self) -> None:
         """No frame that a peer can send makes a hook raise."""
 
-        async def talk() -> list[str]:
+        async def talk() -> None:
             from wsext.testing.peers import pair
 
-            records: list[str] = []
-            handler = logging.Handler(logging.ERROR)
-            handler.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]
-            logging.getLogger("wsext").addHandler(handler)
             odd: list[Frame] = [
                 Frame(1, "ünï\x00\x1b[31m".encode()),
                 Frame(2, bytes(range(256))),
@@ -71,18 +66,15 @@ class LocalCases(Cases):
                 Frame(0, b""),
                 Frame(10, b""),
             ]
-            try:
-                async with pair([self.make()]) as (client, server):
-                    for frame in odd:
-                        await client.send_frame(frame)
-                        await server.send_frame(frame)
-                    await client.ping()
-                    await client.close()
-            finally:
-                logging.getLogger("wsext").removeHandler(handler)
-            return records
+            async with pair([self.make()]) as (client, server):
+                for frame in odd:
+                    await client.send_frame(frame)
+                    await server.send_frame(frame)
+                await client.ping()
+                await client.close()
 
-        records = run_async(talk())
+        with logged_errors() as records:
+            run_async(talk())
         assert not records, f"the log has: {records[0]}"
 
     def test_sessions_do_not_share_state(self) -> None:

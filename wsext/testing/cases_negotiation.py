@@ -16,7 +16,7 @@ from wsext.protocol.negotiation import (
     parse_offers,
 )
 from wsext.protocol.params import Params
-from wsext.testing.cases_base import Cases, skip
+from wsext.testing.cases_base import Cases, edges, skip
 from wsext.testing.engines import LIMIT, Engines, agree, run_async
 
 __all__ = ["NegotiationCases"]
@@ -126,13 +126,11 @@ class NegotiationCases(Cases):
     def test_numbers_are_checked_against_their_bounds(self) -> None:
         """A wire number outside its declared bounds, or not a plain number, is declined."""
         one = self.make()
-        from wsext.testing.cases_base import _edges
-
-        numbers = [field for field in self.fields() if field.wire and _edges(field.bounds)]
+        numbers = [field for field in self.fields() if field.wire and edges(field.bounds)]
         if not numbers:
             skip("it has no bounded numbers among its wire parameters")
         for field in numbers:
-            low, high = _edges(field.bounds)
+            low, high = edges(field.bounds)
             for value in (str(low - 1), str(high + 1), "x", f"0{low}", f"+{low}"):
                 answer = self._accept(one, Params([(str(field.wire), value)]))
                 if isinstance(answer, Agreement):

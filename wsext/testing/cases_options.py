@@ -7,7 +7,7 @@ from typing import Any
 
 from wsext.errors import OptionError
 from wsext.sdk.options import OptionSet
-from wsext.testing.cases_base import Cases, _edges, skip
+from wsext.testing.cases_base import Cases, edges, skip
 
 __all__ = ["OptionCases"]
 
@@ -50,11 +50,11 @@ class OptionCases(Cases):
 
     def test_options_outside_their_bounds_are_refused(self) -> None:
         """A number outside its bounds is an OptionError that names the field."""
-        bounded = [field for field in self.fields() if _edges(field.bounds)]
+        bounded = [field for field in self.fields() if edges(field.bounds)]
         if not bounded:
             skip("it has no bounded numbers among its options")
         for field in bounded:
-            low, high = _edges(field.bounds)
+            low, high = edges(field.bounds)
             for value in (low - 1, high + 1):
                 error = self._refusal({field.name: value})
                 assert error is not None, f"{field.name}={value} was accepted ({field.bounds})"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 
 from wsext.errors import ConnectionClosed
-from wsext.testing.cases_base import Cases
+from wsext.testing.cases_base import Cases, logged_errors
 from wsext.testing.engines import run_async
 
 __all__ = ["SessionCases"]
@@ -87,24 +86,17 @@ class SessionCases(Cases):
         """A connection that is dropped in the middle of a message ends the session with 1006, and
         nothing is logged as an error."""
 
-        async def talk() -> list[str]:
+        async def talk() -> None:
             from wsext.protocol.frames import Frame
             from wsext.testing.peers import pair
 
-            records: list[str] = []
-            handler = logging.Handler(logging.ERROR)
-            handler.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]
-            logging.getLogger("wsext").addHandler(handler)
-            try:
-                async with pair([self.make()]) as (client, server):
-                    await client.send_frame(Frame(2, b"the first half", False))
-                    await server.send("something")
-                    client.abort()
-                    info = await server.wait_closed()
-                    assert info.code == 1006, str(info)
-            finally:
-                logging.getLogger("wsext").removeHandler(handler)
-            return records
+            async with pair([self.make()]) as (client, server):
+                await client.send_frame(Frame(2, b"the first half", False))
+                await server.send("something")
+                client.abort()
+                info = await server.wait_closed()
+                assert info.code == 1006, str(info)
 
-        records = run_async(talk())
+        with logged_errors() as records:
+            run_async(talk())
         assert not records, f"the log has: {records[0]}"

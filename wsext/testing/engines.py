@@ -21,7 +21,7 @@ from wsext.protocol.wire import FrameParser
 from wsext.sdk.extension import Extension
 from wsext.sdk.installed import make_pipeline
 
-__all__ = ["Engines", "agree", "parse_wire", "run_async"]
+__all__ = ["Engines", "agree", "lenient_parser", "parse_wire", "run_async"]
 
 LIMIT = 1 << 22
 
@@ -53,10 +53,9 @@ def agree(
         raise
 
 
-def parse_wire(data: bytes, masked: bool) -> list[Frame]:
-    """The frames of a stream as they are on the wire, every bit allowed."""
-    out: list[Frame] = []
-    parser = FrameParser(
+def lenient_parser(masked: bool) -> FrameParser:
+    """A parser that lets every reserved bit and opcode pass."""
+    return FrameParser(
         masked=masked,
         max_size=1 << 31,
         rsv_first=0x70,
@@ -64,7 +63,12 @@ def parse_wire(data: bytes, masked: bool) -> list[Frame]:
         rsv_control=0x70,
         opcodes=frozenset({3, 4, 5, 6, 7, 11, 12, 13, 14, 15}),
     )
-    parser.feed(data, out)
+
+
+def parse_wire(data: bytes, masked: bool) -> list[Frame]:
+    """The frames of a stream as they are on the wire, every bit allowed."""
+    out: list[Frame] = []
+    lenient_parser(masked).feed(data, out)
     return out
 
 

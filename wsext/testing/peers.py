@@ -13,10 +13,11 @@ from wsext.client import connect as _connect
 from wsext.protocol import handshake
 from wsext.protocol.frames import Frame
 from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
-from wsext.protocol.wire import FrameParser, MaskSource, apply_mask, frame_header
+from wsext.protocol.wire import MaskSource, apply_mask, frame_header
 from wsext.server import Server
 from wsext.session import Session
 from wsext.testing.clock import Clock, settle
+from wsext.testing.engines import lenient_parser
 from wsext.testing.memory import MemoryTransport, transport_pair
 from wsext.testing.transcript import Transcript
 
@@ -165,14 +166,7 @@ class RawPeer:
         self._transport = transport
         self._masks = MaskSource()
         self._reader = ResponseReader()
-        self._parser = FrameParser(
-            masked=False,
-            max_size=1 << 31,
-            rsv_first=0x70,
-            rsv_rest=0x70,
-            rsv_control=0x70,
-            opcodes=frozenset({3, 4, 5, 6, 7, 11, 12, 13, 14, 15}),
-        )
+        self._parser = lenient_parser(masked=False)
         self._frames: list[Frame] = []
         self._arrived = asyncio.Event()
 

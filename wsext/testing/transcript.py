@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from wsext.errors import ProtocolError
 from wsext.protocol.frames import RSV, Frame, Opcode
 from wsext.protocol.wire import FrameParser
+from wsext.testing.engines import lenient_parser
 
 __all__ = ["Entry", "Transcript"]
 
 _ARROWS = {"client": "→", "server": "←"}
-_LIMIT = 1 << 31
-_ALL = int(RSV.RSV1 | RSV.RSV2 | RSV.RSV3)
-_RESERVED = frozenset({3, 4, 5, 6, 7, 11, 12, 13, 14, 15})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +67,7 @@ class _Side:
         self.head = b""
         self.shaken = False
         self.raw = bytearray()
-        self.parser: FrameParser | None = FrameParser(
-            masked=side == "client",
-            max_size=_LIMIT,
-            rsv_first=_ALL,
-            rsv_rest=_ALL,
-            rsv_control=_ALL,
-            opcodes=_RESERVED,
-        )
+        self.parser: FrameParser | None = lenient_parser(masked=side == "client")
 
 
 class Transcript:
