@@ -26,18 +26,28 @@ from __future__ import annotations
 
 import logging
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from wsext.app import App
 from wsext.errors import OptionError, PluginError, nearest
 from wsext.sdk.extension import Extension
+from wsext.sdk.installed import Installed
 from wsext.sdk.options import OptionSet, local, option_fields
 from wsext.sdk.plugins import Plugins
 from wsext.settings import ServerOptions, WebSocketOptions
 
-__all__ = ["Config", "PluginOptions", "ServeOptions", "apply", "dotted_names", "load_config"]
+__all__ = [
+    "Config",
+    "PluginOptions",
+    "ServeOptions",
+    "apply",
+    "dotted_names",
+    "install",
+    "load_config",
+]
 
 logger = logging.getLogger("wsext.config")
 
@@ -209,6 +219,33 @@ def dotted_names() -> list[str]:
         for section, options in _SECTIONS.items()
         for field in option_fields(options)
     ]
+
+
+def install(
+    config: Config, plugins: Plugins, *, others: bool = True, without: Collection[str] = ()
+) -> Installed:
+    """What is configured, and every other installed wire extension, for a client or a dry run.
+
+    Args:
+        config: What was set.
+        plugins: Where tokens are looked up.
+        others: Whether extensions that are not configured are installed, too.
+        without: Tokens to leave out; ``all`` leaves out those that are not configured.
+
+    Raises:
+        OptionError, PluginError: For an extension that was asked for and cannot be used.
+    """
+    installed = Installed(plugins)
+    for token, options in config.extensions.items():
+        if options is not None and token not in without:
+            installed.configure(token, options)
+    if others and "all" not in without:
+        for token, kind in plugins.extensions().items():
+            left_out = token in config.extensions or token in without
+            if issubclass(kind, Extension) and not left_out:
+                with suppress(OptionError):  # it cannot be used without options
+                    installed.install(kind)
+    return installed
 
 
 def apply(config: Config, app: App, plugins: Plugins) -> None:

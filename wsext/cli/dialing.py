@@ -15,11 +15,8 @@ import click
 from wsext.app import new_event_loop
 from wsext.cli.common import ExtensionArgument, ExtensionToken, fail, plugins_of, read_config
 from wsext.client import connect as open_session
-from wsext.config import Config
-from wsext.errors import HandshakeError, OptionError
-from wsext.sdk.extension import Extension
-from wsext.sdk.installed import Installed
-from wsext.sdk.plugins import Plugins
+from wsext.config import install
+from wsext.errors import HandshakeError
 from wsext.settings import WebSocketOptions
 
 __all__ = ["dial", "dial_options", "input_lines", "printable"]
@@ -79,7 +76,7 @@ def dial(
     conf = read_config(given["config"])
     for text in given["extensions"]:
         conf.set_extension_text(text)
-    installed = _install(conf, plugins_of(conf), given["without"])
+    installed = install(conf, plugins_of(conf), without=given["without"])
     headers = []
     for header in given["headers"]:
         name, separator, value = header.partition(":")
@@ -110,20 +107,6 @@ def dial(
         fail(f"{url}: {os.strerror(number) if number and number > 0 else error}")
     except ValueError as error:  # a URL or a header that cannot be used
         fail(str(error), 2)
-
-
-def _install(config: Config, plugins: Plugins, without: tuple[str, ...]) -> Installed:
-    """Every installed wire extension, and what was asked for besides."""
-    installed = Installed(plugins)
-    for token, options in config.extensions.items():
-        if options is not None and token not in without:
-            installed.configure(token, options)
-    for token, kind in plugins.extensions().items():
-        left_out = token in config.extensions or token in without or "all" in without
-        if issubclass(kind, Extension) and not left_out:
-            with suppress(OptionError):  # it cannot be offered without options
-                installed.install(kind)
-    return installed
 
 
 def _trust_anyone() -> ssl_module.SSLContext:

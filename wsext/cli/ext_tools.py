@@ -20,7 +20,7 @@ from wsext.cli.common import (
     plugins_of,
     read_config,
 )
-from wsext.config import Config
+from wsext.config import Config, install
 from wsext.errors import NegotiationError, OptionError, PluginError
 from wsext.protocol.agreement import Negotiation, NegotiationContext
 from wsext.protocol.negotiation import (
@@ -32,7 +32,6 @@ from wsext.protocol.negotiation import (
     shared_claim,
 )
 from wsext.sdk.extension import Extension
-from wsext.sdk.installed import Installed
 from wsext.sdk.plugins import Plugins, PluginStatus
 
 __all__ = ["doctor", "freeze", "negotiate_"]
@@ -78,7 +77,7 @@ def negotiate_(
     conf = read_config(config)
     for text in extensions:
         conf.set_extension_text(text)
-    installed = _installed(conf, plugins_of(conf), only=bool(extensions))
+    installed = install(conf, plugins_of(conf), others=not extensions).extensions
     if answer is not None:
         outcome = _as_client(installed, answer)
         heading, header = "agreed", outcome.header
@@ -125,23 +124,6 @@ def _print_outcome(outcome: Negotiation, heading: str, header: str | None) -> No
         console.print(table)
     text = f"Sec-WebSocket-Extensions: {header}" if header else "no Sec-WebSocket-Extensions header"
     console.print(f"{heading}: {escape(text)}", soft_wrap=True)
-
-
-def _installed(config: Config, plugins: Plugins, only: bool) -> tuple[Extension, ...]:
-    """What is configured, and unless only that is wanted every other wire extension.
-
-    Raises:
-        OptionError, PluginError: For an extension that was asked for and cannot be used.
-    """
-    installed = Installed(plugins)
-    for token, options in config.extensions.items():
-        if options is not None:
-            installed.configure(token, options)
-    if not only:
-        for token, kind in plugins.extensions().items():
-            if issubclass(kind, Extension) and token not in config.extensions:
-                installed.install(kind)
-    return installed.extensions
 
 
 # --- doctor -----------------------------------------------------------------------------------
