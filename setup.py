@@ -1,10 +1,14 @@
-"""Builds the compiled twin of the wire codec, if it can; everything else is in pyproject.toml.
+"""Builds the compiled twins of the hot path, if it can; everything else is in pyproject.toml.
 
 ``WSEXT_BUILD_CODEC=auto`` (the default) goes on without a compiler, ``yes`` fails without one,
 ``no`` does not try.
+
+Every ``_NAME_py.py`` is one readable source with two lives: it runs as it is, and it is compiled
+under the name ``_NAME_c`` with the types of ``_NAME_c.pxd``, so that both can be tested.
 """
 
 import os
+from pathlib import Path
 
 from setuptools import setup
 
@@ -12,8 +16,30 @@ CHOICE = os.environ.get("WSEXT_BUILD_CODEC", "auto")
 if CHOICE not in ("auto", "yes", "no"):
     raise SystemExit(f"WSEXT_BUILD_CODEC is auto, yes or no, not {CHOICE!r}")
 
+#: Modules that are C in all but syntax, and those that are made from a Python source.
+LEAVES = ("wsext/_step", "wsext/protocol/_leaf")
+TWINS = (
+    "wsext/protocol/_frames",
+    "wsext/protocol/_wire",
+    "wsext/protocol/_pipeline",
+    "wsext/protocol/_connection",
+    "wsext/_queues",
+    "wsext/_path",
+)
+BUILD = Path("build/cython")
 
-def twins():
+
+def source_of(twin):
+    """Write a twin's source under its second name, so that twins import twins."""
+    text = Path(f"{twin}_py.py").read_text(encoding="utf-8").replace("_py import ", "_c import ")
+    target = BUILD / f"{twin}_c.py"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists() or target.read_text(encoding="utf-8") != text:
+        target.write_text(text, encoding="utf-8")
+    return str(target)
+
+
+def modules():
     """The extension modules; none when they are not wanted or Cython is not here."""
     if CHOICE == "no":
         return []
@@ -24,13 +50,17 @@ def twins():
         if CHOICE == "yes":
             raise
         return []
-    modules = cythonize(
+    fast = [] if os.name == "nt" else ["-O3"]
+    sources = {leaf: f"{leaf}_c.pyx" for leaf in LEAVES}
+    sources |= {twin: source_of(twin) for twin in TWINS}
+    compiled = cythonize(
         [
-            Extension("wsext.protocol._mask_c", ["wsext/protocol/_mask_c.pyx"]),
-            # One readable source, compiled under a second name, so that both can be tested.
-            Extension("wsext.protocol._wire_c", ["wsext/protocol/_wire_py.py"]),
+            Extension(f"{name.replace('/', '.')}_c", [source], extra_compile_args=fast)
+            for name, source in sources.items()
         ],
-        build_dir="build/cython",
+        build_dir=str(BUILD / "c"),
+        include_path=["."],
+        force=True,  # it does not see that a .pxd elsewhere has changed
         compiler_directives={
             "language_level": "3",
             "annotation_typing": False,
@@ -38,9 +68,9 @@ def twins():
             "wraparound": False,
         },
     )
-    for module in modules:
+    for module in compiled:
         module.optional = CHOICE == "auto"  # cythonize() forgets it
-    return modules
+    return compiled
 
 
-setup(ext_modules=twins())
+setup(ext_modules=modules())

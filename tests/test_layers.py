@@ -20,7 +20,8 @@ LAYERS = [
     {"cli", "reference", "__main__", "testing"},
     {"config", "scaffold"},
     {"server", "client", "accept"},
-    {"app", "routing", "session", "channels", "link", "queues", "settings", "net"},
+    {"app", "routing", "session", "channels", "link", "queues", "settings", "net"}
+    | {"_path_py", "_queues_py", "_step_py"},
     {"sdk"},
     {"protocol"},
     {"errors"},
@@ -46,6 +47,8 @@ def imports(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def rank(module: str) -> int:
+    if module.startswith("_") and module.endswith("_c"):
+        module = module.removesuffix("c") + "py"  # a compiled twin ranks as its source
     for at, names in enumerate(LAYERS):
         if module in names:
             return at

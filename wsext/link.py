@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from wsext.errors import (
     LocalProtocolError,
@@ -21,7 +20,13 @@ from wsext.errors import (
 from wsext.protocol.connection import Connection, Event, to_payload
 from wsext.protocol.frames import CloseCode, Data, Frame, Opcode
 from wsext.protocol.states import State
+from wsext.protocol.twins import CODEC
 from wsext.settings import WebSocketOptions
+
+if TYPE_CHECKING or CODEC == "python":
+    from wsext._path_py import LinkPath
+else:
+    from wsext._path_c import LinkPath
 
 __all__ = ["Link", "Receiver", "Timers"]
 
@@ -30,14 +35,6 @@ __all__ = ["Link", "Receiver", "Timers"]
 _LINGER = 2.0
 
 _MAX_PENDING_CHUNKS = 64
-
-_OPEN = State.OPEN
-
-#: Bytes that are read at once, at most.
-_READ_SIZE = 1 << 18
-
-#: Bytes that are gathered for one write.
-_GATHER_AT_MOST = 1 << 16
 
 
 class Receiver(Protocol):
@@ -67,28 +64,7 @@ class Timers(Protocol):
         """Call once after some seconds, unless what is returned is told to ``cancel()``."""
 
 
-class _Buffers(threading.local):
-    """One buffer per thread, which all connections of its event loop read into.
-
-    What is read is handled before anything else is, so they can share it; a read of 64 bytes must
-    not cost an allocation of the most that could have come.
-    """
-
-    def __init__(self) -> None:
-        self.shared = memoryview(bytearray(_READ_SIZE))
-
-
-_buffers = _Buffers()
-
-
-def _read_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
-    proactor = getattr(asyncio, "ProactorEventLoop", None)
-    if proactor is not None and isinstance(loop, proactor):
-        return memoryview(bytearray(_READ_SIZE // 4))  # Windows reads into it in the background
-    return _buffers.shared
-
-
-class Link(asyncio.BufferedProtocol):
+class Link(LinkPath, asyncio.BufferedProtocol):
     """Runs a `Connection` on a transport for a `Receiver`.
 
     Args:
@@ -105,33 +81,21 @@ class Link(asyncio.BufferedProtocol):
         receiver: Receiver,
         timers: Timers | None = None,
     ) -> None:
-        self.connection = connection
-        self.options = options
+        LinkPath.__init__(self, connection, options, receiver)
         self.latency: float | None = None
         self.dropped_out = 0
-        self._receiver = receiver
-        self._loop = asyncio.get_running_loop()
         self._timers: Timers = timers or self._loop
-        self._buffer = _read_buffer(self._loop)
-        self._transport: asyncio.Transport | None = None
-        self._paused = False  # the transport asks us to stop writing
         self._reading_paused = False
         self._held_until: float | None = None
         self._hold: Any = None
-        self._gathering = False
-        self._flush_handle: asyncio.Handle | None = None
         self._writable: deque[asyncio.Future[None]] = deque()
-        self._outbox: deque[Frame] = deque()
         self._outbox_bytes = 0
-        self._send_lock = asyncio.Lock() if connection.pipeline.is_async else None
         self._chunks: deque[bytes] = deque()
         self._workers: set[asyncio.Task[None]] = set()
-        self._heard = False
         self._keepalive: Any = None
         self._deadline: Any = None
         self._ping_ids = itertools.count(1)
         self._pings: dict[bytes, tuple[float, asyncio.Future[float] | None]] = {}
-        self._lost = False
         self._finishing = False
 
     # --- the transport ------------------------------------------------------------------------
@@ -139,6 +103,7 @@ class Link(asyncio.BufferedProtocol):
     def attach(self, transport: asyncio.Transport, rest: bytes = b"") -> None:
         """Take over a transport after the opening handshake, with the bytes that came with it."""
         self._transport = transport
+        self._write = getattr(transport, "write_nocheck", transport.write)  # aiofastnet has both
         transport.set_write_buffer_limits(high=self.options.outgoing_bytes)
         transport.set_protocol(self)
         if not transport.is_reading():  # much came while the handshake was being decided
@@ -152,49 +117,20 @@ class Link(asyncio.BufferedProtocol):
         """What the transport knows: ``peername``, ``ssl_object`` and so on."""
         return self._transport.get_extra_info(name) if self._transport else None
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self.data_received(bytes(self._buffer[:nbytes]))
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes from the peer."""
-        self._heard = True
-        if self._send_lock is not None:
-            self._chunks.append(data)
-            if len(self._chunks) == 1:
-                self._start(self._work_incoming())
-            elif len(self._chunks) > _MAX_PENDING_CHUNKS:
-                self.pause_reading()
-            return
-        connection = self.connection
-        self._gathering = True
-        try:
-            events = connection.receive_data(data)
-            if connection.saw_pong:
-                self._find_pongs(events)
-            if events:
-                self._receiver.deliver(events)
-        finally:
-            self._gathering = False
-        if connection.pending_bytes:
-            self.write_out()
-        if connection.state is not _OPEN:
-            self._progress_close()
-
-    def _find_pongs(self, events: list[Event]) -> None:
-        self.connection.saw_pong = False
-        for event in events:
-            if type(event) is Frame and event.opcode == Opcode.PONG:
-                self._pong(bytes(event.payload))
+    def work_later(self, data: bytes) -> None:
+        """Let an asynchronous codec decode it."""
+        self._chunks.append(data)
+        if len(self._chunks) == 1:
+            self._start(self._work_incoming())
+        elif len(self._chunks) > _MAX_PENDING_CHUNKS:
+            self.pause_reading()
 
     async def _work_incoming(self) -> None:
         """Decode chunk by chunk when a codec is asynchronous; the order of messages is kept."""
         while self._chunks:
             events = await self.connection.areceive_data(self._chunks[0])
             if self.connection.saw_pong:
-                self._find_pongs(events)
+                self.find_pongs(events)
             if events:
                 self._receiver.deliver(events)
             self._chunks.popleft()
@@ -203,7 +139,7 @@ class Link(asyncio.BufferedProtocol):
             if self.connection.has_output:
                 self.write_out()
         if self.connection.state is not State.OPEN:
-            self._progress_close()
+            self.progress_close()
 
     def _start(self, work: Any) -> None:
         task = self._loop.create_task(work)
@@ -220,7 +156,7 @@ class Link(asyncio.BufferedProtocol):
         for task in self._workers:
             task.cancel()
         self.connection.lose(exc)
-        for timer in (self._keepalive, self._deadline, self._flush_handle, self._hold):
+        for timer in (self._keepalive, self._deadline, self._hold):
             if timer is not None:
                 timer.cancel()
         self._paused = False
@@ -266,42 +202,11 @@ class Link(asyncio.BufferedProtocol):
     # --- writing ------------------------------------------------------------------------------
 
     @property
-    def blocked(self) -> bool:
-        """Whether new data has to wait for the peer to read."""
-        return self._paused or bool(self._outbox)
-
-    @property
     def buffered(self) -> int:
         """Bytes that were sent by the application and not yet taken by the system."""
         transport = self._transport
         waiting = transport.get_write_buffer_size() if transport and not self._lost else 0
         return waiting + self._outbox_bytes + self.connection.pending_bytes
-
-    def write_out(self) -> None:
-        """Hand everything that is ready to the transport, in one write."""
-        chunks = self.connection.data_to_send()
-        transport = self._transport
-        if not chunks or transport is None or transport.is_closing():
-            return
-        if len(chunks) == 1:
-            transport.write(chunks[0])
-        else:
-            transport.writelines(chunks)
-
-    def soon(self) -> None:
-        """Write before the event loop's next turn, unless something does earlier."""
-        if self.connection.pending_bytes > _GATHER_AT_MOST:
-            # Only the transport knows whether the peer reads, so it has to be told in time.
-            self.write_out()
-        elif not self._gathering and self._flush_handle is None:
-            self._flush_handle = self._loop.call_soon(self._on_soon)
-
-    def _on_soon(self) -> None:
-        self._flush_handle = None
-        if self.connection.has_output:
-            self.write_out()
-        if self.connection.state is not State.OPEN:
-            self._progress_close()
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -352,13 +257,6 @@ class Link(asyncio.BufferedProtocol):
             if not self._lost:
                 transport.set_write_buffer_limits(high=self.options.outgoing_bytes)
 
-    def send(
-        self, data: Data, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
-    ) -> None:
-        """Send one message now; nothing may be blocked and no codec asynchronous."""
-        self.connection.send_message(data, hints, meta)
-        self.soon()
-
     def send_frame(self, frame: Frame) -> None:
         """Send one frame now; nothing may be blocked and no codec asynchronous."""
         self.connection.send_frame(frame)
@@ -387,7 +285,7 @@ class Link(asyncio.BufferedProtocol):
             QueueFull: If too much waits already and the policy is ``suspend``.
             LocalProtocolError: If the policy is ``close``: the session is closed with 1013.
         """
-        if self._send_lock is None and not self._paused and not self._outbox:
+        if not self.blocked and self._send_lock is None:
             self.connection.send_message(data, hints, meta)
             self.soon()
             return
@@ -435,7 +333,8 @@ class Link(asyncio.BufferedProtocol):
         self.connection.send_control(Opcode.PING, payload)
         self.write_out()
 
-    def _pong(self, payload: bytes) -> None:
+    def take_pong(self, payload: bytes) -> None:
+        """A pong has come."""
         if payload not in self._pings:
             return  # unsolicited pongs are legal (RFC 6455 §5.5.3)
         now = self._timers.time()
@@ -473,14 +372,14 @@ class Link(asyncio.BufferedProtocol):
         """Fail the connection with the error's code."""
         self.connection.fail(error)
         self.write_out()
-        self._progress_close()
+        self.progress_close()
 
     def send_close(self, code: int, reason: str) -> None:
         """Begin the closing handshake, if it has not begun; the peer has `close_timeout` for it."""
         self._flush_outbox()
         if self.connection.send_close(code, reason):
             self.write_out()
-        self._progress_close()
+        self.progress_close()
 
     def _flush_outbox(self) -> None:
         """What was accepted before the close goes before the Close frame."""
@@ -499,7 +398,7 @@ class Link(asyncio.BufferedProtocol):
             async with self._send_lock:
                 pass
 
-    def _progress_close(self) -> None:
+    def progress_close(self) -> None:
         """Do what the connection's state asks of the transport."""
         transport = self._transport
         if self._lost or transport is None:

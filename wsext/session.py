@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -22,14 +22,20 @@ from wsext.errors import (
 )
 from wsext.link import Link, Timers
 from wsext.protocol.agreement import Agreed, Negotiation
-from wsext.protocol.connection import Connection, Event, to_payload
-from wsext.protocol.frames import CloseCode, CloseInfo, Data, Frame, Message, Opcode
+from wsext.protocol.connection import Connection, to_payload
+from wsext.protocol.frames import CloseCode, CloseInfo, Data, Frame, Opcode
 from wsext.protocol.http import Headers, Request
 from wsext.protocol.pipeline import Trace
 from wsext.protocol.states import State
+from wsext.protocol.twins import CODEC
 from wsext.queues import Inbox
 from wsext.sdk.installed import Installed, make_pipeline
 from wsext.settings import WebSocketOptions
+
+if TYPE_CHECKING or CODEC == "python":
+    from wsext._path_py import SessionPath
+else:
+    from wsext._path_c import SessionPath
 
 __all__ = ["Listener", "Session", "Stats"]
 
@@ -79,7 +85,7 @@ class Listener:
         """The session has ended."""
 
 
-class Session:
+class Session(SessionPath):
     """One WebSocket. Made by a server for its handler, or by `connect`.
 
     Attributes:
@@ -115,18 +121,18 @@ class Session:
         self._installed = installed
         pipeline = make_pipeline(self.negotiation, options.max_message_size)
         installed.set_frame_hooks(self, pipeline)
-        self._connection = Connection(
+        connection = Connection(
             role,
             pipeline,
             max_message_size=options.max_message_size,
             max_frame_size=options.max_frame_size,
             raw=raw,
         )
-        self._link = Link(self._connection, options, self, timers)
-        self._inbox: Inbox[Message | Frame] = Inbox(
+        SessionPath.__init__(self, connection)
+        self._link: Link = Link(connection, options, self, timers)
+        self._inbox = Inbox(
             options.incoming_capacity,
             options.incoming_bytes,
-            self._link.write_out,
             self._link.resume_reading,
         )
         self._listener: Listener | None = None
@@ -135,9 +141,6 @@ class Session:
         self._tasks: set[asyncio.Task[Any]] = set()
         #: Client: the headers of the server's response.
         self.response_headers: Headers | None = None
-        #: Whether iterating ends silently whatever ended the session (reconnecting clients).
-        self.ends_quietly = False
-        self._streaming: asyncio.Lock | None = None
         self._resuming: asyncio.Task[None] | None = None
 
     # --- what was agreed ----------------------------------------------------------------------
@@ -180,33 +183,14 @@ class Session:
 
     # --- receiving ----------------------------------------------------------------------------
 
-    async def receive(self) -> str | bytes:
-        """The next message: ``str`` for text, ``bytes`` for binary.
+    @property
+    def ends_quietly(self) -> bool:
+        """Whether iterating ends silently whatever ended the session (reconnecting clients)."""
+        return self._inbox.quiet
 
-        Raises:
-            ConnectionClosed: When the session has ended and nothing waits any more.
-        """
-        return (await self.receive_message()).data
-
-    async def receive_message(self) -> Message:
-        """The next message with its type and metadata.
-
-        Raises:
-            ConnectionClosed: As `receive`.
-        """
-        item = await self._inbox.get()
-        if type(item) is Message:
-            return item
-        raise RuntimeError("a raw session has frames, not messages: use receive_frame()")
-
-    async def receive_frame(self) -> Frame:
-        """The next frame: on a raw session as it came, otherwise a whole message as one frame.
-
-        Raises:
-            ConnectionClosed: As `receive`.
-        """
-        item = await self._inbox.get()
-        return item if type(item) is Frame else _as_frame(item)
+    @ends_quietly.setter
+    def ends_quietly(self, quiet: bool) -> None:
+        self._inbox.quiet = quiet
 
     async def receive_json(self, type: Any = Any) -> Any:
         """The next message, decoded from JSON and checked against a type (msgspec).
@@ -244,19 +228,6 @@ class Session:
         finally:
             self._connection.streaming = False
 
-    def __aiter__(self) -> Session:
-        """Iterate over messages until the session ends; normal ends finish the loop silently."""
-        return self
-
-    async def __anext__(self) -> Any:
-        try:
-            item = await self._inbox.get()
-        except ConnectionClosed as error:
-            if self.ends_quietly or isinstance(error, ConnectionClosedOK):
-                raise StopAsyncIteration from None
-            raise
-        return item.data if type(item) is Message else item
-
     @cached_property
     def incoming(self) -> Incoming:
         """Received frames as a channel."""
@@ -264,38 +235,19 @@ class Session:
 
     # --- sending ------------------------------------------------------------------------------
 
-    async def send(
-        self,
-        data: Data | AsyncIterable[Data],
-        *,
-        hints: Mapping[str, Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
+    async def send_slowly(
+        self, data: Any, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
     ) -> None:
-        """Send a message; waits while the peer reads too slowly.
-
-        Args:
-            data: ``str`` becomes a text message, bytes-like a binary one, an asynchronous iterator
-                of either one message in fragments, sent as they come.
-            hints: For the extensions, for example ``{"compress": False}``; never sent.
-            meta: Metadata beside the message, for extensions that carry some.
-
-        Raises:
-            ConnectionClosed: If the session has ended or is closing.
-            TypeError: If the data is of another type.
-        """
-        link = self._link
+        """Send what cannot be sent at once: a stream, or anything while the peer is slow."""
         if isinstance(data, AsyncIterable):
             await self._send_stream(data, hints, meta)
-            return
-        if not self._connection.is_open:
-            raise self._closed_error()
-        if self._streaming is not None:
+        elif not self._connection.is_open:
+            raise self.closed_error()
+        elif self._streaming is not None:
             async with self._streaming:
                 await self._send_one(data, hints, meta)
-        elif link.blocked or link.is_async:
-            await self._send_one(data, hints, meta)
         else:
-            link.send(data, hints, meta)
+            await self._send_one(data, hints, meta)
 
     async def _send_one(
         self, data: Data, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
@@ -309,12 +261,13 @@ class Session:
                 raise link.overflow()
             await link.drain()
         if not self._connection.is_open:
-            raise self._closed_error()
+            raise self.closed_error()
         if link.is_async:
             opcode, payload = to_payload(data)
             await link.asend_frame(Frame(opcode, payload, True, 0, hints, meta))
         else:
-            link.send(data, hints, meta)
+            self._connection.send_message(data, hints, meta)
+            link.soon()
 
     async def _send_stream(
         self,
@@ -349,24 +302,13 @@ class Session:
         if self._link.blocked:
             await self._link.drain()
         if not self._connection.is_open:
-            raise self._closed_error()
+            raise self.closed_error()
         await self._link.asend_frame(frame)
 
-    def send_nowait(
-        self,
-        data: Data,
-        *,
-        hints: Mapping[str, Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
+    def queue(
+        self, data: Any, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
     ) -> None:
-        """Send a message without waiting; when the peer is slow, the overflow policy decides.
-
-        Raises:
-            ConnectionClosed: If the session has ended or is closing.
-            QueueFull: If too much waits and the policy is ``suspend``.
-        """
-        if not self._connection.is_open:
-            raise self._closed_error()
+        """Send by the overflow policy."""
         self._link.queue(data, hints, meta)
 
     async def send_frame(self, frame: Frame) -> None:
@@ -379,7 +321,7 @@ class Session:
         if self._link.blocked:
             await self._link.drain()
         if self._connection.ended or not (frame.is_control or self._connection.is_open):
-            raise self._closed_error()
+            raise self.closed_error()
         await self._link.asend_frame(frame)
 
     async def send_json(
@@ -426,14 +368,14 @@ class Session:
             ConnectionClosed: If the session ends before the pong comes.
         """
         if not self._connection.is_open:
-            raise self._closed_error()
+            raise self.closed_error()
         waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._link.ping(payload, waiter)
         try:
             return await waiter
         except asyncio.CancelledError:
             if self._info is not None and waiter.cancelled():
-                raise self._closed_error() from None
+                raise self.closed_error() from None
             raise
 
     @property
@@ -501,7 +443,8 @@ class Session:
         """End a raw session: what is written leaves, then the transport is closed."""
         self._link.close_transport()
 
-    def _closed_error(self) -> ConnectionClosed:
+    def closed_error(self) -> ConnectionClosed:
+        """What is raised once the session has ended."""
         info = self.close_info
         planned = info.code in (1000, 1001, 1005) and info.exception is None
         return (ConnectionClosedOK if planned else ConnectionClosedError)(info)
@@ -582,31 +525,15 @@ class Session:
     ) -> None:
         """Begin on a transport whose opening handshake is done; for servers and clients."""
         self._listener = listener
+        self._on_message = None if listener is None else listener.on_message
         self._installed.session_opened(self)
         if listener is not None:
             self._guard(listener.on_open, self)
         self._link.attach(transport, rest)
 
-    def deliver(self, events: list[Event]) -> None:
-        """Called by the link with what has come."""
-        if self._listener is not None and not self._connection.raw:
-            on_message = self._listener.on_message
-            for event in events:
-                if type(event) is Message:
-                    try:
-                        on_message(self, event.data)
-                    except Exception as error:
-                        self._listener_failed(error)
-            if self._link.blocked:  # a listener cannot wait, so the peer has to
-                self._link.pause_reading()
-                self._resume_later()
-            return
-        raw = self._connection.raw
-        for event in events:
-            if (raw or type(event) is Message) and not self._inbox.put(event):
-                self._overflow()
-
-    def _resume_later(self) -> None:
+    def resume_later(self) -> None:
+        """Read no more until the peer has read."""
+        self._link.pause_reading()
         if self._resuming is None:
             self._resuming = self.create_task(self._resume_reading())
 
@@ -615,7 +542,8 @@ class Session:
         self._resuming = None
         self._link.resume_reading()
 
-    def _overflow(self) -> None:
+    def overflow(self) -> None:
+        """The inbox has passed its bounds."""
         policy = self.options.incoming_overflow
         state = self._connection.state
         if policy == "drop-oldest" or state is State.CLOSE_SENT:
@@ -632,9 +560,10 @@ class Session:
         try:
             callback(*arguments)
         except Exception as error:
-            self._listener_failed(error)
+            self.listener_failed(error)
 
-    def _listener_failed(self, error: Exception) -> None:
+    def listener_failed(self, error: Exception) -> None:
+        """A listener's method has raised."""
         if isinstance(error, ConnectionClosed):
             return
         logger.error("session %s: listener failed", self.id, exc_info=error)
@@ -648,25 +577,14 @@ class Session:
 
     def closing(self) -> None:
         """Called by the link when nothing more will be received."""
-        self._inbox.end(self._closed_error)
+        self._inbox.end(self.closed_error)
 
     def ended(self) -> None:
         """Called by the link when the transport is gone."""
         self._info = info = self._connection.close_info()
-        self._inbox.end(self._closed_error)
+        self._inbox.end(self.closed_error)
         if self._listener is not None:
             self._guard(self._listener.on_close, self, info)
         self._installed.session_closed(self, info)
         if self._closed is not None and not self._closed.done():
             self._closed.set_result(info)
-
-
-@overload
-def _as_frame(item: Message) -> Frame: ...
-@overload
-def _as_frame(item: Frame) -> Frame: ...
-def _as_frame(item: Message | Frame) -> Frame:
-    if isinstance(item, Frame):
-        return item
-    opcode, payload = to_payload(item.data)
-    return Frame(opcode, payload, item.fin, 0, None, item.meta or None)

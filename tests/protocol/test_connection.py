@@ -116,8 +116,7 @@ def test_broken_fragments_and_close_frames_are_1002(frames: list[Frame]) -> None
 
 @pytest.mark.parametrize("fragments", [1, 2, 11])
 def test_a_message_over_the_limit_is_1009_however_it_is_cut(fragments: int) -> None:
-    client, server = pair(max_message_size=10)
-    client._max_message = 1000
+    client, server = Connection("client"), Connection("server", max_message_size=10)
     payload = b"x" * 11
     edges = [at * 11 // fragments for at in range(fragments + 1)]
     for at, (start, end) in enumerate(itertools.pairwise(edges)):
@@ -287,4 +286,4 @@ def test_a_thousand_one_byte_fragments_cost_their_bytes() -> None:
     for _ in range(1000):
         client.send_frame(Frame(0, b"x", False))
     pass_on(client, server)
-    assert len(server._buffer) == 1000
+    assert server.held_bytes == 1000

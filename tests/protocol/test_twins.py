@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsext import ProtocolError
-from wsext.protocol import _mask_py, _wire_py, wire
+from wsext.protocol import _leaf_py, _wire_py, wire
 
 
 def compiled(name: str) -> ModuleType:
@@ -28,7 +28,10 @@ def compiled(name: str) -> ModuleType:
 
 def outcome(module: Any, chunks: list[bytes], options: dict[str, Any]) -> Any:
     """What a parser makes of a stream: frames, and the error that ends it."""
+    options = dict(options)
+    direct = options.pop("direct")
     parser = module.FrameParser(**options)
+    parser.direct = direct
     frames: list[Any] = []
     error = None
     try:
@@ -36,11 +39,18 @@ def outcome(module: Any, chunks: list[bytes], options: dict[str, Any]) -> Any:
             parser.feed(chunk, frames)
     except ProtocolError as failure:
         error = (type(failure), failure.code, failure.reason)
-    return [(f.opcode, bytes(f.payload), f.fin, int(f.rsv)) for f in frames], error
+    return [as_values(item) for item in frames], error
+
+
+def as_values(item: Any) -> Any:
+    if hasattr(item, "opcode"):
+        return item.opcode, bytes(item.payload), item.fin, int(item.rsv)
+    return item.data, item.size
 
 
 options = st.fixed_dictionaries(
     {
+        "direct": st.booleans(),
         "masked": st.booleans(),
         "max_size": st.sampled_from([10, 125, 70_000, 1 << 31]),
         "rsv_first": st.sampled_from([0, 0x40, 0x70]),
@@ -98,18 +108,50 @@ def test_both_write_the_same_headers(
 
 @given(data=st.binary(max_size=2000), key=st.binary(min_size=4, max_size=4), pad=st.integers(0, 9))
 def test_both_mask_alike(data: bytes, key: bytes, pad: int) -> None:
-    c = compiled("_mask_c")
-    assert c.mask(data, key) == _mask_py.mask(data, key)
+    c = compiled("_leaf_c")
+    assert c.mask(data, key) == _leaf_py.mask(data, key)
     around = bytes(pad) + key + data + b"after"
-    expected = _mask_py.unmask(around, pad + 4, len(data), pad)
-    assert c.unmask(around, pad + 4, len(data), pad) == expected == _mask_py.mask(data, key)
+    expected = _leaf_py.unmask(around, pad + 4, len(data), pad)
+    assert c.unmask(around, pad + 4, len(data), pad) == expected == _leaf_py.mask(data, key)
 
 
-def test_the_leaf_reads_nothing_outside_of_the_data() -> None:
-    c = compiled("_mask_c")
-    for at, size, key_at in ((-1, 1, 0), (0, 9, 0), (0, -1, 0), (0, 1, 5), (9, 1, 0)):
+@given(
+    first=st.integers(0, 255),
+    data=st.one_of(
+        st.text(max_size=300), st.binary(max_size=300), st.sampled_from([b"x" * 70_000, "ä" * 300])
+    ),
+    key=st.one_of(st.none(), st.binary(min_size=4, max_size=4)),
+)
+def test_both_build_the_same_frames(first: int, data: str | bytes, key: bytes | None) -> None:
+    expected = _leaf_py.build_frame(first, data, key)
+    assert compiled("_leaf_c").build_frame(first, data, key) == expected
+    view = memoryview(data.encode() if isinstance(data, str) else data)
+    assert compiled("_leaf_c").build_frame(first, view, key) == expected
+    outs: list[Any] = [[], []]
+    sizes = [
+        module.write_frame(out, first, data, key)
+        for module, out in zip((compiled("_wire_c"), _wire_py), outs, strict=True)
+    ]
+    assert sizes[0] == sizes[1] == len(view)
+    assert b"".join(outs[0]) == b"".join(outs[1]) == expected
+
+
+@given(data=st.binary(max_size=600), key=st.binary(min_size=4, max_size=4))
+def test_both_decode_text_alike(data: bytes, key: bytes) -> None:
+    def decode(module: Any) -> Any:
+        try:
+            return module.unmask_text(key + module.mask(data, key), 4, len(data), 0)
+        except UnicodeDecodeError:
+            return None
+
+    assert decode(compiled("_leaf_c")) == decode(_leaf_py)
+
+
+def test_the_leaf_writes_nothing_outside_of_its_target() -> None:
+    c = compiled("_leaf_c")
+    for at, size in ((-1, 1), (0, 9), (8, 1), (0, -1)):
         with pytest.raises(IndexError):
-            c.unmask(b"12345678", at, size, key_at)
+            c.move(bytearray(8), at, bytes(16), 0, size)
     with pytest.raises(ValueError, match="four"):
         c.mask(b"x", b"123")
 

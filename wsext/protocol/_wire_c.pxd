@@ -1,27 +1,74 @@
 # C types for `_wire_py.py`, which is compiled as `_wire_c`; the source stays plain Python.
 import cython
 
-from wsext.protocol._mask_c cimport mask, unmask
+from wsext.protocol._frames_c cimport make_frame, make_message
+from wsext.protocol._leaf_c cimport (
+    build_frame, copy, copy_text, mask, move, text_view, unmask, unmask_text,
+)
 
 
+@cython.final
+cdef class MaskSource:
+    cdef bytes _pool
+    cdef Py_ssize_t _at
+
+    @cython.locals(at=Py_ssize_t)
+    cpdef bytes next(self)
+
+
+@cython.final
+cdef class Spare:
+    cdef bytearray _buffer
+
+    @cython.locals(buffer=bytearray)
+    cdef bytearray take(self, Py_ssize_t size)
+
+    @cython.locals(kept=bytearray, size=Py_ssize_t)
+    cdef give(self, bytearray buffer)
+
+
+cdef Spare _spare
+
+
+@cython.final
 cdef class FrameParser:
-    cdef object _body
+    cdef bytearray _body
     cdef int _first
-    cdef bytes _key
+    cdef bint _halfway
+    cdef Py_ssize_t _have
     cdef bint _masked
     cdef long long _max_size
-    cdef Py_ssize_t _missing
+    cdef Py_ssize_t _need
     cdef frozenset _opcodes
     cdef int _rsv_control
     cdef int _rsv_first
     cdef int _rsv_rest
     cdef bytes _tail
+    cdef public bint direct
+    cdef public long long bytes_in
+    cdef public long long messages_in
+    cdef public long long frames_in
 
     @cython.locals(
-        at=Py_ssize_t, end=Py_ssize_t, body_at=Py_ssize_t, key_at=Py_ssize_t, missing=Py_ssize_t,
-        size="long long", first=int, second=int, opcode=int, masked=bint,
+        at=Py_ssize_t, end=Py_ssize_t, body_at=Py_ssize_t, length="long long",
+        first=int, second=int, masked=bint, view="const unsigned char *",
     )
-    cpdef feed(self, bytes data, list out)
+    cpdef feed(self, object data, list out, Py_ssize_t size=*)
+
+    @cython.locals(start=Py_ssize_t, have=Py_ssize_t, need=Py_ssize_t, body=bytearray)
+    cdef _begin(self, object data, Py_ssize_t body_at, Py_ssize_t end, int first, long long length)
+
+    @cython.locals(
+        body=bytearray, larger=bytearray, have=Py_ssize_t, need=Py_ssize_t, take=Py_ssize_t,
+        start=Py_ssize_t,
+    )
+    cdef Py_ssize_t _fill(self, object data, Py_ssize_t end, list out) except -1
+
+    @cython.locals(opcode=int)
+    cdef _complete(
+        self, const unsigned char *data, Py_ssize_t at, Py_ssize_t size, Py_ssize_t key_at,
+        int first, list out,
+    )
 
     @cython.locals(opcode=int, rsv=int, allowed=int)
     cdef _check_head(self, int first, int second)
@@ -29,3 +76,9 @@ cdef class FrameParser:
 
 @cython.locals(first=int, mask_bit=int)
 cpdef bytes frame_header(int opcode, long long size, bint fin, int rsv, bint masked)
+
+@cython.locals(size=Py_ssize_t, chunk=bytes)
+cpdef Py_ssize_t write_frame(list out, int first, object data, bytes key) except -1
+
+@cython.locals(extra=Py_ssize_t)
+cdef Py_ssize_t _head_size(Py_ssize_t whole, bint masked)

@@ -8,16 +8,31 @@ not kept. ``_wire_c.pxd`` has the types for the compiled twin, and `wsext.protoc
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from wsext.errors import RemoteProtocolError
-from wsext.protocol._mask_py import mask, unmask
-from wsext.protocol.frames import RSV, Frame
+from wsext.protocol._frames_py import make_frame, make_message
+from wsext.protocol._leaf_py import (
+    build_frame,
+    copy,
+    copy_text,
+    mask,
+    move,
+    text_view,
+    unmask,
+    unmask_text,
+)
+from wsext.protocol.codes import RSV
 
-__all__ = ["FrameParser", "MaskSource", "apply_mask", "frame_header"]
+__all__ = ["FrameParser", "MaskSource", "Spare", "apply_mask", "frame_header", "write_frame"]
 
-
-# From this size on a piece of a payload is kept without a copy.
-_LARGE_PIECE = 16384
+# A payload of at most this many bytes is parsed again when the rest of it has come.
+_SMALL = 1024
+# From this size on joining a payload to its header costs more than a second chunk.
+_APART_FROM = 16384
+# What one thread keeps between two large messages, and what a large payload starts with.
+_KEEP_AT_MOST = 1 << 22
+_START_WITH = 1 << 16
 
 
 def apply_mask(data: bytes | bytearray | memoryview, key: bytes) -> bytes:
@@ -58,16 +73,68 @@ def frame_header(opcode: int, size: int, fin: bool, rsv: int, masked: bool) -> b
     return bytes((first, mask_bit | 127)) + size.to_bytes(8, "big")
 
 
-def _gather(parts: list[bytes | bytearray], data: bytes) -> None:
-    """Keep a piece of a payload: large ones as they are, small ones in one buffer, lest a peer that
-    sends single bytes makes an object of each."""
-    last = parts[len(parts) - 1]  # the compiled twin knows no negative index
-    if len(data) >= _LARGE_PIECE:
-        parts.append(data)
-    elif isinstance(last, bytearray):
-        last += data
-    else:
-        parts.append(bytearray(data))
+def write_frame(
+    out: list[bytes | memoryview],
+    first: int,
+    data: str | bytes | bytearray | memoryview,
+    key: bytes | None,
+) -> int:
+    """Append a frame to ``out``, as one chunk or as two; returns the payload's size.
+
+    Args:
+        out: Where it goes.
+        first: The first byte: FIN, reserved bits, opcode.
+        data: The payload. What is neither ``str`` nor ``bytes`` is copied.
+        key: The masking key of a client, or ``None``.
+    """
+    if key is None and len(data) >= _APART_FROM:
+        if isinstance(data, str):
+            payload: bytes | memoryview = text_view(data)
+        else:
+            payload = data if type(data) is bytes else bytes(data)
+        size = len(payload)
+        out.append(frame_header(first & 0x0F, size, first >= 0x80, first & 0x70, False))
+        out.append(payload)
+        return size
+    chunk = build_frame(first, data, key)
+    out.append(chunk)
+    return len(chunk) - _head_size(len(chunk), key is not None)
+
+
+def _head_size(whole: int, masked: bool) -> int:
+    """The header's part of a frame of ``whole`` bytes."""
+    extra = 4 if masked else 0
+    if whole < 128 + extra:
+        return 2 + extra
+    return 4 + extra if whole < 65540 + extra else 10 + extra
+
+
+class Spare:
+    """A buffer for large payloads that is handed from one to the next.
+
+    A fresh megabyte costs more in page faults than in copying.
+    """
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self) -> None:
+        self._buffer: bytearray | None = None
+
+    def take(self, size: int) -> bytearray:
+        """A buffer of at least ``size`` bytes."""
+        buffer = self._buffer
+        self._buffer = None
+        return buffer if buffer is not None and len(buffer) >= size else bytearray(size)
+
+    def give(self, buffer: bytearray) -> None:
+        """Keep a buffer for the next payload, unless there is a larger one or it is too large."""
+        kept = self._buffer
+        size = len(buffer)
+        if size <= _KEEP_AT_MOST and (kept is None or len(kept) < size):
+            self._buffer = buffer
+
+
+_spare = Spare()
 
 
 def _protocol_error(reason: str) -> RemoteProtocolError:
@@ -86,20 +153,31 @@ class FrameParser:
         rsv_rest: Those that a continuation frame may carry.
         rsv_control: Those that a control frame may carry.
         opcodes: Reserved opcodes that an agreed extension claims.
+
+    Attributes:
+        direct: Hand out whole messages in one frame as a `Message`, their text decoded.
+        bytes_in: Payload bytes of those messages, in all.
+        messages_in: How many there were.
+        frames_in: How many frames were handed out as a `Frame`.
     """
 
     __slots__ = (
         "_body",
         "_first",
-        "_key",
+        "_halfway",
+        "_have",
         "_masked",
         "_max_size",
-        "_missing",
+        "_need",
         "_opcodes",
         "_rsv_control",
         "_rsv_first",
         "_rsv_rest",
         "_tail",
+        "bytes_in",
+        "direct",
+        "frames_in",
+        "messages_in",
     )
 
     def __init__(
@@ -119,92 +197,148 @@ class FrameParser:
         self._rsv_control = rsv_control
         self._opcodes = opcodes
         self._tail = b""  # the start of a header, or of a frame small enough to parse again
-        self._body: list[bytes | bytearray] | None = None  # the start of a larger payload
-        self._missing = 0
+        # The start of a larger payload, as it came; when masked, the key stands before it.
+        self._body: bytearray | None = None
+        self._have = 0
+        self._need = 0
         self._first = 0
-        self._key = b""
+        self._halfway = False  # whether a message in several frames is under way
+        self.direct = False
+        self.bytes_in = 0
+        self.messages_in = 0
+        self.frames_in = 0
 
-    def feed(self, data: bytes, out: list[Frame]) -> None:
-        """Parse ``data`` and append every frame that it completes to ``out``.
+    def feed(self, data: bytes | bytearray, out: list[Any], size: int = -1) -> None:
+        """Parse ``data`` and append everything that it completes to ``out``.
+
+        Args:
+            data: What came. It is not kept: the buffer may be used again afterwards.
+            out: Where frames go.
+            size: How many bytes of ``data`` count; by default all.
 
         Raises:
             RemoteProtocolError: The peer broke a rule. The frames before the fault are in ``out``;
                 the parser must not be fed again.
         """
         at = 0
-        body = self._body
-        if body is not None:
-            missing = self._missing
-            if len(data) < missing:
-                _gather(body, data)
-                self._missing = missing - len(data)
-                return
-            body.append(data if len(data) == missing else data[:missing])
-            at = missing
-            self._body = None
-            payload = b"".join(body)
-            body.clear()
-            if self._masked:
-                payload = mask(payload, self._key)
-            first = self._first
-            out.append(Frame(first & 0x0F, payload, first >= 0x80, first & 0x70))
+        end = len(data) if size < 0 else size
+        if self._body is not None:
+            at = self._fill(data, end, out)
         elif self._tail:
-            data = self._tail + data
+            data = self._tail + data[:end]
+            end = len(data)
             self._tail = b""
-
-        end = len(data)
         masked = self._masked
+        view = data  # a pointer, when compiled
         while end - at >= 2:
-            first = data[at]
-            second = data[at + 1]
-            size = second & 0x7F
-            opcode = first & 0x0F
+            first = view[at]
+            second = view[at + 1]
+            length = second & 0x7F
             # RFC 6455 §5.2: everything that these two bytes can break, in one test for the
             # common case (a final or first data frame without reserved bits).
-            if first & 0x70 or opcode > 2 or (second >= 0x80) != masked:
+            if first & 0x70 or first & 0x0F > 2 or (second >= 0x80) != masked:
                 self._check_head(first, second)
             body_at = at + 2
-            if size == 126:
+            if length == 126:
                 body_at = at + 4
                 if end < body_at:
                     break
-                size = data[at + 2] << 8 | data[at + 3]
-                if size < 126:
+                length = view[at + 2] << 8 | view[at + 3]
+                if length < 126:
                     raise _protocol_error("payload length is not in its minimal form")
-            elif size == 127:
+            elif length == 127:
                 body_at = at + 10
                 if end < body_at:
                     break
-                if data[at + 2] >= 0x80:
+                if view[at + 2] >= 0x80:
                     raise _protocol_error("payload length has its highest bit set")
-                size = int.from_bytes(data[at + 2 : body_at], "big")
-                if size < 65536:
+                length = int.from_bytes(data[at + 2 : body_at], "big")
+                if length < 65536:
                     raise _protocol_error("payload length is not in its minimal form")
-            if size > self._max_size:
+            if length > self._max_size:
                 raise RemoteProtocolError(
-                    1009, f"frame of {size} bytes; the limit is {self._max_size}"
+                    1009, f"frame of {length} bytes; the limit is {self._max_size}"
                 )
-            key_at = body_at
             if masked:
                 body_at += 4
                 if end < body_at:
                     break
-            if end - body_at < size:
-                if size > 1024:
-                    self._body = [data[body_at:]]
-                    self._missing = size - (end - body_at)
-                    self._first = first
-                    self._key = data[key_at:body_at]
+            if end - body_at < length:
+                if length > _SMALL:
+                    self._begin(data, body_at, end, first, length)
                     return
                 break
-            at = body_at + size
-            if masked and size:  # noqa: SIM108
-                payload = unmask(data, body_at, size, key_at)
-            else:
-                payload = data[body_at:at]
-            out.append(Frame(opcode, payload, first >= 0x80, first & 0x70))
+            self._complete(view, body_at, length, body_at - 4, first, out)
+            at = body_at + length
         if at < end:
-            self._tail = data[at:]
+            self._tail = bytes(data[at:end])
+
+    def _begin(
+        self, data: bytes | bytearray, body_at: int, end: int, first: int, length: int
+    ) -> None:
+        """Keep the start of a payload whose rest has not come yet."""
+        start = body_at - 4 if self._masked else body_at
+        have = end - start
+        need = length + body_at - start
+        self._first = first
+        self._have = have
+        self._need = need
+        self._body = body = _spare.take(min(need, max(2 * have, _START_WITH)))
+        move(body, 0, data, start, have)
+
+    def _fill(self, data: bytes | bytearray, end: int, out: list[Any]) -> int:
+        """Add to the payload that is under way; returns how many bytes of ``data`` that took."""
+        body = self._body
+        assert body is not None
+        have = self._have
+        need = self._need
+        take = min(need - have, end)
+        if have + take > len(body):
+            larger = bytearray(min(need, 2 * (have + take)))
+            move(larger, 0, body, 0, have)
+            self._body = body = larger
+        move(body, have, data, 0, take)
+        self._have = have = have + take
+        if have == need:
+            self._body = None
+            start = 4 if self._masked else 0
+            self._complete(body, start, need - start, 0, self._first, out)
+            _spare.give(body)
+        return take
+
+    def _complete(
+        self,
+        data: bytes | bytearray,
+        at: int,
+        size: int,
+        key_at: int,
+        first: int,
+        out: list[Any],
+    ) -> None:
+        """A whole payload stands in ``data``: make of it what is handed out."""
+        opcode = first & 0x0F
+        if self.direct and not self._halfway and (first == 0x81 or first == 0x82):
+            if opcode == 1:
+                try:
+                    text = (
+                        unmask_text(data, at, size, key_at)
+                        if self._masked
+                        else copy_text(data, at, size)
+                    )
+                except UnicodeDecodeError:
+                    raise RemoteProtocolError(1007, "text is not valid UTF-8") from None
+                out.append(make_message(text, size, None))
+            else:
+                payload = unmask(data, at, size, key_at) if self._masked else copy(data, at, size)
+                out.append(make_message(payload, size, None))
+            self.bytes_in += size
+            self.messages_in += 1
+            return
+        if opcode < 8:
+            self._halfway = first < 0x80
+        self.frames_in += 1
+        payload = unmask(data, at, size, key_at) if self._masked else copy(data, at, size)
+        out.append(make_frame(opcode, payload, first >= 0x80, first & 0x70))
 
     def _check_head(self, first: int, second: int) -> None:
         """Raise for what is wrong with a header's first two bytes, if anything is."""

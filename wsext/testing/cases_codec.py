@@ -437,7 +437,7 @@ def _measure(engines: Engines) -> Callable[[], int]:
     """Watch how much the server's codec makes in one call at most, also when it then raises."""
     made = [0]
     pipeline = engines.server.pipeline
-    for stage in pipeline._decoders:
+    for stage in pipeline.stages:
         inner = stage.decode
 
         def decode(frame: Frame, budget: int, inner: Any = inner) -> Any:

@@ -1,0 +1,50 @@
+# C types for `_path_py.py`, which is compiled as `_path_c`; the source stays plain Python.
+import cython
+
+from wsext._queues_c cimport Inbox
+from wsext.protocol._connection_c cimport Connection
+from wsext.protocol._frames_c cimport Frame, Message
+
+
+cdef class LinkPath:
+    cdef public Connection connection
+    cdef public object options
+    cdef public object _receiver
+    cdef SessionPath _session
+    cdef public object _loop
+    cdef bytearray _buffer
+    cdef object _view
+    cdef list _dirty
+    cdef bint _is_dirty
+    cdef public object _transport
+    cdef public object _write
+    cdef public bint _paused
+    cdef public object _outbox
+    cdef public object _send_lock
+    cdef public bint _gathering
+    cdef public bint _heard
+    cdef public bint _lost
+
+    @cython.locals(connection=Connection, events=list)
+    cdef _take(self, object data, Py_ssize_t size)
+
+    cdef bint _is_clear(self) except -1
+    cdef _send(self, object data, object hints, object meta)
+
+    @cython.locals(connection=Connection, chunks=list, pending=Py_ssize_t)
+    cdef _write_out(self)
+
+    @cython.locals(dirty=list)
+    cdef _soon(self)
+
+
+cdef class SessionPath:
+    cdef public bint _raw
+    cdef public object _on_message
+    cdef public object _streaming
+    cdef public Connection _connection
+    cdef public LinkPath _link
+    cdef public Inbox _inbox
+
+    @cython.locals(message=Message, inbox=Inbox, count=Py_ssize_t)
+    cdef _deliver(self, list events)

@@ -1,0 +1,76 @@
+# C types for `_queues_py.py`, which is compiled as `_queues_c`; the source stays plain Python.
+import cython
+
+from wsext._step_c cimport Step
+from wsext.protocol._frames_c cimport Frame, Message
+
+
+@cython.freelist(64)
+cdef class Waiter:
+    cdef object _loop
+    cdef object _callback
+    cdef object _context
+    cdef bint _cancelled
+    cdef public object _asyncio_future_blocking
+    cdef public bint done
+
+    cpdef wake(self)
+    cdef _later(self)
+
+
+@cython.final
+cdef class Inbox:
+    cdef object _items
+    cdef list _waiters
+    cdef object _loop
+    cdef Py_ssize_t _capacity
+    cdef Py_ssize_t _max_bytes
+    cdef object _on_room
+    cdef object _end
+    cdef public Py_ssize_t size
+    cdef public bint full
+    cdef public Py_ssize_t dropped
+    cdef public bint quiet
+
+    cpdef bint put(self, object item) except -1
+    cpdef drop_oldest(self)
+
+    @cython.locals(waiter=Waiter, waiting=Py_ssize_t)
+    cpdef wake(self, Py_ssize_t count)
+
+    cpdef Take message(self)
+    cpdef Take data(self)
+    cpdef Take frame(self)
+    cpdef Take next(self)
+
+    @cython.locals(taker=Take)
+    cdef Take _take(self, int how)
+
+    cpdef object pop(self)
+
+    @cython.locals(waiter=Waiter)
+    cpdef Waiter wait(self)
+
+
+cdef class Take(Step):
+    cdef int _how
+    cdef Inbox _inbox
+    cdef Waiter _waiter
+
+    @cython.locals(inbox=Inbox, waiter=Waiter)
+    cdef object step(self)
+
+
+cdef class Done(Step):
+    cdef object step(self)
+
+
+cdef int MESSAGE, DATA, FRAME, NEXT
+
+@cython.locals(message=Message, frame=Frame)
+cdef Py_ssize_t _size(object item) except -1
+
+@cython.locals(message=Message)
+cdef object _make(object item, int how)
+
+cpdef Frame as_frame(Message message)

@@ -1,0 +1,296 @@
+"""The bounded queue between a connection and the application that reads it.
+
+Runs as it is, and compiled. A reader that waits is resumed by whoever puts something into the
+queue, in the same pass of the event loop: there is no future, and no callback that comes later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from wsext._step_py import Step
+from wsext.errors import ConnectionClosed, ConnectionClosedOK
+from wsext.protocol._frames_py import Frame, Message
+
+__all__ = ["DONE", "Inbox", "Take", "as_frame"]
+
+# What a reader wants of an item: a message, its data, a frame; or, for an iterator, whose end is no
+# error, the data of a message and a raw session's frame as it is.
+MESSAGE, DATA, FRAME, NEXT = range(4)
+
+
+class Waiter:
+    """What a waiting task waits for: as much of a future as a task needs."""
+
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_cancelled", "_context", "_loop", "done")
+
+    _asyncio_future_blocking: bool
+    _callback: Any
+    _cancelled: bool
+    _context: Any
+    _loop: asyncio.AbstractEventLoop
+    done: bool
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """As of a future."""
+        return self._loop
+
+    def add_done_callback(self, callback: Any, *, context: Any = None) -> None:
+        """As of a future; there is one callback, the task's."""
+        self._callback = callback
+        self._context = context
+
+    def cancel(self, msg: Any = None) -> bool:
+        """As of a future."""
+        if self.done:
+            return False
+        self.done = True
+        self._cancelled = True
+        self._later()
+        return True
+
+    def result(self) -> None:
+        """As of a future."""
+        if self._cancelled:
+            raise asyncio.CancelledError
+
+    def wake(self) -> None:
+        """Resume the task that waits, at once if no other task is running."""
+        self.done = True
+        callback = self._callback
+        if callback is None:
+            return  # it will look again before it waits
+        try:
+            self._context.run(callback, self)
+        except RuntimeError:  # a task cannot be entered while another one is running
+            self._later()
+
+    def _later(self) -> None:
+        if self._callback is not None:
+            self._loop.call_soon(self._callback, self, context=self._context)
+
+
+class Inbox:
+    """Received items, bounded by number and by bytes.
+
+    `put` never waits; it says when the bounds are passed, and what to do then is the caller's.
+    Reading is safe to cancel: an item is taken only by a task that runs.
+
+    Args:
+        capacity: Items that may wait.
+        max_bytes: Bytes that may wait.
+        on_room: Called when the queue falls to half of its bounds after it was full.
+    """
+
+    __slots__ = (
+        "_capacity",
+        "_end",
+        "_items",
+        "_loop",
+        "_max_bytes",
+        "_on_room",
+        "_waiters",
+        "dropped",
+        "full",
+        "quiet",
+        "size",
+    )
+
+    def __init__(
+        self,
+        capacity: int,
+        max_bytes: int,
+        on_room: Callable[[], None],
+    ) -> None:
+        self._items: deque[Message | Frame] = deque()
+        self._waiters: list[Waiter] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._capacity = capacity
+        self._max_bytes = max_bytes
+        self._on_room = on_room
+        self._end: Callable[[], BaseException] | None = None
+        self.size = 0  # bytes that wait
+        self.full = False
+        self.dropped = 0
+        #: Whether every end is one for an iterator, whatever came before it.
+        self.quiet = False
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: Message | Frame) -> bool:
+        """Add an item; ``False`` when the bounds are passed by now. Tell `wake` afterwards."""
+        self._items.append(item)
+        self.size += _size(item)
+        if len(self._items) > self._capacity or self.size > self._max_bytes:
+            self.full = True
+            return False
+        return True
+
+    def drop_oldest(self) -> None:
+        """Throw away the oldest items until the bounds are kept; the newest one always stays."""
+        while len(self._items) > 1 and (
+            len(self._items) > self._capacity or self.size > self._max_bytes
+        ):
+            self.size -= _size(self._items.popleft())
+            self.dropped += 1
+        self.full = False
+
+    def end(self, error: Callable[[], BaseException]) -> None:
+        """No more items will come: once the queue is empty, readers get the error."""
+        self._end = error
+        self.wake(len(self._waiters))
+
+    def wake(self, count: int) -> None:
+        """Resume as many waiting readers as items have come."""
+        waiting = len(self._waiters)  # a reader that is resumed may wait again by then
+        while count > 0 and waiting > 0 and self._waiters:
+            waiter = self._waiters.pop(0)
+            waiting -= 1
+            if not waiter.done:
+                count -= 1
+                waiter.wake()
+
+    def message(self) -> Take:
+        """Wait for the next message."""
+        return self._take(MESSAGE)
+
+    def data(self) -> Take:
+        """Wait for the data of the next message."""
+        return self._take(DATA)
+
+    def frame(self) -> Take:
+        """Wait for the next frame; a message is made one."""
+        return self._take(FRAME)
+
+    def next(self) -> Take:
+        """What an asynchronous iterator waits for."""
+        return self._take(NEXT)
+
+    def _take(self, how: int) -> Take:
+        taker = Take.__new__(Take)
+        taker.ready = False
+        taker._inbox = self
+        taker._how = how
+        taker._waiter = None
+        return taker
+
+    def pop(self) -> Message | Frame:
+        """The next item; there has to be one."""
+        item = self._items.popleft()
+        self.size -= _size(item)
+        if (
+            self.full
+            and len(self._items) <= self._capacity // 2
+            and self.size <= self._max_bytes // 2
+        ):
+            self.full = False
+            self._on_room()
+        return item
+
+    def wait(self) -> Waiter:
+        """What to wait for, until there is an item or the end.
+
+        Raises:
+            ConnectionClosed: When the end has been.
+        """
+        if self._end is not None:
+            raise self._end()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        waiter = Waiter.__new__(Waiter)
+        waiter._loop = self._loop
+        waiter._callback = waiter._context = None
+        waiter._cancelled = waiter.done = False
+        waiter._asyncio_future_blocking = True
+        self._waiters.append(waiter)
+        return waiter
+
+
+class Take(Step):
+    """Takes the next item from an `Inbox`; a coroutine to whoever awaits it."""
+
+    __slots__ = ("_how", "_inbox", "_waiter")
+
+    _inbox: Inbox | None
+    _how: int
+    _waiter: Waiter | None
+
+    def step(self) -> Any:
+        """The item, or what to wait for."""
+        inbox = self._inbox
+        if inbox is None:
+            raise RuntimeError("cannot reuse an awaitable that was awaited")
+        self._waiter = None
+        if inbox._items:
+            self.ready = True
+            self._inbox = None
+            return _make(inbox.pop(), self._how)
+        try:
+            self._waiter = waiter = inbox.wait()
+        except ConnectionClosed as error:
+            self._inbox = None
+            if self._how == NEXT and (inbox.quiet or isinstance(error, ConnectionClosedOK)):
+                raise StopAsyncIteration from None
+            raise
+        return waiter
+
+    def close(self) -> None:
+        """Give up waiting: a wake-up that was meant for this reader is for the next one."""
+        waiter = self._waiter
+        inbox = self._inbox
+        self._waiter = self._inbox = None
+        if waiter is None or inbox is None:
+            return
+        if waiter in inbox._waiters:
+            inbox._waiters.remove(waiter)
+        elif inbox._items:
+            inbox.wake(1)
+        waiter.done = True
+
+
+class Done(Step):
+    """The awaitable of what has happened already; there is one, `DONE`."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.ready = True
+
+    def step(self) -> Any:
+        return None
+
+
+DONE = Done()
+
+Coroutine.register(Step)
+
+
+def _size(item: Any) -> int:
+    """Bytes of an item."""
+    if type(item) is Message:
+        message = item
+        return message.size
+    return len(item.payload)
+
+
+def _make(item: Any, how: int) -> Any:
+    """What a reader wants of an item."""
+    if type(item) is Message:
+        message = item
+        if how in (DATA, NEXT):
+            return message.data
+        return message if how == MESSAGE else as_frame(message)
+    if how in (DATA, MESSAGE):
+        raise RuntimeError("a raw session has frames, not messages: use receive_frame()")
+    return item
+
+
+def as_frame(message: Message) -> Frame:
+    """A message as one frame."""
+    data = message.data
+    opcode, payload = (1, data.encode("utf-8")) if isinstance(data, str) else (2, data)
+    return Frame(opcode, payload, message.fin, 0, None, message.meta or None)

@@ -1,0 +1,3 @@
+cdef class Step:
+    cdef public bint ready
+    cdef object step(self)

@@ -1,0 +1,94 @@
+# C types for `_connection_py.py`, which is compiled as `_connection_c`; the source stays plain
+# Python.
+import cython
+
+from wsext.protocol._frames_c cimport Frame, Message, make_message
+from wsext.protocol._pipeline_c cimport Pipeline
+from wsext.protocol._wire_c cimport FrameParser, MaskSource, write_frame
+
+
+@cython.final
+cdef class Connection:
+    cdef public str role
+    cdef public object state
+    cdef public bint raw
+    cdef public Pipeline pipeline
+    cdef public object failure
+    cdef public object local_close
+    cdef public object remote_close
+    cdef public bint local_first
+    cdef public bint streaming
+    cdef public bint saw_pong
+    cdef bint _hold_pongs
+    cdef object _held_pong
+    cdef public long long messages_in
+    cdef public long long messages_out
+    cdef public long long app_bytes_in
+    cdef public long long app_bytes_out
+    cdef public long long wire_bytes_in
+    cdef public long long wire_bytes_out
+    cdef MaskSource _masks
+    cdef long long _max_message
+    cdef long long _wire_limit
+    cdef FrameParser _parser
+    cdef list _out
+    cdef public Py_ssize_t pending_bytes
+    cdef int _wire_partial
+    cdef long long _wire_size
+    cdef bint _wire_known
+    cdef int _partial
+    cdef bytearray _buffer
+    cdef object _decoder
+    cdef bint _buffered_first
+    cdef object _meta
+    cdef long long _size
+    cdef int _sending
+
+    cpdef fail(self, object error)
+
+    @cython.locals(parser=FrameParser, events=list, frames=list, passive=bint, frames_in="long long")
+    cpdef list receive_data(self, object data, Py_ssize_t size=*)
+
+    @cython.locals(pipeline=Pipeline, frame=Frame)
+    cdef _decode(self, list frames, list events)
+
+    @cython.locals(
+        frame=Frame, opcode=int, plain=bint, limit="long long", size="long long",
+    )
+    cdef _deliver(self, list frames, list events)
+
+    @cython.locals(size="long long")
+    cdef _check_wire(self, Frame frame)
+
+    cdef _deliver_other(self, Frame frame, list events)
+    cdef _deliver_fragment(self, Frame frame, list events)
+    cdef _deliver_streamed(self, Frame frame, str text, list events)
+    cdef _finish(self, Message message, list events)
+
+    @cython.locals(opcode=int)
+    cdef _deliver_control(self, Frame frame, list events)
+
+    @cython.locals(size=Py_ssize_t)
+    cpdef send_message(self, object data, object hints=*, object meta=*)
+
+    @cython.locals(item=Frame, frames=list)
+    cdef _encode(self, Frame frame)
+
+    cpdef send_frame(self, Frame frame)
+    cdef _check_send(self, Frame frame)
+    cpdef send_control(self, int opcode, object payload)
+
+    @cython.locals(item=Frame)
+    cdef _send_through(self, Frame frame)
+
+    @cython.locals(first=int, size=Py_ssize_t)
+    cpdef _write(self, Frame frame)
+
+    @cython.locals(size=Py_ssize_t)
+    cdef Py_ssize_t _append(self, int first, object data) except -1
+
+    @cython.locals(out=list)
+    cpdef list data_to_send(self)
+
+
+cpdef tuple to_payload(object data)

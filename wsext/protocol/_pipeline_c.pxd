@@ -1,0 +1,77 @@
+# C types for `_pipeline_py.py`, which is compiled as `_pipeline_c`; the source stays plain Python.
+import cython
+
+from wsext.protocol._frames_c cimport Frame
+
+
+@cython.final
+cdef class Stage:
+    cdef public bint active
+    cdef public bint always
+    cdef public object codec
+    cdef public bint control
+    cdef public object decode
+    cdef public object encode
+    cdef public bint is_async
+    cdef public long long limit
+    cdef public str name
+    cdef public frozenset opcodes
+    cdef public long long produced
+    cdef public int rsv
+    cdef public object wants
+
+    @cython.locals(opcode=int)
+    cpdef bint skips(self, Frame frame, object hints) except -1
+
+    cpdef Py_ssize_t budget(self, Frame frame) except? -1
+
+    @cython.locals(frame=Frame)
+    cpdef collect_encoded(self, object result, list out)
+
+    @cython.locals(frame=Frame)
+    cpdef collect_decoded(self, Frame source, object result, list out)
+
+    cdef _frames(self, object result)
+
+
+@cython.final
+cdef class Pipeline:
+    cdef tuple _encoders
+    cdef tuple _decoders
+    cdef object _hints
+    cdef tuple _receiving
+    cdef tuple _sending
+    cdef object _trace
+    cdef bint _closed
+    cdef public bint is_async
+    cdef public bint passive
+    cdef public int rsv_first
+    cdef public int rsv_rest
+    cdef public int rsv_control
+    cdef public frozenset opcodes
+    cdef public long long wire_limit
+
+    @cython.locals(stage=Stage, item=Frame, frames=list, out=list)
+    cpdef list encode(self, Frame frame)
+
+    cdef list _start_encode(self, Frame frame)
+
+    @cython.locals(frame=Frame)
+    cdef list _end_encode(self, list frames)
+
+    @cython.locals(allowed=int)
+    cdef _check_rsv(self, Frame frame)
+
+    @cython.locals(stage=Stage, item=Frame, frames=list, out=list, opcode=int, budget=Py_ssize_t)
+    cpdef list decode(self, Frame frame)
+
+    cdef list _start_decode(self, Frame frame)
+
+    @cython.locals(frame=Frame, out=list)
+    cdef list _end_decode(self, list frames)
+
+    cdef list _end_stage(self, str direction, Stage stage, list frames)
+
+
+@cython.locals(out=list)
+cpdef list run_hooks(object hooks, Frame frame)

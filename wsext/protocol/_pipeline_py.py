@@ -1,0 +1,386 @@
+"""Runs the agreed codecs over the frames of one connection.
+
+With a response ``foo, bar`` the stages are [foo, bar], and frames travel like this::
+
+    application ── hooks ──> foo.encode ──> bar.encode ──> wire      outgoing: bar(foo(frame))
+    application <── hooks ── foo.decode <── bar.decode <── wire      incoming: the exact inverse
+
+Every stage gives 0..n frames for a frame. Control frames pass by a codec unless it opts in. The
+limit of the whole message is kept at every stage: a stage may make a message as large as the limit
+allows, counted over all its fragments, and not a byte more.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from wsext.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from wsext.protocol._frames_py import Frame
+from wsext.protocol.codes import RSV
+
+if TYPE_CHECKING:
+    from wsext.protocol.pipeline import CodecLike, FrameHook, Trace
+
+__all__ = ["Pipeline", "Stage", "run_hooks"]
+
+logger = logging.getLogger("wsext.pipeline")
+
+_NO_HINTS: Mapping[str, Any] = {}
+
+
+class Stage:
+    """One codec in a pipeline, with what the pipeline has to remember about it.
+
+    Args:
+        name: The extension's token.
+        codec: The codec of this connection.
+        rsv: The reserved bits that the extension claims.
+        opcodes: The reserved opcodes that it claims.
+    """
+
+    __slots__ = (
+        "active",
+        "always",
+        "codec",
+        "control",
+        "decode",
+        "encode",
+        "is_async",
+        "limit",
+        "name",
+        "opcodes",
+        "produced",
+        "rsv",
+        "wants",
+    )
+
+    def __init__(
+        self, name: str, codec: CodecLike, rsv: RSV, opcodes: frozenset[int] = frozenset()
+    ) -> None:
+        codec.rsv = rsv
+        self.name = name
+        self.codec = codec
+        self.rsv = int(rsv)
+        self.opcodes = opcodes
+        self.control = codec.control_frames
+        self.encode: Callable[[Frame], Any] = codec.encode
+        self.decode: Callable[[Frame, int], Any] = codec.decode
+        self.wants = codec.wants
+        self.is_async = any(
+            inspect.iscoroutinefunction(getattr(codec, method, None))
+            for method in ("encode", "decode", "encode_message", "decode_message")
+        )
+        #: Whether the codec takes every message, so that it need not be asked.
+        self.always = getattr(self.wants, "takes_every_message", False)
+        self.active = True  # whether the outgoing message that is half way passes this codec
+        self.produced = 0  # bytes that the incoming message that is half way has grown to here
+        self.limit = 0  # what `produced` may become
+
+    def skips(self, frame: Frame, hints: Mapping[str, Any]) -> bool:
+        """Whether an outgoing frame passes by this codec; asked before the codec sees it."""
+        opcode = frame.opcode
+        if opcode >= 8:
+            return not self.control and opcode not in self.opcodes
+        if opcode:  # a message starts: one decision for all its frames
+            self.active = self.wants(frame, hints)
+        return not self.active
+
+    def budget(self, frame: Frame) -> int:
+        """How many bytes this stage may still make of the incoming frame's message."""
+        if frame.opcode >= 8:
+            return 125
+        if frame.opcode:
+            self.produced = 0
+        return self.limit - self.produced
+
+    def collect_encoded(self, result: Any, out: list[Frame]) -> None:
+        if type(result) is Frame:
+            result = (result,)
+        for frame in self._frames(result):
+            out.append(frame)
+
+    def collect_decoded(self, source: Frame, result: Any, out: list[Frame]) -> None:
+        if type(result) is Frame:
+            result = (result,)
+        for frame in self._frames(result):
+            if frame.opcode < 8:
+                self.produced += len(frame.payload)
+                if self.produced > self.limit:
+                    raise RemoteProtocolError(
+                        1009, f"message grows beyond {self.limit} bytes", self.name
+                    )
+            if source.meta is not None and frame.meta is None:
+                frame = frame.replace(meta=source.meta)
+            out.append(frame)
+
+    def _frames(self, result: Any) -> Iterable[Frame]:
+        if result is None or isinstance(result, (bytes, str)):
+            raise LocalProtocolError(
+                f"codec returned {type(result).__name__}, not a Frame or frames",
+                extension=self.name,
+            )
+        frames: Iterable[Frame] = result
+        return frames
+
+    def failure(self, error: Exception, decoding: bool) -> ProtocolError:
+        """The exception of a codec as the protocol error that fails the connection."""
+        if isinstance(error, ProtocolError):
+            error.extension = error.extension or self.name
+            return error
+        if decoding and isinstance(error, ValueError):
+            return RemoteProtocolError(1007, "message cannot be decoded", self.name)
+        logger.error("extension %s failed: %s: %s", self.name, type(error).__name__, error)
+        logger.debug("extension %s: traceback", self.name, exc_info=error)
+        return LocalProtocolError("extension failed", extension=self.name)
+
+
+class Pipeline:
+    """The stages of one connection, and the local hooks on their application side.
+
+    Args:
+        stages: In the order of the response.
+        max_message_size: The limit of a whole message as the application sees it, in bytes.
+    """
+
+    def __init__(self, stages: Sequence[Stage] = (), *, max_message_size: int = 1 << 20) -> None:
+        self._encoders = tuple(stages)
+        self._decoders = tuple(reversed(self._encoders))
+        self._hints: Mapping[str, Any] = _NO_HINTS
+        self._receiving: tuple[FrameHook, ...] = ()
+        self._sending: tuple[FrameHook, ...] = ()
+        self._trace: Trace | None = None
+        self._closed = False
+        self.is_async = any(stage.is_async for stage in stages)
+        self.passive = not stages  # nothing to do for any frame: the connection skips the pipeline
+        self.rsv_first = self.rsv_rest = self.rsv_control = 0
+        opcodes: set[int] = set()
+        size = max_message_size
+        for stage in self._encoders:
+            self.rsv_first |= stage.rsv
+            if not stage.codec.first_frame_rsv:
+                self.rsv_rest |= stage.rsv
+            if stage.control:
+                self.rsv_control |= stage.rsv
+            opcodes |= stage.opcodes
+            stage.limit = size
+            size = max(size, stage.codec.encoded_bound(size))
+        self.opcodes = frozenset(opcodes)
+        self.wire_limit = size
+
+    def set_hooks(
+        self, receiving: Sequence[FrameHook] = (), sending: Sequence[FrameHook] = ()
+    ) -> None:
+        """Put local interceptors on the application side, in the order in which they run."""
+        self._receiving, self._sending = tuple(receiving), tuple(sending)
+        self._update_passive()
+
+    def set_trace(self, trace: Trace | None) -> None:
+        """Be told of every frame at every stage, or no more. Costs nothing while unset."""
+        self._trace = trace
+        self._update_passive()
+
+    def _update_passive(self) -> None:
+        self.passive = not (
+            self._encoders or self._receiving or self._sending or self._trace is not None
+        )
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages in the order of the response."""
+        return self._encoders
+
+    @property
+    def share_key(self) -> Hashable | None:
+        """Equal keys mean that equal messages become equal bytes; ``None`` means never."""
+        keys = []
+        for stage in self._encoders:
+            if stage.codec.share_key is None:
+                return None
+            keys.append((stage.name, stage.codec.share_key))
+        return tuple(keys)
+
+    # --- outgoing -----------------------------------------------------------------------------
+
+    def encode(self, frame: Frame) -> list[Frame]:
+        """An application's frame as the frames that travel.
+
+        Raises:
+            ProtocolError: If a codec fails; the frame must not be sent.
+        """
+        trace = self._trace
+        if trace is None and not self._sending:
+            frames = [frame]
+            if 0 < frame.opcode < 8:
+                self._hints = frame.hints if frame.hints is not None else _NO_HINTS
+        else:
+            frames = self._start_encode(frame)
+        for stage in self._encoders:
+            out: list[Frame] = []
+            try:
+                for item in frames:
+                    if (not stage.always or item.opcode >= 8) and stage.skips(item, self._hints):
+                        out.append(item)
+                        continue
+                    result = stage.encode(item)
+                    if type(result) is Frame:
+                        out.append(result)
+                    else:
+                        stage.collect_encoded(result, out)
+            except Exception as error:
+                raise stage.failure(error, decoding=False) from error
+            frames = out if trace is None else self._end_stage("out", stage, out)
+        return self._end_encode(frames)
+
+    async def aencode(self, frame: Frame) -> list[Frame]:
+        """`encode` for a pipeline with an asynchronous codec; one call at a time."""
+        frames = self._start_encode(frame)
+        for stage in self._encoders:
+            out: list[Frame] = []
+            try:
+                for item in frames:
+                    if stage.skips(item, self._hints):
+                        out.append(item)
+                    else:
+                        result = stage.encode(item)
+                        if inspect.isawaitable(result):
+                            result = await result
+                        stage.collect_encoded(result, out)
+            except Exception as error:
+                raise stage.failure(error, decoding=False) from error
+            frames = self._end_stage("out", stage, out)
+        return self._end_encode(frames)
+
+    def _start_encode(self, frame: Frame) -> list[Frame]:
+        if 0 < frame.opcode < 8:
+            self._hints = frame.hints if frame.hints is not None else _NO_HINTS
+        if self._trace is not None:
+            self._trace("out", "app", frame)
+        return run_hooks(self._sending, frame) if self._sending else [frame]
+
+    def _end_encode(self, frames: list[Frame]) -> list[Frame]:
+        for frame in frames:
+            if frame.rsv:
+                self._check_rsv(frame)
+            if self._trace is not None:
+                self._trace("out", "wire", frame)
+        return frames
+
+    def _check_rsv(self, frame: Frame) -> None:
+        if frame.opcode >= 8:
+            allowed = self.rsv_control
+        else:
+            allowed = self.rsv_first if frame.opcode else self.rsv_rest
+        if frame.rsv & ~allowed:
+            bits = RSV(frame.rsv & ~allowed).names()
+            names = ", ".join(stage.name for stage in self._encoders) or "no extension"
+            raise LocalProtocolError(f"{bits} set on {frame!r}, claimed by none of: {names}")
+
+    # --- incoming -----------------------------------------------------------------------------
+
+    def decode(self, frame: Frame) -> list[Frame]:
+        """A frame from the wire as the frames that the application's side sees.
+
+        Raises:
+            ProtocolError: If a codec refuses the frame or fails; nothing of it is passed on.
+        """
+        trace = self._trace
+        frames = [frame] if trace is None else self._start_decode(frame)
+        for stage in self._decoders:
+            out: list[Frame] = []
+            try:
+                for item in frames:
+                    opcode = item.opcode
+                    if opcode >= 8:
+                        if not stage.control and opcode not in stage.opcodes:
+                            out.append(item)
+                            continue
+                        budget = 125
+                    else:
+                        if opcode:
+                            stage.produced = 0
+                        budget = stage.limit - stage.produced
+                    result = stage.decode(item, budget)
+                    if result is item and opcode < 8 and len(item.payload) <= budget:
+                        stage.produced += len(item.payload)  # passed through
+                        out.append(item)
+                    else:
+                        stage.collect_decoded(item, result, out)
+            except Exception as error:
+                raise stage.failure(error, decoding=True) from error
+            frames = out if trace is None else self._end_stage("in", stage, out)
+        return self._end_decode(frames)
+
+    async def adecode(self, frame: Frame) -> list[Frame]:
+        """`decode` for a pipeline with an asynchronous codec; one call at a time."""
+        frames = self._start_decode(frame)
+        for stage in self._decoders:
+            out: list[Frame] = []
+            try:
+                for item in frames:
+                    if item.opcode >= 8 and not stage.control and item.opcode not in stage.opcodes:
+                        out.append(item)
+                    else:
+                        result = stage.decode(item, stage.budget(item))
+                        if inspect.isawaitable(result):
+                            result = await result
+                        stage.collect_decoded(item, result, out)
+            except Exception as error:
+                raise stage.failure(error, decoding=True) from error
+            frames = self._end_stage("in", stage, out)
+        return self._end_decode(frames)
+
+    def _start_decode(self, frame: Frame) -> list[Frame]:
+        if self._trace is not None:
+            self._trace("in", "wire", frame)
+        return [frame]
+
+    def _end_decode(self, frames: list[Frame]) -> list[Frame]:
+        for frame in frames:
+            if frame.rsv:
+                raise RemoteProtocolError(
+                    1002, f"{RSV(frame.rsv).names()} set where no extension handles it"
+                )
+        out = frames
+        if self._receiving:
+            out = [item for frame in frames for item in run_hooks(self._receiving, frame)]
+        if self._trace is not None:
+            for frame in out:
+                self._trace("in", "app", frame)
+        return out
+
+    def _end_stage(self, direction: str, stage: Stage, frames: list[Frame]) -> list[Frame]:
+        if self._trace is not None:
+            for frame in frames:
+                self._trace(direction, stage.name, frame)
+        return frames
+
+    def close(self) -> None:
+        """Close every codec, exactly once; a codec that fails to close does not stop the others."""
+        if self._closed:
+            return
+        self._closed = True
+        for stage in self._encoders:
+            try:
+                stage.codec.close()
+            except Exception as error:
+                logger.error("extension %s: close() failed: %r", stage.name, error)
+
+
+def run_hooks(hooks: Sequence[FrameHook], frame: Frame) -> list[Frame]:
+    """Run local interceptors over a frame, each over what the one before it made of it."""
+    frames = [frame]
+    for hook in hooks:
+        out: list[Frame] = []
+        for item in frames:
+            result = hook(item)
+            if result is None:
+                out.append(item)
+            elif type(result) is Frame:
+                out.append(result)
+            else:
+                out.extend(result)  # type: ignore[arg-type]
+        frames = out
+    return frames
