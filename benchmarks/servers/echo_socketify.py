@@ -1,0 +1,43 @@
+"""socketify (uWebSockets); a room is one of its topics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared import LARGEST, PORT
+from socketify import App, AppListenOptions, CompressOptions, OpCode
+
+COMPRESSION = (
+    CompressOptions.DEDICATED_COMPRESSOR_256KB.value
+    | CompressOptions.DEDICATED_DECOMPRESSOR_32KB.value
+)
+app = App()
+
+
+def echo(ws: Any, message: Any, opcode: Any) -> None:
+    ws.send(message, opcode, True)
+
+
+def publish(ws: Any, message: Any, opcode: Any) -> None:
+    app.publish("room", message, OpCode.TEXT, True)
+
+
+def join(ws: Any) -> None:
+    ws.subscribe("room")
+
+
+def behaviour(**handlers: Any) -> dict[str, Any]:
+    return {
+        "compression": COMPRESSION,
+        "max_payload_length": LARGEST,
+        "max_backpressure": LARGEST,
+        "idle_timeout": 0,
+        **handlers,
+    }
+
+
+app.ws("/", behaviour(message=echo))
+app.ws("/room", behaviour(open=join))
+app.ws("/publish", behaviour(message=publish))
+app.listen(AppListenOptions(port=PORT, host="127.0.0.1"), lambda config: None)
+app.run()
