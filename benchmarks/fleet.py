@@ -31,6 +31,7 @@ _PEERS: dict[str, tuple[str, ...]] = {
     "uvicorn-wsproto": ("echo_uvicorn.py", "wsproto"),
     "granian": ("echo_granian.py",),
     "socketify": ("echo_socketify.py",),
+    "socketify-shared": ("echo_socketify.py", "shared"),
     "tornado": ("echo_tornado.py",),
     "ws": ("echo_ws.js",),
     "floor": ("floor.c",),
@@ -188,7 +189,7 @@ class _Noting:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if isinstance(error, Unavailable):
             self._left_out[self._name] = str(error)
-            print(f"{self._name} is left out: {error}", file=sys.stderr)
+            print(f"left out: {self._name}: {error}", file=sys.stderr)
         return isinstance(error, Unavailable)
 
 

@@ -27,16 +27,19 @@ def collect(
 ) -> dict[str, Any]:
     """Everything that was found out, ready for `json.dumps`."""
     workloads = []
-    for workload, _ in plan:
+    for workload, planned in plan:
         rows = [
             {"server": label, **_summary(figures)}
             for label, figures in results.get(workload.name, {}).items()
             if figures.values
         ]
-        base = next((row["median"] for row in rows if row["server"] == BASE), None)
+        medians = {row["server"]: row["median"] for row in rows}
+        bases = {row.label: row.base for row in planned}
         for row in rows:
+            base = medians.get(bases[row["server"]])
             row["ratio"] = row["median"] / base if base else None
-        rows.sort(key=lambda row: row["median"], reverse=workload.kind != "memory")
+        if all(base == BASE for base in bases.values()):
+            rows.sort(key=lambda row: row["median"], reverse=workload.kind != "memory")
         deflate = workload.deflate and workload.kind == "echo"
         workloads.append(
             {

@@ -56,7 +56,9 @@ class Progress:
         """Before each turn; without a terminal only at the first one of a workload."""
         left = "?"
         if self._done:
-            seconds = int((time.monotonic() - self._began) / self._done * (self._steps - self._done))
+            seconds = int(
+                (time.monotonic() - self._began) / self._done * (self._steps - self._done)
+            )
             left = f"{seconds // 60}:{seconds % 60:02}"
         self._done += 1
         line = f"[{self._done}/{self._steps}, {left} left] {workload}"
@@ -81,8 +83,9 @@ class Bench:
         figures = self.results.setdefault(workload.name, {})
         self._fleet.start(dict.fromkeys(row.server for row in rows))
         tapes: dict[str, bytes] = {}
-        for _ in range(self._rounds):
-            for row in rows:
+        for turn in range(self._rounds):
+            first = turn % len(rows)  # nobody always comes after the same one
+            for row in rows[first:] + rows[:first]:
                 progress.step(workload.name, row.label)
                 server = self._fleet.get(row.server)
                 if server is None or (row.label in figures and row.label not in tapes):
@@ -91,7 +94,7 @@ class Bench:
                     if row.label not in tapes:
                         figures[row.label] = Figures()
                         figures[row.label].agreed = check(server.port, workload, row.no_ops)
-                        tapes[row.label] = tape(workload, figures[row.label].agreed)
+                        tapes[row.label] = tape(workload, row.no_ops, figures[row.label].agreed)
                     self._once(workload, row, server, tapes[row.label], figures[row.label])
                 except Exception as error:  # whatever a peer does wrong, the others go on
                     tapes.pop(row.label, None)
@@ -106,9 +109,7 @@ class Bench:
             server = self._fleet.fresh(row.server)
             try:
                 frame = _first_frame(data) if workload.talk else b""
-                into.values.append(
-                    per_connection(server, offered, workload.connections, frame)
-                )
+                into.values.append(per_connection(server, offered, workload.connections, frame))
             finally:
                 server.stop()
             return
@@ -136,7 +137,8 @@ class Bench:
         if not isinstance(error, Wrong | Unavailable):
             reason = f"{type(error).__name__}: {reason}"
         self.left_out.append(f"{row.label} ({workload.name}): {reason}")
-        print(f"\n{self.left_out[-1]}", file=sys.stderr)
+        lead = "\n" if sys.stderr.isatty() else ""
+        print(f"{lead}left out: {self.left_out[-1]}", file=sys.stderr)
 
 
 def _first_frame(data: bytes) -> bytes:
@@ -151,7 +153,11 @@ def arguments() -> argparse.Namespace:
     add("--quick", action="store_true", help="3 rounds of half a second")
     add("--rounds", type=int, help="turns of each server (default 5)")
     add("--seconds", type=float, help="length of a turn (default 1.0)")
-    add("--only", action="append", help="only workloads whose name has this text; repeatable")
+    add(
+        "--only",
+        action="append",
+        help="only workloads of this name, or with this text in it; repeatable",
+    )
     add("--servers", default="*", help="only these servers (comma list of names or globs)")
     add("--write", action="store_true", help="write docs/benchmarks.md and its chart")
     add("--json", type=Path, help="write every figure into this file")
@@ -165,9 +171,11 @@ def arguments() -> argparse.Namespace:
 def chosen(args: argparse.Namespace) -> list[tuple[Workload, list[Row]]]:
     """What the arguments leave to be measured."""
     globs = args.servers.split(",")
+    exact = {workload.name for workload in WORKLOADS} & set(args.only or ())
     plan = []
     for workload in WORKLOADS:
-        if any(text in workload.name for text in args.only or [""]):
+        texts = [text for text in args.only or [""] if text not in exact]
+        if workload.name in exact or any(text in workload.name for text in texts):
             rows = [r for r in workload.rows if any(fnmatch(r.server, glob) for glob in globs)]
             if rows:
                 plan.append((workload, rows))

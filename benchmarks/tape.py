@@ -5,20 +5,19 @@ The check is made with the client of `websockets`, which the servers did not cho
 
 from __future__ import annotations
 
-import re
 import struct
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
+from websockets.exceptions import NegotiationError
 from websockets.extensions import ClientExtensionFactory, Extension
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
-from websockets.headers import build_extension
+from websockets.headers import build_extension, parse_extension
 from websockets.sync.client import ClientConnection, connect
 from workloads import NO_TAKEOVER, Workload
 
-__all__ = ["Wrong", "agreed", "check", "offer", "tape"]
+__all__ = ["Wrong", "check", "offer", "tape"]
 
 
 class Wrong(Exception):
@@ -55,24 +54,28 @@ def _extensions(workload: Workload, no_ops: int) -> list[ClientExtensionFactory]
 def offer(workload: Workload, no_ops: int = 0) -> str:
     """The value of Sec-WebSocket-Extensions; empty for none."""
     factories = _extensions(workload, no_ops)
+    if not factories:
+        return ""
     return str(build_extension([(f.name, f.get_request_params()) for f in factories]))
 
 
-def agreed(connection: ClientConnection) -> str:
-    """What the server answered to the offer."""
+def _answer(connection: ClientConnection) -> str:
     assert connection.response is not None
     return connection.response.headers.get("Sec-WebSocket-Extensions", "")
 
 
 def _dial(port: int, path: str, workload: Workload, no_ops: int = 0) -> ClientConnection:
-    return connect(
-        f"ws://127.0.0.1:{port}{path}",
-        compression=None,
-        extensions=_extensions(workload, no_ops) or None,
-        max_size=1 << 22,
-        open_timeout=10,
-        proxy=None,
-    )
+    try:
+        return connect(
+            f"ws://127.0.0.1:{port}{path}",
+            compression=None,
+            extensions=_extensions(workload, no_ops) or None,
+            max_size=1 << 22,
+            open_timeout=10,
+            proxy=None,
+        )
+    except NegotiationError as error:
+        raise Wrong(f"its answer is not one to what was offered: {error}") from None
 
 
 def check(port: int, workload: Workload, no_ops: int) -> str:
@@ -81,18 +84,18 @@ def check(port: int, workload: Workload, no_ops: int) -> str:
     Raises:
         Wrong: If a reply differs, or what was offered was not agreed.
     """
-    listens, talks = ("/room", "/publish") if workload.kind == "room" else ("/", "/")
-    with _dial(port, listens, workload, no_ops) as here:
-        answer = agreed(here)
+    is_room = workload.kind == "room"
+    with _dial(port, "/room" if is_room else "/", workload, no_ops) as here:
+        answer = _answer(here)
         if workload.deflate and "permessage-deflate" not in answer:
             raise Wrong("permessage-deflate is not agreed")
         if answer.count("x-noop") != no_ops:
             raise Wrong("the no-op extensions are not agreed")
-        if talks == listens:
-            _compare(here, here, workload.messages)
-        else:
-            with _dial(port, talks, workload) as publisher:
+        if is_room:
+            with _dial(port, "/publish", workload) as publisher:
                 _compare(publisher, here, workload.messages)
+        else:
+            _compare(here, here, workload.messages)
     return answer
 
 
@@ -107,7 +110,7 @@ def _compare(there: ClientConnection, here: ClientConnection, messages: Sequence
             raise Wrong("a reply differs from what was sent")
 
 
-def tape(workload: Workload, answer: str) -> bytes:
+def tape(workload: Workload, no_ops: int, answer: str) -> bytes:
     """The frames that a connection sends again and again, with their sizes before them.
 
     They are compressed as was agreed. With context takeover no message refers to what came before
@@ -117,29 +120,16 @@ def tape(workload: Workload, answer: str) -> bytes:
     count = len(messages)
     while count % workload.in_flight:
         count += len(messages)
-    packed = workload.deflate and workload.kind != "room"  # a publisher sends plain text
-    packer, frames = _Packer(answer), []
-    for number in range(count):
-        message = messages[number % len(messages)]
-        frame = Frame(Opcode.TEXT, packer(message) if packed else message, rsv1=bool(packed))
-        frames.append(frame.serialize(mask=True))
+    codecs = []
+    if workload.kind != "room":  # a publisher sends plain text
+        factories = {factory.name: factory for factory in _extensions(workload, no_ops)}
+        codecs = [
+            factories[name].process_response_params(params, [])
+            for name, params in (parse_extension(answer) if answer else ())
+        ]
+    frames = [
+        Frame(Opcode.TEXT, messages[number % len(messages)]).serialize(mask=True, extensions=codecs)
+        for number in range(count)
+    ]
     sizes = [len(frame) for frame in frames]
     return struct.pack(f"={count + 1}I", count, *sizes) + b"".join(frames)
-
-
-class _Packer:
-    """The compressor of a client that agreed to this."""
-
-    def __init__(self, answer: str) -> None:
-        bits = re.search(r"client_max_window_bits=(\d+)", answer)
-        self._bits = int(bits[1]) if bits else 15
-        self._fresh = "client_no_context_takeover" in answer
-        self._packer = self._new()
-
-    def _new(self) -> Any:
-        return zlib.compressobj(6, zlib.DEFLATED, -max(self._bits, 9))
-
-    def __call__(self, message: bytes) -> bytes:
-        if self._fresh:
-            self._packer = self._new()
-        return (self._packer.compress(message) + self._packer.flush(zlib.Z_SYNC_FLUSH))[:-4]

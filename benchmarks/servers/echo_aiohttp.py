@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import aiohttp
 from aiohttp import WSMsgType, web
 from shared import LARGEST, PORT, VARIANT, run

@@ -1,16 +1,14 @@
-"""socketify (uWebSockets); a room is one of its topics."""
+"""socketify (uWebSockets); a room is one of its topics. ``shared``: one compressor for all."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from shared import LARGEST, PORT
+from shared import LARGEST, PORT, VARIANT
 from socketify import App, AppListenOptions, CompressOptions, OpCode
 
-COMPRESSION = (
-    CompressOptions.DEDICATED_COMPRESSOR_256KB.value
-    | CompressOptions.DEDICATED_DECOMPRESSOR_32KB.value
-)
+OWN = CompressOptions.DEDICATED_COMPRESSOR.value | CompressOptions.DEDICATED_DECOMPRESSOR.value
+SHARED = CompressOptions.SHARED_COMPRESSOR.value | CompressOptions.SHARED_DECOMPRESSOR.value
 app = App()
 
 
@@ -28,7 +26,7 @@ def join(ws: Any) -> None:
 
 def behaviour(**handlers: Any) -> dict[str, Any]:
     return {
-        "compression": COMPRESSION,
+        "compression": SHARED if VARIANT == "shared" else OWN,
         "max_payload_length": LARGEST,
         "max_backpressure": LARGEST,
         "idle_timeout": 0,

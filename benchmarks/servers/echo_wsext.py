@@ -1,6 +1,7 @@
 """wsext: ``coro`` or ``listener``, with ``-hook`` also a plugin whose hooks no message meets.
 
-No-op extensions are agreed when the load offers them; WSEXT_CODEC chooses the codec.
+No-op extensions are agreed when the load offers them; WSEXT_CODEC chooses the codec. The room is an
+`App.room` for ``coro``, and a loop that sends a `PreparedMessage` for ``listener``.
 """
 
 from __future__ import annotations
@@ -71,20 +72,41 @@ else:
             await session.send(message)
 
 
-@app.websocket("/room")
-class Member(Listener):
-    def on_open(self, session: Session) -> None:
-        members.add(session)
+try:
+    from wsext import PreparedMessage
+except ImportError:  # not in this version yet
+    PreparedMessage = str  # type: ignore[assignment,misc]
 
-    def on_close(self, session: Session, info: Any) -> None:
-        members.discard(session)
+if VARIANT.startswith("listener") or not hasattr(app, "room"):
 
+    @app.websocket("/room")
+    class Member(Listener):
+        def on_open(self, session: Session) -> None:
+            members.add(session)
 
-@app.websocket("/publish")
-class Publish(Listener):
-    def on_message(self, session: Session, message: str | bytes) -> None:
-        for member in members:
-            member.send_nowait(message)
+        def on_close(self, session: Session, info: Any) -> None:
+            members.discard(session)
+
+    @app.websocket("/publish")
+    class Publish(Listener):
+        def on_message(self, session: Session, message: str | bytes) -> None:
+            prepared = PreparedMessage(message)
+            for member in members:
+                member.send_nowait(prepared)
+
+else:
+
+    @app.websocket("/room")
+    async def member(session: Session) -> None:
+        async with app.room("tea").join(session):
+            async for _ in session:
+                pass
+
+    @app.websocket("/publish")
+    async def publish(session: Session) -> None:
+        room = app.room("tea")
+        async for message in session:
+            await room.broadcast(message)
 
 
 app.run("127.0.0.1", PORT)
