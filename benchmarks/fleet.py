@@ -61,6 +61,7 @@ class Server:
 
     def __init__(self, name: str, tools: Path) -> None:
         self.name = name
+        self._stopped = False
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             self.port = int(sock.getsockname()[1])
@@ -122,9 +123,12 @@ class Server:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        """Kill it with its children."""
+        if not self._stopped:
+            self._stopped = True  # its number may soon be somebody else's
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
 
 class Fleet:

@@ -12,14 +12,28 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from fleet import LOAD_CPU, SERVER_CPU
 from workloads import Row, Workload, reference_size
 
 __all__ = ["collect", "tables", "write"]
 
 HERE = Path(__file__).parent
 BASE = "websockets"
-PACKAGES = ("wsext", BASE, "picows", "aiohttp", "isal", "zlib-ng", "uvicorn", "wsproto", "granian")
-PACKAGES += ("socketify", "tornado", "uvloop", "aiofastnet")
+PACKAGES = (
+    "wsext",
+    BASE,
+    "picows",
+    "aiohttp",
+    "isal",
+    "zlib-ng",
+    "uvicorn",
+    "wsproto",
+    "granian",
+    "socketify",
+    "tornado",
+    "uvloop",
+    "aiofastnet",
+)
 
 
 def collect(
@@ -58,6 +72,7 @@ def _summary(figures: Any) -> dict[str, Any]:
         "median": middle,
         "spread": (max(figures.values) - min(figures.values)) / middle if middle else 0.0,
         "cpu": statistics.median(figures.cpu) if figures.cpu else None,
+        "busy": statistics.median(figures.busy) if figures.busy else None,
         "idle": statistics.median(figures.idle) if figures.idle else None,
         "size": figures.size or None,
         "agreed": figures.agreed,
@@ -70,8 +85,9 @@ def _machine() -> str:
     for name in PACKAGES:
         with suppress(PackageNotFoundError):
             found.append(f"{name} {version(name)}")
+    shared = "" if SERVER_CPU != LOAD_CPU else ", of which servers and load share one"
     return (
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors; "
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors{shared}; "
         f"Python {sys.version.split()[0]}; {', '.join(found)}"
     )
 
@@ -111,6 +127,7 @@ def _columns(workload: dict[str, Any]) -> dict[str, Any]:
         columns["of zlib 6"] = lambda row: f"{row['size'] / workload['zlib6']:.0%}"
     columns["spread"] = lambda row: f"{row['spread']:.0%}"
     if not memory:
+        columns["server busy"] = lambda row: f"{row['busy']:.0%}"
         columns["load idle"] = lambda row: f"{row['idle']:.0%}"
     return columns
 

@@ -20,7 +20,7 @@ import fleet
 import report
 from fleet import Fleet, Server, Unavailable, run_load
 from memory import per_connection
-from tape import Wrong, check, offer, tape
+from tape import Wrong, check, first_frame, offer, tape
 from workloads import WORKLOADS, Row, Workload
 
 WARMUP = 0.3
@@ -33,6 +33,7 @@ class Figures:
     Attributes:
         values: Messages (deliveries, sessions) per second, or KiB per connection.
         cpu: Microseconds of the server's CPU time per message.
+        busy: Share of the time that the server's processes ran.
         idle: Share of the load's polls that found nothing to do.
         size: Bytes of a reply's payload as it travelled.
         agreed: The extensions in use.
@@ -40,6 +41,7 @@ class Figures:
 
     values: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
+    busy: list[float] = field(default_factory=list)
     idle: list[float] = field(default_factory=list)
     size: float = 0.0
     agreed: str = ""
@@ -106,31 +108,39 @@ class Bench:
         """One turn of one server."""
         offered = offer(workload, row.no_ops)
         if workload.kind == "memory":
-            server = self._fleet.fresh(row.server)
-            try:
-                frame = _first_frame(data) if workload.talk else b""
-                into.values.append(per_connection(server, offered, workload.connections, frame))
-            finally:
-                server.stop()
+            into.values.append(self._memory(workload, row, offered, data))
             return
-        pids = ",".join(map(str, server.pids()))
-        times = (self._seconds, WARMUP, pids)
-        if workload.kind == "connect":
-            shape = (server.port, "/", workload.connections, *times, offered)
-            got = run_load(self._fleet.tools / "connect", shape, _first_frame(data))
-        else:
-            path = "/room" if workload.kind == "room" else "/"
-            size = 0 if workload.deflate else len(workload.messages[0])
-            shape = (server.port, path, workload.connections, workload.in_flight, *times, size,
-                     offered)  # fmt: skip
-            got = run_load(self._fleet.tools / "load", shape, data)
-            if workload.deflate and got[5] < got[0] * 0.99:
+        messages, took, idle, cpu, *replies = self._load(workload, server, offered, data)
+        if replies:
+            size, compressed = replies
+            if workload.deflate and compressed < messages * 0.99:
                 raise Unavailable("its replies are not compressed")
-            into.size = got[4] / got[0]
-        messages, took, idle, cpu = got[:4]
+            into.size = size / messages
         into.values.append(messages / took)
         into.idle.append(idle)
         into.cpu.append(cpu / messages * 1e6)
+        into.busy.append(cpu / took)
+
+    def _load(self, workload: Workload, server: Server, offered: str, data: bytes) -> list[float]:
+        """What one of the C clients prints; see there."""
+        path = "/room" if workload.kind == "room" else "/"
+        where = (server.port, path, workload.connections)
+        times = (self._seconds, WARMUP, ",".join(map(str, server.pids())))
+        tools = self._fleet.tools
+        if workload.kind == "connect":
+            return run_load(tools / "connect", (*where, *times, offered), first_frame(data))
+        size = 0 if workload.deflate else len(workload.messages[0])
+        arguments = (*where, workload.in_flight, *times, size, offered)
+        return run_load(tools / "load", arguments, data)
+
+    def _memory(self, workload: Workload, row: Row, offered: str, data: bytes) -> float:
+        """KiB per connection of one more server of this kind."""
+        server = self._fleet.fresh(row.server)
+        try:
+            frame = first_frame(data) if workload.talk else b""
+            return per_connection(server, offered, workload.connections, frame)
+        finally:
+            server.stop()
 
     def _leave_out(self, workload: Workload, row: Row, error: Exception) -> None:
         reason = str(error) or "failed"
@@ -139,12 +149,6 @@ class Bench:
         self.left_out.append(f"{row.label} ({workload.name}): {reason}")
         lead = "\n" if sys.stderr.isatty() else ""
         print(f"{lead}left out: {self.left_out[-1]}", file=sys.stderr)
-
-
-def _first_frame(data: bytes) -> bytes:
-    """The first frame of a tape."""
-    count, size = (int.from_bytes(data[at : at + 4], sys.byteorder) for at in (0, 4))
-    return data[4 + 4 * count :][:size]
 
 
 def arguments() -> argparse.Namespace:

@@ -15,9 +15,10 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.frames import Frame, Opcode
 from websockets.headers import build_extension, parse_extension
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import ExtensionName
 from workloads import NO_TAKEOVER, Workload
 
-__all__ = ["Wrong", "check", "offer", "tape"]
+__all__ = ["Wrong", "check", "first_frame", "offer", "tape"]
 
 
 class Wrong(Exception):
@@ -28,7 +29,7 @@ class _NoOp(ClientExtensionFactory, Extension):
     """An extension without parameters that changes nothing."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = ExtensionName(name)
 
     def get_request_params(self) -> list[Any]:
         return []
@@ -133,3 +134,9 @@ def tape(workload: Workload, no_ops: int, answer: str) -> bytes:
     ]
     sizes = [len(frame) for frame in frames]
     return struct.pack(f"={count + 1}I", count, *sizes) + b"".join(frames)
+
+
+def first_frame(data: bytes) -> bytes:
+    """The first frame of a tape."""
+    count, size = struct.unpack_from("=2I", data)
+    return data[4 + 4 * count :][:size]

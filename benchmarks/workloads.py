@@ -77,17 +77,18 @@ def _json(size: int, count: int) -> tuple[bytes, ...]:
     documents = []
     for _ in range(count):
         items: list[dict[str, object]] = []
-        while len(json.dumps({"items": items})) < size - 200:
-            items.append(
-                {
-                    "id": draw.randrange(10**9),
-                    "name": " ".join(draw.choices(_WORDS, k=3)),
-                    "price": round(draw.uniform(1, 500), 2),
-                    "stock": draw.randrange(100),
-                    "active": draw.random() < 0.7,
-                    "updated": f"2025-{draw.randrange(1, 13):02}-{draw.randrange(1, 29):02}",
-                }
-            )
+        filled = 0
+        while filled < size - 200:
+            item: dict[str, object] = {
+                "id": draw.randrange(10**9),
+                "name": " ".join(draw.choices(_WORDS, k=3)),
+                "price": round(draw.uniform(1, 500), 2),
+                "stock": draw.randrange(100),
+                "active": draw.random() < 0.7,
+                "updated": f"2025-{draw.randrange(1, 13):02}-{draw.randrange(1, 29):02}",
+            }
+            items.append(item)
+            filled += len(json.dumps(item)) + 2
         room = size - len(json.dumps({"items": items, "note": ""}))
         note = " ".join(draw.choices(_WORDS, k=50))[:room]
         documents.append(json.dumps({"items": items, "note": note}).encode())
@@ -112,8 +113,19 @@ def _rows(*names: str) -> tuple[Row, ...]:
 
 
 _WSEXT = ("wsext", "wsext-listener", "wsext-python", "wsext-listener-python")
-_PEERS = ("websockets", "picows", "picows-api", "aiohttp", "uvicorn", "uvicorn-wsproto")
-_PEERS += ("granian", "socketify", "tornado", "ws", "floor")
+_PEERS = (
+    "websockets",
+    "picows",
+    "picows-api",
+    "aiohttp",
+    "uvicorn",
+    "uvicorn-wsproto",
+    "granian",
+    "socketify",
+    "tornado",
+    "ws",
+    "floor",
+)
 _ALL = _rows(*_WSEXT, *_PEERS)
 _DEFLATE = _rows(*_WSEXT, "aiohttp-isal", *(n for n in _PEERS if n not in ("picows", "granian")))
 _FORGETFUL = tuple(
@@ -152,7 +164,7 @@ WORKLOADS = (
     Workload("broadcast, 64 B to 500", _NEWS, 500, 2, kind="room", rows=_ALL),
     Workload("broadcast, 64 B to 500, deflate", _NEWS, 500, 2, kind="room", deflate=TAKEOVER,
              rows=_FORGETFUL),
-    Workload("connect, one echo, close", _SMALL, 64, kind="connect", rows=_ALL),
+    Workload("handshake, one echo, close", _SMALL, 64, kind="connect", rows=_ALL),
     Workload("idle memory, 1,000 connections", _SMALL, 1000, kind="memory", rows=_ALL),
     Workload("idle memory, deflate agreed", _JSON_1K, 1000, kind="memory", deflate=TAKEOVER,
              rows=_DEFLATE),
