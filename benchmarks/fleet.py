@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["Fleet", "Server", "Unavailable", "names", "pin", "run_load"]
+__all__ = ["Fleet", "Server", "Unavailable", "names", "node_version", "pin", "run_load"]
 
 HERE = Path(__file__).parent
 NODE = HERE.parent / "build" / "bench"
@@ -199,7 +200,10 @@ class _Noting:
 
 def _compile(source: Path, target: Path, *libraries: str) -> None:
     if not target.exists():
-        command = ["cc", "-O2", "-o", str(target), str(source), *libraries]
+        compiler = shutil.which("cc")
+        if compiler is None:
+            raise Unavailable("there is no C compiler (cc)")
+        command = [compiler, "-O2", "-o", str(target), str(source), *libraries]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise Unavailable(f"cc {source.name}: {done.stderr.strip()[:200]}")
@@ -233,6 +237,16 @@ def _node() -> str:
         if done.returncode:
             raise Unavailable(f"npm install ws: {done.stderr.strip()[-200:]}")
     return node
+
+
+def node_version() -> str:
+    """The versions of ws and node, if they are there."""
+    package = NODE / "node_modules" / "ws" / "package.json"
+    node = shutil.which("node")
+    if node is None or not package.exists():
+        return ""
+    done = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
+    return f"ws {json.loads(package.read_text())['version']}, node {done.stdout.strip()}"
 
 
 def run_load(tool: Path, arguments: Iterable[object], data: bytes) -> list[float]:

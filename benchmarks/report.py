@@ -6,13 +6,14 @@ import os
 import platform
 import statistics
 import sys
+import zlib
 from contextlib import suppress
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from fleet import LOAD_CPU, SERVER_CPU
+from fleet import LOAD_CPU, SERVER_CPU, node_version
 from workloads import Row, Workload, reference_size
 
 __all__ = ["collect", "tables", "write"]
@@ -85,16 +86,17 @@ def _machine() -> str:
     for name in PACKAGES:
         with suppress(PackageNotFoundError):
             found.append(f"{name} {version(name)}")
+    found += [f"zlib {zlib.ZLIB_RUNTIME_VERSION}", node_version()]
     shared = "" if SERVER_CPU != LOAD_CPU else ", of which servers and load share one"
     return (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors{shared}; "
-        f"Python {sys.version.split()[0]}; {', '.join(found)}"
+        f"Python {sys.version.split()[0]}; {', '.join(filter(None, found))}"
     )
 
 
 def tables(results: dict[str, Any]) -> str:
     """Everything as Markdown."""
-    lines = []
+    lines = _warning(results)
     for workload in results["workloads"]:
         columns = _columns(workload)
         lines += [f"### {workload['name']}", "", "| " + " | ".join(columns) + " |"]
@@ -109,6 +111,15 @@ def tables(results: dict[str, Any]) -> str:
         lines += ["### Left out", ""]
         lines += [f"- {line}" for line in results["left_out"]] + [""]
     return "\n".join(lines)
+
+
+def _warning(results: dict[str, Any]) -> list[str]:
+    """Says so if the machine was not the benchmark's alone."""
+    shares = [row["busy"] for w in results["workloads"] for row in w["rows"] if row["busy"]]
+    if not shares or statistics.median(shares) > 0.75:
+        return []
+    share = f"{statistics.median(shares):.0%}"
+    return [f"**Disturbed**: half of the servers ran for less than {share} of their turn.", ""]
 
 
 def _columns(workload: dict[str, Any]) -> dict[str, Any]:
@@ -164,22 +175,26 @@ def chart(results: dict[str, Any]) -> str:
 def _panel(workload: dict[str, Any], x: int, y: int) -> tuple[list[str], int]:
     """The bars of one workload, and how high they are."""
     rows = [row for row in workload["rows"] if "-python" not in row["server"]]
-    top = max(row["median"] for row in rows) or 1
+    top = 1.1 * max([row["median"] for row in rows if row["server"] != "floor"] or [1])
+    unit = workload["unit"] + (", less is better" if workload["unit"].startswith("KiB") else "")
     out = [
         f'<text x="{x}" y="{y + 12}" font-weight="600">{escape(workload["name"])}'
-        f'<tspan class="dim" font-weight="400"> · {workload["unit"]}</tspan></text>'
+        f'<tspan class="dim" font-weight="400"> · {unit}</tspan></text>'
     ]
     at = y + 20
     for row in rows:
         name = row["server"]
         kind = "ours" if name.startswith("wsext") else "floor" if name == "floor" else "peer"
-        width = max(1, round(BAR * max(row["median"], 0) / top))
-        ratio = f" · {row['ratio']:.2f}" if row["ratio"] else ""
+        width = min(BAR, max(1, round(BAR * row["median"] / top)))
+        ratio = f" · {row['ratio']:.2f}×" if row["ratio"] else ""
         value = f"{row['median']:,.1f}" if row["median"] < 100 else f"{row['median']:,.0f}"
         out.append(f'<text x="{x + 100}" y="{at + 11}" text-anchor="end">{escape(name)}</text>')
         out.append(
             f'<rect class="{kind}" x="{x + 106}" y="{at + 2}" width="{width}" height="12" rx="2"/>'
         )
+        if row["median"] > top:  # the floor, far ahead: a broken bar
+            cut = x + 106 + BAR - 12
+            out.append(f'<path class="card" d="M{cut} {at + 15} l4 -14 h3 l-4 14 z"/>')
         out.append(f'<text x="{x + 112 + width}" y="{at + 11}">{value}{ratio}</text>')
         at += LINE
     return out, at - y + 16

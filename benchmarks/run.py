@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -23,7 +24,8 @@ from memory import per_connection
 from tape import Wrong, check, first_frame, offer, tape
 from workloads import WORKLOADS, Row, Workload
 
-WARMUP = 0.3
+WARMUP = 0.3  # seconds
+NAMES = [workload.name for workload in WORKLOADS]
 
 
 @dataclass
@@ -169,37 +171,60 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     args.rounds = args.rounds or (3 if args.quick else 5)
     args.seconds = args.seconds or (0.5 if args.quick else 1.0)
+    args.servers, args.only = args.servers.split(","), args.only or [""]
+    if args.rounds < 1 or args.seconds < 0.1:
+        parser.error("at least one round of 0.1 seconds")
+    for name in args.servers:
+        if not any(fnmatch(server, name) for server in fleet.names()):
+            parser.error(f"--servers: no server {name!r}{nearest(name, fleet.names())}")
+    for name in args.only:
+        if not any(is_meant(workload, name) for workload in NAMES):
+            parser.error(f"--only: no workload {name!r}{nearest(name, NAMES)}")
     return args
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """A hint at what was probably meant."""
+    close = get_close_matches(name, known, 1, 0.3)
+    return f"; did you mean {close[0]!r}?" if close else "; --list names them"
 
 
 def chosen(args: argparse.Namespace) -> list[tuple[Workload, list[Row]]]:
     """What the arguments leave to be measured."""
-    globs = args.servers.split(",")
-    exact = {workload.name for workload in WORKLOADS} & set(args.only or ())
     plan = []
     for workload in WORKLOADS:
-        texts = [text for text in args.only or [""] if text not in exact]
-        if workload.name in exact or any(text in workload.name for text in texts):
-            rows = [r for r in workload.rows if any(fnmatch(r.server, glob) for glob in globs)]
+        if any(is_meant(workload.name, text) for text in args.only):
+            rows = [
+                r for r in workload.rows if any(fnmatch(r.server, glob) for glob in args.servers)
+            ]
             if rows:
                 plan.append((workload, rows))
     return plan
 
 
+def is_meant(name: str, text: str) -> bool:
+    """Whether ``--only text`` means this workload: by its name, or else by a part of it."""
+    return name == text if text in NAMES else text in name
+
+
 def main() -> int:
     args = arguments()
     if args.list:
-        print("workloads:", *(w.name for w in WORKLOADS), "servers:", *fleet.names(), sep="\n  ")
+        print("workloads:", *NAMES, "servers:", *fleet.names(), sep="\n  ")
         return 0
     plan = chosen(args)
     if not plan:
-        print("no workload with these --only and --servers; --list shows them", file=sys.stderr)
+        print("none of these servers takes part in these workloads", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     fleet.pin(fleet.LOAD_CPU)
     code = 0
     with tempfile.TemporaryDirectory() as folder:
-        servers = Fleet(Path(folder))
+        try:
+            servers = Fleet(Path(folder))
+        except Unavailable as error:
+            print(error, file=sys.stderr)
+            return 1
         bench = Bench(servers, args.rounds, args.seconds)
         progress = Progress(sum(len(rows) * args.rounds for _, rows in plan))
         try:

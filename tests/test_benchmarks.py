@@ -93,6 +93,18 @@ def test_a_peer_that_does_not_run_is_named_and_left_out(tmp_path: Path) -> None:
     assert "- tornado: ImportError: not today" in text
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "hint"),
+    [("--servers", "picow", "'picows'"), ("--only", "64 B, 65 connections", "'64 B, 64 conn")],
+)
+def test_an_unknown_name_gets_the_nearest_one(option: str, value: str, hint: str) -> None:
+    done = subprocess.run(
+        command(option, value), capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 2
+    assert f"{value!r}; did you mean {hint}" in done.stderr
+
+
 def test_ctrl_c_leaves_no_server_behind() -> None:
     mark = uuid.uuid4().hex
     harness = subprocess.Popen(
