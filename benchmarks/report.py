@@ -186,7 +186,7 @@ def _panel(workload: dict[str, Any], x: int, y: int) -> tuple[list[str], int]:
         name = row["server"]
         kind = "ours" if name.startswith("wsext") else "floor" if name == "floor" else "peer"
         width = min(BAR, max(1, round(BAR * row["median"] / top)))
-        ratio = f" · {row['ratio']:.2f}×" if row["ratio"] else ""
+        ratio = f" · {row['ratio']:.2f}&#215;" if row["ratio"] else ""
         value = f"{row['median']:,.1f}" if row["median"] < 100 else f"{row['median']:,.0f}"
         out.append(f'<text x="{x + 100}" y="{at + 11}" text-anchor="end">{escape(name)}</text>')
         out.append(

@@ -175,7 +175,7 @@ def arguments() -> argparse.Namespace:
     if args.rounds < 1 or args.seconds < 0.1:
         parser.error("at least one round of 0.1 seconds")
     for name in args.servers:
-        if not any(fnmatch(server, name) for server in fleet.names()):
+        if not any(is_chosen(server, [name]) for server in fleet.names()):
             parser.error(f"--servers: no server {name!r}{nearest(name, fleet.names())}")
     for name in args.only:
         if not any(is_meant(workload, name) for workload in NAMES):
@@ -200,6 +200,11 @@ def chosen(args: argparse.Namespace) -> list[tuple[Workload, list[Row]]]:
             if rows:
                 plan.append((workload, rows))
     return plan
+
+
+def is_chosen(server: str, globs: list[str]) -> bool:
+    """Whether one of ``--servers`` is this one."""
+    return any(fnmatch(server, glob) for glob in globs)
 
 
 def is_meant(name: str, text: str) -> bool:
