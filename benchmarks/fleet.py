@@ -10,8 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["Fleet", "Server", "Unavailable", "names", "node_version", "pin", "run_load"]
@@ -143,6 +143,7 @@ class Fleet:
         self.tools = tools
         self.left_out: dict[str, str] = {}
         self._running: dict[str, Server] = {}
+        self._all: list[Server] = []
         for tool in ("load", "connect"):
             _compile(HERE / f"{tool}.c", tools / tool)
 
@@ -153,20 +154,20 @@ class Fleet:
             running = self._running.get(name)
             if name in self.left_out or (running and running.is_running):
                 continue
-            with self._noting(name):
-                self._running[name] = Server(name, self.tools)
+            with self._leaving_out(name):
+                self._running[name] = self._launch(name)
                 new.append(name)
         for name in new:
-            with self._noting(name):
+            with self._leaving_out(name):
                 self._running[name].wait()
 
     def fresh(self, name: str) -> Server:
-        """One more of it, to be stopped by the caller.
+        """One more of it.
 
         Raises:
             Unavailable: If it does not run here.
         """
-        server = Server(name, self.tools)
+        server = self._launch(name)
         server.wait()
         return server
 
@@ -175,27 +176,22 @@ class Fleet:
         return None if name in self.left_out else self._running.get(name)
 
     def stop(self) -> None:
-        for server in self._running.values():
+        """Stop every one that was started."""
+        for server in self._all:
             server.stop()
 
-    def _noting(self, name: str) -> _Noting:
-        return _Noting(self.left_out, name)
+    def _launch(self, name: str) -> Server:
+        server = Server(name, self.tools)
+        self._all.append(server)
+        return server
 
-
-class _Noting:
-    """Turns `Unavailable` into an entry of the list of those left out."""
-
-    def __init__(self, left_out: dict[str, str], name: str) -> None:
-        self._left_out, self._name = left_out, name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, Unavailable):
-            self._left_out[self._name] = str(error)
-            print(f"left out: {self._name}: {error}", file=sys.stderr)
-        return isinstance(error, Unavailable)
+    @contextmanager
+    def _leaving_out(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except Unavailable as error:
+            self.left_out[name] = str(error)
+            print(f"left out: {name}: {error}", file=sys.stderr)
 
 
 def _compile(source: Path, target: Path, *libraries: str) -> None:
