@@ -1,284 +1,256 @@
 """Measures wsext beside its peers, in one interleaved run.
 
-python benchmarks/run.py [--quick] [--write] [--only WORKLOAD]
-
-Each server has one core to itself, the load another one; every round gives each server its turn, so
-that a machine that gets slower gets slower for all. Figures are medians over the rounds; the ratio
-is to websockets in the same run. CPU time is the server's, from the system.
+Servers have one processor to themselves, the load another one. Every round gives each server its
+turn, so that a machine that gets slower gets slower for all. Figures are medians over the rounds.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import socket
-import statistics
-import subprocess
+import signal
 import sys
 import tempfile
 import time
-import zlib
-from contextlib import suppress
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatch
 from pathlib import Path
 
-HERE = Path(__file__).parent
-KEY = b"\x01\x02\x03\x04"
-JSON = json.dumps(
-    [{"id": n, "name": f"item {n}", "price": n * 1.25, "tags": ["a", "b"]} for n in range(16)]
-).encode()[:1024]
+import fleet
+import report
+from fleet import Fleet, Server, Unavailable, run_load
+from memory import per_connection
+from tape import Wrong, check, first_frame, offer, tape
+from workloads import WORKLOADS, Row, Workload
+
+WARMUP = 0.3  # seconds
+NAMES = [workload.name for workload in WORKLOADS]
 
 
-@dataclass(frozen=True)
-class Workload:
-    """One kind of load.
+@dataclass
+class Figures:
+    """What one server did on one workload, a value per round.
 
     Attributes:
-        name: For the table.
-        connections, in_flight: How many, and messages each has under way.
-        payload: What is sent; compressed already for a deflate workload.
-        extensions: What is offered.
-        servers: Who is measured.
+        values: Messages (deliveries, sessions) per second, or KiB per connection.
+        cpu: Microseconds of the server's CPU time per message.
+        busy: Share of the time that the server's processes ran.
+        idle: Share of the load's polls that found nothing to do.
+        size: Bytes of a reply's payload as it travelled.
+        agreed: The extensions in use.
     """
 
-    name: str
-    connections: int
-    in_flight: int
-    payload: bytes
-    extensions: str
-    servers: tuple[str, ...]
+    values: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    busy: list[float] = field(default_factory=list)
+    idle: list[float] = field(default_factory=list)
+    size: float = 0.0
+    agreed: str = ""
 
 
-PLAIN = (
-    "websockets",
-    "aiohttp",
-    "picows",
-    "picows-api",
-    "wsext-coro",
-    "wsext-listener",
-    "wsext-coro-python",
-    "wsext-listener-python",
-)
-DEFLATE = ("websockets-deflate", "aiohttp-deflate", "wsext-coro-deflate", "wsext-listener-deflate")
-NO_OPS = ("wsext-coro", "wsext-coro-noop1", "wsext-coro-noop3")
+class Progress:
+    """Where the run is, and how long it will still take, on stderr."""
 
+    def __init__(self, steps: int) -> None:
+        self._steps, self._done, self._began = steps, 0, time.monotonic()
+        self._last = ""
 
-def deflated(data: bytes) -> bytes:
-    """A message as permessage-deflate sends it, without context."""
-    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
-    return (packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
-
-
-WORKLOADS = (
-    Workload("64 B, 1 connection", 1, 1, b"x" * 64, "", PLAIN),
-    Workload("64 B, 64 connections", 64, 1, b"x" * 64, "", PLAIN),
-    Workload("64 B, 512 connections", 512, 1, b"x" * 64, "", PLAIN),
-    Workload("64 B, 64 connections, 16 in flight", 64, 16, b"x" * 64, "", PLAIN),
-    Workload("1 KiB, 64 connections", 64, 1, b"x" * 1024, "", PLAIN),
-    Workload("64 KiB, 16 connections", 16, 1, b"x" * 65536, "", PLAIN),
-    Workload("1 MiB, 4 connections", 4, 1, b"x" * (1 << 20), "", PLAIN),
-    Workload(
-        "64 B, 64 connections, no-op extensions", 64, 1, b"x" * 64,
-        "x-noop0, x-noop1, x-noop2", NO_OPS,
-    ),
-    Workload(
-        "deflate, 1 KiB of JSON, no context takeover", 64, 1, deflated(JSON),
-        "permessage-deflate; server_no_context_takeover; client_no_context_takeover", DEFLATE,
-    ),
-)  # fmt: skip
-
-
-def frame(payload: bytes, rsv1: bool) -> bytes:
-    """A masked text frame."""
-    size = len(payload)
-    head = bytes([0xC1 if rsv1 else 0x81])
-    if size < 126:
-        head += bytes([0x80 | size])
-    elif size < 65536:
-        head += bytes([0x80 | 126]) + size.to_bytes(2, "big")
-    else:
-        head += bytes([0x80 | 127]) + size.to_bytes(8, "big")
-    repeated = (KEY * (size // 4 + 1))[:size]
-    masked = int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")
-    return head + KEY + masked.to_bytes(size, "big")
-
-
-def cpu_seconds(pid: int) -> float:
-    """What a process has used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-class Servers:
-    """The servers of one workload, started and stopped together."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.ports: dict[str, int] = {}
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        for name in names:
-            port = self.ports[name] = free_port()
-            codec = "python" if name.endswith("-python") else "auto"
-            self.processes[name] = subprocess.Popen(
-                ["taskset", "-c", "0", sys.executable, str(HERE / "servers.py"), name, str(port)],
-                env={**os.environ, "WSEXT_CODEC": codec},
-                stderr=subprocess.DEVNULL,
+    def step(self, workload: str, server: str) -> None:
+        """Before each turn; without a terminal only at the first one of a workload."""
+        left = "?"
+        if self._done:
+            seconds = int(
+                (time.monotonic() - self._began) / self._done * (self._steps - self._done)
             )
-        for name in names:
-            self._wait(name)
-
-    def _wait(self, name: str) -> None:
-        deadline = time.monotonic() + 15
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.ports[name])):
-                return
-            if time.monotonic() > deadline or self.processes[name].poll() is not None:
-                print(f"  {name} does not run and is left out", file=sys.stderr)
-                self.processes.pop(name).kill()
-                return
-            time.sleep(0.05)
-
-    def stop(self) -> None:
-        for process in self.processes.values():
-            process.kill()
-            process.wait()
+            left = f"{seconds // 60}:{seconds % 60:02}"
+        self._done += 1
+        line = f"[{self._done}/{self._steps}, {left} left] {workload}"
+        if sys.stderr.isatty():
+            print(f"\r\033[K{line}: {server}"[:110], end="", file=sys.stderr, flush=True)
+        elif workload != self._last:
+            print(line, file=sys.stderr, flush=True)
+        self._last = workload
 
 
-def measure(
-    load: Path, workload: Workload, rounds: int, seconds: float
-) -> dict[str, dict[str, float]]:
-    """Medians by server: messages per second, microseconds of CPU per message, spread, idle."""
-    servers = Servers(workload.servers)
-    rates: dict[str, list[float]] = {name: [] for name in servers.processes}
-    costs: dict[str, list[float]] = {name: [] for name in servers.processes}
-    idles: dict[str, list[float]] = {name: [] for name in servers.processes}
-    data = frame(workload.payload, "deflate" in workload.extensions)
-    try:
-        for _ in range(rounds):
-            for name, process in servers.processes.items():
-                command = ["taskset", "-c", "1", str(load), "127.0.0.1", str(servers.ports[name])]
-                shape = (workload.connections, workload.in_flight, seconds, 0.3)
-                before = cpu_seconds(process.pid)
-                done = subprocess.run(
-                    [*command, "/", *map(str, shape), workload.extensions],
-                    input=data,
-                    capture_output=True,
-                    check=False,
-                )
-                if done.returncode:
-                    print(f"  {name}: {done.stderr.decode().strip()}", file=sys.stderr)
+class Bench:
+    """One run: the results so far, and how to get more."""
+
+    def __init__(self, servers: Fleet, rounds: int, seconds: float) -> None:
+        self._fleet = servers
+        self._rounds, self._seconds = rounds, seconds
+        self.results: dict[str, dict[str, Figures]] = {}
+        self.left_out: list[str] = []
+
+    def measure(self, workload: Workload, rows: list[Row], progress: Progress) -> None:
+        """All rounds of one workload; a server that fails is left out of it."""
+        figures = self.results.setdefault(workload.name, {})
+        self._fleet.start(dict.fromkeys(row.server for row in rows))
+        tapes: dict[str, bytes] = {}
+        for turn in range(self._rounds):
+            first = turn % len(rows)  # nobody always comes after the same one
+            for row in rows[first:] + rows[:first]:
+                progress.step(workload.name, row.label)
+                server = self._fleet.get(row.server)
+                if server is None or (row.label in figures and row.label not in tapes):
                     continue
-                used = cpu_seconds(process.pid) - before
-                messages, took, idle = map(float, done.stdout.split())
-                rates[name].append(messages / took)
-                idles[name].append(idle)
-                whole = messages * (took + 0.3) / took  # the warm-up costs, too
-                costs[name].append(used / whole * 1e6 if whole else 0.0)
-    finally:
-        servers.stop()
-    return {
-        name: {
-            "rate": statistics.median(values),
-            "spread": (max(values) - min(values)) / statistics.median(values),
-            "cpu": statistics.median(costs[name]),
-            "idle": statistics.median(idles[name]),
-        }
-        for name, values in rates.items()
-        if values
-    }
+                try:
+                    if row.label not in tapes:
+                        figures[row.label] = Figures()
+                        figures[row.label].agreed = check(server.port, workload, row.no_ops)
+                        tapes[row.label] = tape(workload, row.no_ops, figures[row.label].agreed)
+                    self._once(workload, row, server, tapes[row.label], figures[row.label])
+                except Exception as error:  # whatever a peer does wrong, the others go on
+                    tapes.pop(row.label, None)
+                    self._leave_out(workload, row, error)
+
+    def _once(
+        self, workload: Workload, row: Row, server: Server, data: bytes, into: Figures
+    ) -> None:
+        """One turn of one server."""
+        offered = offer(workload, row.no_ops)
+        if workload.kind == "memory":
+            into.values.append(self._memory(workload, row, offered, data))
+            return
+        messages, took, idle, cpu, *replies = self._load(workload, server, offered, data)
+        if replies:
+            size, compressed = replies
+            if workload.deflate and compressed < messages * 0.99:
+                raise Unavailable("its replies are not compressed")
+            into.size = size / messages
+        into.values.append(messages / took)
+        into.idle.append(idle)
+        into.cpu.append(cpu / messages * 1e6)
+        into.busy.append(cpu / took)
+
+    def _load(self, workload: Workload, server: Server, offered: str, data: bytes) -> list[float]:
+        """What one of the C clients prints; see there."""
+        path = "/room" if workload.kind == "room" else "/"
+        where = (server.port, path, workload.connections)
+        times = (self._seconds, WARMUP, ",".join(map(str, server.pids())))
+        tools = self._fleet.tools
+        if workload.kind == "connect":
+            return run_load(tools / "connect", (*where, *times, offered), first_frame(data))
+        size = 0 if workload.deflate else len(workload.messages[0])
+        arguments = (*where, workload.in_flight, *times, size, offered)
+        return run_load(tools / "load", arguments, data)
+
+    def _memory(self, workload: Workload, row: Row, offered: str, data: bytes) -> float:
+        """KiB per connection of one more server of this kind."""
+        server = self._fleet.fresh(row.server)
+        try:
+            frame = first_frame(data) if workload.talk else b""
+            return per_connection(server, offered, workload.connections, frame)
+        finally:
+            server.stop()
+
+    def _leave_out(self, workload: Workload, row: Row, error: Exception) -> None:
+        reason = str(error) or "failed"
+        if not isinstance(error, Wrong | Unavailable):
+            reason = f"{type(error).__name__}: {reason}"
+        self.left_out.append(f"{row.label} ({workload.name}): {reason}")
+        lead = "\n" if sys.stderr.isatty() else ""
+        print(f"{lead}left out: {self.left_out[-1]}", file=sys.stderr)
 
 
-def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Everything as Markdown."""
-    lines = []
-    for workload, rows in results.items():
-        base = next((row["rate"] for name, row in rows.items() if name.startswith("websockets")), 0)
-        base = base or next(iter(rows.values()))["rate"]
-        lines += [f"### {workload}", ""]
-        lines += ["| server | messages/s | ratio | CPU per message | spread | load idle |"]
-        lines += ["|---|---:|---:|---:|---:|---:|"]
-        for name, row in sorted(rows.items(), key=lambda item: -item[1]["rate"]):
-            lines.append(
-                f"| {name} | {row['rate']:,.0f} | {row['rate'] / base:.2f} | {row['cpu']:.1f} µs"
-                f" | {row['spread']:.0%} | {row['idle']:.0%} |"
-            )
-        lines.append("")
-    return "\n".join(lines)
-
-
-def chart(results: dict[str, dict[str, dict[str, float]]]) -> str:
-    """The ratios of a few workloads as an SVG."""
-    shown = [name for name in results if "no-op" not in name][:6]
-    height = 30 + sum(26 + 18 * len(results[name]) for name in shown)
-    out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 {height}" '
-        'font-family="system-ui, sans-serif" font-size="12">',
-        '<rect width="100%" height="100%" fill="#fff"/>',
-    ]
-    y = 20
-    for workload in shown:
-        rows = results[workload]
-        top = max(row["rate"] for row in rows.values())
-        out.append(f'<text x="8" y="{y}" font-weight="600">{workload}, messages/s</text>')
-        y += 8
-        for name, row in sorted(rows.items(), key=lambda item: -item[1]["rate"]):
-            width = 420 * row["rate"] / top
-            colour = "#0b6bcb" if name.startswith("wsext") else "#9aa7b5"
-            out.append(f'<text x="170" y="{y + 12}" text-anchor="end">{name}</text>')
-            out.append(
-                f'<rect x="176" y="{y + 2}" width="{width:.0f}" height="13" fill="{colour}"/>'
-            )
-            out.append(f'<text x="{182 + width:.0f}" y="{y + 12}">{row["rate"]:,.0f}</text>')
-            y += 18
-        y += 18
-    return "\n".join([*out, "</svg>", ""])
-
-
-def versions() -> str:
-    """What was measured."""
-    names = ("wsext", "websockets", "picows", "aiohttp", "uvloop", "aiofastnet")
-    found = []
-    for name in names:
-        with suppress(PackageNotFoundError):
-            found.append(f"{name} {version(name)}")
-    return f"Python {sys.version.split()[0]}; {', '.join(found)}; {os.cpu_count()} processors"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="3 rounds of half a second")
+    add("--rounds", type=int, help="turns of each server (default 5)")
+    add("--seconds", type=float, help="length of a turn (default 1.0)")
+    add(
+        "--only",
+        action="append",
+        help="only workloads of this name, or with this text in it; repeatable",
     )
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    parser.add_argument(
-        "--write", action="store_true", help="write docs/benchmarks.md and its chart"
-    )
-    parser.add_argument("--only", default="", help="only workloads whose name has this text")
+    add("--servers", default="*", help="only these servers (comma list of names or globs)")
+    add("--write", action="store_true", help="write docs/benchmarks.md and its chart")
+    add("--json", type=Path, help="write every figure into this file")
+    add("--list", action="store_true", help="list workloads and servers")
     args = parser.parse_args()
-    rounds, seconds = (3, 0.7) if args.quick else (7, 1.5)
-    results: dict[str, dict[str, dict[str, float]]] = {}
+    args.rounds = args.rounds or (3 if args.quick else 5)
+    args.seconds = args.seconds or (0.5 if args.quick else 1.0)
+    args.servers, args.only = args.servers.split(","), args.only or [""]
+    if args.rounds < 1 or args.seconds < 0.1:
+        parser.error("at least one round of 0.1 seconds")
+    for name in args.servers:
+        if not any(is_chosen(server, [name]) for server in fleet.names()):
+            parser.error(f"--servers: no server {name!r}{nearest(name, fleet.names())}")
+    for name in args.only:
+        if not any(is_meant(workload, name) for workload in NAMES):
+            parser.error(f"--only: no workload {name!r}{nearest(name, NAMES)}")
+    return args
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """A hint at what was probably meant."""
+    close = get_close_matches(name, known, 1, 0.3)
+    return f"; did you mean {close[0]!r}?" if close else "; --list names them"
+
+
+def chosen(args: argparse.Namespace) -> list[tuple[Workload, list[Row]]]:
+    """What the arguments leave to be measured."""
+    plan = []
+    for workload in WORKLOADS:
+        if any(is_meant(workload.name, text) for text in args.only):
+            rows = [
+                r for r in workload.rows if any(fnmatch(r.server, glob) for glob in args.servers)
+            ]
+            if rows:
+                plan.append((workload, rows))
+    return plan
+
+
+def is_chosen(server: str, globs: list[str]) -> bool:
+    """Whether one of ``--servers`` is this one."""
+    return any(fnmatch(server, glob) for glob in globs)
+
+
+def is_meant(name: str, text: str) -> bool:
+    """Whether ``--only text`` means this workload: by its name, or else by a part of it."""
+    return name == text if text in NAMES else text in name
+
+
+def main() -> int:
+    args = arguments()
+    if args.list:
+        print("workloads:", *NAMES, "servers:", *fleet.names(), sep="\n  ")
+        return 0
+    plan = chosen(args)
+    if not plan:
+        print("none of these servers takes part in these workloads", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    fleet.pin(fleet.LOAD_CPU)
+    code = 0
     with tempfile.TemporaryDirectory() as folder:
-        load = Path(folder) / "load"
-        subprocess.run(["cc", "-O2", "-o", str(load), str(HERE / "load.c")], check=True)
-        for workload in WORKLOADS:
-            if args.only in workload.name:
-                print(f"{workload.name} …", file=sys.stderr)
-                results[workload.name] = measure(load, workload, rounds, seconds)
-    text = table(results)
-    print(text)
-    if args.write:
-        docs = HERE.parent / "docs"
-        (docs / "benchmarks.svg").write_text(chart(results), encoding="utf-8")
-        intro = (HERE / "intro.md").read_text(encoding="utf-8")
-        page = f"{intro}\n{versions()}.\n\n![messages per second](benchmarks.svg)\n\n{text}"
-        (docs / "benchmarks.md").write_text(page, encoding="utf-8")
+        try:
+            servers = Fleet(Path(folder))
+        except Unavailable as error:
+            print(error, file=sys.stderr)
+            return 1
+        bench = Bench(servers, args.rounds, args.seconds)
+        progress = Progress(sum(len(rows) * args.rounds for _, rows in plan))
+        try:
+            for workload, rows in plan:
+                bench.measure(workload, rows, progress)
+        except KeyboardInterrupt:
+            print("\nstopped; this is what there is", file=sys.stderr)
+            code = 130
+        finally:
+            servers.stop()
+    print(file=sys.stderr)
+    left_out = [f"{name}: {reason}" for name, reason in servers.left_out.items()]
+    results = report.collect(plan, bench.results, left_out + bench.left_out)
+    results |= {"rounds": args.rounds, "seconds": args.seconds}
+    print(report.tables(results))
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if args.write and not code:
+        report.write(results)
+    return code
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

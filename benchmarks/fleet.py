@@ -1,0 +1,258 @@
+"""The servers under test: started once on their core, stopped together; and the C tools."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+__all__ = ["Fleet", "Server", "Unavailable", "names", "node_version", "pin", "run_load"]
+
+HERE = Path(__file__).parent
+NODE = HERE.parent / "build" / "bench"
+CPUS = sorted(os.sched_getaffinity(0))
+SERVER_CPU, LOAD_CPU = CPUS[0], CPUS[-1]
+
+#: File and arguments by name; those of wsext are made from its variants.
+_PEERS: dict[str, tuple[str, ...]] = {
+    "websockets": ("echo_websockets.py",),
+    "picows": ("echo_picows.py",),
+    "picows-api": ("echo_picows_api.py",),
+    "aiohttp": ("echo_aiohttp.py",),
+    "aiohttp-isal": ("echo_aiohttp.py", "isal"),
+    "uvicorn": ("echo_uvicorn.py", "websockets-sansio"),
+    "uvicorn-wsproto": ("echo_uvicorn.py", "wsproto"),
+    "granian": ("echo_granian.py",),
+    "socketify": ("echo_socketify.py",),
+    "socketify-shared": ("echo_socketify.py", "shared"),
+    "tornado": ("echo_tornado.py",),
+    "ws": ("echo_ws.js",),
+    "floor": ("floor.c",),
+}
+for _codec in ("", "-python"):
+    for _hook in ("", "-hook"):
+        _PEERS[f"wsext{_codec}{_hook}"] = ("echo_wsext.py", f"coro{_hook}")
+        _PEERS[f"wsext-listener{_codec}{_hook}"] = ("echo_wsext.py", f"listener{_hook}")
+
+
+class Unavailable(Exception):
+    """A server that does not run here, with the reason."""
+
+
+def names() -> list[str]:
+    """Every server there is."""
+    return list(_PEERS)
+
+
+def pin(cpu: int) -> None:
+    """Keep this process, and those that it starts, on one processor."""
+    os.sched_setaffinity(0, {cpu})
+
+
+class Server:
+    """One server process with its children."""
+
+    def __init__(self, name: str, tools: Path) -> None:
+        self.name = name
+        self._stopped = False
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            self.port = int(sock.getsockname()[1])
+        self._log = tools / f"{name}.{self.port}.log"
+        command, env = _command(name, tools, self.port)
+        pin(SERVER_CPU)
+        try:
+            with self._log.open("wb") as log:
+                self._process = subprocess.Popen(
+                    command,
+                    env={**os.environ, **env},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=log,
+                    start_new_session=True,  # Ctrl-C is for the harness, which stops them all
+                )
+        finally:
+            pin(LOAD_CPU)
+
+    def wait(self) -> None:
+        """Until it listens.
+
+        Raises:
+            Unavailable: If it ends instead, or takes too long.
+        """
+        deadline = time.monotonic() + 20
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+                return
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise Unavailable(self.last_words() or "it does not start")
+            time.sleep(0.02)
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def last_words(self) -> str:
+        """The last line that it wrote to stderr."""
+        lines = self._log.read_text(errors="replace").split("\n")
+        return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
+
+    def pids(self) -> list[int]:
+        """Its processes: those of its session."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                if int(stat.read_text().rpartition(")")[2].split()[3]) == self._process.pid:
+                    found.append(int(stat.parent.name))
+        return found
+
+    def rss(self) -> int:
+        """Bytes of memory in use by all of its processes."""
+        pages = 0
+        for pid in self.pids():
+            with suppress(OSError):
+                pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def stop(self) -> None:
+        """Kill it with its children."""
+        if not self._stopped:
+            self._stopped = True  # its number may soon be somebody else's
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+class Fleet:
+    """Servers by name, each started when it is first needed and then kept.
+
+    Attributes:
+        left_out: Why a server does not take part, by name.
+    """
+
+    def __init__(self, tools: Path) -> None:
+        self.tools = tools
+        self.left_out: dict[str, str] = {}
+        self._running: dict[str, Server] = {}
+        self._all: list[Server] = []
+        for tool in ("load", "connect"):
+            _compile(HERE / f"{tool}.c", tools / tool)
+
+    def start(self, wanted: Iterable[str]) -> None:
+        """Start these together; those that fail are in `left_out`."""
+        new = []
+        for name in wanted:
+            running = self._running.get(name)
+            if name in self.left_out or (running and running.is_running):
+                continue
+            with self._leaving_out(name):
+                self._running[name] = self._launch(name)
+                new.append(name)
+        for name in new:
+            with self._leaving_out(name):
+                self._running[name].wait()
+
+    def fresh(self, name: str) -> Server:
+        """One more of it.
+
+        Raises:
+            Unavailable: If it does not run here.
+        """
+        server = self._launch(name)
+        server.wait()
+        return server
+
+    def get(self, name: str) -> Server | None:
+        """A server that has been started, or ``None``."""
+        return None if name in self.left_out else self._running.get(name)
+
+    def stop(self) -> None:
+        """Stop every one that was started."""
+        for server in self._all:
+            server.stop()
+
+    def _launch(self, name: str) -> Server:
+        server = Server(name, self.tools)
+        self._all.append(server)
+        return server
+
+    @contextmanager
+    def _leaving_out(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except Unavailable as error:
+            self.left_out[name] = str(error)
+            print(f"left out: {name}: {error}", file=sys.stderr)
+
+
+def _compile(source: Path, target: Path, *libraries: str) -> None:
+    if not target.exists():
+        compiler = shutil.which("cc")
+        if compiler is None:
+            raise Unavailable("there is no C compiler (cc)")
+        command = [compiler, "-O2", "-o", str(target), str(source), *libraries]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Unavailable(f"cc {source.name}: {done.stderr.strip()[:200]}")
+
+
+def _command(name: str, tools: Path, port: int) -> tuple[list[str], dict[str, str]]:
+    """The command line of a server, and what it needs in its environment."""
+    file, *arguments = _PEERS[name]
+    source = HERE / "servers" / file
+    if file.endswith(".c"):
+        _compile(source, tools / name, "-lz")
+        return [str(tools / name), str(port)], {}
+    if file.endswith(".js"):
+        return [_node(), str(source), str(port)], {"NODE_PATH": str(NODE / "node_modules")}
+    codec = "python" if "-python" in name else "auto"
+    return [sys.executable, str(source), str(port), *arguments], {"WSEXT_CODEC": codec}
+
+
+def _node() -> str:
+    """The path of node, with ws installed for it."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None:
+        raise Unavailable("node is not installed")
+    if not (NODE / "node_modules" / "ws").exists():
+        if npm is None:
+            raise Unavailable("npm is not installed")
+        NODE.mkdir(parents=True, exist_ok=True)
+        command = [npm, "install", "--no-fund", "--no-audit", "--prefix", str(NODE)]
+        command += ["ws@8", "bufferutil@4"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Unavailable(f"npm install ws: {done.stderr.strip()[-200:]}")
+    return node
+
+
+def node_version() -> str:
+    """The versions of ws and node, if they are there."""
+    package = NODE / "node_modules" / "ws" / "package.json"
+    node = shutil.which("node")
+    if node is None or not package.exists():
+        return ""
+    done = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
+    return f"ws {json.loads(package.read_text())['version']}, node {done.stdout.strip()}"
+
+
+def run_load(tool: Path, arguments: Iterable[object], data: bytes) -> list[float]:
+    """Run one of the C clients on this process's processor; gives the figures it prints.
+
+    Raises:
+        Unavailable: If it fails, with its reason.
+    """
+    command = [str(tool), *map(str, arguments)]
+    done = subprocess.run(command, input=data, capture_output=True, check=False)
+    if done.returncode:
+        raise Unavailable(done.stderr.decode(errors="replace").strip() or "the load failed")
+    return [float(figure) for figure in done.stdout.split()]

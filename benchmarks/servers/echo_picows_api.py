@@ -1,0 +1,31 @@
+"""picows' interface in the style of websockets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from picows.websockets.asyncio.server import broadcast, serve
+from shared import LARGEST, PORT, run
+
+members: set[Any] = set()
+
+
+async def handle(connection: Any) -> None:
+    path = connection.request.path
+    if path == "/room":
+        members.add(connection)
+        await connection.wait_closed()
+        members.discard(connection)
+    elif path == "/publish":
+        async for message in connection:
+            broadcast(members, message)
+    else:
+        async for message in connection:
+            await connection.send(message)
+
+
+async def main() -> object:
+    return await serve(handle, "127.0.0.1", PORT, ping_interval=None, max_size=LARGEST)
+
+
+run(main)

@@ -1,0 +1,112 @@
+"""wsext: ``coro`` or ``listener``, with ``-hook`` also a plugin whose hooks no message meets.
+
+No-op extensions are agreed when the load offers them; WSEXT_CODEC chooses the codec. The room is an
+`App.room` for ``coro``, and a loop that sends a `PreparedMessage` for ``listener``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from shared import LARGEST, PORT, VARIANT
+
+from wsext import App, Codec, Extension, Frame, Listener, Session, WebSocketOptions, hookimpl
+
+app = App(options=WebSocketOptions(max_message_size=LARGEST, ping_interval=None))
+app.install("permessage-deflate")
+members: set[Session] = set()
+
+
+class Pass(Codec):
+    """Looks at every frame and changes none."""
+
+    def encode(self, frame: Frame) -> Frame:
+        return frame
+
+    def decode(self, frame: Frame, budget: int) -> Frame:
+        return frame
+
+
+def no_op(number: int) -> type[Extension]:
+    class NoOp(Extension):
+        """Does nothing."""
+
+        name: ClassVar[str] = f"x-noop{number}"
+
+        def make_codec(self, params: Any, ctx: Any) -> Codec:
+            return Pass()
+
+    return NoOp
+
+
+class Plugin:
+    """Hooks that are called once per session."""
+
+    @hookimpl
+    def wsext_session_opened(self, session: Session) -> None:
+        pass
+
+    @hookimpl
+    def wsext_session_closed(self, session: Session) -> None:
+        pass
+
+
+for number in range(3):
+    app.install(no_op(number))
+if VARIANT.endswith("-hook"):
+    app.install(Plugin())
+
+
+if VARIANT.startswith("listener"):
+
+    @app.websocket("/")
+    class Echo(Listener):
+        def on_message(self, session: Session, message: str | bytes) -> None:
+            session.send_nowait(message)
+
+else:
+
+    @app.websocket("/")
+    async def echo(session: Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+
+try:
+    from wsext import PreparedMessage
+except ImportError:  # not in this version yet
+    PreparedMessage = str  # type: ignore[assignment,misc]
+
+if VARIANT.startswith("listener") or not hasattr(app, "room"):
+
+    @app.websocket("/room")
+    class Member(Listener):
+        def on_open(self, session: Session) -> None:
+            members.add(session)
+
+        def on_close(self, session: Session, info: Any) -> None:
+            members.discard(session)
+
+    @app.websocket("/publish")
+    class Publish(Listener):
+        def on_message(self, session: Session, message: str | bytes) -> None:
+            prepared = PreparedMessage(message)
+            for member in members:
+                member.send_nowait(prepared)
+
+else:
+
+    @app.websocket("/room")
+    async def member(session: Session) -> None:
+        async with app.room("tea").join(session):
+            async for _ in session:
+                pass
+
+    @app.websocket("/publish")
+    async def publish(session: Session) -> None:
+        room = app.room("tea")
+        async for message in session:
+            await room.broadcast(message)
+
+
+app.run("127.0.0.1", PORT)

@@ -1,0 +1,143 @@
+/* What the clients share: a clock, an opening handshake, a parser of frame headers. */
+#ifndef WS_H
+#define WS_H
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define KEY "dGhlIHNhbXBsZSBub25jZQ==" /* of RFC 6455, with its answer */
+#define ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+static inline void fail(const char *what) {
+    fprintf(stderr, "load: %s\n", what);
+    exit(1);
+}
+
+static void die(const char *what) {
+    fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* CPU seconds that the processes of a comma list have used so far, all their threads. */
+static double cpu_of(const char *pids) {
+    double total = 0;
+    for (const char *at = pids; at && *at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        clockid_t clock;
+        struct timespec t;
+        if (clock_getcpuclockid(atoi(at), &clock) || clock_gettime(clock, &t)) continue;
+        total += t.tv_sec + t.tv_nsec / 1e9;
+    }
+    return total;
+}
+
+static int request(char *text, int port, const char *path, const char *extensions) {
+    int size = sprintf(text,
+                       "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
+                       "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                       "Sec-WebSocket-Key: " KEY "\r\n",
+                       path, port);
+    if (*extensions) size += sprintf(text + size, "Sec-WebSocket-Extensions: %s\r\n", extensions);
+    return size + sprintf(text + size, "\r\n");
+}
+
+static void check_response(const char *text, const char *extensions) {
+    if (memcmp(text + 8, " 101", 4)) fail("the answer to the handshake is not 101");
+    if (!strstr(text, ACCEPT)) fail("Sec-WebSocket-Accept is wrong or absent");
+    if (!strncmp(extensions, "permessage-deflate", 18) && !strstr(text, "permessage-deflate"))
+        fail("permessage-deflate was not agreed");
+}
+
+static struct sockaddr_in address(int port) {
+    struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons(port)};
+    where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return where;
+}
+
+/* An open WebSocket; reads of it must not wait (MSG_DONTWAIT). */
+static inline int dial(int port, const char *path, const char *extensions) {
+    struct sockaddr_in where = address(port);
+    char text[4096] = "", *at = text;
+    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+    if (connect(fd, (struct sockaddr *)&where, sizeof where) < 0) die("connect");
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    int size = request(text, port, path, extensions);
+    if (write(fd, text, size) != size) die("handshake");
+    memset(text, 0, sizeof text);
+    while (at - text < 4095) { /* byte by byte, so that no frame is swallowed */
+        if (read(fd, at, 1) != 1) die("handshake");
+        at++;
+        if (at - text > 4 && !memcmp(at - 4, "\r\n\r\n", 4)) break;
+    }
+    check_response(text, extensions);
+    return fd;
+}
+
+/* What has come: messages, bytes of their payloads on the wire, how many were compressed. */
+static struct totals { uint64_t messages, bytes, compressed; } total;
+static uint64_t expected; /* payload size of every reply; 0: any */
+
+struct reader {
+    uint64_t left;          /* payload bytes of the current frame still to come */
+    uint64_t size;          /* payload bytes of the current message so far */
+    unsigned char head[14]; /* a header that came in pieces */
+    int have, started;
+};
+
+/* A frame has ended: 1 if it was a message's last one. */
+static int ended(struct reader *r) {
+    int first = r->head[0], opcode = first & 15;
+    r->have = 0;
+    if (opcode == 8) fail("the server closed a session");
+    if (opcode > 8) return 0;
+    if (opcode != (r->started ? 0 : 1)) fail("a reply is not text");
+    if (!r->started && first & 0x40) total.compressed++;
+    r->started = !(first & 0x80);
+    if (r->started) return 0;
+    if (expected && r->size != expected) fail("a reply has the wrong size");
+    total.bytes += r->size;
+    total.messages++;
+    r->size = 0;
+    return 1;
+}
+
+/* How many messages end in these bytes. */
+static inline int feed(struct reader *r, const unsigned char *data, size_t size) {
+    size_t at = 0;
+    int messages = 0;
+    while (at < size) {
+        if (r->left) {
+            size_t take = size - at < r->left ? size - at : r->left;
+            r->left -= take;
+            at += take;
+            if (!r->left) messages += ended(r);
+            continue;
+        }
+        r->head[r->have++] = data[at++];
+        int need = 2;
+        if (r->have >= 2) need += r->head[1] == 126 ? 2 : r->head[1] == 127 ? 8 : 0;
+        if (r->have < 2 || r->have < need) continue;
+        r->left = r->head[1];
+        if (need > 2) r->left = 0;
+        for (int i = 2; i < need; i++) r->left = r->left << 8 | r->head[i];
+        if (r->head[1] & 0x80) fail("a reply is masked");
+        if ((r->head[0] & 15) < 8) r->size += r->left;
+        if (!r->left) messages += ended(r);
+    }
+    return messages;
+}
+#endif

@@ -1,0 +1,147 @@
+"""The benchmark harness measures, checks and reports; how fast anything is, is not tested here."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="the load needs epoll"),
+    pytest.mark.skipif(
+        shutil.which("cc") is None and "CI" not in os.environ, reason="no C compiler"
+    ),
+]
+
+
+def command(*args: str) -> list[str]:
+    return [sys.executable, str(BENCHMARKS / "run.py"), "--rounds", "1", *args]
+
+
+def run(tmp_path: Path, *args: str, **env: str) -> tuple[dict[str, Any], str]:
+    """The report as data and as text."""
+    target = tmp_path / "results.json"
+    done = subprocess.run(
+        command("--seconds", "0.2", "--json", str(target), *args),
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(target.read_text()), done.stdout
+
+
+def test_echo_plain_and_compressed(tmp_path: Path) -> None:
+    names = ("64 B, 64 connections", "deflate, 1 KiB of JSON")
+    only = [arg for name in names for arg in ("--only", name)]
+    results, text = run(tmp_path, *only, "--servers", "wsext,websockets")
+    assert [workload["name"] for workload in results["workloads"]] == list(names)
+    assert results["left_out"] == []
+    for workload in results["workloads"]:
+        rows = {row["server"]: row for row in workload["rows"]}
+        assert set(rows) == {"wsext", "websockets"}
+        assert rows["websockets"]["ratio"] == 1
+        for row in rows.values():
+            assert row["median"] > 0
+            assert row["cpu"] > 0
+            assert 0 <= row["idle"] <= 1
+            assert f"| {row['server']} | {row['median']:,.0f} |" in text
+    plain, deflate = results["workloads"]
+    assert plain["zlib6"] is None
+    for row in plain["rows"]:
+        assert row["size"] == 64
+    for row in deflate["rows"]:
+        assert "permessage-deflate" in row["agreed"]
+        assert 0.5 * deflate["zlib6"] < row["size"] < 1024
+
+
+def test_rooms_sessions_memory(tmp_path: Path) -> None:
+    only = ["--only", "broadcast, 64 B to 500", "--only", "handshake, one echo, close"]
+    only += ["--only", "idle memory, deflate, one message each"]
+    results, _ = run(tmp_path, *only, "--servers", "wsext")
+    assert results["left_out"] == []
+    assert [workload["unit"] for workload in results["workloads"]] == [
+        "deliveries/s",
+        "sessions/s",
+        "KiB/connection",
+    ]
+    for workload in results["workloads"]:
+        (row,) = workload["rows"]
+        assert row["median"] > 0
+
+
+def test_a_peer_that_does_not_run_is_named_and_left_out(tmp_path: Path) -> None:
+    (tmp_path / "tornado.py").write_text("raise ImportError('not today')")
+    only = ("--only", "64 B, 1 connection", "--servers", "wsext,tornado")
+    results, text = run(tmp_path, *only, PYTHONPATH=str(tmp_path))
+    assert [row["server"] for row in results["workloads"][0]["rows"]] == ["wsext"]
+    assert results["left_out"] == ["tornado: ImportError: not today"]
+    assert "- tornado: ImportError: not today" in text
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "hint"),
+    [("--servers", "picow", "'picows'"), ("--only", "64 B, 65 connections", "'64 B, 64 conn")],
+)
+def test_an_unknown_name_gets_the_nearest_one(option: str, value: str, hint: str) -> None:
+    done = subprocess.run(
+        command(option, value), capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 2
+    assert f"{value!r}; did you mean {hint}" in done.stderr
+
+
+def test_ctrl_c_leaves_no_server_behind() -> None:
+    mark = uuid.uuid4().hex
+    harness = subprocess.Popen(
+        command("--seconds", "60", "--only", "64 B, 1 connection", "--servers", "wsext*"),
+        env={**os.environ, "BENCHMARK_TEST": mark},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert harness.stderr is not None
+    assert "64 B, 1 connection" in harness.stderr.readline()  # the servers are up
+    assert len(marked(mark)) > 1
+    harness.send_signal(signal.SIGINT)
+    _, errors = harness.communicate(timeout=20)
+    assert harness.returncode == 130
+    assert "Traceback" not in errors
+    assert marked(mark) == []
+
+
+def marked(mark: str) -> list[str]:
+    """Every process with this mark in its environment."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if mark in environ.read_bytes().decode(errors="replace"):
+                found.append(environ.parent.name)
+    return found
+
+
+def test_the_chart_is_an_image_of_every_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import report
+
+    row = {"median": 1234.0, "ratio": None, "spread": 0.0, "cpu": 1.0, "busy": 1.0, "idle": 0.5}
+    rows = [{"server": name, **row} for name in ("wsext", "a<b", "floor")]
+    workload = {"name": "small & quick", "unit": "messages/s", "zlib6": None, "rows": rows}
+    image = ElementTree.fromstring(report.chart({"workloads": [workload]}))
+    words = " ".join(image.itertext())
+    for expected in ("small & quick", "wsext", "a<b", "floor", "1,234"):
+        assert expected in words
