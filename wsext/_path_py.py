@@ -95,7 +95,7 @@ class LinkPath:
         self._transport: Any = None
         self._write: Any = None
         self._paused = False  # the transport asks us to stop writing
-        self._outbox: deque[Frame] = deque()
+        self._outbox: deque[Frame] | None = None  # made when something has to wait
         self._send_lock = asyncio.Lock() if connection.pipeline.is_async else None
         self._gathering = False
         self._heard = False

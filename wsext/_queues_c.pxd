@@ -10,6 +10,7 @@ cdef class Waiter:
     cdef object _loop
     cdef object _callback
     cdef object _context
+    cdef Drive _drive
     cdef bint _cancelled
     cdef public object _asyncio_future_blocking
     cdef public bint done
@@ -20,7 +21,7 @@ cdef class Waiter:
 
 @cython.final
 cdef class Inbox:
-    cdef object _items
+    cdef list _items
     cdef list _waiters
     cdef object _loop
     cdef Py_ssize_t _capacity
@@ -59,6 +60,26 @@ cdef class Take(Step):
 
     @cython.locals(inbox=Inbox, waiter=Waiter)
     cdef object step(self)
+
+
+cdef class Drive(Step):
+    cdef object _context
+    cdef object _coroutine
+    cdef object _error
+    cdef object _loop
+    cdef object _parked
+    cdef object _pending
+    cdef object _send
+    cdef object _task
+
+    cdef object step(self)
+    cdef object _hand_over(self)
+
+    @cython.locals(waiter=Waiter)
+    cdef object _settle(self, object advance, object argument)
+
+    @cython.locals(waiter=Waiter)
+    cpdef resume(self)
 
 
 cdef class Done(Step):

@@ -7,7 +7,8 @@ queue, in the same pass of the event loop: there is no future, and no callback t
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import contextvars
+from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -15,7 +16,7 @@ from wsext._step_py import Step
 from wsext.errors import ConnectionClosed, ConnectionClosedOK
 from wsext.protocol._frames_py import Frame, Message
 
-__all__ = ["DONE", "Inbox", "Take", "as_frame"]
+__all__ = ["DONE", "Drive", "Inbox", "Take", "as_frame"]
 
 # What a reader wants of an item: a message, its data, a frame; or, for an iterator, whose end is no
 # error, the data of a message and a raw session's frame as it is.
@@ -25,12 +26,21 @@ MESSAGE, DATA, FRAME, NEXT = range(4)
 class Waiter:
     """What a waiting task waits for: as much of a future as a task needs."""
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_cancelled", "_context", "_loop", "done")
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_callback",
+        "_cancelled",
+        "_context",
+        "_drive",
+        "_loop",
+        "done",
+    )
 
     _asyncio_future_blocking: bool
     _callback: Any
     _cancelled: bool
     _context: Any
+    _drive: Drive | None
     _loop: asyncio.AbstractEventLoop
     done: bool
 
@@ -60,6 +70,9 @@ class Waiter:
     def wake(self) -> None:
         """Resume the task that waits, at once if no other task is running."""
         self.done = True
+        if self._drive is not None:
+            self._drive.resume()
+            return
         callback = self._callback
         if callback is None:
             return  # it will look again before it waits
@@ -105,7 +118,7 @@ class Inbox:
         max_bytes: int,
         on_room: Callable[[], None],
     ) -> None:
-        self._items: deque[Message | Frame] = deque()
+        self._items: list[Message | Frame] = []  # a deque takes 600 bytes when it is empty
         self._waiters: list[Waiter] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._capacity = capacity
@@ -135,7 +148,7 @@ class Inbox:
         while len(self._items) > 1 and (
             len(self._items) > self._capacity or self.size > self._max_bytes
         ):
-            self.size -= _size(self._items.popleft())
+            self.size -= _size(self._items.pop(0))
             self.dropped += 1
         self.full = False
 
@@ -180,7 +193,7 @@ class Inbox:
 
     def pop(self) -> Message | Frame:
         """The next item; there has to be one."""
-        item = self._items.popleft()
+        item = self._items.pop(0)
         self.size -= _size(item)
         if (
             self.full
@@ -203,7 +216,7 @@ class Inbox:
             self._loop = asyncio.get_running_loop()
         waiter = Waiter.__new__(Waiter)
         waiter._loop = self._loop
-        waiter._callback = waiter._context = None
+        waiter._callback = waiter._context = waiter._drive = None
         waiter._cancelled = waiter.done = False
         waiter._asyncio_future_blocking = True
         self._waiters.append(waiter)
@@ -250,6 +263,115 @@ class Take(Step):
         elif inbox._items:
             inbox.wake(1)
         waiter.done = True
+
+
+class Drive(Step):
+    """Runs a coroutine inside the task that awaits this, and resumes it where a message comes.
+
+    While the coroutine waits for messages only, its task waits for one future, and every message
+    resumes the coroutine without the task's help: as the task (`asyncio.current_task`,
+    cancellation and timeouts work), in one context, but without a future and a callback per
+    message. Once it waits for anything else, the task takes over.
+    """
+
+    __slots__ = (
+        "_context",
+        "_coroutine",
+        "_error",
+        "_loop",
+        "_parked",
+        "_pending",
+        "_send",
+        "_task",
+    )
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self.ready = False
+        self._coroutine = coroutine
+        self._send: Any = coroutine.send
+        # One for all steps: a task's own cannot be had.
+        self._context = contextvars.copy_context()
+        self._loop = asyncio.get_running_loop()
+        self._task: Any = asyncio.current_task()
+        self._parked: asyncio.Future[None] | None = None  # what the task waits for meanwhile
+        self._pending: Any = None  # what it has to wait for next, or the coroutine's result
+        self._error: BaseException | None = None
+
+    def step(self) -> Any:
+        """The result, or what the task has to wait for."""
+        if self._parked is not None:  # resumed in the meantime, and left with something to do
+            self._parked = None
+            return self._hand_over()
+        return self._settle(self._send, None)
+
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
+        """As of a coroutine: how a task is cancelled."""
+        error = value if value is not None else kind
+        pending = self._pending
+        self._parked = self._pending = None
+        if self.ready or self._error is not None:  # it has ended, and the task does not know yet
+            raise error
+        if pending is not None:
+            pending.cancel()  # the task had no time to wait for it
+        out = self._settle(self._coroutine.throw, error)
+        if self.ready:
+            raise StopIteration(out)
+        return out
+
+    def _hand_over(self) -> Any:
+        if self._error is not None:
+            raise self._error
+        out = self._pending
+        self._pending = None
+        return out
+
+    def _settle(self, advance: Any, argument: Any) -> Any:
+        """Advance the coroutine as a part of the task's own step."""
+        try:
+            out = self._context.run(advance, argument)
+        except StopIteration as stop:
+            self.ready = True
+            return stop.value
+        if type(out) is not Waiter:
+            return out
+        waiter = out
+        waiter._drive = self
+        self._parked = parked = self._loop.create_future()
+        parked._asyncio_future_blocking = True  # as its __await__ does
+        return parked
+
+    def resume(self) -> None:
+        """A message has come: advance the coroutine, in the name of its task."""
+        parked = self._parked
+        if parked is None or parked.done():
+            return  # it was cancelled
+        task = self._task
+        loop = self._loop
+        try:
+            _enter_task(loop, task)
+        except RuntimeError:  # another task is running
+            loop.call_soon(self.resume)
+            return
+        try:
+            out = self._context.run(self._send, None)
+        except StopIteration as stop:
+            self.ready = True
+            self._pending = stop.value
+        except BaseException as error:
+            self._error = error
+        else:
+            if type(out) is Waiter:
+                waiter = out
+                waiter._drive = self
+                return
+            self._pending = out
+        finally:
+            _leave_task(loop, task)
+        parked.set_result(None)
+
+    def close(self) -> None:
+        """As of a coroutine."""
+        self._coroutine.close()
 
 
 class Done(Step):

@@ -12,6 +12,7 @@ from wsext.errors import ConnectionClosed, HandshakeRejected
 from wsext.protocol import handshake
 from wsext.protocol.frames import CloseCode
 from wsext.protocol.http import Request, RequestReader, Response, rejection
+from wsext.queues import Drive
 from wsext.routing import Route, as_response
 from wsext.session import Listener, Session
 
@@ -218,7 +219,8 @@ async def run_handler(session: Session, route: Route, app: App) -> None:
     """Run a coroutine handler and end the session as its outcome says."""
     code, reason = int(CloseCode.NORMAL), ""
     try:
-        await route.handler(session, **session.path_params)
+        work = route.handler(session, **session.path_params)
+        await (Drive(work) if inspect.iscoroutine(work) else work)
     except ConnectionClosed as error:
         logger.debug("session %s: %s", session.id, error)
     except asyncio.CancelledError:

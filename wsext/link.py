@@ -7,7 +7,6 @@ sent while one read is handled, or before the event loop gets its turn again, le
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -88,13 +87,14 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self._reading_paused = False
         self._held_until: float | None = None
         self._hold: Any = None
-        self._writable: deque[asyncio.Future[None]] = deque()
+        # What is rarely used is made late, or small: most connections are idle most of the time.
+        self._writable: list[asyncio.Future[None]] = []
         self._outbox_bytes = 0
-        self._chunks: deque[bytes] = deque()
-        self._workers: set[asyncio.Task[None]] = set()
+        self._chunks: list[bytes] = []
+        self._workers: list[asyncio.Task[None]] = []
         self._keepalive: Any = None
         self._deadline: Any = None
-        self._ping_ids = itertools.count(1)
+        self._ping_id = 0
         self._pings: dict[bytes, tuple[float, asyncio.Future[float] | None]] = {}
         self._finishing = False
 
@@ -133,7 +133,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
                 self.find_pongs(events)
             if events:
                 self._receiver.deliver(events)
-            self._chunks.popleft()
+            self._chunks.pop(0)
             if len(self._chunks) <= _MAX_PENDING_CHUNKS // 2:
                 self.resume_reading()
             if self.connection.has_output:
@@ -143,8 +143,8 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
     def _start(self, work: Any) -> None:
         task = self._loop.create_task(work)
-        self._workers.add(task)
-        task.add_done_callback(self._workers.discard)
+        self._workers.append(task)
+        task.add_done_callback(self._workers.remove)
 
     def eof_received(self) -> bool:
         return False  # the transport closes itself
@@ -153,14 +153,14 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         if self._lost:
             return
         self._lost = True
-        for task in self._workers:
+        for task in list(self._workers):
             task.cancel()
         self.connection.lose(exc)
         for timer in (self._keepalive, self._deadline, self._hold):
             if timer is not None:
                 timer.cancel()
         self._paused = False
-        self._outbox.clear()
+        self._outbox = None
         self._wake_writers()
         for _, waiter in self._pings.values():
             if waiter is not None and not waiter.done():
@@ -222,14 +222,14 @@ class Link(LinkPath, asyncio.BufferedProtocol):
             try:
                 self.connection.send_frame(frame)
             except ProtocolError:
-                self._outbox.clear()
+                self._outbox = None
                 self._outbox_bytes = 0
             self.write_out()
         self._wake_writers()
 
     def _wake_writers(self) -> None:
         while self._writable and not self._paused:
-            waiter = self._writable.popleft()
+            waiter = self._writable.pop(0)
             if not waiter.done():
                 waiter.set_result(None)
 
@@ -306,6 +306,8 @@ class Link(LinkPath, asyncio.BufferedProtocol):
                 self.dropped_out += 1
         elif self._outbox and self._outbox_bytes + len(payload) > limit:
             raise QueueFull(f"{self.buffered} bytes wait for the peer to read")
+        if self._outbox is None:
+            self._outbox = deque()
         self._outbox.append(Frame(opcode, payload, True, 0, hints, meta))
         self._outbox_bytes += len(payload)
 
@@ -326,7 +328,8 @@ class Link(LinkPath, asyncio.BufferedProtocol):
     def ping(self, payload: bytes | None, waiter: asyncio.Future[float] | None) -> None:
         """Send a ping; the waiter gets the latency in seconds when its pong comes."""
         if payload is None:
-            payload = next(self._ping_ids).to_bytes(4, "big")
+            self._ping_id = (self._ping_id + 1) & 0xFFFFFFFF
+            payload = self._ping_id.to_bytes(4, "big")
         elif payload in self._pings:
             raise ValueError("a ping with this payload is already under way")
         self._pings[payload] = (self._timers.time(), waiter)
@@ -389,7 +392,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
                 self.connection.send_frame(frame)
             except ProtocolError:
                 break
-        self._outbox.clear()
+        self._outbox = None
         self._outbox_bytes = 0
 
     async def settle(self) -> None:

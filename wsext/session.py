@@ -138,7 +138,7 @@ class Session(SessionPath):
         self._listener: Listener | None = None
         self._closed: asyncio.Future[CloseInfo] | None = None
         self._info: CloseInfo | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: list[asyncio.Task[Any]] = []
         #: Client: the headers of the server's response.
         self.response_headers: Headers | None = None
         self._resuming: asyncio.Task[None] | None = None
@@ -459,12 +459,12 @@ class Session(SessionPath):
         If it raises, the session is closed with 1011.
         """
         task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
+        self._tasks.append(task)
         task.add_done_callback(self._task_done)
         return task
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        self._tasks.remove(task)
         error = None if task.cancelled() else task.exception()
         if error is None or isinstance(error, ConnectionClosed):
             return
