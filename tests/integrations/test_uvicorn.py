@@ -132,7 +132,7 @@ async def test_the_scope_is_complete_and_has_what_was_agreed() -> None:
         assert scope["server"] == ("127.0.0.1", server.port)
         headers = dict(scope["headers"])
         assert headers[b"host"] == f"127.0.0.1:{server.port}".encode()
-        assert headers[b"x-name"] in (b"abra\xe3o", "abra\xe3o".encode())
+        assert headers[b"x-name"] == b"abra\xe3o"
 
 
 async def test_the_session_offers_what_asgi_cannot_express() -> None:
@@ -351,7 +351,11 @@ async def test_messages_out_of_order_are_the_applications_mistake() -> None:
     ]
 
 
-async def test_bad_handshakes_never_reach_the_application() -> None:
+async def test_bad_handshakes_never_reach_the_application(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "uvicorn.error")
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise AssertionError("not to be called")
 
@@ -363,6 +367,16 @@ async def test_bad_handshakes_never_reach_the_application() -> None:
         assert status == 400
         status, _, _ = await fetch(server.port, request.replace(b"GET", b"PUT"))
         assert status == 405
+        status, _, _ = await fetch(server.port, request.replace(b"GET /", b"GET /" + b"x" * 9000))
+        assert status == 414
+        status, _, _ = await fetch(server.port, request.replace(b"GET /", b"GET /\xc3\xbc"))
+        assert status == 400  # that one is uvicorn's
+    assert [line.rpartition(" ")[2] for line in caplog.messages if "WebSocket" in line] == [
+        "426",
+        "400",
+        "405",
+        "414",
+    ]
 
 
 async def test_the_origins_of_the_configuration_hold() -> None:

@@ -359,9 +359,12 @@ async def test_a_fragmented_message_cannot_be_left_as_it_is() -> None:
             assert await client.recv() == message
         await client.send([WORDS[:9], WORDS[9:]])
         assert await client.recv() == WORDS
-        with pytest.raises(ConnectionClosedError) as caught:
+        with pytest.raises(ConnectionClosedError):
             await client.send(["a", "b"])
-        assert "x-odd: leaves a message as it is" in str(caught.value.__cause__)
+    _, extension = server_extensions([undecided])[0].process_request_params([], [])
+    extension.encode(TheirFrame(Opcode.BINARY, b"a", False))
+    with pytest.raises(LocalProtocolError, match="x-odd: leaves a message as it is"):
+        extension.encode(TheirFrame(Opcode.CONT, b"b"))
 
 
 # --- limits, errors, the end ------------------------------------------------------------------

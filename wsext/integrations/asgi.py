@@ -24,6 +24,7 @@ __all__ = [
     "Front",
     "RawHeaders",
     "build_scope",
+    "describe",
     "response_head",
 ]
 
@@ -291,12 +292,8 @@ def response_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     return b"".join([*lines, b"\r\n"])
 
 
-def build_scope(request: Request, session: Session, root_path: str) -> dict[str, Any]:
-    """What can be said of a request in ASGI's terms, whatever the server.
-
-    ``scope["extensions"]["wsext"]`` has the agreed extensions, and the session for what ASGI cannot
-    express.
-    """
+def build_scope(request: Request, root_path: str) -> dict[str, Any]:
+    """What can be said of a request in ASGI's terms, whatever the server."""
     raw_path, _, query = request.target.partition("?")
     return {
         "type": "websocket",
@@ -305,29 +302,21 @@ def build_scope(request: Request, session: Session, root_path: str) -> dict[str,
         "path": root_path + unquote(raw_path),
         "raw_path": (root_path + raw_path).encode("ascii"),
         "query_string": query.encode("ascii"),
-        "headers": [(name.lower().encode(), _raw(v)) for name, v in request.headers.raw_items()],
+        "headers": [
+            (name.lower().encode(), value.encode("latin-1"))
+            for name, value in request.headers.raw_items()
+        ],
         "subprotocols": [
             name.strip()
             for value in request.headers.get_all("Sec-WebSocket-Protocol")
             for name in value.split(",")
         ],
-        "extensions": {
-            "websocket.http.response": {},
-            "wsext": {
-                "extensions": [
-                    {"name": agreed.name, "params": dict(agreed.params)}
-                    for agreed in session.extensions
-                ],
-                "session": session,
-            },
-        },
+        "extensions": {"websocket.http.response": {}},
     }
 
 
-def _raw(value: str) -> bytes:
-    """A header's value as it was sent; older versions of ``websockets`` escape what is not ASCII,
-    newer ones read it as Latin-1."""
-    try:
-        return value.encode("ascii", "surrogateescape")
-    except UnicodeEncodeError:
-        return value.encode("latin-1")
+def describe(session: Session) -> dict[str, Any]:
+    """``scope["extensions"]["wsext"]``: the agreed extensions, and the session for what ASGI cannot
+    express."""
+    agreed = [{"name": item.name, "params": dict(item.params)} for item in session.extensions]
+    return {"extensions": agreed, "session": session}

@@ -36,6 +36,7 @@ from wsext.integrations.asgi import (
     RawHeaders,
     State,
     build_scope,
+    describe,
     response_head,
 )
 from wsext.protocol import handshake
@@ -121,11 +122,13 @@ class WebSocketProtocol(asyncio.Protocol):
             return
         try:
             request = self._reader.feed(data)
+            if request is None:
+                return
+            if not request.target.isascii():
+                raise HandshakeRejected(400, "the request target is not ASCII")
         except HandshakeRejected as error:
             self._reader = None
             self._reject(rejection(error))
-            return
-        if request is None:
             return
         self._early += self._reader.take_rest()
         self._reader = None
@@ -170,6 +173,14 @@ class WebSocketProtocol(asyncio.Protocol):
 
     async def _run(self, request: Request) -> None:
         """Negotiate, then run the application until it returns."""
+        self._scope = {
+            **build_scope(request, self._config.root_path),
+            "asgi": {"version": self._config.asgi_version, "spec_version": "2.4"},
+            "scheme": "wss" if is_ssl(self.transport) else "ws",
+            "server": get_local_addr(self.transport),
+            "client": get_remote_addr(self.transport),
+            "state": self._app_state.copy(),
+        }
         try:
             session = await self._negotiate(request)
         except HandshakeRejected as error:
@@ -183,7 +194,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._reject(session)
             return
         conversation = self._conversation = Conversation(session, self)
-        self._scope |= build_scope(request, session, self._config.root_path)
+        self._scope["extensions"]["wsext"] = describe(session)
         if self.transport.is_closing():
             conversation.lose()
         try:
@@ -199,15 +210,6 @@ class WebSocketProtocol(asyncio.Protocol):
         Raises:
             HandshakeRejected: If the handshake cannot be accepted.
         """
-        self._scope = {
-            "asgi": {"version": self._config.asgi_version, "spec_version": "2.4"},
-            "scheme": "wss" if is_ssl(self.transport) else "ws",
-            "server": get_local_addr(self.transport),
-            "client": get_remote_addr(self.transport),
-            "state": self._app_state.copy(),
-        }
-        if not request.target.isascii():
-            raise HandshakeRejected(400, "the request target is not ASCII")
         handshake.check_upgrade(request)
         options, installed = self._profile()
         handshake.check_origin(request, options.origins)
@@ -321,10 +323,12 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _log(self, outcome: int | str) -> None:
         """One line per handshake, as uvicorn's other protocols write it."""
-        if "path" in self._scope:
-            scope = cast("Any", self._scope)
-            address, path = get_client_addr(scope), get_path_with_query_string(scope)
-            logger.info('%s - "WebSocket %s" %s', address, path, outcome)
+        if not self._scope:
+            logger.info("malformed WebSocket handshake %s", outcome)
+            return
+        scope = cast("Any", self._scope)
+        address, path = get_client_addr(scope), get_path_with_query_string(scope)
+        logger.info('%s - "WebSocket %s" %s', address, path, outcome)
 
 
 class _Session(Session):
