@@ -554,6 +554,17 @@ async def test_a_shutdown_closes_with_1012_and_refuses_with_503() -> None:
     assert not server.server.server_state.tasks
 
 
+async def test_a_shutdown_waits_for_nobody_who_does_not_answer_a_close() -> None:
+    app = sending({"type": "websocket.accept"}, {"type": "websocket.close"})
+    async with running(app) as server, raw_peer(server.port) as peer:
+        await peer.shake()
+        assert await peer.close_code() == 1000  # and no answer to it
+        server.server.config.timeout_graceful_shutdown = 2
+        await server.server.shutdown()
+        assert not server.server.server_state.connections
+        assert await peer.frame() is None
+
+
 # --- limits, pings, flow ----------------------------------------------------------------------
 
 

@@ -289,6 +289,7 @@ class Opcodes(Extension):
     ("extension", "reason"),
     [
         ("framelog", "is no wire extension"),
+        ("presets", "is no wire extension"),
         ("permessage-fragment", "makes 5 frames of one frame"),
         (Split, "makes 50 frames of one frame"),
         (Slow, "is asynchronous"),

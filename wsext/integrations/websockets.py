@@ -39,7 +39,7 @@ from wsext.protocol.negotiation import confirm, make_offers, negotiate
 from wsext.protocol.params import Params
 from wsext.protocol.pipeline import Pipeline, Stage
 from wsext.sdk.extension import Extension
-from wsext.sdk.installed import build
+from wsext.sdk.installed import Installed, build
 
 __all__ = ["adaptable", "client_extensions", "server_extensions"]
 
@@ -101,9 +101,10 @@ def adaptable(extension: Any) -> str | None:
         PluginError: If there is no such extension.
         OptionError: If it needs options.
     """
-    (item,) = build([extension]).items or (None,)
-    if not isinstance(item, Extension):
+    items = build([extension]).items
+    if len(items) != 1 or not isinstance(items[0], Extension):
         return "is no wire extension: it works on one side only, and websockets has no place for it"
+    item = items[0]
     if item.opcodes:
         codes = ", ".join(map(str, sorted(item.opcodes)))
         return f"uses reserved opcodes ({codes}), which websockets refuses"
@@ -117,13 +118,20 @@ def adaptable(extension: Any) -> str | None:
 
 
 def _adapted(what: Iterable[Any] | Mapping[str, Mapping[str, Any]]) -> list[Extension]:
-    extensions = []
-    for item in build(what).items:
+    installed = Installed()
+    pairs: Iterable[tuple[Any, Mapping[str, Any]]] = (
+        what.items() if isinstance(what, Mapping) else [(entry, {}) for entry in what]
+    )
+    for entry, options in pairs:
+        before = installed.items
+        installed.install(entry, **options)
+        if installed.items == before:
+            raise PluginError(str(entry), "cannot be adapted to websockets: is no wire extension")
+    for item in installed.items:
         reason = adaptable(item)
-        if reason is not None or not isinstance(item, Extension):
+        if reason is not None:
             raise PluginError(item.name, f"cannot be adapted to websockets: {reason}")
-        extensions.append(item)
-    return extensions
+    return list(installed.extensions)
 
 
 class _Unadaptable(LocalProtocolError):
