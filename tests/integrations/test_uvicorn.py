@@ -297,10 +297,20 @@ async def test_a_denial_may_be_streamed(headers: Any) -> None:
         ([{"type": "websocket.http.response.start", "status": 700}], 500),
         ([{"type": "websocket.send", "text": "too early"}], 500),
         ([{"type": "websocket.accept", "headers": [(b"a", b"b\r\nc: d")]}], 500),
+        ([{"type": "websocket.accept", "subprotocol": "a\r\nc: d"}], 500),
         ([{"type": "websocket.accept", "headers": [(b"Upgrade", b"h2c")]}], 500),
         ([], 500),
     ],
-    ids=["no body", "started twice", "no status", "send", "line break", "own header", "nothing"],
+    ids=[
+        "no body",
+        "started twice",
+        "no status",
+        "send",
+        "line break",
+        "and another",
+        "own header",
+        "nothing",
+    ],
 )
 async def test_a_broken_application_is_answered(messages: Any, status: int) -> None:
     async with running(sending(*messages)) as server:

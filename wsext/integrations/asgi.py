@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from enum import Enum
 from http import HTTPStatus
 from typing import Any, Protocol, TypeAlias
@@ -151,11 +152,13 @@ class Conversation:
             raise ClientDisconnected(str(closed)) from None
 
     def _accept(self, message: Mapping[str, Any]) -> None:
-        headers = _headers(message)
+        headers, subprotocol = _headers(message), message.get("subprotocol")
         for name, _ in headers:
             if name.lower() in _OWN_HEADERS:
-                raise RuntimeError(f"the handshake sets the header {name.decode()!r} itself")
-        self._front.accept(message.get("subprotocol"), headers)
+                raise RuntimeError(f"the handshake sets the header {name!r} itself")
+        if subprotocol is not None:
+            _check_line(b"sec-websocket-protocol", subprotocol.encode())
+        self._front.accept(subprotocol, headers)
         self.accepted = not self.lost
         self.state = State.OPEN
         self._answered.set()
@@ -214,7 +217,8 @@ class Conversation:
         if self.state is State.OPEN:
             self.session.end_raw()
         elif self._denial is not None and not self._denial.started:
-            await self._continue_denial({})
+            with suppress(ClientDisconnected):
+                await self._continue_denial({})
         else:
             self._front.finish()
 
@@ -261,7 +265,16 @@ class _Denial:
 
 
 def _headers(message: Mapping[str, Any]) -> RawHeaders:
-    return [(bytes(name), bytes(value)) for name, value in message.get("headers") or ()]
+    headers = [(bytes(name), bytes(value)) for name, value in message.get("headers") or ()]
+    for name, value in headers:
+        _check_line(name, value)
+    return headers
+
+
+def _check_line(name: bytes, value: bytes) -> None:
+    """Refuse what would be more than one line (RFC 9110 §5.5)."""
+    if any(byte in name + value for byte in (b"\r", b"\n", b"\0")):
+        raise ValueError(f"the header {name!r} has a line break or a NUL in it")
 
 
 def _unexpected(kind: str, state: State) -> str:
@@ -274,22 +287,14 @@ def _unexpected(kind: str, state: State) -> str:
 
 
 def response_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Status line and headers of a response, as bytes.
-
-    Raises:
-        ValueError: If a header has a line break or a NUL in it (RFC 9110 §5.5).
-    """
+    """Status line and headers of a response, as bytes."""
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    lines = [b"HTTP/1.1 %d %b\r\n" % (status, phrase.encode())]
-    for name, value in headers:
-        line = b"%b: %b" % (name, value)
-        if any(byte in line for byte in (b"\r", b"\n", b"\0")):
-            raise ValueError(f"the header {name!r} has a line break or a NUL in it")
-        lines.append(line + b"\r\n")
-    return b"".join([*lines, b"\r\n"])
+    lines = [b"HTTP/1.1 %d %b" % (status, phrase.encode())]
+    lines += [b"%b: %b" % header for header in headers]
+    return b"\r\n".join([*lines, b"", b""])
 
 
 def build_scope(request: Request, root_path: str) -> dict[str, Any]:

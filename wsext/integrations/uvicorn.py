@@ -288,10 +288,10 @@ class WebSocketProtocol(asyncio.Protocol):
         )
         raw = [(name.encode(), value.encode()) for name, value in own.items()]
         head = response_head(101, [*raw, *self._state.default_headers, *headers])
-        self._log("[accepted]")
         if self.transport.is_closing():
             conversation.lose()
             return
+        self._log("[accepted]")
         self.transport.write(head)
         session.start(self.transport, bytes(self._early))
         self._early.clear()
