@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import wsext
-from wsext import testing
+import wsext.integrations.uvicorn
+import wsext.integrations.websockets
+from wsext import integrations, testing
 from wsext.sdk import hookspecs
 
 PAGE = Path(__file__).with_name("api.md")
@@ -92,6 +94,10 @@ def page() -> str:
     parts += [entry(name, getattr(wsext, name)) for name in wsext.__all__ if name != "__version__"]
     parts.append("## `wsext.testing`\n")
     parts += [entry(name, getattr(testing, name)) for name in testing.__all__]
+    for module in (integrations.uvicorn, integrations.websockets):
+        parts.append(f"## `{module.__name__}`\n")
+        names = [name for name in module.__all__ if name != "Protocol"]  # made when looked up
+        parts += [entry(name, getattr(module, name)) for name in names]
     parts.append("## Hooks\n")
     for name, function in vars(hookspecs).items():
         if name.startswith("wsext_") and inspect.isfunction(function):

@@ -24,6 +24,9 @@ def example(name: str, *args: str) -> Iterator[Served]:
         yield served
 
 
+# `fastapi_app` runs under uvicorn, in tests/e2e/test_integrations.py.
+
+
 def run(name: str, *args: str) -> str:
     done = subprocess.run(
         [sys.executable, EXAMPLES / name, *args],

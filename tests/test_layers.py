@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 #: From the top to the bottom; a layer imports itself and what is below.
 LAYERS = [
     {"cli", "reference", "__main__", "testing"},
+    {"integrations"},
     {"config", "scaffold"},
     {"server", "client", "accept"},
     {"app", "routing", "session", "channels", "link", "queues", "settings", "net"}

@@ -25,6 +25,7 @@ Later sources win: option sets, then the file, then ``--ext`` and ``--set``.
 from __future__ import annotations
 
 import logging
+import os
 import tomllib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -36,7 +37,7 @@ from wsext.errors import OptionError, PluginError, nearest
 from wsext.sdk.extension import Extension
 from wsext.sdk.installed import Installed
 from wsext.sdk.options import OptionSet, local, option_fields
-from wsext.sdk.plugins import Plugins
+from wsext.sdk.plugins import Plugins, set_default_plugins
 from wsext.settings import ServerOptions, WebSocketOptions
 
 __all__ = [
@@ -47,6 +48,8 @@ __all__ = [
     "dotted_names",
     "install",
     "load_config",
+    "plugins_of",
+    "read_config",
 ]
 
 logger = logging.getLogger("wsext.config")
@@ -210,6 +213,36 @@ def load_config(path: Path) -> dict[str, Any]:
         raise OptionError(str(path), None, error.strerror or str(error)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise OptionError(str(path), None, f"not TOML: {error}") from error
+
+
+def read_config(path: str | None) -> Config:
+    """The configuration file that was named, by ``WSEXT_CONFIG`` if not by the caller, or
+    ``wsext.toml`` of this folder if there is one.
+
+    Raises:
+        OptionError: If it cannot be read or names an unknown section.
+    """
+    config = Config()
+    path = path or os.environ.get("WSEXT_CONFIG")
+    if path:
+        config.update(load_config(Path(path)))
+    elif Path("wsext.toml").is_file():
+        config.update(load_config(Path("wsext.toml")))
+    return config
+
+
+def plugins_of(config: Config) -> Plugins:
+    """The plugins that a configuration and ``WSEXT_PLUGINS`` allow, from now on everyone's.
+
+    Raises:
+        OptionError: For a wrong option in ``[plugins]``.
+    """
+    options = config.section("plugins")
+    plugins = Plugins.from_environment(
+        allow=options.allow, deny=options.deny, strict=options.strict
+    )
+    set_default_plugins(plugins)
+    return plugins
 
 
 def dotted_names() -> list[str]:

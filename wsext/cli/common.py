@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
 from rich.console import Console
 
-from wsext.config import Config, dotted_names, load_config
-from wsext.sdk.plugins import Plugins, PluginStatus, set_default_plugins
+from wsext.config import dotted_names, plugins_of, read_config
+from wsext.sdk.plugins import Plugins, PluginStatus
 
 __all__ = [
     "ExtensionArgument",
@@ -37,34 +36,6 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """End with one line on stderr."""
     click.echo(f"wsext: {message}", err=True)
     raise SystemExit(code)
-
-
-def read_config(path: str | None) -> Config:
-    """The configuration file that was named, or ``wsext.toml`` of this folder if there is one.
-
-    Raises:
-        OptionError: If it cannot be read or names an unknown section.
-    """
-    config = Config()
-    if path is not None:
-        config.update(load_config(Path(path)))
-    elif Path("wsext.toml").is_file():
-        config.update(load_config(Path("wsext.toml")))
-    return config
-
-
-def plugins_of(config: Config) -> Plugins:
-    """The plugins that a configuration and ``WSEXT_PLUGINS`` allow, from now on everyone's.
-
-    Raises:
-        OptionError: For a wrong option in ``[plugins]``.
-    """
-    options = config.section("plugins")
-    plugins = Plugins.from_environment(
-        allow=options.allow, deny=options.deny, strict=options.strict
-    )
-    set_default_plugins(plugins)
-    return plugins
 
 
 # --- completion of names ----------------------------------------------------------------------

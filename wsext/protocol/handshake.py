@@ -19,6 +19,7 @@ from wsext.errors import HandshakeRejected, InvalidHandshake, InvalidStatus, nea
 from wsext.protocol.http import MAX_BODY, Headers, HTTPResponse, Request, Response, has_token
 
 __all__ = [
+    "accept_headers",
     "accept_response",
     "build_request",
     "check_origin",
@@ -114,14 +115,10 @@ def select_subprotocol(offered: Sequence[str], supported: Sequence[str]) -> str 
     return None
 
 
-def accept_response(
-    request: Request,
-    *,
-    subprotocol: str | None = None,
-    extensions: str | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> bytes:
-    """The 101 response to a request that `check_upgrade` has let pass."""
+def accept_headers(
+    request: Request, *, subprotocol: str | None = None, extensions: str | None = None
+) -> dict[str, str]:
+    """The headers that a 101 response to a request must have (RFC 6455 §4.2.2)."""
     answer = {
         "Upgrade": "websocket",
         "Connection": "Upgrade",
@@ -131,6 +128,18 @@ def accept_response(
         answer["Sec-WebSocket-Protocol"] = subprotocol
     if extensions is not None:
         answer["Sec-WebSocket-Extensions"] = extensions
+    return answer
+
+
+def accept_response(
+    request: Request,
+    *,
+    subprotocol: str | None = None,
+    extensions: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> bytes:
+    """The 101 response to a request that `check_upgrade` has let pass."""
+    answer = accept_headers(request, subprotocol=subprotocol, extensions=extensions)
     return Response(101, headers={**answer, **(headers or {})}).serialize()
 
 

@@ -1,0 +1,327 @@
+"""The application's side of a WebSocket in ASGI: its `receive` and `send`, over a session.
+
+ASGI's HTTP & WebSocket specification 2.4, with the extension ``websocket.http.response``. Nothing
+here knows which server runs the application: that is the `Front`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from enum import Enum
+from http import HTTPStatus
+from typing import Any, Protocol, TypeAlias
+from urllib.parse import unquote
+
+from wsext.errors import ConnectionClosed
+from wsext.protocol.frames import CloseInfo
+from wsext.protocol.http import Request
+from wsext.session import Session
+
+__all__ = [
+    "ClientDisconnected",
+    "Conversation",
+    "Front",
+    "RawHeaders",
+    "build_scope",
+    "describe",
+    "response_head",
+]
+
+RawHeaders: TypeAlias = "list[tuple[bytes, bytes]]"
+"""Headers as ASGI has them."""
+
+
+class ClientDisconnected(OSError):
+    """The application sends, but the client is gone; ASGI asks for an ``OSError``."""
+
+
+class Front(Protocol):
+    """What a server does for a conversation, on the connection before the session has it."""
+
+    def accept(self, subprotocol: str | None, headers: RawHeaders) -> None:
+        """Answer the handshake with 101 and start the session."""
+
+    def answering(self, status: int) -> None:
+        """The handshake is denied with this status: the place for a log line."""
+
+    async def write(self, data: bytes) -> None:
+        """Write a part of the answer; wait while the client reads too slowly."""
+
+    def finish(self) -> None:
+        """Close the connection: the answer is complete."""
+
+
+class State(Enum):
+    """What the application has said so far."""
+
+    CONNECTING = "has not answered"
+    OPEN = "has accepted"
+    DENYING = "is answering with a response"
+    CLOSED = "has closed or denied"
+
+
+#: What the application may send in each state; anything else is its mistake.
+_MAY_SEND: dict[State, tuple[str, ...]] = {
+    State.CONNECTING: ("websocket.accept", "websocket.close", "websocket.http.response.start"),
+    State.OPEN: ("websocket.send", "websocket.close"),
+    State.DENYING: ("websocket.http.response.body",),
+    State.CLOSED: (),
+}
+
+#: Headers of the answer that the handshake itself sets.
+_OWN_HEADERS = frozenset(
+    {b"sec-websocket-accept", b"sec-websocket-extensions", b"upgrade", b"connection"}
+)
+
+
+class Conversation:
+    """One WebSocket's `receive` and `send`.
+
+    Args:
+        session: The session; the front starts it when the application accepts.
+        front: The server's side.
+    """
+
+    def __init__(self, session: Session, front: Front) -> None:
+        self.session = session
+        self.state = State.CONNECTING
+        #: Whether the handshake was answered with 101.
+        self.accepted = False
+        #: Whether the client went away before the handshake was answered.
+        self.lost = False
+        #: Whether the server has closed the session because it shuts down.
+        self.shut_down = False
+        self._front = front
+        self._connect_told = False
+        self._answered = asyncio.Event()  # accepted, denied, or nobody there to be answered
+        self._denial: _Denial | None = None
+
+    # --- the application's calls --------------------------------------------------------------
+
+    async def receive(self) -> dict[str, Any]:
+        """The next event for the application."""
+        if not self._connect_told:
+            self._connect_told = True
+            return {"type": "websocket.connect"}
+        await self._answered.wait()
+        if not self.accepted:
+            return {"type": "websocket.disconnect", "code": 1006}
+        try:
+            message = await self.session.receive_message()
+        except ConnectionClosed as closed:
+            await asyncio.sleep(0)  # an application that never looks must not stop the loop
+            return self._disconnect(closed.info)
+        key = "text" if message.is_text else "bytes"
+        return {"type": "websocket.receive", key: message.data}
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        """Do what the application says.
+
+        Raises:
+            ClientDisconnected: If the client is gone.
+            RuntimeError: If the message may not be sent now, or is malformed.
+            ValueError: For a close code or a header that cannot be sent.
+        """
+        kind = message["type"]
+        if self.lost:
+            raise ClientDisconnected("the client is gone")
+        if kind not in _MAY_SEND[self.state]:
+            raise RuntimeError(_unexpected(kind, self.state))
+        if kind == "websocket.send":
+            await self._send(message)
+        elif kind == "websocket.accept":
+            self._accept(message)
+        elif kind == "websocket.close":
+            await self._close(message)
+        elif kind == "websocket.http.response.start":
+            self._start_denial(message)
+        else:
+            await self._continue_denial(message)
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        data = message.get("bytes")
+        if data is None:
+            data = message.get("text")
+        if data is None:
+            raise RuntimeError("websocket.send needs 'bytes' or 'text'")
+        try:
+            await self.session.send(data)
+        except ConnectionClosed as closed:
+            raise ClientDisconnected(str(closed)) from None
+
+    def _accept(self, message: Mapping[str, Any]) -> None:
+        headers, subprotocol = _headers(message), message.get("subprotocol")
+        for name, _ in headers:
+            if name.lower() in _OWN_HEADERS:
+                raise RuntimeError(f"the handshake sets the header {name!r} itself")
+        if subprotocol is not None:
+            _check_line(b"sec-websocket-protocol", subprotocol.encode())
+        self._front.accept(subprotocol, headers)
+        self.accepted = not self.lost
+        self.state = State.OPEN
+        self._answered.set()
+
+    async def _close(self, message: Mapping[str, Any]) -> None:
+        if self.state is State.CONNECTING:
+            self._start_denial({"status": 403})
+            await self._continue_denial({})
+            return
+        code, reason = message.get("code"), message.get("reason")
+        self.session.close_nowait(1000 if code is None else code, reason or "")
+        self.session.closing()  # the application need not wait for the client's Close frame
+        self.state = State.CLOSED
+
+    # --- denial responses ---------------------------------------------------------------------
+
+    def _start_denial(self, message: Mapping[str, Any]) -> None:
+        status = message["status"]
+        if not 200 <= status < 600:
+            raise RuntimeError(f"Invalid HTTP status code '{status}' in response.")
+        self._denial = _Denial(status, _headers(message))
+        self.state = State.DENYING
+        self._front.answering(status)
+
+    async def _continue_denial(self, message: Mapping[str, Any]) -> None:
+        assert self._denial is not None
+        more = bool(message.get("more_body", False))
+        data = self._denial.encode(message.get("body", b""), more)
+        if not more:
+            self.state = State.CLOSED
+        await self._front.write(data)
+        if not more:
+            self._front.finish()
+            self._answered.set()
+
+    # --- the server's calls -------------------------------------------------------------------
+
+    def lose(self) -> None:
+        """The client went away before the handshake was answered."""
+        self.lost = True
+        self._answered.set()
+
+    def shut_down_now(self) -> None:
+        """Close the session with 1012: the server shuts down (and may come back)."""
+        if self.state is State.CLOSED:  # nobody waits any longer for the client's Close frame
+            self.session.end_raw()
+            return
+        self.shut_down = True
+        self.session.close_nowait(1012)
+        self.session.closing()
+
+    async def end(self) -> None:
+        """The application has returned: finish what it has left open, as far as it can be."""
+        if self.lost or self.state is State.CLOSED:
+            return
+        if self.state is State.OPEN:
+            self.session.end_raw()
+        elif self._denial is not None and not self._denial.started:
+            with suppress(ClientDisconnected):
+                await self._continue_denial({})
+        else:
+            self._front.finish()
+
+    def _disconnect(self, info: CloseInfo) -> dict[str, Any]:
+        if self.shut_down:
+            return {"type": "websocket.disconnect", "code": 1012}
+        event: dict[str, Any] = {"type": "websocket.disconnect", "code": info.code}
+        if info.local or info.remote:
+            event["reason"] = info.reason
+        return event
+
+
+class _Denial:
+    """A response instead of a session; its head leaves with the first part of its body."""
+
+    def __init__(self, status: int, headers: RawHeaders) -> None:
+        self.started = False
+        self._status = status
+        self._headers = headers
+        self._chunked = False
+
+    def encode(self, body: bytes, more: bool) -> bytes:
+        """A part of the body as bytes on the wire."""
+        head = b"" if self.started else self._head(len(body), more)
+        self.started = True
+        if not self._chunked:
+            return head + body
+        chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        return head + chunk + (b"" if more else b"0\r\n\r\n")
+
+    def _head(self, size: int, more: bool) -> bytes:
+        names = {name.lower() for name, _ in self._headers}
+        headers = list(self._headers)
+        has_body = self._status not in (204, 304)
+        if has_body and not names & {b"content-length", b"transfer-encoding"}:
+            self._chunked = more  # only now is it known that the size is not
+            size_header = (b"content-length", b"%d" % size)
+            headers.append((b"transfer-encoding", b"chunked") if more else size_header)
+        if has_body and b"content-type" not in names:
+            headers.append((b"content-type", b"text/plain; charset=utf-8"))
+        if b"connection" not in names:
+            headers.append((b"connection", b"close"))
+        return response_head(self._status, headers)
+
+
+def _headers(message: Mapping[str, Any]) -> RawHeaders:
+    headers = [(bytes(name), bytes(value)) for name, value in message.get("headers") or ()]
+    for name, value in headers:
+        _check_line(name, value)
+    return headers
+
+
+def _check_line(name: bytes, value: bytes) -> None:
+    """Refuse what would be more than one line (RFC 9110 §5.5)."""
+    if any(byte in name + value for byte in (b"\r", b"\n", b"\0")):
+        raise ValueError(f"the header {name!r} has a line break or a NUL in it")
+
+
+def _unexpected(kind: str, state: State) -> str:
+    allowed = [f"'{name}'" for name in _MAY_SEND[state]]
+    if not allowed:
+        return f"Unexpected ASGI message '{kind}', after sending 'websocket.close'."
+    *most, last = allowed
+    expected = f"{', '.join(most)} or {last}" if most else last
+    return f"Expected ASGI message {expected} but got '{kind}'."
+
+
+def response_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Status line and headers of a response, as bytes."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    lines = [b"HTTP/1.1 %d %b" % (status, phrase.encode())]
+    lines += [b"%b: %b" % header for header in headers]
+    return b"\r\n".join([*lines, b"", b""])
+
+
+def build_scope(request: Request, root_path: str) -> dict[str, Any]:
+    """What can be said of a request in ASGI's terms, whatever the server."""
+    raw_path, _, query = request.target.partition("?")
+    return {
+        "type": "websocket",
+        "http_version": "1.1",
+        "root_path": root_path,
+        "path": root_path + unquote(raw_path),
+        "raw_path": (root_path + raw_path).encode("ascii"),
+        "query_string": query.encode("ascii"),
+        "headers": [
+            (name.lower().encode(), value.encode("latin-1"))
+            for name, value in request.headers.raw_items()
+        ],
+        "subprotocols": [
+            name.strip()
+            for value in request.headers.get_all("Sec-WebSocket-Protocol")
+            for name in value.split(",")
+        ],
+        "extensions": {"websocket.http.response": {}},
+    }
+
+
+def describe(session: Session) -> dict[str, Any]:
+    """``scope["extensions"]["wsext"]``: the agreed extensions, and the session for what ASGI cannot
+    express."""
+    agreed = [{"name": item.name, "params": dict(item.params)} for item in session.extensions]
+    return {"extensions": agreed, "session": session}
