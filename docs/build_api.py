@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import wsext
-from wsext import testing
+from wsext import asyncapi, testing
 from wsext.sdk import hookspecs
 
 PAGE = Path(__file__).with_name("api.md")
@@ -92,6 +92,7 @@ def page() -> str:
     parts += [entry(name, getattr(wsext, name)) for name in wsext.__all__ if name != "__version__"]
     parts.append("## `wsext.testing`\n")
     parts += [entry(name, getattr(testing, name)) for name in testing.__all__]
+    parts += ["## `wsext.asyncapi`\n", entry("document", asyncapi.document)]
     parts.append("## Hooks\n")
     for name, function in vars(hookspecs).items():
         if name.startswith("wsext_") and inspect.isfunction(function):
