@@ -141,6 +141,7 @@ class Session(SessionPath):
         self._tasks: set[asyncio.Task[Any]] = set()
         #: Client: the headers of the server's response.
         self.response_headers: Headers | None = None
+        self._traces: tuple[Trace, ...] = ()
         self._resuming: asyncio.Task[None] | None = None
 
     # --- what was agreed ----------------------------------------------------------------------
@@ -535,11 +536,34 @@ class Session(SessionPath):
             self._link.dropped_out,
         )
 
-    def trace(self, callback: Trace | None) -> None:
+    def trace(self, callback: Trace | None) -> Callable[[], None]:
         """Be told of every frame at every stage of the pipeline: ``callback(direction, stage,
-        frame)``; ``None`` ends it. ``direction`` is ``"in"`` or ``"out"``; ``stage`` is ``"wire"``,
-        ``"app"``, or the token of the extension that the frame comes out of."""
-        self._connection.pipeline.set_trace(callback)
+        frame)``. ``direction`` is ``"in"`` or ``"out"``; ``stage`` is ``"wire"``, ``"app"``, or the
+        token of the extension that the frame comes out of.
+
+        Several may be told; ``None`` ends all of them.
+
+        Returns:
+            What ends this trace.
+        """
+        self._traces = () if callback is None else (*self._traces, callback)
+        self._set_trace()
+
+        def end() -> None:
+            self._traces = tuple(each for each in self._traces if each is not callback)
+            self._set_trace()
+
+        return end
+
+    def _set_trace(self) -> None:
+        traces = self._traces
+
+        def tell_all(direction: str, stage: str, frame: Frame) -> None:
+            for trace in traces:
+                trace(direction, stage, frame)
+
+        one = traces[0] if traces else None
+        self._connection.pipeline.set_trace(tell_all if len(traces) > 1 else one)
 
     def get_extra_info(self, name: str) -> Any:
         """What the transport knows, for example ``peername`` or ``ssl_object``."""

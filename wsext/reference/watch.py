@@ -46,13 +46,13 @@ class Watchers:
             yield
             return
         _tell(feed, _opening(session))
-        session.trace(
+        end_trace = session.trace(
             lambda direction, stage, frame: _report(feed, session, direction, stage, frame)
         )
         try:
             yield
         finally:
-            session.trace(None)
+            end_trace()
             info = session.close_info
             _tell(feed, {"type": "closed", "code": info.code, "reason": info.reason})
 
