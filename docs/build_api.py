@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import wsext
-from wsext import asyncapi, testing
+from wsext import asyncapi, inspector, testing
 from wsext.sdk import hookspecs
 
 PAGE = Path(__file__).with_name("api.md")
@@ -93,6 +93,7 @@ def page() -> str:
     parts.append("## `wsext.testing`\n")
     parts += [entry(name, getattr(testing, name)) for name in testing.__all__]
     parts += ["## `wsext.asyncapi`\n", entry("document", asyncapi.document)]
+    parts += ["## `wsext.inspector`\n", entry("Inspector", inspector.Inspector)]
     parts.append("## Hooks\n")
     for name, function in vars(hookspecs).items():
         if name.startswith("wsext_") and inspect.isfunction(function):

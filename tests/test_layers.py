@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 
 #: From the top to the bottom; a layer imports itself and what is below.
 LAYERS = [
-    {"cli", "reference", "__main__", "testing"},
+    {"cli", "reference", "inspector", "__main__", "testing"},
     {"config", "scaffold", "asyncapi"},
     {"server", "client", "accept"},
     {"app", "routing", "typed", "session", "channels", "link", "queues", "settings", "net"}

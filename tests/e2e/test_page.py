@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.e2e.browser import browsing, connected, entries, say, text_of, until
 from tests.e2e.processes import Served, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-_FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--window-size=1400,1000",
-)
-
-
-def _tool(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{name} is not installed, and CI must test the page")
-        pytest.skip(f"{name} is not installed")
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -49,37 +24,8 @@ def server() -> Iterator[Served]:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = _tool("chromium")
-    for flag in (*_FLAGS, f"--user-data-dir={tmp_path}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(_tool("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    try:
+    with browsing(tmp_path) as driver:
         yield driver
-    finally:
-        driver.quit()
-
-
-def until(browser: Any, condition: Callable[[Any], Any]) -> Any:
-    return WebDriverWait(browser, 20).until(condition)
-
-
-def text_of(browser: Any, selector: str) -> str:
-    return str(browser.find_element(By.CSS_SELECTOR, selector).text)
-
-
-def say(browser: Any, text: str) -> None:
-    browser.find_element(By.ID, "message").send_keys(text, Keys.ENTER)
-
-
-def entries(browser: Any) -> list[str]:
-    return [item.text for item in browser.find_elements(By.CSS_SELECTOR, "#log .entry")]
-
-
-def connected(browser: Any) -> None:
-    until(browser, lambda b: text_of(b, "#status") == "connected")
 
 
 def rows(browser: Any, **data: str) -> list[Any]:
