@@ -15,7 +15,7 @@ from typing import Any
 import wsext
 import wsext.integrations.uvicorn
 import wsext.integrations.websockets
-from wsext import integrations, testing
+from wsext import asyncapi, inspector, integrations, testing
 from wsext.sdk import hookspecs
 
 PAGE = Path(__file__).with_name("api.md")
@@ -98,6 +98,8 @@ def page() -> str:
         parts.append(f"## `{module.__name__}`\n")
         names = [name for name in module.__all__ if name != "Protocol"]  # made when looked up
         parts += [entry(name, getattr(module, name)) for name in names]
+    parts += ["## `wsext.asyncapi`\n", entry("document", asyncapi.document)]
+    parts += ["## `wsext.inspector`\n", entry("Inspector", inspector.Inspector)]
     parts.append("## Hooks\n")
     for name, function in vars(hookspecs).items():
         if name.startswith("wsext_") and inspect.isfunction(function):

@@ -19,6 +19,7 @@ from wsext import (
     NegotiationError,
     Session,
     WebSocketOptions,
+    testing,
 )
 from wsext.client import Backoff
 
@@ -319,3 +320,15 @@ async def test_a_proxy_carries_the_session(monkeypatch: pytest.MonkeyPatch) -> N
         assert asked == [f"127.0.0.1:{server.port}"] * 2
         with pytest.raises(ConnectionError, match="proxy"):
             await wsext.connect("ws://127.0.0.1:1/", proxy=proxy)
+
+
+async def test_a_server_that_answers_and_vanishes_is_no_session() -> None:
+    app = App()
+
+    @app.websocket("/")
+    async def vanish(session: Session) -> None:
+        session.abort()
+
+    with pytest.raises(InvalidHandshake, match="ended during the handshake"):
+        async with testing.connect(app):
+            pass

@@ -90,6 +90,32 @@ async def test_deflate() -> None:
             assert session.extensions == ()
 
 
+async def test_typed_orders() -> None:
+    with example("typed_orders") as served:
+        url = f"{served.ws}/orders/WSX"
+        async with wsext.connect(url, subprotocols=["orders.json"]) as session:
+            assert await session.receive_json() == {"type": "welcome", "symbol": "WSX"}
+            place = {"type": "place", "id": 1, "side": "buy", "amount": 5}
+            await session.send_json(place)
+            assert await session.receive_json() == {"type": "placed", "id": 1, "order": 1}
+            await session.send_json({"type": "report", "id": 2})
+            report = {"type": "open", "id": 2, "order": 1, "amount": 5}
+            assert await session.receive_json() == report
+            for message, error in (
+                ({"type": "cancel", "id": 3, "order": 2}, {"code": "not-open", "id": 3}),
+                ({**place, "amount": -5}, {"code": "invalid", "path": "$.amount"}),
+                ({**place, "amount": 5000}, {"code": "too-large", "id": 1}),
+            ):
+                await session.send_json(message)
+                answer = await session.receive_json()
+                assert {**answer, "type": "error", **error} == answer
+        async with wsext.connect(url, subprotocols=["orders.msgpack"]) as session:
+            assert await session.receive_msgpack() == {"type": "welcome", "symbol": "WSX"}
+        async with wsext.connect(f"{served.ws}/ping") as session:
+            await session.send_json({"type": "ping"})
+            assert await session.receive_json() == {"type": "pong"}
+
+
 def test_client() -> None:
     with serving() as served:
         lines = run("client.py", f"{served.ws}/chat", "2").splitlines()

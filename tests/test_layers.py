@@ -17,12 +17,13 @@ ROOT = Path(__file__).parent.parent
 
 #: From the top to the bottom; a layer imports itself and what is below.
 LAYERS = [
-    {"cli", "reference", "__main__", "testing"},
+    {"cli", "reference", "inspector", "__main__", "testing"},
     {"integrations"},
-    {"config", "scaffold"},
+    {"config", "scaffold", "asyncapi"},
     {"server", "client", "accept"},
-    {"app", "routing", "session", "channels", "link", "queues", "settings", "net"}
+    {"app", "routing", "typed", "session", "channels", "link", "queues", "settings", "net"}
     | {"_path_py", "_queues_py", "_step_py"},
+    {"formats"},
     {"sdk"},
     {"protocol"},
     {"errors"},

@@ -185,7 +185,7 @@ async def test_origins_and_guards_decide_before_the_session() -> None:
 
 async def test_a_plugin_may_refuse_a_handshake_and_see_sessions_come_and_go() -> None:
     class Plugin:
-        seen: list[Any] = []  # noqa: RUF012
+        seen: list[Any] = []
 
         @hookimpl
         async def wsext_handshake(self, request: Request) -> Response | None:

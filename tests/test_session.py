@@ -587,3 +587,25 @@ async def test_codecs_are_closed_once_however_the_session_ends() -> None:
                     await session.close()
                 await on_server.wait_closed()
     assert [codec.closed for codec in codecs] == [1, 1, 1, 1]
+
+
+async def test_several_may_trace_a_session_and_each_ends_its_own() -> None:
+    async with wsext.serve(echo_app()) as server, wsext.connect(server.url) as session:
+        first: list[str] = []
+        second: list[str] = []
+        end_first = session.trace(lambda direction, stage, frame: first.append(direction))
+        end_second = session.trace(lambda direction, stage, frame: second.append(direction))
+        await session.send("a")
+        await session.receive()
+        assert first == second == ["out", "out", "in", "in"]
+        end_first()
+        end_first()
+        await session.send("b")
+        await session.receive()
+        assert (len(first), len(second)) == (4, 8)
+        end_second()
+        session.trace(lambda direction, stage, frame: first.append(stage))
+        session.trace(None)
+        await session.send("c")
+        await session.receive()
+        assert (len(first), len(second)) == (4, 8)

@@ -24,6 +24,7 @@ _NAMES = {
         "InvalidHandshake",
         "InvalidStatus",
         "LocalProtocolError",
+        "MessageError",
         "NegotiationError",
         "OptionError",
         "PluginError",
@@ -60,6 +61,7 @@ _NAMES = {
     "wsext.server": ("Server", "serve"),
     "wsext.session": ("Listener", "Session"),
     "wsext.settings": ("ServerOptions", "WebSocketOptions"),
+    "wsext.typed": ("Dispatcher", "ErrorReply", "on"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from wsext.errors import InvalidHandshake as InvalidHandshake
     from wsext.errors import InvalidStatus as InvalidStatus
     from wsext.errors import LocalProtocolError as LocalProtocolError
+    from wsext.errors import MessageError as MessageError
     from wsext.errors import NegotiationError as NegotiationError
     from wsext.errors import OptionError as OptionError
     from wsext.errors import PluginError as PluginError
@@ -118,6 +121,9 @@ if TYPE_CHECKING:
     from wsext.session import Session as Session
     from wsext.settings import ServerOptions as ServerOptions
     from wsext.settings import WebSocketOptions as WebSocketOptions
+    from wsext.typed import Dispatcher as Dispatcher
+    from wsext.typed import ErrorReply as ErrorReply
+    from wsext.typed import on as on
 
 __all__ = ["__version__", *sorted(_HOMES)]  # built from the table above
 

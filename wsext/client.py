@@ -121,6 +121,7 @@ class _ClientProtocol(asyncio.Protocol):
             self.answered.set_result(response)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None  # nobody will be told again, so no session may start on it
         if not self.answered.done():
             error = InvalidHandshake("the connection ended before the server answered")
             error.__cause__ = exc

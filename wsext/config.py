@@ -66,6 +66,10 @@ class ServeOptions(OptionSet):
     uds: Annotated[str, local("path of a Unix socket to listen on instead")] | None = None
     ssl_cert: Annotated[str, local("PEM file with the certificate chain")] | None = None
     ssl_key: Annotated[str, local("PEM file with the private key")] | None = None
+    inspect: Annotated[bool, local("a page with sessions and frames, for who has its token")] = (
+        False
+    )
+    inspect_payload: Annotated[bool, local("that page may show the beginning of payloads")] = True
 
 
 class PluginOptions(OptionSet):

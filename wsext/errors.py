@@ -15,6 +15,7 @@
     ├── ConnectionClosed                the session has ended; carries the `CloseInfo`
     │   ├── ConnectionClosedOK          with 1000 or 1001
     │   └── ConnectionClosedError       in any other way
+    ├── MessageError                    a message that the application cannot use, or refuses
     └── QueueFull                       `send_nowait` while the outgoing queue is full
 
 Exceptions carry attributes; the sentence is made in ``__str__``.
@@ -39,6 +40,7 @@ __all__ = [
     "InvalidHandshake",
     "InvalidStatus",
     "LocalProtocolError",
+    "MessageError",
     "NegotiationError",
     "OptionError",
     "PluginError",
@@ -241,6 +243,29 @@ class ConnectionClosedOK(ConnectionClosed):
 
 class ConnectionClosedError(ConnectionClosed):
     """The session ended with another close code, or without a closing handshake (1006)."""
+
+
+class MessageError(WsextError):
+    """A message that is malformed, of the wrong type, or refused by its handler.
+
+    A handler of a `Dispatcher` may raise it: code and message are sent to the peer, so keep
+    secrets out of them.
+
+    Attributes:
+        code: A short name for programs: ``malformed``, ``invalid``, ``unknown``, or your own.
+        message: What is wrong, for people; may be empty.
+        path: Where in the message, for example ``$.price``; ``None`` when the whole is meant.
+    """
+
+    def __init__(self, code: str, message: str = "", path: str | None = None) -> None:
+        super().__init__(code, message, path)
+        self.code = code
+        self.message = message
+        self.path = path
+
+    def __str__(self) -> str:
+        text = f"{self.code}: {self.message}" if self.message else self.code
+        return f"{text} (at {self.path})" if self.path else text
 
 
 class QueueFull(WsextError):

@@ -20,6 +20,7 @@ from wsext.errors import HandshakeRejected
 from wsext.protocol.http import Request, Response
 from wsext.session import Listener
 from wsext.settings import WebSocketOptions
+from wsext.typed import as_dispatcher, as_handler
 
 __all__ = ["Route", "RouteTable", "Router"]
 
@@ -78,12 +79,14 @@ class Router:
         extensions: Iterable[Any] | bool | None = None,
         guards: Iterable[Guard] = (),
     ) -> Callable[[H], H]:
-        """Decorate a coroutine function ``handler(session, **path_params)`` or a `Listener` class.
+        """Decorate a coroutine function ``handler(session, **path_params)``, a `Listener` or a
+        `Dispatcher` class, or a function that is marked with `on`.
 
         Args:
             path: The rule, for example ``/chat/<room>``.
             subprotocols: What the route speaks, in the server's order of preference. A client that
-                offers none of them is refused with 400; one that offers nothing is accepted.
+                offers none of them is refused with 400; one that offers nothing is accepted. By
+                default those of the `Dispatcher`.
             options: A whole `WebSocketOptions`, or only the fields that differ from the app's.
             extensions: ``False`` for none, or tokens and configured extensions; by default the
                 app's.
@@ -133,6 +136,13 @@ class Router:
             raise ValueError(f"a path starts with a slash: {route.path!r}")
 
         def decorate(handler: H) -> H:
+            dispatcher = as_dispatcher(handler)
+            if dispatcher is not None and route.kind == "websocket":
+                subprotocols = route.subprotocols or tuple(dispatcher.subprotocols)
+                self.add_route(
+                    replace(route, handler=as_handler(dispatcher), subprotocols=subprotocols)
+                )
+                return handler
             _check_handler(route.kind, handler)
             self.add_route(replace(route, handler=handler))
             return handler
@@ -168,8 +178,12 @@ def _check_handler(kind: str, handler: Any) -> None:
         for name in ("on_open", "on_message", "on_close"):
             if inspect.iscoroutinefunction(getattr(handler, name)):
                 raise TypeError(f"{handler.__name__}.{name} has to be a plain function")
+    elif kind == "raw" and as_dispatcher(handler) is not None:
+        raise TypeError("typed messages are whole messages: register them with websocket()")
     elif kind != "http" and not inspect.iscoroutinefunction(handler):
-        raise TypeError(f"{handler!r} is neither a coroutine function nor a Listener class")
+        raise TypeError(
+            f"{handler!r} is neither a coroutine function nor a Listener or Dispatcher class"
+        )
 
 
 class RouteTable:

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
 from wsext.channels import Incoming, Outgoing
 from wsext.errors import (
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
     LocalProtocolError,
+    MessageError,
     RemoteProtocolError,
 )
+from wsext.formats import NAMES, Format, decode, encode
 from wsext.link import Link, Timers
 from wsext.protocol.agreement import Agreed, Negotiation
 from wsext.protocol.connection import Connection, to_payload
@@ -141,6 +141,7 @@ class Session(SessionPath):
         self._tasks: list[asyncio.Task[Any]] = []
         #: Client: the headers of the server's response.
         self.response_headers: Headers | None = None
+        self._traces: tuple[Trace, ...] = ()
         self._resuming: asyncio.Task[None] | None = None
 
     # --- what was agreed ----------------------------------------------------------------------
@@ -200,12 +201,25 @@ class Session(SessionPath):
                 closes the session with that code.
             ConnectionClosed: As `receive`.
         """
-        data = await self.receive()
+        return self._decoded(await self.receive(), type, "json")
+
+    async def receive_msgpack(self, type: Any = Any) -> Any:
+        """The next message, decoded from MessagePack and checked against a type (msgspec).
+
+        Raises:
+            RemoteProtocolError: As `receive_json`; also for a text message.
+            ConnectionClosed: As `receive`.
+        """
+        return self._decoded(await self.receive(), type, "msgpack")
+
+    @staticmethod
+    def _decoded(data: str | bytes, type: Any, format: Format) -> Any:
         try:
-            return msgspec.json.decode(data, type=type)
-        except msgspec.MsgspecError as error:
+            return decode(data, type, format)
+        except MessageError as error:
+            name = NAMES[format]
             raise RemoteProtocolError(
-                CloseCode.INVALID_DATA, "message is not the JSON that was expected"
+                CloseCode.INVALID_DATA, f"message is not the {name} that was expected"
             ) from error
 
     async def receive_stream(self) -> AsyncIterator[str | bytes]:
@@ -328,16 +342,33 @@ class Session(SessionPath):
         self,
         value: Any,
         *,
+        text: bool = True,
         hints: Mapping[str, Any] | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> None:
-        """Send a value as JSON text (msgspec).
+        """Send a value as JSON (msgspec), in a text message or a binary one.
 
         Raises:
             ConnectionClosed: As `send`.
             TypeError: If the value cannot be encoded.
         """
-        await self.send(msgspec.json.encode(value).decode(), hints=hints, meta=meta)
+        data = encode(value, "json")
+        await self.send(data if text else str(data).encode(), hints=hints, meta=meta)
+
+    async def send_msgpack(
+        self,
+        value: Any,
+        *,
+        hints: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Send a value as MessagePack (msgspec), in a binary message.
+
+        Raises:
+            ConnectionClosed: As `send`.
+            TypeError: If the value cannot be encoded.
+        """
+        await self.send(encode(value, "msgpack"), hints=hints, meta=meta)
 
     @cached_property
     def outgoing(self) -> Outgoing:
@@ -505,11 +536,34 @@ class Session(SessionPath):
             self._link.dropped_out,
         )
 
-    def trace(self, callback: Trace | None) -> None:
+    def trace(self, callback: Trace | None) -> Callable[[], None]:
         """Be told of every frame at every stage of the pipeline: ``callback(direction, stage,
-        frame)``; ``None`` ends it. ``direction`` is ``"in"`` or ``"out"``; ``stage`` is ``"wire"``,
-        ``"app"``, or the token of the extension that the frame comes out of."""
-        self._connection.pipeline.set_trace(callback)
+        frame)``. ``direction`` is ``"in"`` or ``"out"``; ``stage`` is ``"wire"``, ``"app"``, or the
+        token of the extension that the frame comes out of.
+
+        Several may be told; ``None`` ends all of them.
+
+        Returns:
+            What ends this trace.
+        """
+        self._traces = () if callback is None else (*self._traces, callback)
+        self._set_trace()
+
+        def end() -> None:
+            self._traces = tuple(each for each in self._traces if each is not callback)
+            self._set_trace()
+
+        return end
+
+    def _set_trace(self) -> None:
+        traces = self._traces
+
+        def tell_all(direction: str, stage: str, frame: Frame) -> None:
+            for trace in traces:
+                trace(direction, stage, frame)
+
+        one = traces[0] if traces else None
+        self._connection.pipeline.set_trace(tell_all if len(traces) > 1 else one)
 
     def get_extra_info(self, name: str) -> Any:
         """What the transport knows, for example ``peername`` or ``ssl_object``."""

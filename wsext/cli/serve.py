@@ -22,8 +22,9 @@ from wsext.cli.common import (
     plugins_of,
     read_config,
 )
-from wsext.config import Config, ServeOptions, apply
+from wsext.config import ServeOptions, apply
 from wsext.errors import OptionError, nearest
+from wsext.inspector import Inspector
 from wsext.sdk.options import option_fields
 from wsext.server import Server, run_until_signal
 
@@ -60,6 +61,10 @@ _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
 @click.option("--ssl-cert", type=click.Path(), help="PEM file with the certificate chain.")
 @click.option("--ssl-key", type=click.Path(), help="PEM file with the private key.")
 @click.option(
+    "--inspect", is_flag=True, default=None,
+    help="Serve a page with sessions and frames, too; its address is printed.",
+)  # fmt: skip
+@click.option(
     "--app-dir", default=".", show_default=True, type=click.Path(file_okay=False, exists=True),
     help="Folder to import the app from.",
 )  # fmt: skip
@@ -78,7 +83,7 @@ def serve(
     app_dir: str,
     log_level: str,
     access_log: bool,
-    **where: str | None,
+    **where: str | bool | None,
 ) -> None:
     """Serve an app, or without one the reference app: an echo, a chat, and a page to see it on.
 
@@ -111,8 +116,11 @@ def serve(
     context = _tls(where_to)
     target = load_app(where_to.app, app_dir) if where_to.app else _reference()
     apply(conf, target, plugins)
+    inspector = (
+        target.install(Inspector(payload=where_to.inspect_payload)) if where_to.inspect else None
+    )
     target.prepare()
-    _run(target, where_to, context, conf)
+    _run(target, where_to, context, inspector)
 
 
 def _reference() -> App:
@@ -137,13 +145,18 @@ def _tls(where: ServeOptions) -> ssl_module.SSLContext | None:
 
 
 def _run(
-    app: App, where: ServeOptions, context: ssl_module.SSLContext | None, config: Config
+    app: App,
+    where: ServeOptions,
+    context: ssl_module.SSLContext | None,
+    inspector: Inspector | None,
 ) -> None:
     def started(server: Server) -> None:
         url = server.url if where.uds else server.url.replace("ws", "http", 1) + "/"
         names = [item.name for item in app.installed.items]
         click.echo(f"wsext {__version__} serves {where.app or 'the reference app'} on {url}")
         click.echo(f"extensions: {', '.join(names) or 'none'}")
+        if inspector is not None:
+            click.echo(f"inspect: {inspector.url(url)}")
         sys.stdout.flush()
 
     place = where.uds or f"{where.host}:{where.port}"

@@ -13,12 +13,11 @@ from typing import Any
 
 import msgspec
 
-from wsext import RSV, Frame, HandshakeRejected, Opcode, QueueFull, Session
+from wsext import RSV, Frame, HandshakeRejected, QueueFull, Session
 from wsext.errors import ConnectionClosed
+from wsext.inspector.frames import opcode_name, preview
 
 __all__ = ["Watchers"]
-
-_PREVIEW = 80
 
 
 class Watchers:
@@ -46,13 +45,13 @@ class Watchers:
             yield
             return
         _tell(feed, _opening(session))
-        session.trace(
+        end_trace = session.trace(
             lambda direction, stage, frame: _report(feed, session, direction, stage, frame)
         )
         try:
             yield
         finally:
-            session.trace(None)
+            end_trace()
             info = session.close_info
             _tell(feed, {"type": "closed", "code": info.code, "reason": info.reason})
 
@@ -90,11 +89,11 @@ def _report(feed: Session, session: Session, direction: str, stage: str, frame: 
             "type": "frame",
             "direction": direction,
             "stage": stage,
-            "opcode": _opcode_name(frame.opcode),
+            "opcode": opcode_name(frame.opcode),
             "fin": frame.fin,
             "rsv": RSV(frame.rsv).names(),
             "size": len(frame.payload),
-            "preview": _preview(frame, stage),
+            "preview": preview(frame, stage),
             "time": time.time(),
         },
     )
@@ -118,19 +117,3 @@ def _totals(session: Session) -> dict[str, Any]:
             "messages": stats.messages_out,
         },
     }
-
-
-def _opcode_name(opcode: int) -> str:
-    try:
-        return Opcode(opcode).name.lower()
-    except ValueError:
-        return f"0x{opcode:X}"
-
-
-def _preview(frame: Frame, stage: str) -> str:
-    payload = bytes(frame.payload[: _PREVIEW * 4])
-    if stage == "app" and frame.opcode in (Opcode.TEXT, Opcode.CONTINUATION):
-        return payload.decode("utf-8", "replace")[:_PREVIEW]
-    if not frame.rsv and frame.opcode == Opcode.TEXT:
-        return payload.decode("utf-8", "replace")[:_PREVIEW]
-    return payload[: _PREVIEW // 3].hex(" ")

@@ -1,0 +1,131 @@
+"""The live page: sessions, how they were negotiated, and their frames at every stage.
+
+``wsext serve --inspect`` installs it, and so does ``app.install(Inspector())``. It is a plugin like
+any other: routes and hooks, on public names.
+
+GET /_wsext/       the page for who has the cookie, else 403 and a form for the token
+GET /_wsext/login  gives the cookie for the token
+WS  /_wsext/live   the page's feed (see `feed`)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from importlib.resources import files
+from urllib.parse import urlsplit
+
+from wsext import App, CloseInfo, Request, Response, Session, hookimpl
+from wsext.inspector.feed import Live
+from wsext.inspector.register import Register
+
+__all__ = ["Inspector"]
+
+#: Pages that may be open at the same time.
+_MAX_PAGES = 8
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Inspector:
+    """A page for developers. Whoever has its token sees every session; it cannot change any.
+
+    Frames are looked at only while a page watches their session, and only so many per second; what
+    is left out is counted.
+
+    Args:
+        token: The secret that opens the page; by default a new one.
+        path: Where the page is.
+        payload: Whether the page may show the beginning of payloads.
+    """
+
+    def __init__(
+        self, *, token: str | None = None, path: str = "/_wsext", payload: bool = True
+    ) -> None:
+        self.token = token or secrets.token_urlsafe(24)
+        self.path = path.rstrip("/")
+        self.register = Register(f"{self.path}/live", payload)
+        # The cookie is not the token: a leaked one ends with this process's token, and the token
+        # itself is in no header that a browser repeats.
+        self._cookie = hmac.new(self.token.encode(), b"cookie", hashlib.sha256).hexdigest()
+        # Cookies know no ports, so that two servers on one machine need two names.
+        self._cookie_name = f"wsext_{hashlib.sha256(self._cookie.encode()).hexdigest()[:8]}"
+
+    def url(self, base: str) -> str:
+        """The page's address with the token, which is in the fragment: browsers do not send it.
+
+        Args:
+            base: The server's address: ``http://127.0.0.1:8765``.
+        """
+        return f"{base.rstrip('/')}{self.path}/#{self.token}"
+
+    # --- hooks --------------------------------------------------------------------------------
+
+    @hookimpl
+    def wsext_routes(self, app: App) -> None:
+        self.register.installed = app.installed
+        app.http(f"{self.path}/")(self._page)
+        app.http(f"{self.path}/login")(self._login)
+
+        @app.websocket(
+            f"{self.path}/live", guards=[self._guard], options={"max_message_size": 4096}
+        )
+        async def live(session: Session) -> None:
+            await Live(self.register).run(session)
+
+    @hookimpl
+    def wsext_session_opened(self, session: Session) -> None:
+        self.register.opened(session)
+
+    @hookimpl
+    def wsext_session_closed(self, session: Session, info: CloseInfo) -> None:
+        self.register.closed(session, info)
+
+    # --- who may see it -----------------------------------------------------------------------
+
+    def _knows_token(self, request: Request) -> bool:
+        for value in request.headers.get_all("Authorization"):
+            scheme, _, token = value.partition(" ")
+            if scheme.lower() == "bearer" and _same(token.strip(), self.token):
+                return True
+        return False
+
+    def _may_see(self, request: Request) -> bool:
+        cookie = request.cookies.get(self._cookie_name, "")
+        return _same(cookie, self._cookie) or self._knows_token(request)
+
+    def _page(self, request: Request) -> Response:
+        allowed = self._may_see(request)
+        body = files(__name__).joinpath("page.html" if allowed else "login.html").read_bytes()
+        return Response(200 if allowed else 403, body, _HEADERS, "text/html; charset=utf-8")
+
+    def _login(self, request: Request) -> Response:
+        if not self._knows_token(request):
+            return Response(403, "the token is another one\n", _HEADERS)
+        cookie = f"{self._cookie_name}={self._cookie}; Path={self.path}; HttpOnly; SameSite=Strict"
+        if request.secure:
+            cookie += "; Secure"
+        return Response(204, headers={**_HEADERS, "Set-Cookie": cookie})
+
+    def _guard(self, request: Request) -> Response | None:
+        # Another port of this machine is the same site for cookies, but not the same origin.
+        foreign = request.origin is not None and urlsplit(request.origin).netloc != request.host
+        if foreign or not self._may_see(request):
+            return Response(403, "open the address that the server printed\n")
+        if self.register.pages >= _MAX_PAGES:
+            return Response(503, f"{_MAX_PAGES} pages are open already\n")
+        return None
+
+
+def _same(given: str, secret: str) -> bool:
+    return secrets.compare_digest(given.encode("utf-8", "replace"), secret.encode())

@@ -1,0 +1,366 @@
+"""Typed messages: each message is decoded to the type that its tag names, and handled by type.
+
+    @app.websocket("/orders")
+    class Orders(Dispatcher):
+        @on(PlaceOrder)
+        async def place(self, session: Session, message: PlaceOrder) -> Confirmed:
+            return Confirmed(number=await save(message))
+
+The types are msgspec's: structs with tags, dataclasses, and whatever else it decodes.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeVar
+
+import msgspec
+
+from wsext.errors import ConnectionClosed, MessageError, ProtocolError, RemoteProtocolError
+from wsext.formats import Format, decode, decoder, encode
+from wsext.protocol.frames import CloseInfo
+from wsext.session import Session
+
+__all__ = ["Dispatcher", "ErrorReply", "as_dispatcher", "as_handler", "on", "union_members"]
+
+logger = logging.getLogger("wsext.typed")
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def on(*kinds: Any) -> Callable[[F], F]:
+    """Mark a method of a `Dispatcher`, or a function, as the handler of messages of these types.
+
+    A method is called as ``method(self, session, message)``, a function as
+    ``function(session, message, **path_params)``; both may be sync, async, or an asynchronous
+    generator. What it returns or yields is sent, unless it is ``None``. One message is handled
+    after the other.
+
+    Args:
+        kinds: Types, or unions of them. ``on(Any)`` takes what is well-formed and has a tag that no
+            other handler has, as plain data.
+    """
+    members = tuple(member for kind in kinds for member in union_members(kind))
+    if not members:
+        raise TypeError("on() needs a type, for example on(PlaceOrder)")
+
+    def mark(function: F) -> F:
+        function.__wsext_on__ = members  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+class ErrorReply(msgspec.Struct, tag="error", tag_field="type", omit_defaults=True):
+    """What a `Dispatcher` answers to a message that it cannot use.
+
+    Attributes:
+        code: ``malformed``, ``invalid``, ``unknown``, or a handler's own.
+        message: What is wrong, for people.
+        path: Where in the message: ``$.price``.
+    """
+
+    code: str
+    message: str = ""
+    path: str | None = None
+
+
+class Dispatcher:
+    """Typed messages of one route, each handled by the method that is marked with its type.
+
+    Register a subclass like a coroutine: ``@app.websocket("/orders")`` above the class. One
+    instance is made per session. On a client, ``await Orders().run(session)``.
+
+    Attributes:
+        format: ``"json"`` or ``"msgpack"``, where no subprotocol says otherwise.
+        subprotocols: The format by subprotocol; they become the route's.
+        on_invalid: What a message that cannot be used gets: ``"reply"`` sends `error_reply`, 1007
+            or 1008 closes the session.
+        errors: Error codes by exception: a handler that raises one is answered with `error_reply`.
+            Other exceptions end the session as in any handler.
+        pushes: Types that are sent without being asked for; the AsyncAPI document names them.
+        session: The session.
+    """
+
+    format: ClassVar[Format] = "json"
+    subprotocols: ClassVar[Mapping[str, Format]] = {}
+    on_invalid: ClassVar[Literal["reply", 1007, 1008]] = "reply"
+    errors: ClassVar[Mapping[type[Exception], str]] = {}
+    pushes: ClassVar[tuple[Any, ...]] = ()
+
+    session: Session
+    table: ClassVar[Table]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.on_invalid not in ("reply", 1007, 1008):
+            raise TypeError(
+                f"{cls.__name__}.on_invalid is {cls.on_invalid!r}, not 'reply', 1007 or 1008"
+            )
+        cls.table = Table.of(cls)
+
+    # --- yours to override --------------------------------------------------------------------
+
+    def on_open(self, session: Session, *args: Any, **path_params: Any) -> Any:
+        """The session has opened. Sync or async; what it returns is sent."""
+
+    def on_close(self, session: Session, info: CloseInfo) -> Any:
+        """The session has ended, or this side is about to end it. Sync or async."""
+
+    def error_reply(self, error: MessageError, message: Any) -> Any:
+        """What is sent for an error.
+
+        Args:
+            error: What is wrong; its texts are meant for the peer.
+            message: The message that a handler refused; ``None`` if it could not be decoded.
+        """
+        return ErrorReply(error.code, error.message, error.path)
+
+    # --- running ------------------------------------------------------------------------------
+
+    async def send(self, value: Any) -> None:
+        """Send a value in the session's format.
+
+        Raises:
+            ConnectionClosed: If the session has ended or is closing.
+            TypeError: If the value cannot be encoded.
+        """
+        await self.session.send(encode(value, self._format))
+
+    async def run(self, session: Session, **path_params: Any) -> None:
+        """Handle a session's messages until it ends.
+
+        Raises:
+            RemoteProtocolError: For a message that cannot be used, if `on_invalid` is a close code.
+            ConnectionClosed: If the session ends in another way than planned.
+        """
+        self.session = session
+        try:
+            await self._answer(None, self.on_open, session, **path_params)
+            async for data in session:
+                await self._take(session, data)
+        finally:
+            result = self.on_close(session, session.close_info)
+            if inspect.isawaitable(result):
+                await result
+
+    @property
+    def _format(self) -> Format:
+        return self.subprotocols.get(self.session.subprotocol or "", self.format)
+
+    async def _take(self, session: Session, data: str | bytes) -> None:
+        try:
+            message, name = self.table.decode(data, self._format)
+        except MessageError as error:
+            logger.debug("session %s: %s message", session.id, error.code)
+            if self.on_invalid != "reply":
+                where = f" at {error.path}" if error.path else ""
+                raise RemoteProtocolError(
+                    self.on_invalid, f"{error.code} message{where}"
+                ) from error
+            await self.send(self.error_reply(error, None))
+        else:
+            await self._answer(message, getattr(self, name), session, message)
+
+    async def _answer(
+        self, message: Any, handler: Callable[..., Any], *args: Any, **kw: Any
+    ) -> None:
+        try:
+            result = handler(*args, **kw)
+            if inspect.isasyncgen(result):
+                async with aclosing(result):
+                    async for value in result:
+                        await self.send(value)
+                return
+            if inspect.isawaitable(result):
+                result = await result
+            if result is not None:
+                await self.send(result)
+        except (ConnectionClosed, ProtocolError):
+            raise
+        except Exception as error:
+            refusal = self._refusal(error)
+            if refusal is None:
+                raise
+            await self.send(self.error_reply(refusal, message))
+
+    def _refusal(self, error: Exception) -> MessageError | None:
+        if isinstance(error, MessageError):
+            return error
+        for kind, code in self.errors.items():
+            if isinstance(error, kind):
+                name = type(error).__name__
+                logger.info("session %s: %s is answered with %r", self.session.id, name, code)
+                return MessageError(code)
+        return None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Which method handles which type, and how messages are told apart.
+
+    Attributes:
+        kinds: The types of each method, as they were declared.
+        methods: Names of methods by the class of the decoded message.
+        default: The method for messages with an unknown tag.
+        kind: The union of all types; ``Any`` without one.
+        tag_field: The field with the tag, if there is one.
+        tags: The known tags.
+    """
+
+    kinds: Mapping[str, tuple[Any, ...]]
+    methods: Mapping[type, str]
+    default: str | None
+    kind: Any
+    tag_field: str | None
+    tags: frozenset[Any]
+
+    @classmethod
+    def of(cls, dispatcher: type[Dispatcher]) -> Table:
+        """The table of a class and its bases.
+
+        Raises:
+            TypeError: If its types cannot be told apart, or one of them has two handlers.
+        """
+        found: dict[Any, str] = {}
+        for owner in reversed(dispatcher.__mro__):
+            found.update(_marked(owner))
+        kinds = {name: tuple(k for k in found if found[k] == name) for name in found.values()}
+        default = found.pop(Any, None)
+        kind = typing.Union[tuple(found)] if found else Any  # noqa: UP007  # made at run time
+        try:
+            decoder(kind, "json")
+            methods = {_class_of(kind): name for kind, name in found.items()}
+            tag_field, tags = _tags(found)
+        except TypeError as error:
+            raise TypeError(f"{dispatcher.__name__}: {error}") from None
+        if default is not None and found and tag_field is None:
+            raise TypeError(f"{dispatcher.__name__}: on(Any) beside others needs tagged structs")
+        return cls(kinds, methods, default, kind, tag_field, tags)
+
+    def decode(self, data: str | bytes, format: Format) -> tuple[Any, str]:
+        """A message and the name of the method that handles it.
+
+        Raises:
+            MessageError: If there is none.
+        """
+        try:
+            message = decode(data, self.kind, format)
+        except MessageError as error:
+            if error.code == "malformed" or not self._is_unknown(data, format):
+                raise
+            if self.default is None:
+                error.code = "unknown"
+                raise
+            return decode(data, Any, format), self.default
+        if not self.methods:
+            if self.default is None:
+                raise MessageError("unknown", "No messages are taken here")
+            return message, self.default
+        return message, self.methods[type(message)]
+
+    def _is_unknown(self, data: str | bytes, format: Format) -> bool:
+        """Whether a message has a tag, and it is nobody's; asked when decoding has failed."""
+        if self.tag_field is None:
+            return False
+        value = decode(data, Any, format)
+        if not isinstance(value, dict) or self.tag_field not in value:
+            return False
+        tag = value[self.tag_field]
+        return not isinstance(tag, (str, int)) or tag not in self.tags
+
+
+def _marked(owner: type) -> dict[Any, str]:
+    """The names of a class's own marked methods by type.
+
+    Raises:
+        TypeError: If two have the same type, or a name is a `Dispatcher`'s own.
+    """
+    found: dict[Any, str] = {}
+    for name, member in vars(owner).items():
+        for kind in getattr(member, "__wsext_on__", ()):
+            if kind in found:
+                raise TypeError(
+                    f"{owner.__name__}: {found[kind]} and {name} both handle {_name(kind)}"
+                )
+            if hasattr(Dispatcher, name):
+                raise TypeError(f"{owner.__name__}: {name} is a name of Dispatcher's; take another")
+            found[kind] = name
+    return found
+
+
+def _tags(kinds: Mapping[Any, str]) -> tuple[str | None, frozenset[Any]]:
+    infos = [msgspec.inspect.type_info(kind) for kind in kinds]
+    structs = [info for info in infos if isinstance(info, msgspec.inspect.StructType)]
+    tagged = [info for info in structs if info.tag_field is not None and not info.array_like]
+    field = tagged[0].tag_field if tagged else None
+    return field, frozenset(info.tag for info in tagged)
+
+
+def _class_of(kind: Any) -> type:
+    """The class of the values that msgspec decodes to a type.
+
+    Raises:
+        TypeError: If they have none of their own.
+    """
+    origin = typing.get_origin(kind) or kind
+    if typing.is_typeddict(origin):
+        return dict
+    if not isinstance(origin, type) or inspect.isabstract(origin):
+        raise TypeError(f"messages cannot be told by {_name(kind)}: use a class")
+    return origin
+
+
+def _name(kind: Any) -> str:
+    return getattr(kind, "__name__", None) or str(kind)
+
+
+def union_members(kind: Any) -> Iterator[Any]:
+    """The members of a union, of a union in an alias, or the type itself; without ``None``."""
+    if type(kind).__name__ == "TypeAliasType":  # ``type Order = ...``, since Python 3.12
+        yield from union_members(kind.__value__)
+    elif typing.get_origin(kind) in (typing.Union, types.UnionType):
+        for member in typing.get_args(kind):
+            yield from union_members(member)
+    elif kind is not type(None) and kind is not None:
+        yield kind
+
+
+# --- routes -----------------------------------------------------------------------------------
+
+
+def as_dispatcher(handler: Any) -> type[Dispatcher] | None:
+    """What a route's handler dispatches with: a class, or a function marked with `on`."""
+    if inspect.isclass(handler):
+        return handler if issubclass(handler, Dispatcher) else None
+    if hasattr(handler, "dispatcher"):
+        found: type[Dispatcher] = handler.dispatcher
+        return found
+    if not hasattr(handler, "__wsext_on__"):
+        return None
+
+    @functools.wraps(handler)
+    def method(self: Dispatcher, session: Session, message: Any) -> Any:
+        return handler(session, message, **session.path_params)
+
+    names = {"__doc__": handler.__doc__, "__module__": handler.__module__}
+    return type(handler.__name__, (Dispatcher,), {**names, "handle": method})
+
+
+def as_handler(dispatcher: type[Dispatcher]) -> Callable[..., Any]:
+    """A route's handler that makes an instance per session and runs it."""
+
+    async def handle(session: Session, **path_params: Any) -> None:
+        await dispatcher().run(session, **path_params)
+
+    handle.__name__ = handle.__qualname__ = dispatcher.__name__
+    handle.__doc__ = dispatcher.__doc__
+    handle.dispatcher = dispatcher  # type: ignore[attr-defined]
+    return handle
