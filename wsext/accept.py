@@ -26,6 +26,8 @@ access = logging.getLogger("wsext.access")
 #: Seconds that an answered connection stays readable, so that the peer gets the answer.
 _LINGER = 1.0
 
+_LATER = {"Retry-After": "5"}
+
 
 class HandshakeProtocol(asyncio.Protocol):
     """One accepted connection until its handshake is answered."""
@@ -41,6 +43,8 @@ class HandshakeProtocol(asyncio.Protocol):
         self._rest = bytearray()
         self._too_many = False
         self._answered = False
+        self._is_session = False
+        self._made = server.loop.time()
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -90,6 +94,16 @@ class HandshakeProtocol(asyncio.Protocol):
         if self.task is not None:
             self.task.cancel()
 
+    def is_pending(self, fresh: float) -> bool:
+        """Whether a request that is no session may come, or is being answered, or just was.
+
+        Args:
+            fresh: The loop's time after which a connection is too new to have sent one.
+        """
+        if self._is_session:
+            return False
+        return self._answered or self.task is not None or self._made > fresh
+
     def _stop_timeout(self) -> None:
         if self._timeout is not None:
             self._timeout.cancel()
@@ -115,9 +129,6 @@ class HandshakeProtocol(asyncio.Protocol):
 
     async def _accept(self, request: Request) -> tuple[Session | None, Route]:
         server = self._server
-        if self._too_many or server.draining:
-            reason = "the server is shutting down" if server.draining else "too many connections"
-            raise HandshakeRejected(503, reason, {"Retry-After": "5"})
         route, params = server.app.table.match(request)
         if route.kind == "http":
             await _ask_guards(route, request)
@@ -126,6 +137,7 @@ class HandshakeProtocol(asyncio.Protocol):
                 result = await result
             raise _Answered(as_response(result))
         handshake.check_upgrade(request)
+        self._check_open()
         options, installed = server.app.profile(route)
         handshake.check_origin(request, options.origins)
         await _ask_guards(route, request)
@@ -135,6 +147,7 @@ class HandshakeProtocol(asyncio.Protocol):
         subprotocol = handshake.select_subprotocol(
             handshake.offered_subprotocols(request), route.subprotocols
         )
+        self._check_open()  # guards may have taken their time
         negotiation = server.negotiate(request, options, installed)
         transport = self.transport
         if transport is None or transport.is_closing():
@@ -160,10 +173,18 @@ class HandshakeProtocol(asyncio.Protocol):
         _log_access(request, 101)
         return session, route
 
+    def _check_open(self) -> None:
+        """Refuse handshakes when there is no place; plain requests are answered all the same."""
+        if self._server.draining:
+            raise HandshakeRejected(503, "the server is shutting down", _LATER)
+        if self._too_many:
+            raise HandshakeRejected(503, "too many connections", _LATER)
+
     async def _run(self, session: Session, route: Route) -> None:
         """Run the session that has been accepted, until it has ended."""
         server, transport = self._server, self.transport
         assert transport is not None  # it was there when the session was made
+        self._is_session = True
         server.start_session(self, session)
         is_listener = inspect.isclass(route.handler) and issubclass(route.handler, Listener)
         try:

@@ -25,6 +25,7 @@ Later sources win: option sets, then the file, then ``--ext`` and ``--set``.
 from __future__ import annotations
 
 import logging
+import signal
 import tomllib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -63,6 +64,24 @@ class ServeOptions(OptionSet):
     uds: Annotated[str, local("path of a Unix socket to listen on instead")] | None = None
     ssl_cert: Annotated[str, local("PEM file with the certificate chain")] | None = None
     ssl_key: Annotated[str, local("PEM file with the private key")] | None = None
+    fd: (
+        Annotated[int, local("inherited listening socket to use instead: systemd's is 3", ge=0)]
+        | None
+    ) = None
+    workers: (
+        Annotated[int, local("processes that share the port; none serves in this one", ge=1)] | None
+    ) = None
+    reload: Annotated[bool, local("whether changed files renew the workers (development)")] = False
+
+    def check(self) -> None:
+        if self.supervised and not hasattr(signal, "SIGHUP"):
+            field = "workers" if self.workers else "reload"
+            raise OptionError("serve", field, "needs processes that inherit sockets, as on POSIX")
+
+    @property
+    def supervised(self) -> bool:
+        """Whether the app runs in processes of its own."""
+        return self.workers is not None or self.reload
 
 
 class PluginOptions(OptionSet):

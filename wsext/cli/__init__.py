@@ -97,7 +97,8 @@ def main(args: list[str] | None = None) -> Any:
     from wsext.errors import OptionError, WsextError
 
     try:
-        return cli.main(args, prog_name="wsext", standalone_mode=True)
+        given = sys.argv[1:] if args is None else args
+        return cli.main(given, prog_name="wsext", obj=given, standalone_mode=True)
     except OptionError as error:
         print(f"wsext: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
