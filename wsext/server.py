@@ -15,6 +15,7 @@ from wsext import net
 from wsext.accept import HandshakeProtocol
 from wsext.app import App, new_event_loop
 from wsext.errors import HandshakeRejected
+from wsext.limits import Addresses, Proxies, Sweep
 from wsext.link import Timers
 from wsext.protocol.agreement import Negotiation, NegotiationContext
 from wsext.protocol.frames import CloseCode
@@ -66,6 +67,9 @@ class Server:
         self.draining = False
         self.loop = asyncio.get_running_loop()
         self.timers: Timers = timers or self.loop
+        self.proxies = Proxies(app.server_options.trusted_proxies)
+        self.addresses = Addresses(app.server_options, self.timers.time)
+        self._sweep = Sweep(self.timers, self._limited)
         self._ssl = ssl
         self._listeners: list[Listener] = []
         self._url: str | None = None
@@ -166,30 +170,37 @@ class Server:
             logger.debug("connection could not be set up: %s", error)
             sock.close()
 
-    def admit(self, connection: HandshakeProtocol) -> bool:
-        """Count a new connection; ``False`` if there are too many."""
+    def admit(self, connection: HandshakeProtocol) -> str:
+        """Count a new connection; the limit's name if there are too many."""
         limit = self.app.server_options.max_connections
         if limit is not None and len(self._connections) >= limit:
             if len(self._connections) >= limit + 1024 and connection.transport is not None:
                 connection.transport.abort()  # even polite refusals have an end
             self._connections.add(connection)
-            return False
+            return "max_connections"
         self._connections.add(connection)
-        return True
+        return ""
 
     def release(self, connection: HandshakeProtocol) -> None:
         """A connection is gone."""
         self._connections.discard(connection)
+        connection.uncount()
         self._check_idle()
 
     def start_session(self, connection: HandshakeProtocol, session: Session) -> None:
         """A handshake has become a session."""
         self._sessions[session] = connection
+        self._sweep.add(session)
 
     def end_session(self, connection: HandshakeProtocol, session: Session) -> None:
         """A session's handler is done."""
         self._sessions.pop(session, None)
+        self._sweep.remove(session)
         self.release(connection)
+
+    def _limited(self, limit: str, session: Session) -> None:
+        logger.warning("session %s from %s: %s", session.id, session.request.remote, limit)
+        self.app.installed.limited(limit, session.request)
 
     def negotiate(
         self, request: Request, options: WebSocketOptions, installed: Installed
@@ -254,6 +265,7 @@ class Server:
         rest = min(until - self.loop.time(), _LAST_ANSWERS)
         await _wait(lambda: not self._is_answering, rest)
         await self._abort_rest()
+        self._sweep.stop()
         if not self._closed.done():
             self._closed.set_result(None)
 

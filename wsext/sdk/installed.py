@@ -259,6 +259,16 @@ class Installed:
         for call in self._calls("wsext_routes"):
             call(app=app)
 
+    def answered(self, request: Request | None, status: int) -> None:
+        """Tell the hooks; a fault is logged and changes nothing."""
+        if self._manager is not None:
+            self._notify("wsext_answered", request=request, status=status)
+
+    def limited(self, limit: str, request: Request | None) -> None:
+        """Tell the hooks; a fault is logged and changes nothing."""
+        if self._manager is not None:
+            self._notify("wsext_limited", limit=limit, request=request)
+
     def session_opened(self, session: Any) -> None:
         """Tell the hooks; a fault is logged and changes nothing."""
         if self._manager is not None:
