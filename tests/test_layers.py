@@ -20,7 +20,7 @@ LAYERS = [
     {"cli", "reference", "__main__", "testing"},
     {"config", "scaffold"},
     {"workers"},
-    {"server", "client", "accept", "limits"},
+    {"server", "client", "accept", "limits", "access", "health"},
     {"app", "routing", "session", "channels", "link", "queues", "settings", "net"}
     | {"_path_py", "_queues_py", "_step_py"},
     {"sdk"},

@@ -8,6 +8,7 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any, cast
 
+from wsext import access
 from wsext.app import App
 from wsext.errors import ConnectionClosed, HandshakeRejected
 from wsext.limits import limited_address
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["HandshakeProtocol", "run_handler"]
 
 logger = logging.getLogger("wsext.server")
-access = logging.getLogger("wsext.access")
 
 #: Seconds that an answered connection stays readable, so that the peer gets the answer.
 _LINGER = 1.0
@@ -48,7 +48,7 @@ class HandshakeProtocol(asyncio.Protocol):
         self._too_many = ""  # the limit that it is beyond
         self._answered = False
         self._is_session = False
-        self._made = server.loop.time()
+        self.made = server.loop.time()
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -130,7 +130,7 @@ class HandshakeProtocol(asyncio.Protocol):
         """
         if self._is_session:
             return False
-        return self._answered or self.task is not None or self._made > fresh
+        return self._answered or self.task is not None or self.made > fresh
 
     def _stop_timeout(self) -> None:
         if self._timeout is not None:
@@ -159,6 +159,7 @@ class HandshakeProtocol(asyncio.Protocol):
         server = self._server
         route, params = server.app.table.match(request)
         request.route = route.path
+        request.draining = server.draining
         if route.kind == "http":
             await _ask_guards(route, request)
             result = route.handler(request, **params)
@@ -241,7 +242,7 @@ class HandshakeProtocol(asyncio.Protocol):
 
     def _tell(self, request: Request | None, status: int) -> None:
         """Tell the log and the hooks how a request was answered."""
-        _log_access(request, status)
+        access.log_answer(request, status)
         installed = self._server.app.installed
         if self._too_many and status != 101:
             installed.limited(self._too_many, request)
@@ -305,11 +306,3 @@ async def run_handler(session: Session, route: Route, app: App) -> None:
         await session.wait_closed()
     else:
         await session.close(code, reason)
-
-
-def _log_access(request: Request | None, status: int) -> None:
-    if access.isEnabledFor(logging.INFO):
-        if request is None:
-            access.info("malformed request -> %d", status)
-        else:
-            access.info("%s %s %s -> %d", request.remote, request.method, request.target, status)

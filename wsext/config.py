@@ -30,7 +30,7 @@ import tomllib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from wsext.app import App
 from wsext.errors import OptionError, PluginError, nearest
@@ -71,6 +71,14 @@ class ServeOptions(OptionSet):
     workers: (
         Annotated[int, local("processes that share the port; none serves in this one", ge=1)] | None
     ) = None
+    access_log: Annotated[
+        Literal["text", "json", "off"], local("how requests and ends of sessions are logged")
+    ] = "text"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], local("what is logged to stderr")
+    ] = "info"
+    health: Annotated[bool, local("whether /healthz and /readyz are served")] = False
+    metrics: Annotated[bool, local("whether /metrics is served (needs wsext-metrics)")] = False
     reload: Annotated[bool, local("whether changed files renew the workers (development)")] = False
 
     def check(self) -> None:

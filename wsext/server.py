@@ -11,7 +11,7 @@ import ssl as ssl_module
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
-from wsext import net
+from wsext import access, net
 from wsext.accept import HandshakeProtocol
 from wsext.app import App, new_event_loop
 from wsext.errors import HandshakeRejected
@@ -196,6 +196,7 @@ class Server:
         """A session's handler is done."""
         self._sessions.pop(session, None)
         self._sweep.remove(session)
+        access.log_end(session, self.loop.time() - connection.made)
         self.release(connection)
 
     def _limited(self, limit: str, session: Session) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import os
 import socket
 import ssl as ssl_module
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 import click
 
 from wsext import __version__, net
+from wsext.access import JSONFormatter
 from wsext.app import App, new_event_loop
 from wsext.cli.common import (
     ExtensionArgument,
@@ -27,7 +31,9 @@ from wsext.cli.common import (
 )
 from wsext.config import Config, ServeOptions, apply
 from wsext.errors import OptionError, nearest
+from wsext.health import Health
 from wsext.sdk.options import option_fields
+from wsext.sdk.plugins import Plugins
 from wsext.server import Server, run_until_signal
 from wsext.workers import Ready, Supervisor, run_worker
 
@@ -71,11 +77,11 @@ _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
     "--app-dir", default=".", show_default=True, type=click.Path(file_okay=False, exists=True),
     help="Folder to import the app from.",
 )  # fmt: skip
-@click.option(
-    "--log-level", default="info", show_default=True,
-    type=click.Choice(["debug", "info", "warning", "error"]), help="What is logged to stderr.",
-)  # fmt: skip
-@click.option("--access-log/--no-access-log", default=True, help="Log every request.")
+@click.option("--health/--no-health", default=None, help="Serve /healthz and /readyz.")
+@click.option("--metrics/--no-metrics", default=None, help="Serve /metrics, for Prometheus.")
+@click.option("--log-level", help="What is logged to stderr.  [default: info]")
+@click.option("--access-log", help="How requests are logged: text, json or off.  [default: text]")
+@click.option("--no-access-log", "access_log", flag_value="off", help="Log no requests.")
 def serve(
     app: str | None,
     extensions: tuple[str, ...],
@@ -85,8 +91,6 @@ def serve(
     settings: tuple[str, ...],
     channel: int | None,
     app_dir: str,
-    log_level: str,
-    access_log: bool,
     **where: Any,
 ) -> None:
     """Serve an app, or without one the reference app: an echo, a chat, and a page to see it on.
@@ -98,7 +102,6 @@ def serve(
     wsext serve mychat:app --port 9000 --ext permessage-deflate:level=9,threshold=256
     wsext serve mychat:app --workers 4 --option-set low-memory
     """
-    _set_up_logging(log_level, access_log)
     conf = read_config(config)
     for text in extensions:
         conf.set_extension_text(text)
@@ -108,6 +111,7 @@ def serve(
     given = {**where, "app": app}
     conf.sections["serve"].update({k: v for k, v in given.items() if v is not None})
     where_to: ServeOptions = conf.section("serve")
+    _set_up_logging(where_to)
     context = _tls(where_to)
     if where_to.supervised and channel is None:
         _supervise(where_to, conf, app_dir)
@@ -119,7 +123,12 @@ def serve(
             if name not in asked:
                 conf.set_extension(name, False)
     target = load_app(where_to.app, app_dir) if where_to.app else _reference()
+    if where_to.metrics:
+        _require_metrics(plugins)
+        conf.set_extension("metrics", True)
     apply(conf, target, plugins)
+    if where_to.health:
+        target.install(Health())
     target.prepare()
     if channel is not None:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -128,12 +137,23 @@ def serve(
         _run(target, where_to, context)
 
 
-def _set_up_logging(level: str, access_log: bool) -> None:
+def _require_metrics(plugins: Plugins) -> None:
+    if "metrics" not in plugins:
+        raise OptionError("serve", "metrics", "needs wsext-metrics: pip install 'wsext[metrics]'")
+
+
+def _set_up_logging(options: ServeOptions) -> None:
     logging.basicConfig(
-        level=level.upper(),
+        level=options.log_level.upper(),
         format="%(asctime)s %(levelname)-7s %(process)d %(name)s  %(message)s",
     )
-    logging.getLogger("wsext.access").setLevel("INFO" if access_log else "WARNING")
+    requests = logging.getLogger("wsext.access")
+    requests.setLevel("WARNING" if options.access_log == "off" else "INFO")
+    if options.access_log == "json":
+        handler = logging.StreamHandler()
+        handler.setFormatter(JSONFormatter())
+        requests.addHandler(handler)
+        requests.propagate = False
 
 
 def _reference() -> App:
@@ -195,11 +215,19 @@ def _supervise(where: ServeOptions, config: Config, app_dir: str) -> None:
         "--worker",
     ]
     changes = _changes(app_dir) if where.reload else None
-    supervisor = Supervisor(command, sockets, count, started=started, changes=changes)
-    code = asyncio.run(supervisor.run())
+    with _shared_metrics() as env:
+        supervisor = Supervisor(command, sockets, count, started=started, changes=changes, env=env)
+        code = asyncio.run(supervisor.run())
     if where.uds is not None and where.fd is None:
         Path(where.uds).unlink(missing_ok=True)
     raise SystemExit(code)
+
+
+@contextmanager
+def _shared_metrics() -> Iterator[dict[str, str]]:
+    """The environment of workers whose metrics are added up, by files in a folder."""
+    with TemporaryDirectory(prefix="wsext-metrics-") as folder:
+        yield {"PROMETHEUS_MULTIPROC_DIR": folder, **os.environ}
 
 
 def _inherited(number: int) -> socket.socket:

@@ -52,6 +52,7 @@ class Request:
         secure: Whether the request came over TLS.
         route: The rule of the route that answers, for example ``/chat/<room>``.
         identity: Who the peer is; for guards and `wsext_handshake` to set.
+        draining: Whether the server that got it is shutting down.
         forwarded_host: The host that a trusted proxy was asked for.
     """
 
@@ -64,6 +65,7 @@ class Request:
     extra: dict[str, Any] = field(default_factory=dict)
     route: str | None = None
     identity: Any = None
+    draining: bool = False
     forwarded_host: str | None = None
 
     @cached_property
