@@ -35,10 +35,13 @@ def serving(
     cwd: Path | None = None,
     env: dict[str, str] | None = None,
     ends_with: int = 0,
+    access_log: str | None = "off",
     **popen: Any,
 ) -> Iterator[Served]:
     """``wsext serve ARGS`` on a free port, until the block ends; it has to end with 0."""
-    command = [*WSEXT, "serve", "--port", "0", "--no-access-log", *args]
+    command = [*WSEXT, "serve", "--port", "0", *args]
+    if access_log is not None:
+        command += ["--access-log", access_log]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, cwd=cwd, env=env or ENV, **popen
     ) as process:

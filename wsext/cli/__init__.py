@@ -16,6 +16,7 @@ _COMMANDS = {
     "serve": ("wsext.cli.serve", "serve"),
     "connect": ("wsext.cli.connect", "connect"),
     "inspect": ("wsext.cli.inspect", "inspect_"),
+    "config": ("wsext.cli.config", "config"),
     "ext": ("wsext.cli.ext", "ext"),
     "completion": ("wsext.cli.completion", "completion"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -40,16 +41,22 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 
 def read_config(path: str | None) -> Config:
-    """The configuration file that was named, or ``wsext.toml`` of this folder if there is one.
+    """What is configured: in a file, and over that in the environment.
+
+    The file is the one named here or by ``WSEXT_CONFIG``, or ``wsext.toml`` of this folder if there
+    is one.
 
     Raises:
-        OptionError: If it cannot be read or names an unknown section.
+        OptionError: If it cannot be read, or something in it or in the environment has no meaning.
     """
     config = Config()
+    path = path or os.environ.get("WSEXT_CONFIG")
+    if path is None and Path("wsext.toml").is_file():
+        path = "wsext.toml"
     if path is not None:
-        config.update(load_config(Path(path)))
-    elif Path("wsext.toml").is_file():
-        config.update(load_config(Path("wsext.toml")))
+        config.update(load_config(Path(path)), path)
+    tokens = [info.name for info in Plugins.from_environment().all()]
+    config.update_from_environment(os.environ, tokens)
     return config
 
 

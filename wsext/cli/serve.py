@@ -74,14 +74,13 @@ _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
 @click.option("--reload", is_flag=True, default=None, help="Renew the workers when files change.")
 @click.option("--worker", "channel", type=int, hidden=True)
 @click.option(
-    "--app-dir", default=".", show_default=True, type=click.Path(file_okay=False, exists=True),
-    help="Folder to import the app from.",
+    "--app-dir", type=click.Path(file_okay=False, exists=True),
+    help="Folder to import the app from.  [default: .]",
 )  # fmt: skip
 @click.option("--health/--no-health", default=None, help="Serve /healthz and /readyz.")
 @click.option("--metrics/--no-metrics", default=None, help="Serve /metrics, for Prometheus.")
 @click.option("--log-level", help="What is logged to stderr.  [default: info]")
 @click.option("--access-log", help="How requests are logged: text, json or off.  [default: text]")
-@click.option("--no-access-log", "access_log", flag_value="off", help="Log no requests.")
 def serve(
     app: str | None,
     extensions: tuple[str, ...],
@@ -90,7 +89,6 @@ def serve(
     config: str | None,
     settings: tuple[str, ...],
     channel: int | None,
-    app_dir: str,
     **where: Any,
 ) -> None:
     """Serve an app, or without one the reference app: an echo, a chat, and a page to see it on.
@@ -109,12 +107,13 @@ def serve(
     for text in settings:
         conf.set_dotted(text)
     given = {**where, "app": app}
-    conf.sections["serve"].update({k: v for k, v in given.items() if v is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    conf.set_section("serve", given, "command line")
     where_to: ServeOptions = conf.section("serve")
     _set_up_logging(where_to)
     context = _tls(where_to)
     if where_to.supervised and channel is None:
-        _supervise(where_to, conf, app_dir)
+        _supervise(where_to, conf)
         return
     plugins = plugins_of(conf)
     asked = {text.partition(":")[0] for text in extensions}
@@ -122,7 +121,7 @@ def serve(
         for name in plugins.extensions() if token == "all" else [token]:
             if name not in asked:
                 conf.set_extension(name, False)
-    target = load_app(where_to.app, app_dir) if where_to.app else _reference()
+    target = load_app(where_to.app, where_to.app_dir) if where_to.app else _reference()
     if where_to.metrics:
         _require_metrics(plugins)
         conf.set_extension("metrics", True)
@@ -191,7 +190,7 @@ def _run(app: App, where: ServeOptions, context: ssl_module.SSLContext | None) -
         _cannot_listen(where, error)
 
 
-def _supervise(where: ServeOptions, config: Config, app_dir: str) -> None:
+def _supervise(where: ServeOptions, config: Config) -> None:
     """Run workers, each of which is this command again."""
     count = where.workers or 1
     backlog = config.section("server").backlog
@@ -214,7 +213,7 @@ def _supervise(where: ServeOptions, config: Config, app_dir: str) -> None:
         *click.get_current_context().find_root().obj,
         "--worker",
     ]
-    changes = _changes(app_dir) if where.reload else None
+    changes = _changes(where.app_dir) if where.reload else None
     with _shared_metrics() as env:
         supervisor = Supervisor(command, sockets, count, started=started, changes=changes, env=env)
         code = asyncio.run(supervisor.run())
