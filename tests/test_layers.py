@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"cli", "reference", "__main__", "testing"},
     {"config", "scaffold"},
-    {"workers"},
+    {"supervisor", "worker"},
     {"server", "client", "accept", "limits", "access", "health"},
     {"app", "routing", "session", "channels", "link", "queues", "settings", "net"}
     | {"_path_py", "_queues_py", "_step_py"},

@@ -35,7 +35,8 @@ from wsext.health import Health
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins
 from wsext.server import Server, run_until_signal
-from wsext.workers import Ready, Supervisor, run_worker
+from wsext.supervisor import Supervisor
+from wsext.worker import Ready, run_worker
 
 __all__ = ["serve"]
 

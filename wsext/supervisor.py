@@ -24,18 +24,16 @@ import contextlib
 import logging
 import signal
 import socket
-import ssl as ssl_module
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from wsext.app import App
 from wsext.client import Backoff
-from wsext.server import Server
+from wsext.worker import Ready
 
-__all__ = ["Ready", "Supervisor", "run_worker"]
+__all__ = ["Supervisor"]
 
 logger = logging.getLogger("wsext.workers")
 
@@ -53,18 +51,6 @@ _NO_MEANS = 1.0
 _GRACE = 5.0
 
 
-class Ready(msgspec.Struct):
-    """What a worker says once it can take connections.
-
-    Attributes:
-        extensions: What is installed.
-        drain: Seconds that it takes to drain, at most.
-    """
-
-    extensions: list[str]
-    drain: float
-
-
 class _Worker:
     """One worker's process, as the supervisor sees it."""
 
@@ -74,9 +60,13 @@ class _Worker:
         self.expected = False  # whether it has been told to end
         self._channel = channel
         channel.setblocking(False)
+        self._greeting = asyncio.get_running_loop().create_task(self._listen())
 
     async def ready(self) -> Ready | None:
         """Wait until it serves; ``None`` if it ends before that."""
+        return await asyncio.shield(self._greeting)
+
+    async def _listen(self) -> Ready | None:
         said = b""
         while not said.endswith(b"\n"):
             data = await asyncio.get_running_loop().sock_recv(self._channel, 4096)
@@ -108,9 +98,12 @@ class _Worker:
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
 
-    def close(self) -> None:
-        """Its process has ended."""
+    async def wait(self) -> int:
+        """Wait until its process has ended; the exit code."""
+        code = await self.process.wait()
+        await asyncio.wait({self._greeting}, timeout=1.0)
         self._channel.close()
+        return code
 
 
 class Supervisor:
@@ -124,8 +117,8 @@ class Supervisor:
         sockets: What connections are accepted from.
         count: How many there are.
         started: Called once when all serve.
-        ended: Called with the process id of every worker that has ended.
         changes: Iterated over beside; each item reloads (for development).
+        env: The environment of the workers; by default the supervisor's.
     """
 
     def __init__(
@@ -135,7 +128,6 @@ class Supervisor:
         count: int,
         *,
         started: Callable[[Ready], None],
-        ended: Callable[[int], None] | None = None,
         changes: AsyncIterator[Any] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
@@ -143,7 +135,6 @@ class Supervisor:
         self._sockets = list(sockets)
         self._count = count
         self._started = started
-        self._ended = ended
         self._changes = changes
         self._env = env
         self._current: list[_Worker] = []
@@ -268,13 +259,10 @@ class Supervisor:
         return worker
 
     async def _reap(self, worker: _Worker) -> int:
-        code = await worker.process.wait()
+        code = await worker.wait()
         del self._alive[worker]
         if worker in self._serving:
             self._serving.remove(worker)
-        worker.close()
-        if self._ended is not None:
-            self._ended(worker.process.pid)
         return code
 
     async def _keep(self, slot: int, worker: _Worker) -> None:
@@ -291,9 +279,11 @@ class Supervisor:
                 "worker %d ended with %d; a new one in %.1f s", worker.process.pid, code, delay
             )
             await asyncio.sleep(delay)
-            if self._current[slot] is not worker:
+            fresh = await self._spawn()
+            if self._current[slot] is not worker:  # there was a reload meanwhile
+                fresh.tell(b"s")
                 return
-            worker = self._current[slot] = await self._spawn()
+            worker = self._current[slot] = fresh
             if await worker.ready() is not None and not worker.expected:
                 self._serving.append(worker)
                 logger.info("worker %d serves", worker.process.pid)
@@ -356,78 +346,3 @@ class Supervisor:
         for sock in self._sockets:
             sock.close()
         return code
-
-
-class _Channel:
-    """Where a worker's connections come from, and what it is told.
-
-    Args:
-        server: Who gets the connections.
-        descriptor: This end of the socket pair.
-    """
-
-    sockets: Sequence[Any] = ()
-
-    def __init__(self, server: Server, descriptor: int) -> None:
-        self._server = server
-        self._sock = socket.socket(fileno=descriptor)
-        self._sock.setblocking(False)
-        self._loop = asyncio.get_running_loop()
-        self._ending: asyncio.Task[None] | None = None
-        self._loop.add_reader(self._sock, self._listen)
-        self._loop.add_signal_handler(signal.SIGTERM, self._on_signal)
-        for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all processes
-            self._loop.add_signal_handler(number, lambda: None)
-
-    async def say(self, ready: Ready) -> None:
-        """Tell the supervisor that connections may come."""
-        await self._loop.sock_sendall(self._sock, msgspec.json.encode(ready) + b"\n")
-
-    def _listen(self) -> None:
-        word, numbers, _, _ = socket.recv_fds(self._sock, 1, 1)
-        if word == b"c":
-            self._server.take(socket.socket(fileno=numbers[0]))
-        elif word == b"r":
-            self._end(self._server.retire())
-        elif word == b"a":
-            self._server.abort()
-        else:
-            self._end(self._server.close())
-        if not word:  # the supervisor is gone
-            self._loop.remove_reader(self._sock)
-
-    def _on_signal(self) -> None:
-        self.close()
-        self._end(self._server.retire())
-
-    def _end(self, work: Coroutine[Any, Any, None]) -> None:
-        if self._ending is None:
-            self._ending = self._loop.create_task(work)
-        else:
-            work.close()
-
-    def close(self) -> None:
-        """Take what has been handed over, and no more: the supervisor turns to other workers."""
-        self._loop.remove_reader(self._sock)
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RD)
-            while (received := socket.recv_fds(self._sock, 1, 1))[0]:
-                if received[1]:
-                    self._server.take(socket.socket(fileno=received[1][0]))
-
-
-async def run_worker(app: App, channel: int, ssl: ssl_module.SSLContext | None) -> None:
-    """Serve what a supervisor hands over until it says that it is enough.
-
-    Args:
-        app: The application.
-        channel: The descriptor of this end of the socket pair.
-        ssl: A TLS context.
-    """
-    app.prepare()
-    server = Server(app, ssl)
-    connections = _Channel(server, channel)
-    server.add_listener(connections)
-    names = [item.name for item in app.installed.items]
-    await connections.say(Ready(names, app.server_options.drain_timeout))
-    await server.wait_closed()
