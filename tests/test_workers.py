@@ -105,19 +105,17 @@ async def test_a_killed_worker_is_replaced_and_nobody_else_notices(folder: Path)
                     async for message in session:
                         seen.append(int(str(message).split()[1]))
 
-            async def chat() -> int:
-                count = 0
-                while len(set(seen)) < 2 or victim == seen[-1]:
-                    await sessions[survivor].send("still here?")
-                    assert await sessions[survivor].receive() == "still here?"
-                    count += 1
-                return count
+            async def chat() -> None:
+                for number in range(100):
+                    await sessions[survivor].send(str(number))
+                    assert await sessions[survivor].receive() == str(number)
 
             clients = [asyncio.create_task(client()) for _ in range(8)]
             await until(lambda: victim in seen and len(seen) >= 8)
+            chatting = asyncio.create_task(chat())
             os.kill(victim, signal.SIGKILL)
             assert (await sessions[victim].wait_closed()).code == 1006
-            assert await chat() > 0
+            await chatting
             affected = seen[:8].count(victim)
             await until(lambda: len(seen) >= 8 + affected)  # all of them are back
             assert victim not in seen[8:]
