@@ -113,7 +113,7 @@ async def test_a_wrong_url_is_a_value_error(url: str) -> None:
 
 
 async def test_headers_authorization_and_user_agent() -> None:
-    app = App()
+    app = App(options=WebSocketOptions(origins=None))
 
     @app.websocket("/")
     async def handler(session: Session) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -17,6 +18,7 @@ import wsext
 from wsext import testing
 from wsext.cli import cli
 from wsext.cli.ext import ext
+from wsext.cli.serve import serve
 from wsext.config import Config, PluginOptions, ServeOptions
 from wsext.reference import build_app
 from wsext.sdk import hookspecs
@@ -83,7 +85,7 @@ def test_the_reference_knows_every_hook_error_and_command() -> None:
         value = getattr(wsext, name)
         if inspect.isclass(value) and issubclass(value, wsext.WsextError):
             assert name in text
-    for command in ("serve", "connect", "inspect", "asyncapi", "completion"):
+    for command in ("serve", "connect", "inspect", "asyncapi", "config", "completion"):
         assert command in cli.list_commands(None)  # type: ignore[arg-type]
         assert f"`wsext {command}" in text
     for command in ext.list_commands(None):  # type: ignore[arg-type]
@@ -120,6 +122,19 @@ def test_the_example_configuration_is_valid() -> None:
     config.update(tomllib.loads(text))
     assert config.section("websocket").max_message_size == 65536
     assert config.extensions == {"permessage-deflate": {"level": 9}, "permessage-zstd": None}
+
+
+def test_the_deployments_use_options_that_there_are() -> None:
+    deploy = ROOT / "docs" / "deploy"
+    (line,) = re.findall(r"^ExecStart=(.*)$", (deploy / "wsext.service").read_text(), re.M)
+    command = serve.make_context("serve", line.split()[2:])
+    assert (command.params["fd"], command.params["workers"]) == ("3", "2")
+    text = (deploy / "Containerfile").read_text()
+    (entry,) = re.findall(r"^ENTRYPOINT (.*)$", text, re.M)
+    assert serve.make_context("serve", json.loads(entry)[2:]).params["app"] == "chat:app"
+    config = Config()
+    config.update_from_environment(dict(re.findall(r"(WSEXT_\w+)=(\S+)", text)), [])
+    assert config.section("serve").health
 
 
 def test_the_readme_has_the_two_commands_first() -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -124,3 +125,41 @@ def test_client() -> None:
         "You are connected! There are 1 users here.",
         "[user0]: hello from examples/client.py",
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "how", "result"),
+    [
+        ("/page", {"headers": {"Cookie": "session=ada-123"}}, "hello Ada"),
+        ("/page", {"headers": {"Cookie": "session=ada"}}, 401),
+        ("/page", {"headers": {"Cookie": "session=ada-123"}, "origin": "https://evil"}, 403),
+        ("/page", {}, 401),
+        ("/api", {"headers": {"Authorization": "Bearer bob-456"}}, "hello Bob"),
+        ("/api", {"headers": {"Authorization": "Basic bob-456"}}, 401),
+        ("/admin", {"headers": {"Authorization": "Bearer ada-123"}}, "hello Ada"),
+        ("/admin", {"headers": {"Authorization": "Bearer bob-456"}}, 403),
+        ("/anywhere", {"subprotocols": ["api.v1", "token.bob-456"]}, "hello Bob"),
+        ("/anywhere", {"subprotocols": ["api.v1"]}, 401),
+        (
+            "/anywhere",
+            {"subprotocols": ["api.v1", "token.ada-123"], "origin": "https://elsewhere"},
+            "hello Ada",
+        ),
+    ],
+)
+async def test_auth(auth: Served, path: str, how: dict[str, Any], result: str | int) -> None:
+    try:
+        session = await wsext.connect(auth.ws + path, **how)
+    except wsext.InvalidStatus as error:
+        got: Any = error.status
+    else:
+        got = await session.receive()
+        assert session.subprotocol in (None, "api.v1")
+        await session.close()
+    assert got == result
+
+
+@pytest.fixture(scope="module")
+def auth() -> Iterator[Served]:
+    with example("auth") as served:
+        yield served

@@ -20,7 +20,8 @@ LAYERS = [
     {"cli", "reference", "inspector", "__main__", "testing"},
     {"integrations"},
     {"config", "scaffold", "asyncapi"},
-    {"server", "client", "accept"},
+    {"supervisor", "worker"},
+    {"server", "client", "accept", "limits", "access", "health"},
     {"app", "routing", "typed", "session", "channels", "link", "queues", "settings", "net"}
     | {"_path_py", "_queues_py", "_step_py"},
     {"formats"},

@@ -28,6 +28,7 @@ cdef class Inbox:
     cdef Py_ssize_t _max_bytes
     cdef object _on_room
     cdef object _end
+    cdef bint _deaf
     cdef public Py_ssize_t size
     cdef public bint full
     cdef public Py_ssize_t dropped
@@ -35,6 +36,7 @@ cdef class Inbox:
 
     cpdef bint put(self, object item) except -1
     cpdef drop_oldest(self)
+    cpdef bint is_awaited(self)
 
     @cython.locals(waiter=Waiter, waiting=Py_ssize_t)
     cpdef wake(self, Py_ssize_t count)

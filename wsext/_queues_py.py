@@ -100,6 +100,7 @@ class Inbox:
 
     __slots__ = (
         "_capacity",
+        "_deaf",
         "_end",
         "_items",
         "_loop",
@@ -125,6 +126,7 @@ class Inbox:
         self._max_bytes = max_bytes
         self._on_room = on_room
         self._end: Callable[[], BaseException] | None = None
+        self._deaf = False
         self.size = 0  # bytes that wait
         self.full = False
         self.dropped = 0
@@ -136,6 +138,8 @@ class Inbox:
 
     def put(self, item: Message | Frame) -> bool:
         """Add an item; ``False`` when the bounds are passed by now. Tell `wake` afterwards."""
+        if self._deaf:
+            return True
         self._items.append(item)
         self.size += _size(item)
         if len(self._items) > self._capacity or self.size > self._max_bytes:
@@ -156,6 +160,15 @@ class Inbox:
         """No more items will come: once the queue is empty, readers get the error."""
         self._end = error
         self.wake(len(self._waiters))
+
+    def end_at_once(self, error: Callable[[], BaseException]) -> None:
+        """As `end`, and what is still put in is thrown away."""
+        self._deaf = True
+        self.end(error)
+
+    def is_awaited(self) -> bool:
+        """Whether a reader waits for an item."""
+        return bool(self._waiters)
 
     def wake(self, count: int) -> None:
         """Resume as many waiting readers as items have come."""

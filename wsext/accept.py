@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import math
 from typing import TYPE_CHECKING, Any, cast
 
+from wsext import access
 from wsext.app import App
 from wsext.errors import ConnectionClosed, HandshakeRejected
+from wsext.limits import limited_address
 from wsext.protocol import handshake
 from wsext.protocol.frames import CloseCode
 from wsext.protocol.http import Request, RequestReader, Response, rejection
@@ -22,10 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["HandshakeProtocol", "run_handler"]
 
 logger = logging.getLogger("wsext.server")
-access = logging.getLogger("wsext.access")
 
 #: Seconds that an answered connection stays readable, so that the peer gets the answer.
 _LINGER = 1.0
+
+_LATER = {"Retry-After": "5"}
 
 
 class HandshakeProtocol(asyncio.Protocol):
@@ -40,16 +44,41 @@ class HandshakeProtocol(asyncio.Protocol):
         self._timeout: Any = None
         self.task: asyncio.Task[None] | None = None
         self._rest = bytearray()
-        self._too_many = False
+        self._peer: str | None = None
+        self._address: str | None = None  # what the connection is counted under
+        self._too_many = ""  # the limit that it is beyond
         self._answered = False
+        self._is_session = False
+        self.made = server.loop.time()
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
-        self._too_many = not self._server.admit(self)
+        self._too_many = self._server.admit(self)
+        peer = transport.get_extra_info("peername")
+        self._peer = peer[0] if isinstance(peer, tuple) else None
+        if not self._server.proxies.trusts(self._peer):
+            self._count(self._peer)
         self._timeout = self._server.timers.call_later(
             self._server.app.server_options.handshake_timeout, self.transport.abort
         )
+
+    def _count(self, address: str | None) -> None:
+        """Count the connection under its client's address, once that is known."""
+        self._address = limited_address(address)
+        if self._address is None:
+            return
+        addresses = self._server.addresses
+        if not addresses.enter(self._address):
+            self._too_many = self._too_many or "max_connections_per_address"
+            if addresses.is_flooding(self._address) and self.transport is not None:
+                self.transport.abort()
+
+    def uncount(self) -> None:
+        """The connection is gone."""
+        if self._address is not None:
+            self._server.addresses.leave(self._address)
+            self._address = None
 
     def data_received(self, data: bytes) -> None:
         if self._answered:
@@ -84,12 +113,25 @@ class HandshakeProtocol(asyncio.Protocol):
         if isinstance(peer, tuple):
             request.remote = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
         request.secure = transport.get_extra_info("ssl_object") is not None
+        proxies = self._server.proxies
+        if proxies.trusts(self._peer):
+            self._count(proxies.apply(request, self._peer))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timeout()
         self._server.release(self)
         if self.task is not None:
             self.task.cancel()
+
+    def is_pending(self, fresh: float) -> bool:
+        """Whether a request that is no session may come, or is being answered, or just was.
+
+        Args:
+            fresh: The loop's time after which a connection is too new to have sent one.
+        """
+        if self._is_session:
+            return False
+        return self._answered or self.task is not None or self.made > fresh
 
     def _stop_timeout(self) -> None:
         if self._timeout is not None:
@@ -116,10 +158,9 @@ class HandshakeProtocol(asyncio.Protocol):
 
     async def _accept(self, request: Request) -> tuple[Session | None, Route]:
         server = self._server
-        if self._too_many or server.draining:
-            reason = "the server is shutting down" if server.draining else "too many connections"
-            raise HandshakeRejected(503, reason, {"Retry-After": "5"})
         route, params = server.app.table.match(request)
+        request.route = route.path
+        request.draining = server.draining
         if route.kind == "http":
             await _ask_guards(route, request)
             result = route.handler(request, **params)
@@ -127,6 +168,8 @@ class HandshakeProtocol(asyncio.Protocol):
                 result = await result
             raise _Answered(as_response(result))
         handshake.check_upgrade(request)
+        self._check_open()
+        self._check_rate()
         options, installed = server.app.profile(route)
         handshake.check_origin(request, options.origins)
         await _ask_guards(route, request)
@@ -136,6 +179,7 @@ class HandshakeProtocol(asyncio.Protocol):
         subprotocol = handshake.select_subprotocol(
             handshake.offered_subprotocols(request), route.subprotocols
         )
+        self._check_open()  # guards may have taken their time
         negotiation = server.negotiate(request, options, installed)
         transport = self.transport
         if transport is None or transport.is_closing():
@@ -158,13 +202,31 @@ class HandshakeProtocol(asyncio.Protocol):
                 request, subprotocol=subprotocol, extensions=negotiation.header
             )
         )
-        _log_access(request, 101)
+        self._tell(request, 101)
         return session, route
+
+    def _check_open(self) -> None:
+        """Refuse handshakes when there is no place; plain requests are answered all the same."""
+        if self._server.draining:
+            raise HandshakeRejected(503, "the server is shutting down", _LATER)
+        if self._too_many:
+            status = 503 if self._too_many == "max_connections" else 429
+            raise HandshakeRejected(status, "too many connections", _LATER)
+
+    def _check_rate(self) -> None:
+        if self._address is None:
+            return
+        wait = self._server.addresses.shake(self._address)
+        if wait > 0:
+            self._too_many = "handshake_rate"
+            later = {"Retry-After": str(math.ceil(wait))}
+            raise HandshakeRejected(429, "too many handshakes", later)
 
     async def _run(self, session: Session, route: Route) -> None:
         """Run the session that has been accepted, until it has ended."""
         server, transport = self._server, self.transport
         assert transport is not None  # it was there when the session was made
+        self._is_session = True
         server.start_session(self, session)
         is_listener = inspect.isclass(route.handler) and issubclass(route.handler, Listener)
         try:
@@ -179,6 +241,14 @@ class HandshakeProtocol(asyncio.Protocol):
             await session.cancel_tasks()
             server.end_session(self, session)
 
+    def _tell(self, request: Request | None, status: int) -> None:
+        """Tell the log and the hooks how a request was answered."""
+        access.log_answer(request, status)
+        installed = self._server.app.installed
+        if self._too_many and status != 101:
+            installed.limited(self._too_many, request)
+        installed.answered(request, status)
+
     def respond(self, request: Request | None, response: Response) -> None:
         """Answer with another status than 101 and close."""
         self._stop_timeout()
@@ -187,7 +257,7 @@ class HandshakeProtocol(asyncio.Protocol):
             return
         head_only = request is not None and request.method == "HEAD"
         transport.write(response.serialize(head_only=head_only))
-        _log_access(request, response.status)
+        self._tell(request, response.status)
         # Unread data in the socket would make TCP drop the answer: half-close, then wait a little.
         self._answered = True
         self._rest.clear()
@@ -238,11 +308,3 @@ async def run_handler(session: Session, route: Route, app: App) -> None:
         await session.wait_closed()
     else:
         await session.close(code, reason)
-
-
-def _log_access(request: Request | None, status: int) -> None:
-    if access.isEnabledFor(logging.INFO):
-        if request is None:
-            access.info("malformed request -> %d", status)
-        else:
-            access.info("%s %s %s -> %d", request.remote, request.method, request.target, status)

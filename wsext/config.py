@@ -19,18 +19,23 @@
     [plugins]                            # what may be loaded at all
     deny = ["wsext-experimental"]
 
-Later sources win: option sets, then the file, then ``--ext`` and ``--set``.
+Every option has an environment variable, too: ``WSEXT_`` and its path in capitals, with two
+underscores for each dot: ``WSEXT_SERVER__MAX_CONNECTIONS=20000``,
+``WSEXT_EXTENSIONS__PERMESSAGE_DEFLATE__LEVEL=9``, ``WSEXT_OPTION_SETS=low-memory``.
+
+Later sources win: option sets, then the file, then the environment, then the command line.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import tomllib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from wsext.app import App
 from wsext.errors import OptionError, PluginError, nearest
@@ -41,6 +46,7 @@ from wsext.sdk.plugins import Plugins, set_default_plugins
 from wsext.settings import ServerOptions, WebSocketOptions
 
 __all__ = [
+    "SECTIONS",
     "Config",
     "PluginOptions",
     "ServeOptions",
@@ -61,6 +67,7 @@ class ServeOptions(OptionSet):
     __owner__: ClassVar[str] = "serve"
 
     app: Annotated[str, local("module:name of an App; none serves the reference app")] | None = None
+    app_dir: Annotated[str, local("folder to import the app from")] = "."
     host: Annotated[str, local("address to listen on")] = "127.0.0.1"
     port: Annotated[int, local("TCP port; 0 takes a free one", ge=0, le=65535)] = 8765
     uds: Annotated[str, local("path of a Unix socket to listen on instead")] | None = None
@@ -70,6 +77,34 @@ class ServeOptions(OptionSet):
         False
     )
     inspect_payload: Annotated[bool, local("that page may show the beginning of payloads")] = True
+    fd: (
+        Annotated[int, local("inherited listening socket to use instead: systemd's is 3", ge=0)]
+        | None
+    ) = None
+    workers: (
+        Annotated[int, local("processes that share the port; none serves in this one", ge=1)] | None
+    ) = None
+    access_log: Annotated[
+        Literal["text", "json", "off"], local("how requests and ends of sessions are logged")
+    ] = "text"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], local("what is logged to stderr")
+    ] = "info"
+    health: Annotated[bool, local("whether /healthz and /readyz are served")] = False
+    metrics: Annotated[bool, local("whether /metrics is served (needs wsext-metrics)")] = False
+    reload: Annotated[bool, local("whether changed files renew the workers (development)")] = False
+
+    def check(self) -> None:
+        if self.supervised and not hasattr(signal, "SIGHUP"):
+            field = "workers" if self.workers else "reload"
+            raise OptionError("serve", field, "needs processes that inherit sockets, as on POSIX")
+        if self.supervised and self.inspect:
+            raise OptionError("serve", "inspect", "shows one process: leave out workers and reload")
+
+    @property
+    def supervised(self) -> bool:
+        """Whether the app runs in processes of its own."""
+        return self.workers is not None or self.reload
 
 
 class PluginOptions(OptionSet):
@@ -82,13 +117,17 @@ class PluginOptions(OptionSet):
     strict: Annotated[bool, local("whether a broken plugin is fatal")] = False
 
 
-_SECTIONS: dict[str, type[OptionSet]] = {
+#: The sections with options of their own.
+SECTIONS: dict[str, type[OptionSet]] = {
     "serve": ServeOptions,
     "server": ServerOptions,
     "websocket": WebSocketOptions,
     "plugins": PluginOptions,
 }
-_TOP = (*_SECTIONS, "extensions", "option_sets")
+_TOP = (*SECTIONS, "extensions", "option_sets")
+
+#: Variables that are read elsewhere.
+_OTHER_VARIABLES = ("WSEXT_BUILD_CODEC", "WSEXT_CODEC", "WSEXT_CONFIG", "WSEXT_PLUGINS")
 
 
 class Config:
@@ -98,12 +137,15 @@ class Config:
         sections: Values by section and option.
         extensions: Options by token; ``None`` for an extension that is to be left out.
         option_sets: Names of option sets, applied in this order.
+        sources: Where each value comes from, by its dotted name: ``command line``, the name of a
+            variable or of a file.
     """
 
     def __init__(self) -> None:
-        self.sections: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
+        self.sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
         self.extensions: dict[str, dict[str, Any] | None] = {}
         self.option_sets: list[str] = []
+        self.sources: dict[str, str] = {}
 
     def section(self, name: str) -> Any:
         """A section as its option set.
@@ -111,9 +153,9 @@ class Config:
         Raises:
             OptionError: For an unknown option or a value that does not fit.
         """
-        return _SECTIONS[name].parse(self.sections[name])
+        return SECTIONS[name].parse(self.sections[name])
 
-    def update(self, table: Mapping[str, Any]) -> None:
+    def update(self, table: Mapping[str, Any], source: str = "file") -> None:
         """Take the values of a parsed file.
 
         Raises:
@@ -124,19 +166,57 @@ class Config:
                 self.option_sets.extend(_names(value))
             elif name == "extensions":
                 for token, options in _table(name, value).items():
-                    self.set_extension(token, options)
-            elif name in _SECTIONS:
-                self.sections[name].update(_table(name, value))
+                    self.set_extension(token, options, source)
+            elif name in SECTIONS:
+                self.set_section(name, _table(name, value), source)
             else:
                 raise _unknown_section(name)
 
-    def set_extension(self, token: str, options: Any) -> None:
+    def set_section(self, name: str, values: Mapping[str, Any], source: str) -> None:
+        """Take values of one section; what they are worth is seen when they are used."""
+        self.sections[name].update({key.replace("-", "_"): item for key, item in values.items()})
+        self.sources.update({f"{name}.{key.replace('-', '_')}": source for key in values})
+
+    def update_from_environment(self, environ: Mapping[str, str], tokens: Collection[str]) -> None:
+        """Take the variables that begin with ``WSEXT_``.
+
+        Args:
+            environ: For example `os.environ`.
+            tokens: The installed plugins, for in a variable's name a dash is an underscore.
+
+        Raises:
+            OptionError: For a variable that stands for no option.
+        """
+        for variable, text in sorted(environ.items()):
+            if variable.startswith("WSEXT_") and variable not in _OTHER_VARIABLES:
+                self._set_variable(variable, text, tokens)
+
+    def _set_variable(self, variable: str, text: str, tokens: Collection[str]) -> None:
+        section, *rest = variable.removeprefix("WSEXT_").lower().split("__")
+        if section == "option_sets" and not rest:
+            self.option_sets.extend(_names(text))
+        elif section in SECTIONS and len(rest) == 1:
+            known = [field.name for field in option_fields(SECTIONS[section])]
+            if rest[0] not in known:
+                raise _unknown_variable(variable)
+            self.set_section(section, {rest[0]: text}, variable)
+        elif section == "extensions" and 1 <= len(rest) <= 2:
+            as_tokens = {token.lower().replace("-", "_"): token for token in tokens}
+            token = as_tokens.get(rest[0], rest[0].replace("_", "-"))
+            value = _value(text) if len(rest) == 1 else {rest[1]: text}
+            self.set_extension(token, value, variable)
+        else:
+            raise _unknown_variable(variable)
+
+    def set_extension(self, token: str, options: Any, source: str = "command line") -> None:
         """Turn an extension on with more options, or off with ``False``."""
+        self.sources[f"extensions.{token}"] = source
         if options is False:
             self.extensions[token] = None
             return
         values = {} if options is True else _table(f"extensions.{token}", options)
         self.extensions[token] = {**(self.extensions.get(token) or {}), **values}
+        self.sources.update({f"extensions.{token}.{name}": source for name in values})
 
     def set_dotted(self, text: str) -> None:
         """Take ``section.option=value``; the value is TOML, or else text.
@@ -154,7 +234,7 @@ class Config:
         if not separator or not rest:
             raise OptionError(path, None, "expected section.option=value")
         if section != "extensions":
-            self.sections[section][rest.strip()] = _value(raw)
+            self.set_section(section, {rest.strip(): _value(raw)}, "command line")
             return
         token, _, option = rest.rpartition(".")
         if not token:  # extensions.NAME=false
@@ -176,6 +256,13 @@ class Config:
                 raise OptionError(name, None, f"expected key=value, got {item!r}")
             options[key.strip()] = value.strip() if separator else True
         self.set_extension(name.strip(), options)
+
+
+def _unknown_variable(variable: str) -> OptionError:
+    names = [f"WSEXT_{name.upper().replace('.', '__')}" for name in dotted_names()]
+    names += ["WSEXT_OPTION_SETS", *_OTHER_VARIABLES]
+    problem = "no such variable; options are WSEXT_SECTION__OPTION"
+    return OptionError(variable, None, problem, nearest(variable, names))
 
 
 def _unknown_section(name: str) -> OptionError:
@@ -220,18 +307,22 @@ def load_config(path: Path) -> dict[str, Any]:
 
 
 def read_config(path: str | None) -> Config:
-    """The configuration file that was named, by ``WSEXT_CONFIG`` if not by the caller, or
-    ``wsext.toml`` of this folder if there is one.
+    """What is configured: in a file, and over that in the environment.
+
+    The file is the one named here or by ``WSEXT_CONFIG``, or ``wsext.toml`` of this folder if there
+    is one.
 
     Raises:
-        OptionError: If it cannot be read or names an unknown section.
+        OptionError: If it cannot be read, or something in it or in the environment has no meaning.
     """
     config = Config()
     path = path or os.environ.get("WSEXT_CONFIG")
-    if path:
-        config.update(load_config(Path(path)))
-    elif Path("wsext.toml").is_file():
-        config.update(load_config(Path("wsext.toml")))
+    if path is None and Path("wsext.toml").is_file():
+        path = "wsext.toml"
+    if path is not None:
+        config.update(load_config(Path(path)), path)
+    tokens = [info.name for info in Plugins.from_environment().all()]
+    config.update_from_environment(os.environ, tokens)
     return config
 
 
@@ -253,7 +344,7 @@ def dotted_names() -> list[str]:
     """The dotted name of every option that is not an extension's, for completion and help."""
     return [
         f"{section}.{field.name}"
-        for section, options in _SECTIONS.items()
+        for section, options in SECTIONS.items()
         for field in option_fields(options)
     ]
 

@@ -83,6 +83,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         LinkPath.__init__(self, connection, options, receiver)
         self.latency: float | None = None
         self.dropped_out = 0
+        self.resumed = 0  # how often the peer has made room again
         self._timers: Timers = timers or self._loop
         self._reading_paused = False
         self._held_until: float | None = None
@@ -208,12 +209,20 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         waiting = transport.get_write_buffer_size() if transport and not self._lost else 0
         return waiting + self._outbox_bytes + self.connection.pending_bytes
 
+    @property
+    def stuck_bytes(self) -> int:
+        """Bytes that wait for the peer to read while nothing more is written; else 0."""
+        if not self._paused or self._transport is None:
+            return 0
+        return int(self._transport.get_write_buffer_size())
+
     def pause_writing(self) -> None:
         self._paused = True
         self.connection.hold_pongs(True)
 
     def resume_writing(self) -> None:
         self._paused = False
+        self.resumed += 1
         self.connection.hold_pongs(False)
         self.soon()
         while self._outbox and not self._paused:

@@ -6,15 +6,33 @@ They do the same; aiofastnet's write to the socket with fewer detours.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import socket
+import stat
 from typing import Any
 
-__all__ = ["create_connection", "create_server", "create_unix_connection", "create_unix_server"]
+__all__ = [
+    "bind",
+    "connect_accepted_socket",
+    "create_connection",
+    "create_server",
+    "create_unix_connection",
+    "create_unix_server",
+    "url_of",
+]
+
 
 _fast: Any
 try:
     import aiofastnet as _fast
 except ImportError:
     _fast = None
+
+
+async def connect_accepted_socket(*arguments: Any, **options: Any) -> Any:
+    """`loop.connect_accepted_socket`."""
+    return await _call("connect_accepted_socket", arguments, options)
 
 
 async def create_server(*arguments: Any, **options: Any) -> Any:
@@ -42,3 +60,54 @@ async def _call(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) 
     if _fast is not None:
         return await getattr(_fast, name)(loop, *arguments, **options)
     return await getattr(loop, name)(*arguments, **options)
+
+
+def bind(host: str, port: int, uds: str | None, backlog: int) -> list[socket.socket]:
+    """Listening sockets of an address, to be handed to other processes: one for each of its IPs.
+
+    Raises:
+        OSError: If it cannot be listened on.
+    """
+    if uds is not None:
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISSOCK(os.stat(uds).st_mode):
+                os.remove(uds)
+        return [_listen(socket.AF_UNIX, uds, backlog)]
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, place in dict.fromkeys((item[0], item[4]) for item in found):
+            if sockets and port == 0:  # any free port, but the same one on every IP
+                place = (place[0], sockets[0].getsockname()[1], *place[2:])
+            sockets.append(_listen(family, place, backlog))
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def _listen(family: int, place: Any, backlog: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if family != socket.AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(place)
+        sock.listen(backlog)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+def url_of(sock: Any, secure: bool) -> str:
+    """The address of a listening socket for clients: ``ws://host:port``, or ``ws+unix:path``."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"ws+unix:{name}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(name[0], name[0])
+    scheme = "wss" if secure else "ws"
+    return f"{scheme}://[{host}]:{name[1]}" if ":" in host else f"{scheme}://{host}:{name[1]}"

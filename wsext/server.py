@@ -8,13 +8,14 @@ import logging
 import signal
 import socket
 import ssl as ssl_module
-from collections.abc import Generator, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Protocol
 
-from wsext import net
+from wsext import access, net
 from wsext.accept import HandshakeProtocol
 from wsext.app import App, new_event_loop
 from wsext.errors import HandshakeRejected
+from wsext.limits import Addresses, Proxies, Sweep
 from wsext.link import Timers
 from wsext.protocol.agreement import Negotiation, NegotiationContext
 from wsext.protocol.frames import CloseCode
@@ -27,6 +28,25 @@ from wsext.settings import WebSocketOptions
 __all__ = ["Server", "serve"]
 
 logger = logging.getLogger("wsext.server")
+
+_LOOK_EVERY = 0.01
+
+#: Seconds that connections which are being answered get at the very end.
+_LAST_ANSWERS = 1.0
+
+#: Seconds that accepted connections get to become sessions when another process takes over.
+_LAST_HANDSHAKES = 2.0
+
+
+class Listener(Protocol):
+    """Where connections come from; an `asyncio.Server` is one."""
+
+    @property
+    def sockets(self) -> Sequence[Any]:
+        """The listening sockets."""
+
+    def close(self) -> None:
+        """Let no more come."""
 
 
 class Server:
@@ -47,10 +67,14 @@ class Server:
         self.draining = False
         self.loop = asyncio.get_running_loop()
         self.timers: Timers = timers or self.loop
+        self.proxies = Proxies(app.server_options.trusted_proxies)
+        self.addresses = Addresses(app.server_options, self.timers.time)
+        self._sweep = Sweep(self.timers, self._limited)
         self._ssl = ssl
-        self._listeners: list[asyncio.Server] = []
-        self._uds: str | None = None
-        self._address: tuple[str, int] | None = None
+        self._listeners: list[Listener] = []
+        self._url: str | None = None
+        self._port: int | None = None
+        self._taken: set[asyncio.Task[None]] = set()
         self._connections: set[HandshakeProtocol] = set()
         self._sessions: dict[Session, HandshakeProtocol] = {}
         self._idle: asyncio.Future[None] | None = None
@@ -70,9 +94,9 @@ class Server:
         Raises:
             RuntimeError: If it listens on a Unix socket or not at all.
         """
-        if self._address is None:
+        if self._port is None:
             raise RuntimeError("the server does not listen on TCP")
-        return self._address[1]
+        return self._port
 
     @property
     def url(self) -> str:
@@ -81,13 +105,9 @@ class Server:
         Raises:
             RuntimeError: If it does not listen.
         """
-        if self._uds is not None:
-            return f"ws+unix:{self._uds}"
-        scheme = "ws" if self._ssl is None else "wss"
-        port = self.port
-        host = self._address[0] if self._address else ""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        if self._url is None:
+            raise RuntimeError("the server does not listen")
+        return self._url
 
     @property
     def sessions(self) -> frozenset[Session]:
@@ -108,49 +128,80 @@ class Server:
         """Start to listen; see `serve`."""
         self.app.prepare()
 
-        def factory() -> HandshakeProtocol:
-            return HandshakeProtocol(self)
-
+        factory = self._new_connection
         backlog = self.app.server_options.backlog
         if uds is not None:
-            self._uds = uds
             listener = await net.create_unix_server(factory, uds, ssl=self._ssl, backlog=backlog)
+        elif sock is not None and sock.family == socket.AF_UNIX:
+            listener = await net.create_unix_server(
+                factory, sock=sock, ssl=self._ssl, backlog=backlog
+            )
         elif sock is not None:
             listener = await net.create_server(factory, sock=sock, ssl=self._ssl, backlog=backlog)
         else:
             listener = await net.create_server(
                 factory, host, port, ssl=self._ssl, backlog=backlog, reuse_port=reuse_port or None
             )
-        self._listeners.append(listener)
-        for bound in listener.sockets:
-            if bound.family in (socket.AF_INET, socket.AF_INET6) and self._address is None:
-                name = bound.getsockname()
-                self._address = str(name[0]), int(name[1])
+        self.add_listener(listener)
+        bound = listener.sockets[0]
+        if self._url is None:
+            self._url = net.url_of(bound, self._ssl is not None)
+        if self._port is None and bound.family != socket.AF_UNIX:
+            self._port = int(bound.getsockname()[1])
 
-    def admit(self, connection: HandshakeProtocol) -> bool:
-        """Count a new connection; ``False`` if there are too many."""
+    def add_listener(self, listener: Listener) -> None:
+        """Close this, too, when the server has drained."""
+        self._listeners.append(listener)
+
+    def _new_connection(self) -> HandshakeProtocol:
+        return HandshakeProtocol(self)
+
+    def take(self, sock: socket.socket) -> None:
+        """Serve a connection that somebody else has accepted."""
+        sock.setblocking(False)
+        task = self.loop.create_task(self._set_up(sock))
+        self._taken.add(task)
+        task.add_done_callback(self._taken.discard)
+
+    async def _set_up(self, sock: socket.socket) -> None:
+        try:
+            await net.connect_accepted_socket(self._new_connection, sock, ssl=self._ssl)
+        except OSError as error:  # TLS errors are some
+            logger.debug("connection could not be set up: %s", error)
+            sock.close()
+
+    def admit(self, connection: HandshakeProtocol) -> str:
+        """Count a new connection; the limit's name if there are too many."""
         limit = self.app.server_options.max_connections
         if limit is not None and len(self._connections) >= limit:
             if len(self._connections) >= limit + 1024 and connection.transport is not None:
                 connection.transport.abort()  # even polite refusals have an end
             self._connections.add(connection)
-            return False
+            return "max_connections"
         self._connections.add(connection)
-        return True
+        return ""
 
     def release(self, connection: HandshakeProtocol) -> None:
         """A connection is gone."""
         self._connections.discard(connection)
+        connection.uncount()
         self._check_idle()
 
     def start_session(self, connection: HandshakeProtocol, session: Session) -> None:
         """A handshake has become a session."""
         self._sessions[session] = connection
+        self._sweep.add(session)
 
     def end_session(self, connection: HandshakeProtocol, session: Session) -> None:
         """A session's handler is done."""
         self._sessions.pop(session, None)
+        self._sweep.remove(session)
+        access.log_end(session, self.loop.time() - connection.made)
         self.release(connection)
+
+    def _limited(self, limit: str, session: Session) -> None:
+        logger.warning("session %s from %s: %s", session.id, session.request.remote, limit)
+        self.app.installed.limited(limit, session.request)
 
     def negotiate(
         self, request: Request, options: WebSocketOptions, installed: Installed
@@ -176,11 +227,23 @@ class Server:
         if not self._sessions and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
-    async def close(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # a drain time
-        """Drain: refuse handshakes with 503, close sessions with 1001, wait, abort the rest.
+    async def close(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109  # a drain time
+        *,
+        code: int = CloseCode.GOING_AWAY,
+        reason: str = "server is shutting down",
+    ) -> None:
+        """Drain: refuse handshakes with 503, close sessions, wait, abort the rest.
+
+        What has been received is handled first: nothing more is read, and handlers get a quarter
+        of the time to wait for the next message again. So what one session has been told to pass on
+        reaches those that read.
 
         Args:
             timeout: Seconds that sessions get to end; by default ``drain_timeout``.
+            code: What sessions are closed with.
+            reason: The reason beside it.
         """
         if self.draining:
             await self.wait_closed()
@@ -188,17 +251,51 @@ class Server:
         self.draining = True
         if timeout is None:
             timeout = self.app.server_options.drain_timeout
+        until = self.loop.time() + timeout
+        settling = timeout / 4
         for session in self.sessions:
-            session.close_nowait(CloseCode.GOING_AWAY, "server is shutting down")
-        if self._sessions and timeout > 0:
-            self._idle = self.loop.create_future()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._idle, timeout)
+            session.hold_reading(settling)
+        await _wait(lambda: all(session.is_idle for session in self._sessions), settling)
+        for session in self.sessions:
+            session.close_nowait(code, reason)
+            session.end_receiving()
+        await self._wait_idle(until - self.loop.time())
         for listener in self._listeners:
             listener.close()
+        # Whoever came last gets to hear that the server is going down.
+        rest = min(until - self.loop.time(), _LAST_ANSWERS)
+        await _wait(lambda: not self._is_answering, rest)
         await self._abort_rest()
+        self._sweep.stop()
         if not self._closed.done():
             self._closed.set_result(None)
+
+    @property
+    def _is_answering(self) -> bool:
+        fresh = self.loop.time() - _LAST_ANSWERS
+        return bool(self._taken) or any(item.is_pending(fresh) for item in self._connections)
+
+    async def _wait_idle(self, seconds: float) -> None:
+        if self._sessions and seconds > 0:
+            self._idle = self.loop.create_future()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle, seconds)
+
+    async def retire(self) -> None:
+        """Drain with 1012, for another process takes over.
+
+        Every connection that this one was given still gets its handshake answered.
+        """
+        limit = min(self.app.server_options.handshake_timeout, _LAST_HANDSHAKES)
+        await _wait(
+            lambda: not self._taken and len(self._connections) <= len(self._sessions), limit
+        )
+        await self.close(code=CloseCode.SERVICE_RESTART, reason="server is restarting")
+
+    def abort(self) -> None:
+        """Drop all sessions at once; for those who cannot wait for `close`."""
+        for session in self.sessions:
+            session.abort()
 
     async def _abort_rest(self) -> None:
         for connection in list(self._connections):
@@ -223,6 +320,13 @@ class Server:
             await self.wait_closed()
         finally:
             await self.close()
+
+
+async def _wait(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait until something is so, at most some seconds; looked at often, for draining is rare."""
+    until = asyncio.get_running_loop().time() + seconds
+    while not condition() and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110
+        await asyncio.sleep(_LOOK_EVERY)
 
 
 class serve:
@@ -284,9 +388,7 @@ async def serve_until_signal(app: App, host: Any, port: int, **serving: Any) -> 
 
     def on_signal() -> None:
         if stop.is_set():
-            loop.create_task(server.close(0)) if not server.draining else None
-            for session in server.sessions:
-                session.abort()
+            server.abort()
         stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):

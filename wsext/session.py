@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from wsext.channels import Incoming, Outgoing
 from wsext.errors import (
@@ -17,6 +17,7 @@ from wsext.errors import (
     ConnectionClosedOK,
     LocalProtocolError,
     MessageError,
+    ProtocolError,
     RemoteProtocolError,
 )
 from wsext.formats import NAMES, Format, decode, encode
@@ -37,7 +38,7 @@ if TYPE_CHECKING or CODEC == "python":
 else:
     from wsext._path_c import SessionPath
 
-__all__ = ["Listener", "Session", "Stats"]
+__all__ = ["Listener", "Progress", "Session", "Stats"]
 
 logger = logging.getLogger("wsext.session")
 
@@ -65,6 +66,22 @@ class Stats:
     wire_bytes_out: int
     dropped_in: int
     dropped_out: int
+
+
+class Progress(NamedTuple):
+    """What a session has done so far, for who watches over its limits.
+
+    Attributes:
+        messages: Whole messages received.
+        pings: Pings received.
+        waiting: Bytes that wait for the peer to read while nothing more is written; else 0.
+        resumed: How often the peer has made room for more to be written.
+    """
+
+    messages: int
+    pings: int
+    waiting: int
+    resumed: int
 
 
 class Listener:
@@ -150,6 +167,11 @@ class Session(SessionPath):
     def state(self) -> dict[str, Any]:
         """A dictionary for the application."""
         return {}
+
+    @property
+    def identity(self) -> Any:
+        """Who the peer is: what a guard has put into ``request.identity``; ``None`` by default."""
+        return self.request.identity
 
     @property
     def role(self) -> str:
@@ -466,6 +488,10 @@ class Session(SessionPath):
         """Drop the connection at once; the peer sees 1006."""
         self._link.abort()
 
+    def fail(self, error: ProtocolError) -> None:
+        """Fail the connection (RFC 6455 §7.1.7): close with the error's code, and do not wait."""
+        self._link.fail(error)
+
     def set_failure(self, error: BaseException) -> None:
         """Record what ends the session, for `close_info`; the first one stays."""
         self._connection.failure = self._connection.failure or error
@@ -511,6 +537,26 @@ class Session(SessionPath):
         if tasks:
             await asyncio.wait(tasks)
 
+    def end_receiving(self) -> None:
+        """Hand nothing more to the handler: what comes from now on is thrown away.
+
+        A server that drains cannot pass messages on any more, so it must not take any either.
+        """
+        self._on_message = None
+        self._inbox.end_at_once(self.closed_error)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the handler has dealt with all that was received: it waits for the next message,
+        or there never was one."""
+        if len(self._inbox):
+            return False
+        return (
+            self._inbox.is_awaited()
+            or self._listener is not None
+            or not self._connection.messages_in
+        )
+
     def hold_reading(self, seconds: float) -> None:
         """Read nothing more from the peer for some time, so that TCP slows it down.
 
@@ -535,6 +581,17 @@ class Session(SessionPath):
             self._inbox.dropped,
             self._link.dropped_out,
         )
+
+    @property
+    def waiting_messages(self) -> int:
+        """Received messages that wait for the application."""
+        return len(self._inbox)
+
+    @property
+    def progress(self) -> Progress:
+        """What has happened so far, by the counters that limits are about."""
+        c, link = self._connection, self._link
+        return Progress(c.messages_in, c.pings_in, link.stuck_bytes, link.resumed)
 
     def trace(self, callback: Trace | None) -> Callable[[], None]:
         """Be told of every frame at every stage of the pipeline: ``callback(direction, stage,

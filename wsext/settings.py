@@ -54,10 +54,29 @@ class WebSocketOptions(OptionSet):
             "what happens when too much waits: send() waits, close with 1013, or drop the oldest"
         ),
     ] = "suspend"
-    origins: (
-        Annotated[tuple[str, ...], local("values of Origin that are accepted; none accepts all")]
+    message_rate: (
+        Annotated[float, local("messages a second that a peer may send (read later beyond)", gt=0)]
         | None
-    ) = None
+    ) = 50_000.0
+    ping_rate: (
+        Annotated[float, local("pings a second that a peer may send (1008 beyond)", gt=0)] | None
+    ) = 100.0
+    write_timeout: (
+        Annotated[
+            float,
+            local(
+                "seconds that a peer may take nothing of a full outgoing queue (1013 beyond)", gt=0
+            ),
+        ]
+        | None
+    ) = 30.0
+    origins: (
+        Annotated[
+            tuple[str, ...],
+            local("origins of pages that may connect; same: this host's own; none accepts all"),
+        ]
+        | None
+    ) = ("same",)
     prefer: Annotated[
         Literal["client", "server"], local("whose order decides between extensions")
     ] = "client"
@@ -81,6 +100,16 @@ class ServerOptions(OptionSet):
     max_connections: (
         Annotated[int, local("connections at the same time (503 beyond)", ge=1)] | None
     ) = 10_000
+    max_connections_per_address: (
+        Annotated[int, local("connections of one address (429 beyond)", ge=1)] | None
+    ) = 1000
+    handshake_rate: (
+        Annotated[float, local("handshakes a second of one address (429 beyond)", gt=0)] | None
+    ) = 50.0
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        local("addresses and networks whose X-Forwarded-* headers are believed; or unix"),
+    ] = ()
     max_header_size: Annotated[
         int, local("bytes of request line and headers (431 beyond)", ge=512, le=1 << 20)
     ] = 16384

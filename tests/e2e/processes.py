@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 WSEXT = [sys.executable, "-m", "wsext"]
 
@@ -31,12 +31,19 @@ class Served(NamedTuple):
 
 @contextmanager
 def serving(
-    *args: str, cwd: Path | None = None, env: dict[str, str] | None = None
+    *args: str,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    ends_with: int = 0,
+    access_log: str | None = "off",
+    **popen: Any,
 ) -> Iterator[Served]:
     """``wsext serve ARGS`` on a free port, until the block ends; it has to end with 0."""
-    command = [*WSEXT, "serve", "--port", "0", "--no-access-log", *args]
+    command = [*WSEXT, "serve", "--port", "0", *args]
+    if access_log is not None:
+        command += ["--access-log", access_log]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, cwd=cwd, env=env or ENV
+        command, stdout=subprocess.PIPE, text=True, cwd=cwd, env=env or ENV, **popen
     ) as process:
         assert process.stdout is not None
         try:
@@ -52,7 +59,7 @@ def serving(
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
-    assert code == 0, f"wsext serve ended with {code}"
+    assert code == ends_with, f"wsext serve ended with {code}"
 
 
 def wsext(

@@ -17,6 +17,7 @@ _COMMANDS = {
     "connect": ("wsext.cli.connect", "connect"),
     "inspect": ("wsext.cli.inspect", "inspect_"),
     "asyncapi": ("wsext.cli.asyncapi", "asyncapi"),
+    "config": ("wsext.cli.config", "config"),
     "ext": ("wsext.cli.ext", "ext"),
     "completion": ("wsext.cli.completion", "completion"),
 }
@@ -98,7 +99,8 @@ def main(args: list[str] | None = None) -> Any:
     from wsext.errors import OptionError, WsextError
 
     try:
-        return cli.main(args, prog_name="wsext", standalone_mode=True)
+        given = sys.argv[1:] if args is None else args
+        return cli.main(given, prog_name="wsext", obj=given, standalone_mode=True)
     except OptionError as error:
         print(f"wsext: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
+import os
+import socket
 import ssl as ssl_module
 import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, NoReturn
 
 import click
 
-from wsext import __version__
-from wsext.app import App
+from wsext import __version__, net
+from wsext.access import JSONFormatter
+from wsext.app import App, new_event_loop
 from wsext.cli.common import (
     ExtensionArgument,
     ExtensionToken,
@@ -22,11 +29,15 @@ from wsext.cli.common import (
     plugins_of,
     read_config,
 )
-from wsext.config import ServeOptions, apply
+from wsext.config import Config, ServeOptions, apply
 from wsext.errors import OptionError, nearest
+from wsext.health import Health
 from wsext.inspector import Inspector
 from wsext.sdk.options import option_fields
+from wsext.sdk.plugins import Plugins
 from wsext.server import Server, run_until_signal
+from wsext.supervisor import Supervisor
+from wsext.worker import Ready, run_worker
 
 __all__ = ["serve"]
 
@@ -60,19 +71,22 @@ _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
 )  # fmt: skip
 @click.option("--ssl-cert", type=click.Path(), help="PEM file with the certificate chain.")
 @click.option("--ssl-key", type=click.Path(), help="PEM file with the private key.")
+@click.option("--fd", help="Use this inherited listening socket, such as systemd's 3.")
+@click.option("--workers", help="Serve in so many processes; SIGHUP renews them.")
+@click.option("--reload", is_flag=True, default=None, help="Renew the workers when files change.")
+@click.option("--worker", "channel", type=int, hidden=True)
 @click.option(
     "--inspect", is_flag=True, default=None,
     help="Serve a page with sessions and frames, too; its address is printed.",
 )  # fmt: skip
 @click.option(
-    "--app-dir", default=".", show_default=True, type=click.Path(file_okay=False, exists=True),
-    help="Folder to import the app from.",
+    "--app-dir", type=click.Path(file_okay=False, exists=True),
+    help="Folder to import the app from.  [default: .]",
 )  # fmt: skip
-@click.option(
-    "--log-level", default="info", show_default=True,
-    type=click.Choice(["debug", "info", "warning", "error"]), help="What is logged to stderr.",
-)  # fmt: skip
-@click.option("--access-log/--no-access-log", default=True, help="Log every request.")
+@click.option("--health/--no-health", default=None, help="Serve /healthz and /readyz.")
+@click.option("--metrics/--no-metrics", default=None, help="Serve /metrics, for Prometheus.")
+@click.option("--log-level", help="What is logged to stderr.  [default: info]")
+@click.option("--access-log", help="How requests are logged: text, json or off.  [default: text]")
 def serve(
     app: str | None,
     extensions: tuple[str, ...],
@@ -80,10 +94,8 @@ def serve(
     option_sets: tuple[str, ...],
     config: str | None,
     settings: tuple[str, ...],
-    app_dir: str,
-    log_level: str,
-    access_log: bool,
-    **where: str | bool | None,
+    channel: int | None,
+    **where: Any,
 ) -> None:
     """Serve an app, or without one the reference app: an echo, a chat, and a page to see it on.
 
@@ -92,12 +104,8 @@ def serve(
     \b
     wsext serve
     wsext serve mychat:app --port 9000 --ext permessage-deflate:level=9,threshold=256
-    wsext serve --option-set low-memory --set websocket.max_message_size=65536
+    wsext serve mychat:app --workers 4 --option-set low-memory
     """
-    logging.basicConfig(
-        level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s  %(message)s"
-    )
-    logging.getLogger("wsext.access").setLevel("INFO" if access_log else "WARNING")
     conf = read_config(config)
     for text in extensions:
         conf.set_extension_text(text)
@@ -105,22 +113,55 @@ def serve(
     for text in settings:
         conf.set_dotted(text)
     given = {**where, "app": app}
-    conf.sections["serve"].update({k: v for k, v in given.items() if v is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    conf.set_section("serve", given, "command line")
     where_to: ServeOptions = conf.section("serve")
+    _set_up_logging(where_to)
+    context = _tls(where_to)
+    if where_to.supervised and channel is None:
+        _supervise(where_to, conf)
+        return
     plugins = plugins_of(conf)
     asked = {text.partition(":")[0] for text in extensions}
     for token in without:
         for name in plugins.extensions() if token == "all" else [token]:
             if name not in asked:
                 conf.set_extension(name, False)
-    context = _tls(where_to)
-    target = load_app(where_to.app, app_dir) if where_to.app else _reference()
+    target = load_app(where_to.app, where_to.app_dir) if where_to.app else _reference()
+    if where_to.metrics:
+        _require_metrics(plugins)
+        conf.set_extension("metrics", True)
     apply(conf, target, plugins)
     inspector = (
         target.install(Inspector(payload=where_to.inspect_payload)) if where_to.inspect else None
     )
+    if where_to.health:
+        target.install(Health())
     target.prepare()
-    _run(target, where_to, context, inspector)
+    if channel is not None:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(run_worker(target, channel, context))
+    else:
+        _run(target, where_to, context, inspector)
+
+
+def _require_metrics(plugins: Plugins) -> None:
+    if "metrics" not in plugins:
+        raise OptionError("serve", "metrics", "needs wsext-metrics: pip install 'wsext[metrics]'")
+
+
+def _set_up_logging(options: ServeOptions) -> None:
+    logging.basicConfig(
+        level=options.log_level.upper(),
+        format="%(asctime)s %(levelname)-7s %(process)d %(name)s  %(message)s",
+    )
+    requests = logging.getLogger("wsext.access")
+    requests.setLevel("WARNING" if options.access_log == "off" else "INFO")
+    if options.access_log == "json":
+        handler = logging.StreamHandler()
+        handler.setFormatter(JSONFormatter())
+        requests.addHandler(handler)
+        requests.propagate = False
 
 
 def _reference() -> App:
@@ -151,19 +192,96 @@ def _run(
     inspector: Inspector | None,
 ) -> None:
     def started(server: Server) -> None:
-        url = server.url if where.uds else server.url.replace("ws", "http", 1) + "/"
-        names = [item.name for item in app.installed.items]
-        click.echo(f"wsext {__version__} serves {where.app or 'the reference app'} on {url}")
-        click.echo(f"extensions: {', '.join(names) or 'none'}")
+        _announce(where, server.url, [item.name for item in app.installed.items])
         if inspector is not None:
-            click.echo(f"inspect: {inspector.url(url)}")
-        sys.stdout.flush()
+            base = server.url if where.uds else server.url.replace("ws", "http", 1) + "/"
+            click.echo(f"inspect: {inspector.url(base)}")
+            sys.stdout.flush()
 
-    place = where.uds or f"{where.host}:{where.port}"
+    sock = None if where.fd is None else _inherited(where.fd)
     try:
-        run_until_signal(app, where.host, where.port, uds=where.uds, ssl=context, started=started)
+        run_until_signal(
+            app, where.host, where.port, uds=where.uds, sock=sock, ssl=context,
+            started=started,
+        )  # fmt: skip
     except OSError as error:
-        fail(f"cannot listen on {place}: {error.strerror or error}")
+        _cannot_listen(where, error)
+
+
+def _supervise(where: ServeOptions, config: Config) -> None:
+    """Run workers, each of which is this command again."""
+    count = where.workers or 1
+    backlog = config.section("server").backlog
+    try:
+        if where.fd is not None:
+            sockets = [_inherited(where.fd)]
+        else:
+            sockets = net.bind(where.host, where.port, where.uds, backlog)
+    except OSError as error:
+        _cannot_listen(where, error)
+
+    def started(ready: Ready) -> None:
+        url = net.url_of(sockets[0], where.ssl_cert is not None)
+        _announce(where, url, ready.extensions, f" in {count} processes")
+
+    command = [
+        sys.executable,
+        "-m",
+        "wsext",
+        *click.get_current_context().find_root().obj,
+        "--worker",
+    ]
+    changes = _changes(where.app_dir) if where.reload else None
+    with _shared_metrics() as env:
+        supervisor = Supervisor(command, sockets, count, started=started, changes=changes, env=env)
+        code = asyncio.run(supervisor.run())
+    if where.uds is not None and where.fd is None:
+        Path(where.uds).unlink(missing_ok=True)
+    raise SystemExit(code)
+
+
+@contextmanager
+def _shared_metrics() -> Iterator[dict[str, str]]:
+    """The environment of workers whose metrics are added up, by files in a folder."""
+    with TemporaryDirectory(prefix="wsext-metrics-") as folder:
+        yield {"PROMETHEUS_MULTIPROC_DIR": folder, **os.environ}
+
+
+def _inherited(number: int) -> socket.socket:
+    try:
+        sock = socket.socket(fileno=number)
+        listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError:
+        listens = 0
+    if not listens:
+        raise OptionError("serve", "fd", f"{number} is not an inherited listening socket")
+    sock.setblocking(False)
+    return sock
+
+
+def _changes(folder: str) -> AsyncIterator[Any]:
+    """The changes of an app's files, as they happen."""
+    try:
+        import watchfiles
+    except ImportError:
+        problem = "needs watchfiles: pip install 'wsext[reload]'"
+        raise OptionError("serve", "reload", problem) from None
+    kinds = watchfiles.PythonFilter(extra_extensions=(".toml", ".html"))
+    changes: AsyncIterator[Any] = watchfiles.awatch(folder, watch_filter=kinds)
+    return changes
+
+
+def _announce(where: ServeOptions, url: str, extensions: list[str], how: str = "") -> None:
+    if not url.startswith("ws+unix:"):
+        url = url.replace("ws", "http", 1) + "/"
+    click.echo(f"wsext {__version__} serves {where.app or 'the reference app'}{how} on {url}")
+    click.echo(f"extensions: {', '.join(extensions) or 'none'}")
+    sys.stdout.flush()
+
+
+def _cannot_listen(where: ServeOptions, error: OSError) -> NoReturn:
+    place = where.uds or f"{where.host}:{where.port}"
+    fail(f"cannot listen on {place}: {error.strerror or error}")
 
 
 def load_app(name: str, app_dir: str) -> App:

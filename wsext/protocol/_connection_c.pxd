@@ -27,6 +27,7 @@ cdef class Connection:
     cdef public long long app_bytes_out
     cdef public long long wire_bytes_in
     cdef public long long wire_bytes_out
+    cdef public long long pings_in
     cdef MaskSource _masks
     cdef long long _max_message
     cdef long long _wire_limit

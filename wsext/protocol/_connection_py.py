@@ -71,6 +71,8 @@ class Connection:
         self.messages_in = self.messages_out = 0
         self.app_bytes_in = self.app_bytes_out = 0
         self.wire_bytes_in = self.wire_bytes_out = 0
+        #: Pings received.
+        self.pings_in = 0
         self._masks = MaskSource() if role == "client" else None
         self._max_message = max_message_size
         self._wire_limit = self.pipeline.wire_limit
@@ -350,6 +352,7 @@ class Connection:
                 self._send_close(*self.remote_close)
             return
         if opcode == Opcode.PING and not self.raw:
+            self.pings_in += 1
             if self._hold_pongs:
                 self._held_pong = frame.payload
             else:

@@ -10,6 +10,7 @@ import binascii
 import hmac
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import urlsplit
 
 from websockets.exceptions import InvalidHeader
 from websockets.headers import parse_connection, parse_subprotocol, parse_upgrade
@@ -68,7 +69,10 @@ def check_upgrade(request: Request) -> None:
 
 
 def check_origin(request: Request, allowed: Sequence[str | None] | None) -> None:
-    """Check the ``Origin`` header against a list; ``None`` in it allows requests without one.
+    """Check the ``Origin`` header against a list.
+
+    In the list ``None`` allows requests without one, and ``"same"`` those and the pages of the host
+    that was asked: only browsers send the header, and what may not connect is a page of elsewhere.
 
     Raises:
         HandshakeRejected: 403 (RFC 6455 §10.2).
@@ -79,8 +83,21 @@ def check_origin(request: Request, allowed: Sequence[str | None] | None) -> None
     if len(origins) > 1:
         raise HandshakeRejected(400, "more than one Origin header")
     origin = origins[0] if origins else None
+    if "same" in allowed and (origin is None or _is_own(origin, request)):
+        return
     if origin not in allowed:
         raise HandshakeRejected(403, "this origin is not allowed")
+
+
+def _is_own(origin: str, request: Request) -> bool:
+    """Whether an origin is the host that the request asks for; the scheme is a proxy's matter."""
+    try:
+        page = urlsplit(origin)
+        default = {"http": 80, "https": 443}[page.scheme]
+        asked = urlsplit(f"//{request.host}")
+        return (page.hostname, page.port or default) == (asked.hostname, asked.port or default)
+    except (ValueError, KeyError):
+        return False
 
 
 def offered_subprotocols(request: Request) -> list[str]:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote
 
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHeader, WebSocketException
-from websockets.headers import parse_connection, parse_upgrade
+from websockets.headers import parse_connection, parse_subprotocol, parse_upgrade
 from websockets.http11 import Request as _HTTPRequest
 from websockets.http11 import Response as HTTPResponse
 
@@ -50,6 +50,10 @@ class Request:
         headers: A case-insensitive multi-mapping (`websockets.datastructures.Headers`).
         remote: The peer's address as text, or ``None`` when it has none (Unix sockets).
         secure: Whether the request came over TLS.
+        route: The rule of the route that answers, for example ``/chat/<room>``.
+        identity: Who the peer is; for guards and `wsext_handshake` to set.
+        draining: Whether the server that got it is shutting down.
+        forwarded_host: The host that a trusted proxy was asked for.
     """
 
     method: str
@@ -59,6 +63,10 @@ class Request:
     secure: bool = False
     version: str = "HTTP/1.1"
     extra: dict[str, Any] = field(default_factory=dict)
+    route: str | None = None
+    identity: Any = None
+    draining: bool = False
+    forwarded_host: str | None = None
 
     @cached_property
     def path(self) -> str:
@@ -100,9 +108,23 @@ class Request:
         values = self.headers.get_all("Origin")
         return values[0] if len(values) == 1 else None
 
+    @cached_property
+    def subprotocols(self) -> tuple[str, ...]:
+        """The subprotocols that the client offers, in its order; empty when they are malformed."""
+        try:
+            return tuple(
+                str(name)
+                for value in self.headers.get_all("Sec-WebSocket-Protocol")
+                for name in parse_subprotocol(value)
+            )
+        except InvalidHeader:
+            return ()
+
     @property
     def host(self) -> str:
-        """The ``Host`` header."""
+        """The ``Host`` header, or what a trusted proxy was asked for instead."""
+        if self.forwarded_host is not None:
+            return self.forwarded_host
         return self.headers.get_all("Host")[0] if "Host" in self.headers else ""
 
     @property

@@ -84,6 +84,24 @@ def wsext_negotiate(
 
 
 @_spec()
+def wsext_answered(request: Request | None, status: int) -> None:
+    """A request has been answered, with 101 if it is a session now. ``None`` was malformed."""
+
+
+@_spec(firstresult=True)
+def wsext_not_ready() -> str | None:
+    """Why the server should get no new clients now, for ``/readyz``; ``None`` when it should."""
+
+
+@_spec()
+def wsext_limited(limit: str, request: Request | None) -> None:
+    """A peer has reached a limit, and was refused, slowed down or closed.
+
+    ``limit`` is the name of the option, for example ``max_connections``.
+    """
+
+
+@_spec()
 def wsext_session_opened(session: Any) -> None:
     """A session has opened: the handshake is done, nothing has been received."""
 

@@ -259,6 +259,28 @@ class Installed:
         for call in self._calls("wsext_routes"):
             call(app=app)
 
+    def not_ready(self) -> str | None:
+        """Ask ``wsext_not_ready``: the first reason, or ``None`` when all is well."""
+        for call in self._calls("wsext_not_ready"):
+            try:
+                reason = call()
+            except Exception as error:
+                logger.error("hook wsext_not_ready failed: %r", error)
+                return "not ready"
+            if reason is not None:
+                return str(reason)
+        return None
+
+    def answered(self, request: Request | None, status: int) -> None:
+        """Tell the hooks; a fault is logged and changes nothing."""
+        if self._manager is not None:
+            self._notify("wsext_answered", request=request, status=status)
+
+    def limited(self, limit: str, request: Request | None) -> None:
+        """Tell the hooks; a fault is logged and changes nothing."""
+        if self._manager is not None:
+            self._notify("wsext_limited", limit=limit, request=request)
+
     def session_opened(self, session: Any) -> None:
         """Tell the hooks; a fault is logged and changes nothing."""
         if self._manager is not None:

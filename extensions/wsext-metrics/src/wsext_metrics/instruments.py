@@ -1,0 +1,119 @@
+"""What is counted: the instruments, made once per process, and the page that shows them.
+
+With several workers prometheus-client keeps the values in files of ``PROMETHEUS_MULTIPROC_DIR``,
+which ``wsext serve --workers`` sets; any worker can then answer for all.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+__all__ = ["Instruments", "instruments", "is_shared", "page"]
+
+_DURATIONS = (0.1, 1, 10, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600)
+
+
+class Instruments:
+    """Everything that is counted."""
+
+    def __init__(self) -> None:
+        self.sessions = Gauge(
+            "wsext_sessions", "Sessions now.", ["route"], multiprocess_mode="livesum"
+        )
+        self.handshakes = Counter("wsext_handshakes", "Answered requests.", ["route", "status"])
+        self.limits = Counter(
+            "wsext_limits", "How often a peer reached a limit, by the option's name.", ["limit"]
+        )
+        self.closes = Counter(
+            "wsext_closes", "Sessions that ended, by close code and who closed.",
+            ["route", "code", "by"],
+        )  # fmt: skip
+        self.duration = Histogram(
+            "wsext_session_duration_seconds", "How long sessions lasted.", ["route"],
+            buckets=_DURATIONS,
+        )  # fmt: skip
+        self.messages = Counter("wsext_messages", "Whole messages.", ["route", "direction"])
+        self.app_bytes = Counter(
+            "wsext_app_bytes", "Payload as applications see it.", ["route", "direction"]
+        )
+        self.wire_bytes = Counter(
+            "wsext_wire_bytes", "Payload as it travels, encoded.", ["route", "direction"]
+        )
+        self.dropped = Counter(
+            "wsext_dropped_messages", "Messages dropped by an overflow policy.",
+            ["route", "direction"],
+        )  # fmt: skip
+        self.slow = Counter(
+            "wsext_slow_consumers", "Sessions closed, or robbed of messages, for reading slowly.",
+            ["route"],
+        )  # fmt: skip
+        self.outgoing = Gauge(
+            "wsext_outgoing_bytes", "Bytes that wait for peers to read.", ["route"],
+            multiprocess_mode="livesum",
+        )  # fmt: skip
+        self.incoming = Gauge(
+            "wsext_incoming_messages", "Messages that wait for the application.", ["route"],
+            multiprocess_mode="livesum",
+        )  # fmt: skip
+        self.sampled = Counter("wsext_sampled_sessions", "Sessions whose extensions are measured.")
+        self.extension_bytes = Counter(
+            "wsext_extension_bytes", "Payload at both sides of an extension; sampled sessions.",
+            ["extension", "direction", "side"],
+        )  # fmt: skip
+        self.extension_seconds = Counter(
+            "wsext_extension_seconds", "Time spent in an extension; sampled sessions.",
+            ["extension", "direction"],
+        )  # fmt: skip
+
+
+@cache
+def instruments() -> Instruments:
+    """The instruments of this process, whatever number of apps it has."""
+    return Instruments()
+
+
+def is_shared() -> bool:
+    """Whether other processes count, too."""
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ
+
+
+def page(accept: str) -> tuple[bytes, str]:
+    """All metrics of all workers, and the page's content type.
+
+    Args:
+        accept: The request's ``Accept`` header.
+    """
+    encoder, content_type = choose_encoder(accept)
+    registry: CollectorRegistry = REGISTRY
+    if is_shared():
+        _forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return encoder(registry), content_type
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Workers that were killed have no sessions any more."""
+    for path in folder.glob("gauge_live*.db"):
+        found = re.search(r"_(\d+)\.db$", path.name)
+        if found is not None and not _is_alive(int(found[1])):
+            with suppress(FileNotFoundError):  # another worker was faster
+                mark_process_dead(int(found[1]))  # type: ignore[no-untyped-call]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,0 +1,222 @@
+"""The plugin: fills the instruments from what sessions count themselves.
+
+Nothing runs per message. A session's own totals are taken over when it ends, when the page is
+asked for, and every few seconds where other workers may be asked for it. What each extension does
+to bytes and how long it takes is measured on a sample of the sessions, by `Session.trace`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import random
+from collections import defaultdict
+from time import monotonic, perf_counter
+from typing import Annotated, Any, ClassVar
+
+from wsext import (
+    App,
+    CloseInfo,
+    Frame,
+    Interceptor,
+    OptionSet,
+    Request,
+    Response,
+    Session,
+    hookimpl,
+    local,
+)
+from wsext_metrics.instruments import Instruments, instruments, is_shared, page
+
+__all__ = ["Metrics", "MetricsOptions"]
+
+_DIRECTIONS = ("in", "out")
+
+
+class MetricsOptions(OptionSet):
+    """The options of `Metrics`."""
+
+    path: Annotated[str, local("where the metrics are", pattern="^/")] = "/metrics"
+    token: (
+        Annotated[str, local("bearer token that scrapers have to send; none asks for none")] | None
+    ) = None
+    sample: Annotated[
+        float, local("part of the sessions whose extensions are measured", ge=0, le=1)
+    ] = 0.01
+    every: Annotated[
+        float, local("seconds between updates that other workers can see", gt=0, le=300)
+    ] = 5.0
+
+
+class Metrics(Interceptor):
+    """Serves the metrics of all sessions of a server at ``/metrics``."""
+
+    name: ClassVar[str] = "metrics"
+    Options: ClassVar[type[OptionSet]] = MetricsOptions
+    options: MetricsOptions
+
+    def setup(self) -> None:
+        self._to: Instruments = instruments()
+        self._watched: dict[Session, _Watched] = {}
+        self._routes: set[str] = set()
+        self._timer: Any = None
+
+    # --- the page -----------------------------------------------------------------------------
+
+    @hookimpl
+    def wsext_routes(self, app: App) -> None:
+        """Add the page."""
+        app.http(self.options.path, guards=[self._guard])(self._page)
+
+    def _guard(self, request: Request) -> Response | None:
+        token = self.options.token
+        if token is None:
+            return None
+        said = request.headers.get("Authorization", "").encode()
+        if hmac.compare_digest(said, f"Bearer {token}".encode()):
+            return None
+        return Response(401, "a bearer token is needed\n", {"WWW-Authenticate": "Bearer"})
+
+    def _page(self, request: Request) -> Response:
+        self._update()
+        body, content_type = page(request.headers.get("Accept", ""))
+        return Response(body=body, content_type=content_type)
+
+    # --- what happens -------------------------------------------------------------------------
+
+    @hookimpl
+    def wsext_answered(self, request: Request | None, status: int) -> None:
+        """Count the answer; paths that nobody has registered are one."""
+        route = request.route if request is not None else None
+        self._to.handshakes.labels(route or "", str(status)).inc()
+
+    @hookimpl
+    def wsext_limited(self, limit: str) -> None:
+        """Count it."""
+        self._to.limits.labels(limit).inc()
+
+    @hookimpl
+    def wsext_session_opened(self, session: Session) -> None:
+        """Watch a server's session from now on."""
+        if session.role != "server":
+            return
+        watched = self._watched[session] = _Watched(session, self._to)
+        self._routes.add(watched.route)
+        self._to.sessions.labels(watched.route).inc()
+        if session.extensions and random.random() < self.options.sample:  # no secret is at stake
+            watched.measure()
+        if self._timer is None and is_shared():
+            self._wait()
+
+    @hookimpl
+    def wsext_session_closed(self, session: Session, info: CloseInfo) -> None:
+        """Take over its totals."""
+        watched = self._watched.pop(session, None)
+        if watched is None:
+            return
+        watched.update()
+        watched.end(info)
+        self._to.sessions.labels(watched.route).dec()
+
+    def _wait(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self.options.every, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._update()
+        if self._watched:
+            self._wait()
+
+    def _update(self) -> None:
+        outgoing = dict.fromkeys(self._routes, 0)
+        incoming = dict.fromkeys(self._routes, 0)
+        for session, watched in self._watched.items():
+            watched.update()
+            outgoing[watched.route] += session.buffered_amount
+            incoming[watched.route] += session.waiting_messages
+        for gauge, values in ((self._to.outgoing, outgoing), (self._to.incoming, incoming)):
+            for route, value in values.items():
+                gauge.labels(route).set(value)
+
+
+class _Watched:
+    """One session, and what of it has been taken over."""
+
+    def __init__(self, session: Session, to: Instruments) -> None:
+        self.route = session.request.route or ""
+        self._session = session
+        self._to = to
+        self._opened = monotonic()
+        self._last = (0,) * 8
+        self._sample: _Sample | None = None
+
+    def measure(self) -> None:
+        """Measure what its extensions do."""
+        self._to.sampled.inc()
+        self._sample = _Sample([agreed.name for agreed in self._session.extensions])
+        self._session.trace(self._sample)
+
+    def update(self) -> None:
+        """Take over what has been counted since the last time."""
+        stats = self._session.stats
+        now = (
+            stats.messages_in, stats.messages_out, stats.app_bytes_in, stats.app_bytes_out,
+            stats.wire_bytes_in, stats.wire_bytes_out, stats.dropped_in, stats.dropped_out,
+        )  # fmt: skip
+        if now != self._last:
+            to = self._to
+            kinds = (to.messages, to.app_bytes, to.wire_bytes, to.dropped)
+            for place, (value, last) in enumerate(zip(now, self._last, strict=True)):
+                if value != last:
+                    counter = kinds[place // 2]
+                    counter.labels(self.route, _DIRECTIONS[place % 2]).inc(value - last)
+            self._last = now
+        if self._sample is not None:
+            self._sample.report(self._to)
+
+    def end(self, info: CloseInfo) -> None:
+        """Count how it ended."""
+        by = "nobody" if info.code == 1006 else "us" if info.local_first else "peer"
+        self._to.closes.labels(self.route, str(info.code), by).inc()
+        self._to.duration.labels(self.route).observe(monotonic() - self._opened)
+        dropped = self._session.stats.dropped_out
+        if dropped or (info.local is not None and info.local[0] == 1013 and info.local_first):
+            self._to.slow.labels(self.route).inc()
+
+
+class _Sample:
+    """Follows the frames of one session through its extensions.
+
+    What comes out of an extension is what goes into the next, and the time between the two is the
+    next one's.
+    """
+
+    def __init__(self, names: list[str]) -> None:
+        #: Which stage feeds which, by direction: ``out`` goes from the application to the wire.
+        way = ["app", *names, "wire"]
+        self._before = {("out", name): way[at] for at, name in enumerate(names)}
+        self._before |= {("in", name): way[at + 2] for at, name in enumerate(names)}
+        self._bytes: dict[tuple[str, str], int] = defaultdict(int)
+        self._seconds: dict[tuple[str, str], float] = defaultdict(float)
+        self._clock = 0.0
+
+    def __call__(self, direction: str, stage: str, frame: Frame) -> None:
+        now = perf_counter()
+        key = (direction, stage)
+        if key in self._before:
+            self._seconds[key] += now - self._clock
+        if frame.opcode < 8:
+            self._bytes[key] += len(frame.payload)
+        self._clock = perf_counter()
+
+    def report(self, to: Instruments) -> None:
+        """Take over what has been measured since the last time."""
+        for (direction, name), before in self._before.items():
+            made = self._bytes[direction, name]
+            given = self._bytes[direction, before]
+            app, wire = (given, made) if direction == "out" else (made, given)
+            to.extension_bytes.labels(name, direction, "app").inc(app)
+            to.extension_bytes.labels(name, direction, "wire").inc(wire)
+            to.extension_seconds.labels(name, direction).inc(self._seconds[direction, name])
+        self._bytes.clear()
+        self._seconds.clear()

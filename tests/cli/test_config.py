@@ -1,0 +1,102 @@
+"""Options from the environment, and ``wsext config``, which tells where each comes from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import wsext as package
+from tests.e2e.processes import ENV, serving, wsext
+
+FILE = """
+option_sets = ["low-memory"]
+[serve]
+port = 9001
+[server]
+max-connections = 7
+[websocket]
+close_timeout = 3
+[extensions.permessage-deflate]
+level = 2
+"""
+
+
+def rows(*args: str, cwd: Path, **variables: str) -> dict[str, tuple[object, str | None]]:
+    done = wsext("config", "--json", *args, cwd=cwd, env={**ENV, **variables})
+    assert done.returncode == 0, done.stderr
+    return {row["option"]: (row["value"], row["source"]) for row in json.loads(done.stdout)}
+
+
+def test_each_value_says_where_it_comes_from(tmp_path: Path) -> None:
+    (tmp_path / "wsext.toml").write_text(FILE)
+    found = rows(
+        "--set",
+        "websocket.close_timeout=5",
+        cwd=tmp_path,
+        WSEXT_SERVE__PORT="9002",
+        WSEXT_SERVER__TRUSTED_PROXIES="10.0.0.0/8, unix",
+        WSEXT_EXTENSIONS__PERMESSAGE_DEFLATE__LEVEL="9",
+        WSEXT_EXTENSIONS__FRAMELOG="false",
+    )
+    assert found["serve.port"] == (9002, "WSEXT_SERVE__PORT")
+    assert found["server.max_connections"] == (7, "wsext.toml")
+    assert found["server.trusted_proxies"] == (
+        ["10.0.0.0/8", "unix"],
+        "WSEXT_SERVER__TRUSTED_PROXIES",
+    )
+    assert found["websocket.close_timeout"] == (5, "command line")
+    assert found["extensions.permessage-deflate.level"] == (
+        "9",
+        "WSEXT_EXTENSIONS__PERMESSAGE_DEFLATE__LEVEL",
+    )
+    assert found["extensions.framelog"] == (False, "WSEXT_EXTENSIONS__FRAMELOG")
+    assert "option set low-memory" in {source for _, source in found.values()}
+    assert "server.backlog" not in found
+    assert rows("--all", cwd=tmp_path)["server.backlog"] == (1024, None)
+
+
+def test_it_is_readable_and_hides_secrets(tmp_path: Path) -> None:
+    env = {**ENV, "WSEXT_EXTENSIONS__METRICS__TOKEN": "hunter2", "WSEXT_SERVE__HEALTH": "true"}
+    done = wsext("config", cwd=tmp_path, env=env)
+    assert "hunter2" not in done.stdout
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["serve.health", "true", "WSEXT_SERVE__HEALTH"] in lines
+
+
+async def test_the_environment_reaches_the_server_and_its_workers(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text("[websocket]\nmax_message_size = 5\n")
+    env = {
+        **ENV,
+        "WSEXT_CONFIG": str(tmp_path / "other.toml"),
+        "WSEXT_SERVE__WORKERS": "1",
+        "WSEXT_EXTENSIONS__PERMESSAGE_DEFLATE__SERVER_MAX_WINDOW_BITS": "9",
+    }
+    with serving(env=env) as served:
+        url = f"{served.ws}/echo"
+        async with package.connect(url, extensions=["permessage-deflate"]) as session:
+            assert session.negotiation.header == "permessage-deflate; server_max_window_bits=9"
+            await session.send("too long")
+            assert (await session.wait_closed()).code == 1009
+
+
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ("WSEXT_PORT", "WSEXT_PORT: no such variable"),
+        ("WSEXT_SERVE__PROT", "did you mean 'WSEXT_SERVE__PORT'?"),
+        ("WSEXT_SERVER__MAX_CONECTIONS", "did you mean 'WSEXT_SERVER__MAX_CONNECTIONS'?"),
+        ("WSEXT_OPTION_SET", "did you mean 'WSEXT_OPTION_SETS'?"),
+        ("WSEXT_SERVE__PORT", "serve: port: expected `int`, got"),
+        ("WSEXT_EXTENSIONS__PERMESSAGE_DEFLATE__LEVL", "did you mean 'level'?"),
+        ("WSEXT_EXTENSIONS__PERMESAGE_DEFLATE__LEVEL", "did you mean 'permessage-deflate'?"),
+    ],
+)
+def test_a_variable_without_meaning_is_one_line(
+    variable: str, message: str, tmp_path: Path
+) -> None:
+    done = wsext("serve", cwd=tmp_path, env={**ENV, variable: "x"})
+    assert done.returncode in (1, 2)
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,95 @@
+"""The access log: one record per answered request, and one per session that ended.
+
+The records go to the logger ``wsext.access``. Each says the same twice: as a sentence, and in its
+attribute ``access`` as a dictionary, which `JSONFormatter` writes as one line of JSON. Query
+strings are left out, for tokens travel in them.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from wsext.protocol.http import Request
+from wsext.session import Session
+
+__all__ = ["JSONFormatter", "log_answer", "log_end"]
+
+logger = logging.getLogger("wsext.access")
+
+
+def log_answer(request: Request | None, status: int) -> None:
+    """Log how a request was answered; ``None`` was malformed."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    if request is None:
+        _log(f"malformed request -> {status}", {"event": "request", "status": status})
+        return
+    path = _path(request)
+    _log(
+        f"{request.remote} {request.method} {path} -> {status}",
+        {
+            "event": "request",
+            "remote": request.remote,
+            "method": request.method,
+            "path": path,
+            "route": request.route,
+            "status": status,
+        },
+    )
+
+
+def log_end(session: Session, seconds: float) -> None:
+    """Log the end of a session.
+
+    Args:
+        session: It has ended.
+        seconds: How long it was connected.
+    """
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    request, info, stats = session.request, session.close_info, session.stats
+    path = _path(request)
+    _log(
+        f"{request.remote} {path} ended with {info.code} after {seconds:.3f} s,"
+        f" {stats.messages_in} messages in, {stats.messages_out} out",
+        {
+            "event": "session",
+            "session": session.id,
+            "remote": request.remote,
+            "path": path,
+            "route": request.route,
+            "subprotocol": session.subprotocol,
+            "extensions": [agreed.name for agreed in session.extensions],
+            "duration": round(seconds, 3),
+            "code": info.code,
+            "clean": info.clean,
+            "messages_in": stats.messages_in,
+            "messages_out": stats.messages_out,
+            "bytes_in": stats.app_bytes_in,
+            "bytes_out": stats.app_bytes_out,
+            "wire_bytes_in": stats.wire_bytes_in,
+            "wire_bytes_out": stats.wire_bytes_out,
+        },
+    )
+
+
+def _path(request: Request) -> str:
+    """The path as it was sent, still encoded: it cannot break a line."""
+    return request.target.partition("?")[0]
+
+
+def _log(text: str, fields: dict[str, Any]) -> None:
+    logger.info("%s", text, extra={"access": fields})
+
+
+class JSONFormatter(logging.Formatter):
+    """Writes a record of the access log as one line of JSON, with its time and process."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, Any] = getattr(record, "access", {})
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        return msgspec.json.encode({"time": time, "process": record.process, **fields}).decode()

@@ -1,0 +1,109 @@
+"""One of a supervisor's workers: serves the connections that it is handed.
+
+See `wsext.supervisor` for what the two say to each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import ssl as ssl_module
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import msgspec
+
+from wsext.app import App
+from wsext.server import Server
+
+__all__ = ["Ready", "run_worker"]
+
+
+class Ready(msgspec.Struct):
+    """What a worker says once it can take connections.
+
+    Attributes:
+        extensions: What is installed.
+        drain: Seconds that it takes to drain, at most.
+    """
+
+    extensions: list[str]
+    drain: float
+
+
+class _Channel:
+    """Where a worker's connections come from, and what it is told.
+
+    Args:
+        server: Who gets the connections.
+        descriptor: This end of the socket pair.
+    """
+
+    sockets: Sequence[Any] = ()
+
+    def __init__(self, server: Server, descriptor: int) -> None:
+        self._server = server
+        self._sock = socket.socket(fileno=descriptor)
+        self._sock.setblocking(False)
+        self._sock.set_inheritable(False)  # or a child of the app would seem to be the worker
+        self._loop = asyncio.get_running_loop()
+        self._ending: asyncio.Task[None] | None = None
+        self._loop.add_reader(self._sock, self._listen)
+        self._loop.add_signal_handler(signal.SIGTERM, self._on_signal)
+        for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all processes
+            self._loop.add_signal_handler(number, lambda: None)
+
+    async def say(self, ready: Ready) -> None:
+        """Tell the supervisor that connections may come."""
+        await self._loop.sock_sendall(self._sock, msgspec.json.encode(ready) + b"\n")
+
+    def _listen(self) -> None:
+        word, numbers, _, _ = socket.recv_fds(self._sock, 1, 1)
+        if word == b"c":
+            self._server.take(socket.socket(fileno=numbers[0]))
+        elif word == b"r":
+            self._end(self._server.retire())
+        elif word == b"a":
+            self._server.abort()
+        else:
+            self._end(self._server.close())
+        if not word:  # the supervisor is gone
+            self._loop.remove_reader(self._sock)
+
+    def _on_signal(self) -> None:
+        self.close()
+        self._end(self._server.retire())
+
+    def _end(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._ending is None:
+            self._ending = self._loop.create_task(work)
+        else:
+            work.close()
+
+    def close(self) -> None:
+        """Take what has been handed over, and no more: the supervisor turns to other workers."""
+        self._loop.remove_reader(self._sock)
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RD)
+            while (received := socket.recv_fds(self._sock, 1, 1))[0]:
+                if received[1]:
+                    self._server.take(socket.socket(fileno=received[1][0]))
+
+
+async def run_worker(app: App, channel: int, ssl: ssl_module.SSLContext | None) -> None:
+    """Serve what a supervisor hands over until it says that it is enough.
+
+    Args:
+        app: The application.
+        channel: The descriptor of this end of the socket pair.
+        ssl: A TLS context.
+    """
+    app.prepare()
+    server = Server(app, ssl)
+    connections = _Channel(server, channel)
+    server.add_listener(connections)
+    names = [item.name for item in app.installed.items]
+    await connections.say(Ready(names, app.server_options.drain_timeout))
+    await server.wait_closed()
