@@ -19,7 +19,7 @@ from wsext.session import Listener, Session
 if TYPE_CHECKING:
     from wsext.server import Server
 
-__all__ = ["HandshakeProtocol", "run_handler"]
+__all__ = ["Handshake", "HandshakeProtocol", "run_handler"]
 
 logger = logging.getLogger("wsext.server")
 access = logging.getLogger("wsext.access")
@@ -28,15 +28,15 @@ access = logging.getLogger("wsext.access")
 _LINGER = 1.0
 
 
-class HandshakeProtocol(asyncio.Protocol):
-    """One accepted connection until its handshake is answered."""
+class Handshake(asyncio.Protocol):
+    """One request on one transport until it is answered, whatever version of HTTP brought it.
+
+    The transport is a connection's (HTTP/1.1) or a stream's (HTTP/2). Subclasses read the request
+    and write the answers; what the answers are is decided here.
+    """
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        options = server.app.server_options
-        self._reader: RequestReader | None = RequestReader(
-            max_size=options.max_header_size, max_count=options.max_header_count
-        )
         self._timeout: Any = None
         self.task: asyncio.Task[None] | None = None
         self._rest = bytearray()
@@ -51,30 +51,10 @@ class HandshakeProtocol(asyncio.Protocol):
             self._server.app.server_options.handshake_timeout, self.transport.abort
         )
 
-    def data_received(self, data: bytes) -> None:
-        if self._answered:
-            return
-        if self._reader is None:
-            self._rest += data
-            if len(self._rest) > self._server.app.server_options.max_header_size:
-                self._pause()
-            return
-        try:
-            request = self._reader.feed(data)
-        except HandshakeRejected as error:
-            self._reader = None
-            self.respond(None, rejection(error))
-            return
-        if request is None:
-            return
-        self._rest += self._reader.take_rest()
-        self._reader = None
+    def begin(self, request: Request) -> None:
+        """Start to answer a request that is whole."""
         self._complete(request)
         self.task = self._server.loop.create_task(self._answer(request))
-
-    def _pause(self) -> None:
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.pause_reading()
 
     def _complete(self, request: Request) -> None:
         transport = self.transport
@@ -153,12 +133,7 @@ class HandshakeProtocol(asyncio.Protocol):
             timers=server.timers,
         )
         self._stop_timeout()
-        transport.write(
-            handshake.accept_response(
-                request, subprotocol=subprotocol, extensions=negotiation.header
-            )
-        )
-        _log_access(request, 101)
+        _log_access(request, self._write_acceptance(session))
         return session, route
 
     async def _run(self, session: Session, route: Route) -> None:
@@ -180,13 +155,12 @@ class HandshakeProtocol(asyncio.Protocol):
             server.end_session(self, session)
 
     def respond(self, request: Request | None, response: Response) -> None:
-        """Answer with another status than 101 and close."""
+        """Answer with anything but a session, and close."""
         self._stop_timeout()
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        head_only = request is not None and request.method == "HEAD"
-        transport.write(response.serialize(head_only=head_only))
+        self._write_response(response, request is not None and request.method == "HEAD")
         _log_access(request, response.status)
         # Unread data in the socket would make TCP drop the answer: half-close, then wait a little.
         self._answered = True
@@ -196,6 +170,69 @@ class HandshakeProtocol(asyncio.Protocol):
         else:
             transport.close()
         self._timeout = self._server.timers.call_later(_LINGER, transport.abort)
+
+    def drain(self) -> None:
+        """The server shuts down: take no more requests. Here, there is only the one."""
+
+    # --- what the version of HTTP decides -----------------------------------------------------
+
+    def _write_acceptance(self, session: Session) -> int:
+        """Accept the handshake; the status."""
+        raise NotImplementedError
+
+    def _write_response(self, response: Response, head_only: bool) -> None:
+        """Write any other answer, for HEAD without its body."""
+        raise NotImplementedError
+
+
+class HandshakeProtocol(Handshake):
+    """The handshake of HTTP/1.1, on a connection of its own; hands HTTP/2 over to its own front."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        options = server.app.server_options
+        self._reader: RequestReader | None = RequestReader(
+            max_size=options.max_header_size, max_count=options.max_header_count
+        )
+
+    def data_received(self, data: bytes) -> None:
+        if self._answered:
+            return
+        if self._reader is None:
+            self._rest += data
+            if len(self._rest) > self._server.app.server_options.max_header_size:
+                self._pause()
+            return
+        try:
+            request = self._reader.feed(data)
+        except HandshakeRejected as error:
+            self._reader = None
+            self.respond(None, rejection(error))
+            return
+        if request is None:
+            return
+        self._rest += self._reader.take_rest()
+        self._reader = None
+        self.begin(request)
+
+    def _pause(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def _write_acceptance(self, session: Session) -> int:
+        assert self.transport is not None
+        self.transport.write(
+            handshake.accept_response(
+                session.request,
+                subprotocol=session.subprotocol,
+                extensions=session.negotiation.header,
+            )
+        )
+        return 101
+
+    def _write_response(self, response: Response, head_only: bool) -> None:
+        assert self.transport is not None
+        self.transport.write(response.serialize(head_only=head_only))
 
 
 class _Answered(Exception):
