@@ -169,7 +169,19 @@ class Handshake(asyncio.Protocol):
             transport.write_eof()
         else:
             transport.close()
-        self._timeout = self._server.timers.call_later(_LINGER, transport.abort)
+        patience = self._server.app.server_options.handshake_timeout
+        self._linger(transport, self._server.timers.time() + patience)
+
+    def _linger(self, transport: asyncio.Transport, until: float) -> None:
+        """Drop the connection in a little while, later if the peer still reads the answer."""
+
+        def end() -> None:
+            if transport.get_write_buffer_size() and self._server.timers.time() < until:
+                self._linger(transport, until)
+            else:
+                transport.abort()
+
+        self._timeout = self._server.timers.call_later(_LINGER, end)
 
     def drain(self) -> None:
         """The server shuts down: take no more requests. Here, there is only the one."""
