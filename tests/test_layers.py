@@ -20,7 +20,7 @@ LAYERS = [
     {"cli", "reference", "inspector", "__main__", "testing"},
     {"integrations"},
     {"config", "scaffold", "asyncapi"},
-    {"server", "client", "accept"},
+    {"server", "client", "accept", "http2"},
     {"app", "routing", "typed", "session", "channels", "link", "queues", "settings", "net"}
     | {"_path_py", "_queues_py", "_step_py"},
     {"formats"},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from wsext.app import App
 from wsext.errors import ConnectionClosed, HandshakeRejected
+from wsext.http2 import PREFACE
 from wsext.protocol import handshake
 from wsext.protocol.frames import CloseCode
 from wsext.protocol.http import Request, RequestReader, Response, rejection
@@ -17,6 +18,7 @@ from wsext.routing import Route, as_response
 from wsext.session import Listener, Session
 
 if TYPE_CHECKING:
+    from wsext.http2.server import ServerConnection
     from wsext.server import Server
 
 __all__ = ["Handshake", "HandshakeProtocol", "run_handler"]
@@ -66,12 +68,13 @@ class Handshake(asyncio.Protocol):
         request.secure = transport.get_extra_info("ssl_object") is not None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timeout()
+        self.stop_timeout()
         self._server.release(self)
         if self.task is not None:
             self.task.cancel()
 
-    def _stop_timeout(self) -> None:
+    def stop_timeout(self) -> None:
+        """The handshake is done, or is somebody else's."""
         if self._timeout is not None:
             self._timeout.cancel()
             self._timeout = None
@@ -132,7 +135,7 @@ class Handshake(asyncio.Protocol):
             raw=route.kind == "raw",
             timers=server.timers,
         )
-        self._stop_timeout()
+        self.stop_timeout()
         _log_access(request, self._write_acceptance(session))
         return session, route
 
@@ -156,7 +159,7 @@ class Handshake(asyncio.Protocol):
 
     def respond(self, request: Request | None, response: Response) -> None:
         """Answer with anything but a session, and close."""
-        self._stop_timeout()
+        self.stop_timeout()
         transport = self.transport
         if transport is None or transport.is_closing():
             return
@@ -206,10 +209,37 @@ class HandshakeProtocol(Handshake):
         self._reader: RequestReader | None = RequestReader(
             max_size=options.max_header_size, max_count=options.max_header_count
         )
+        self._first: bytes | None = b"" if server.http2 else None
+        self._http2: ServerConnection | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        if self._first is not None and tls is not None and tls.selected_alpn_protocol() == "h2":
+            self._hand_over(b"")
+
+    def _hand_over(self, data: bytes) -> None:
+        from wsext.http2.server import ServerConnection
+
+        assert self.transport is not None
+        self._http2 = ServerConnection(self._server, self)
+        self._http2.start(self.transport, data)
+
+    def drain(self) -> None:
+        if self._http2 is not None:
+            self._http2.drain()
 
     def data_received(self, data: bytes) -> None:
         if self._answered:
             return
+        if self._first is not None:  # does HTTP/2 begin, with prior knowledge (RFC 9113 §3.3)?
+            data = self._first + data
+            if data.startswith(PREFACE):
+                self._hand_over(data)
+                return
+            self._first = data if PREFACE.startswith(data) else None
+            if self._first is not None:
+                return
         if self._reader is None:
             self._rest += data
             if len(self._rest) > self._server.app.server_options.max_header_size:
@@ -294,4 +324,5 @@ def _log_access(request: Request | None, status: int) -> None:
         if request is None:
             access.info("malformed request -> %d", status)
         else:
-            access.info("%s %s %s -> %d", request.remote, request.method, request.target, status)
+            line = (request.remote, request.method, request.target, request.version, status)
+            access.info("%s %s %s %s -> %d", *line)

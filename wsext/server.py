@@ -11,8 +11,8 @@ import ssl as ssl_module
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from wsext import net
-from wsext.accept import HandshakeProtocol
+from wsext import http2, net
+from wsext.accept import Handshake, HandshakeProtocol
 from wsext.app import App, new_event_loop
 from wsext.errors import HandshakeRejected
 from wsext.link import Timers
@@ -35,6 +35,7 @@ class Server:
     Attributes:
         app: The application.
         draining: Whether it is shutting down: handshakes are answered with 503.
+        http2: Whether HTTP/2 is spoken, too: the option is on and the package ``h2`` is installed.
     """
 
     def __init__(
@@ -47,12 +48,13 @@ class Server:
         self.draining = False
         self.loop = asyncio.get_running_loop()
         self.timers: Timers = timers or self.loop
+        self.http2 = app.server_options.http2 and http2.is_available()
         self._ssl = ssl
         self._listeners: list[asyncio.Server] = []
         self._uds: str | None = None
         self._address: tuple[str, int] | None = None
-        self._connections: set[HandshakeProtocol] = set()
-        self._sessions: dict[Session, HandshakeProtocol] = {}
+        self._connections: set[Handshake] = set()
+        self._sessions: dict[Session, Handshake] = {}
         self._idle: asyncio.Future[None] | None = None
         self._closed = self.loop.create_future()
 
@@ -107,6 +109,8 @@ class Server:
     ) -> None:
         """Start to listen; see `serve`."""
         self.app.prepare()
+        if self._ssl is not None and self.http2:
+            self._ssl.set_alpn_protocols(["h2", "http/1.1"])
 
         def factory() -> HandshakeProtocol:
             return HandshakeProtocol(self)
@@ -127,7 +131,7 @@ class Server:
                 name = bound.getsockname()
                 self._address = str(name[0]), int(name[1])
 
-    def admit(self, connection: HandshakeProtocol) -> bool:
+    def admit(self, connection: Handshake) -> bool:
         """Count a new connection; ``False`` if there are too many."""
         limit = self.app.server_options.max_connections
         if limit is not None and len(self._connections) >= limit:
@@ -138,16 +142,16 @@ class Server:
         self._connections.add(connection)
         return True
 
-    def release(self, connection: HandshakeProtocol) -> None:
+    def release(self, connection: Handshake) -> None:
         """A connection is gone."""
         self._connections.discard(connection)
         self._check_idle()
 
-    def start_session(self, connection: HandshakeProtocol, session: Session) -> None:
+    def start_session(self, connection: Handshake, session: Session) -> None:
         """A handshake has become a session."""
         self._sessions[session] = connection
 
-    def end_session(self, connection: HandshakeProtocol, session: Session) -> None:
+    def end_session(self, connection: Handshake, session: Session) -> None:
         """A session's handler is done."""
         self._sessions.pop(session, None)
         self.release(connection)
@@ -188,6 +192,8 @@ class Server:
         self.draining = True
         if timeout is None:
             timeout = self.app.server_options.drain_timeout
+        for connection in list(self._connections):
+            connection.drain()
         for session in self.sessions:
             session.close_nowait(CloseCode.GOING_AWAY, "server is shutting down")
         if self._sessions and timeout > 0:
@@ -234,7 +240,7 @@ class serve:
         port: TCP port; 0 for any free one (see `Server.port`).
         uds: Path of a Unix socket to listen on instead.
         sock: A bound socket to listen on instead.
-        ssl: A TLS context.
+        ssl: A TLS context. With the server option ``http2`` it is told to offer ``h2`` by ALPN.
         reuse_port: Let several processes listen on the port.
 
     Raises:

@@ -24,6 +24,7 @@ from wsext.cli.common import (
 )
 from wsext.config import ServeOptions, apply
 from wsext.errors import OptionError, nearest
+from wsext.http2 import is_available
 from wsext.inspector import Inspector
 from wsext.sdk.options import option_fields
 from wsext.server import Server, run_until_signal
@@ -65,6 +66,10 @@ _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
     help="Serve a page with sessions and frames, too; its address is printed.",
 )  # fmt: skip
 @click.option(
+    "--http2/--no-http2", default=None,
+    help="Speak HTTP/2, too.  [default: when the package h2 is installed]",
+)  # fmt: skip
+@click.option(
     "--app-dir", default=".", show_default=True, type=click.Path(file_okay=False, exists=True),
     help="Folder to import the app from.",
 )  # fmt: skip
@@ -80,6 +85,7 @@ def serve(
     option_sets: tuple[str, ...],
     config: str | None,
     settings: tuple[str, ...],
+    http2: bool | None,
     app_dir: str,
     log_level: str,
     access_log: bool,
@@ -104,6 +110,10 @@ def serve(
     conf.option_sets.extend(option_sets)
     for text in settings:
         conf.set_dotted(text)
+    if http2 is not None:
+        conf.sections["server"]["http2"] = http2
+    if http2 and not is_available():
+        raise OptionError("server", "http2", "needs the package h2: pip install 'wsext[http2]'")
     given = {**where, "app": app}
     conf.sections["serve"].update({k: v for k, v in given.items() if v is not None})
     where_to: ServeOptions = conf.section("serve")
