@@ -94,10 +94,7 @@ class ServerOptions(OptionSet):
         int, local("streams of an HTTP/2 connection at the same time (refused beyond)", ge=1)
     ] = 100
     http2_window: Annotated[
-        int,
-        local(
-            "bytes per HTTP/2 stream that may be sent before they are read", ge=65535, le=1 << 24
-        ),
+        int, local("bytes per HTTP/2 stream that may come unread", ge=65535, le=1 << 24)
     ] = 1 << 17
     http2_idle_timeout: Annotated[
         float, local("seconds that an HTTP/2 connection is kept without a stream", gt=0)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 WSEXT = [sys.executable, "-m", "wsext"]
 
@@ -31,12 +31,15 @@ class Served(NamedTuple):
 
 @contextmanager
 def serving(
-    *args: str, cwd: Path | None = None, env: dict[str, str] | None = None
+    *args: str,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    log: IO[str] | None = None,
 ) -> Iterator[Served]:
     """``wsext serve ARGS`` on a free port, until the block ends; it has to end with 0."""
     command = [*WSEXT, "serve", "--port", "0", "--no-access-log", *args]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, cwd=cwd, env=env or ENV
+        command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=cwd, env=env or ENV
     ) as process:
         assert process.stdout is not None
         try:
