@@ -163,7 +163,13 @@ class Handshake(asyncio.Protocol):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        self._write_response(response, request is not None and request.method == "HEAD")
+        head_only = request is not None and request.method == "HEAD"
+        try:
+            self._write_response(response, head_only)
+        except Exception:  # a header that nobody may send
+            logger.exception("the answer cannot be sent")
+            response = Response(500, "internal server error\n")
+            self._write_response(response, head_only)
         _log_access(request, response.status)
         # Unread data in the socket would make TCP drop the answer: half-close, then wait a little.
         self._answered = True

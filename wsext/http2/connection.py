@@ -29,7 +29,7 @@ from h2.settings import SettingCodes, Settings
 from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import GoAwayFrame
 
-from wsext.http2.frames import Flood, FrameGuard, GoAway, Limits
+from wsext.http2.frames import FrameGuard, GoAway, Limits, Violation
 from wsext.http2.stream import StreamTransport
 from wsext.link import Timers
 
@@ -123,8 +123,8 @@ class HTTP2Connection(asyncio.Protocol):
         self._busy = True
         try:
             self._handle(self._parse(data))
-        except Flood as flood:
-            self.fail(ErrorCodes.ENHANCE_YOUR_CALM, f"too many {flood}")
+        except Violation as violation:
+            self.fail(violation.code, violation.why)
         finally:
             self._busy = False
         self._send()

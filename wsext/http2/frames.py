@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from h2.errors import ErrorCodes
+
 from wsext.http2 import PREFACE
 
-__all__ = ["Flood", "FrameGuard", "GoAway", "Limits", "Rate"]
+__all__ = ["FrameGuard", "GoAway", "Limits", "Rate", "Violation"]
 
 _DATA, _HEADERS, _RST_STREAM, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 3, 7, 8, 9
 _END_STREAM, _END_HEADERS = 0x1, 0x4
 _HEADER = 9
-_LARGEST_GOAWAY = 16384
+#: The longest payload of a frame, as long as nobody says that more is welcome (RFC 9113 §4.2).
+_LONGEST = 16384
 
 #: Window updates that a peer may send for each DATA frame that it gets: a connection's, a stream's.
 _UPDATES_PER_DATA = 2
@@ -42,8 +45,22 @@ class Limits:
     reset_rate: float = 10
 
 
-class Flood(Exception):
-    """The peer sends more of something than anybody needs; the text says of what."""
+class Violation(Exception):
+    """The peer has to be told to go.
+
+    Attributes:
+        code: What it is told.
+        why: What there is too much of.
+    """
+
+    def __init__(self, code: ErrorCodes, why: str) -> None:
+        super().__init__(code, why)
+        self.code = code
+        self.why = why
+
+
+def _flood(of: str) -> Violation:
+    return Violation(ErrorCodes.ENHANCE_YOUR_CALM, f"too many {of}")
 
 
 class Rate:
@@ -107,16 +124,16 @@ class FrameGuard:
         """A stream has been reset because of the peer.
 
         Raises:
-            Flood: If there have been too many.
+            Violation: If there have been too many.
         """
         if not self._resets.spend():
-            raise Flood("resets")
+            raise _flood("resets")
 
     def feed(self, data: bytes) -> bytes:
         """Count the frames in ``data``; the same bytes without GOAWAY frames (see ``goaways``).
 
         Raises:
-            Flood: If there is too much of something.
+            Violation: If there is too much of something.
         """
         data = self._held + data
         self._held = b""
@@ -135,7 +152,9 @@ class FrameGuard:
             if len(data) - at < _HEADER:
                 break
             self._left = int.from_bytes(data[at : at + 3], "big")
-            if data[at + 3] == _GOAWAY and 8 <= self._left <= _LARGEST_GOAWAY:
+            if self._left > _LONGEST:  # h2 would wait for all of it before it says so
+                raise Violation(ErrorCodes.FRAME_SIZE_ERROR, f"a frame of {self._left} bytes")
+            if data[at + 3] == _GOAWAY and self._left >= 8:
                 pieces.append(data[start:at])
                 start = at + _HEADER
                 self._goaway = bytearray()
@@ -159,7 +178,7 @@ class FrameGuard:
         if kind in (_HEADERS, _CONTINUATION):
             self._block += size
             if self._block > self._header_size:
-                raise Flood("headers")
+                raise _flood("headers")
             if flags & _END_HEADERS:
                 self._block = 0
             if kind == _HEADERS:
@@ -171,4 +190,4 @@ class FrameGuard:
             self._updates -= 1
             return
         if not self._control.spend():
-            raise Flood("control frames")
+            raise _flood("control frames")

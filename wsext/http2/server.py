@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from h2.errors import ErrorCodes
 from h2.events import RequestReceived
-from h2.exceptions import H2Error
 from h2.settings import SettingCodes
 
 from wsext.accept import Handshake
 from wsext.errors import HandshakeRejected
 from wsext.http2 import fields
-from wsext.http2.connection import HTTP2Connection, logger
+from wsext.http2.connection import HTTP2Connection
 from wsext.http2.frames import Limits
 from wsext.http2.stream import StreamTransport
 from wsext.protocol.handshake import accept_fields
@@ -121,20 +120,18 @@ class StreamHandshake(Handshake):
 
     def _write_acceptance(self, session: Session) -> int:
         agreed = accept_fields(session.subprotocol, session.negotiation.header)
-        self._send_headers(fields.response_fields(200, agreed.items()))
+        self._connection.send_headers(self._stream, fields.response_fields(200, agreed.items()))
         return 200
 
     def _write_response(self, response: Response, head_only: bool) -> None:
         headers = response.all_headers().raw_items()
-        self._send_headers(fields.response_fields(response.status, headers))
-        if not head_only and self.transport is not None:
-            self.transport.write(response.content)
+        self._connection.send_headers(
+            self._stream, fields.response_fields(response.status, headers)
+        )
+        if not head_only:
+            self._stream.write(response.content)
 
-    def _send_headers(self, headers: list[tuple[str, str]]) -> None:
-        stream = self.transport
-        assert isinstance(stream, StreamTransport)
-        try:
-            self._connection.send_headers(stream, headers)
-        except H2Error:
-            logger.exception("stream %d: the answer's headers cannot be sent", stream.stream_id)
-            stream.reset(ErrorCodes.INTERNAL_ERROR)
+    @property
+    def _stream(self) -> StreamTransport:
+        assert isinstance(self.transport, StreamTransport)
+        return self.transport

@@ -212,7 +212,8 @@ class StreamTransport(asyncio.Transport):
                 self._connection.send_soon(self)
 
     def abort(self) -> None:
-        self.reset(ErrorCodes.CANCEL)
+        # Whoever has written everything only needs nothing more (RFC 9113 §8.1).
+        self.reset(ErrorCodes.NO_ERROR if self._end_sent else ErrorCodes.CANCEL)
 
     def reset(self, code: ErrorCodes) -> None:
         """Drop the stream with an error code."""
