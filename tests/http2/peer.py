@@ -36,6 +36,7 @@ class H2Peer:
         self.reader, self.writer = reader, writer
         self.h2 = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
         self.h2.local_settings = Settings(client=True, initial_values=settings)
+        self.h2.max_inbound_frame_size = self.h2.local_settings.max_frame_size
         self.acknowledges = True
         self.seen: list[events.Event] = []
         self._parsers: dict[int, FrameParser] = {}

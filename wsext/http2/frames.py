@@ -79,12 +79,10 @@ class Rate:
 
     def spend(self) -> bool:
         """Count one; ``False`` if it is one too many."""
-        if self._left < 1:
-            now = self._clock()
-            self._left += (now - self._at) * self._per_second
-            self._left = min(self._left, self._per_second * 10)
-            self._at = now
-        self._left -= 1
+        now = self._clock()
+        gained = (now - self._at) * self._per_second
+        self._left = min(self._left + gained, self._per_second * 10) - 1
+        self._at = now
         return self._left >= 0
 
 

@@ -95,8 +95,7 @@ class StreamTransport(asyncio.Transport):
             self._eof_told = True
             if not self._protocol.eof_received():
                 self.close()
-            elif self._end_sent:
-                self.lose(None)
+        self._check_over()
 
     def _deliver(self, data: bytes, taken: int) -> None:
         try:
@@ -119,8 +118,7 @@ class StreamTransport(asyncio.Transport):
     def receive_end(self) -> None:
         """The peer has ended its side."""
         self.peer_ended = True
-        if not self._read_due:
-            self._read_on()
+        self._read_on()
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -206,10 +204,9 @@ class StreamTransport(asyncio.Transport):
             self._closing = True
             self._eof = True
             self._unread.clear()
-            if self._end_sent:
-                self.lose(None)
-            else:
+            if not self._end_sent:
                 self._connection.send_soon(self)
+            self._check_over()
 
     def abort(self) -> None:
         # Whoever has written everything only needs nothing more (RFC 9113 §8.1).
@@ -224,7 +221,10 @@ class StreamTransport(asyncio.Transport):
     def sent_end(self) -> None:
         """END_STREAM has left."""
         self._end_sent = True
-        if self._closing or (self.peer_ended and self._eof_told):
+        self._check_over()
+
+    def _check_over(self) -> None:
+        if self._end_sent and (self._closing or (self.peer_ended and not self._unread)):
             self.lose(None)
 
     def lose(self, error: Exception | None) -> None:
