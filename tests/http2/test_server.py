@@ -146,6 +146,10 @@ async def test_listeners_and_raw_routes(peer: H2Peer) -> None:
         ("/guarded", VERSION, {}, 401, ("www-authenticate", "Basic")),
         ("/", [*VERSION, ("x", "y" * 20_000)], {}, 431, None),
         ("/", [*VERSION, *[("x", "y")] * 120], {}, 431, None),
+        ("/?" + "y" * 17_000, VERSION, {}, 431, None),
+        ("nowhere", VERSION, {}, 400, None),
+        ("/\x1b[2J", VERSION, {}, 400, None),
+        ("/", VERSION, {"method": "GE\x07T", "protocol": None}, 400, None),
     ],
 )
 async def test_a_refusal_has_status_headers_and_body_and_ends_only_its_stream(

@@ -29,7 +29,7 @@ from h2.settings import SettingCodes, Settings
 from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import GoAwayFrame
 
-from wsext.http2.frames import FrameGuard, GoAway, Limits, Violation
+from wsext.http2.frames import LONGEST_FRAME, FrameGuard, GoAway, Limits, Violation
 from wsext.http2.stream import StreamTransport
 from wsext.link import Timers
 
@@ -49,6 +49,12 @@ _UNREAD_AT_MOST = 1 << 19
 _LINGER = 2.0
 
 
+class _H2(H2Connection):
+    """Remembers few of the streams that are over, for what is still on its way to them."""
+
+    MAX_CLOSED_STREAMS = 1000
+
+
 class HTTP2Connection(asyncio.Protocol):
     """The protocol of a transport on which HTTP/2 is spoken.
 
@@ -59,7 +65,7 @@ class HTTP2Connection(asyncio.Protocol):
     """
 
     def __init__(self, limits: Limits, timers: Timers, *, client_side: bool) -> None:
-        self.h2 = H2Connection(H2Configuration(client_side=client_side, header_encoding=None))
+        self.h2: H2Connection = _H2(H2Configuration(client_side=client_side, header_encoding=None))
         self.streams: dict[int, StreamTransport] = {}
         #: Streams whose protocol was told to stop writing.
         self.blocked: set[StreamTransport] = set()
@@ -90,6 +96,7 @@ class HTTP2Connection(asyncio.Protocol):
         return {
             SettingCodes.MAX_CONCURRENT_STREAMS: self._limits.streams,
             SettingCodes.INITIAL_WINDOW_SIZE: self._limits.window,
+            SettingCodes.MAX_FRAME_SIZE: LONGEST_FRAME,
             SettingCodes.MAX_HEADER_LIST_SIZE: self._limits.header_size,
         }
 
@@ -103,7 +110,8 @@ class HTTP2Connection(asyncio.Protocol):
         transport.set_protocol(self)
         h2 = self.h2
         h2.local_settings = Settings(client=self._client_side, initial_values=self._settings())
-        h2.decoder.max_header_list_size = self._limits.header_size * 4  # bombs; see check_size
+        h2.max_inbound_frame_size = LONGEST_FRAME
+        h2.decoder.max_header_list_size = self._limits.header_size * 4  # bombs; see check_request
         h2.initiate_connection()
         # h2 ends the connection of a peer with a stream too many; here it is only refused.
         h2.local_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = self._limits.streams * 2 + 100
@@ -205,15 +213,13 @@ class HTTP2Connection(asyncio.Protocol):
 
     # --- sending ------------------------------------------------------------------------------
 
-    def send_headers(
-        self, stream: StreamTransport, fields: list[tuple[str, str]], *, end: bool = False
-    ) -> None:
+    def send_headers(self, stream: StreamTransport, fields: list[tuple[str, str]]) -> None:
         """Send header fields.
 
         Raises:
             h2.exceptions.H2Error: If they may not be sent.
         """
-        self.h2.send_headers(stream.stream_id, fields, end_stream=end)
+        self.h2.send_headers(stream.stream_id, fields)
         self._flush_soon()
 
     def send_soon(self, stream: StreamTransport) -> None:
@@ -254,7 +260,7 @@ class HTTP2Connection(asyncio.Protocol):
                 return False
             data = stream.take(min(room, h2.max_outbound_frame_size, _GATHER_AT_MOST))
             h2.send_data(number, data, end_stream=stream.is_done)
-        except ProtocolError as error:
+        except (ProtocolError, KeyError) as error:  # h2 knows it no more
             stream.lose(ConnectionResetError(str(error)))
             return False
         self._guard.sent_data()
@@ -302,18 +308,12 @@ class HTTP2Connection(asyncio.Protocol):
 
     # --- the end ------------------------------------------------------------------------------
 
-    def reset(self, stream: StreamTransport, code: ErrorCodes) -> None:
+    def reset(self, number: int, code: ErrorCodes) -> None:
         """Send RST_STREAM, if the stream is not over."""
-        self._reset(stream.stream_id, code)
-
-    def _reset(self, number: int, code: ErrorCodes) -> None:
-        if self._over:
-            return
-        try:
-            self.h2.reset_stream(number, code)
-        except ProtocolError:
-            return  # it is over already
-        self._flush_soon()
+        if not self._over:
+            with suppress(ProtocolError):
+                self.h2.reset_stream(number, code)
+                self._flush_soon()
 
     def _expect_end(self, number: int) -> None:
         """Our side of a stream is at its end; the peer's has some time for its own."""
@@ -321,7 +321,7 @@ class HTTP2Connection(asyncio.Protocol):
         def reset() -> None:
             self._ending.pop(number, None)
             if number not in self.streams:  # else its protocol still decides
-                self._reset(number, ErrorCodes.NO_ERROR)
+                self.reset(number, ErrorCodes.NO_ERROR)
 
         self._ending[number] = self._timers.call_later(_LINGER, reset)
 

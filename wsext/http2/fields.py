@@ -7,7 +7,14 @@ from collections.abc import Iterable
 from wsext.errors import HandshakeRejected
 from wsext.protocol.http import Headers, HTTPResponse, Request
 
-__all__ = ["as_connect", "read_request", "read_response", "request_fields", "response_fields"]
+__all__ = [
+    "as_connect",
+    "check_request",
+    "read_request",
+    "read_response",
+    "request_fields",
+    "response_fields",
+]
 
 Fields = list[tuple[str, str]]
 
@@ -50,16 +57,24 @@ def read_request(fields: list[tuple[bytes, bytes]]) -> Request:
     )
 
 
-def check_size(fields: list[tuple[bytes, bytes]], max_size: int, max_count: int) -> None:
-    """Hold a request to the server's limits.
+def check_request(request: Request, max_size: int, max_count: int) -> None:
+    """Hold a request to the server's limits, and to what a request line of HTTP/1.1 could say.
 
     Raises:
-        HandshakeRejected: 431.
+        HandshakeRejected: 431 for too many or too large headers, 400 for a malformed method or
+            path.
     """
-    if len(fields) > max_count:
+    headers = list(request.headers.raw_items())
+    if len(headers) > max_count:
         raise HandshakeRejected(431, f"request headers too large: more than {max_count} headers")
-    if sum(len(name) + len(value) for name, value in fields) > max_size:
+    size = sum(len(name) + len(value) for name, value in headers)
+    if size + len(request.target) > max_size:
         raise HandshakeRejected(431, f"request headers too large: more than {max_size} bytes")
+    target = request.target
+    if not (target.startswith("/") and target.isascii() and target.isprintable()):
+        raise HandshakeRejected(400, "malformed :path")
+    if not (request.method.isascii() and request.method.isalpha()):
+        raise HandshakeRejected(400, "malformed :method")
 
 
 def response_fields(status: int, headers: Iterable[tuple[str, str]]) -> Fields:

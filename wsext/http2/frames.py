@@ -13,13 +13,13 @@ from h2.errors import ErrorCodes
 
 from wsext.http2 import PREFACE
 
-__all__ = ["FrameGuard", "GoAway", "Limits", "Rate", "Violation"]
+__all__ = ["LONGEST_FRAME", "FrameGuard", "GoAway", "Limits", "Rate", "Violation"]
 
 _DATA, _HEADERS, _RST_STREAM, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 3, 7, 8, 9
 _END_STREAM, _END_HEADERS = 0x1, 0x4
 _HEADER = 9
-#: The longest payload of a frame, as long as nobody says that more is welcome (RFC 9113 §4.2).
-_LONGEST = 16384
+#: Bytes of a frame's payload that are welcome (SETTINGS_MAX_FRAME_SIZE).
+LONGEST_FRAME = 1 << 16
 
 #: Window updates that a peer may send for each DATA frame that it gets: a connection's, a stream's.
 _UPDATES_PER_DATA = 2
@@ -150,7 +150,7 @@ class FrameGuard:
             if len(data) - at < _HEADER:
                 break
             self._left = int.from_bytes(data[at : at + 3], "big")
-            if self._left > _LONGEST:  # h2 would wait for all of it before it says so
+            if self._left > LONGEST_FRAME:  # h2 would wait for all of it before it says so
                 raise Violation(ErrorCodes.FRAME_SIZE_ERROR, f"a frame of {self._left} bytes")
             if data[at + 3] == _GOAWAY and self._left >= 8:
                 pieces.append(data[start:at])

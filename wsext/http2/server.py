@@ -53,9 +53,9 @@ class ServerConnection(HTTP2Connection):
         return {**super()._settings(), SettingCodes.ENABLE_CONNECT_PROTOCOL: 1}
 
     def _request_received(self, event: RequestReceived) -> None:
-        number, received = event.stream_id or 0, event.headers or []
+        number = event.stream_id or 0
         if self._leaving or len(self.streams) >= self._limits.streams:
-            self._reset(number, ErrorCodes.REFUSED_STREAM)  # not begun: safe to try elsewhere
+            self.reset(number, ErrorCodes.REFUSED_STREAM)  # not begun: safe to try elsewhere
             self._guard.count_reset()
             return
         self._stop_idle()
@@ -63,14 +63,14 @@ class ServerConnection(HTTP2Connection):
         handshake = StreamHandshake(self._server, self)
         stream = self.streams[number] = StreamTransport(self, number, handshake)
         handshake.connection_made(stream)
-        request = fields.read_request(received)
+        request = fields.read_request(event.headers or [])
         options = self._server.app.server_options
         try:
-            fields.check_size(received, options.max_header_size, options.max_header_count)
+            fields.check_request(request, options.max_header_size, options.max_header_count)
         except HandshakeRejected as error:
-            handshake.respond(request, rejection(error))
-            return
-        handshake.begin(request)
+            handshake.respond(None, rejection(error))
+        else:
+            handshake.begin(request)
 
     # --- the end ------------------------------------------------------------------------------
 

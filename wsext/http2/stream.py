@@ -215,7 +215,7 @@ class StreamTransport(asyncio.Transport):
     def reset(self, code: ErrorCodes) -> None:
         """Drop the stream with an error code."""
         if not self._lost:
-            self._connection.reset(self, code)
+            self._connection.reset(self.stream_id, code)
             self.lose(None)
 
     def sent_end(self) -> None:
