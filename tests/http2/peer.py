@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from h2 import events
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.settings import SettingCodes, Settings
+from hpack import Encoder
 
 from tests.raw import masked
 from wsext import Frame
@@ -161,3 +163,21 @@ async def h2_peer(port: int, **settings: int) -> AsyncIterator[H2Peer]:
         yield peer
     finally:
         writer.transport.abort()
+
+
+def random_frames(rng: random.Random, headers: list[tuple[str, str]]) -> bytes:
+    """Some frames, most of them wrong, and now and then a wrong byte."""
+    block = Encoder().encode(headers)
+    data = bytearray()
+    for _ in range(rng.randrange(1, 30)):
+        kind = rng.choice([0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 99])
+        payload = rng.randbytes(rng.choice([0, 4, 5, 6, 8, rng.randrange(200)]))
+        if rng.random() < 0.7 and kind in (0, 1, 9):
+            payload = block if kind else masked(rng.choice([1, 2, 8, 9]), b"\x03\xe8")
+        flags = rng.choice([0, 1, 4, 5, 8, 0x25, rng.randrange(256)])
+        stream = rng.choice([0, 1, 1, 3, 3, 5, 2, rng.randrange(1 << 31)])
+        data += len(payload).to_bytes(3, "big") + bytes([kind, flags])
+        data += stream.to_bytes(4, "big") + payload
+    if rng.random() < 0.5:
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    return bytes(data)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import random
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -16,12 +18,17 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
-from hyperframe.frame import GoAwayFrame
+from hpack import Encoder
+from hyperframe.frame import GoAwayFrame, HeadersFrame, SettingsFrame
 
 import wsext
+from tests.http2.peer import random_frames
 from wsext import App, InvalidHandshake, InvalidStatus, ServerOptions, Session
 from wsext.client import Backoff
 from wsext.protocol.wire import frame_header
+
+#: The name of a pseudo-header that only the request has, as HPACK writes it.
+CONNECT = Encoder().encode([(":protocol", "websocket")])[1:8]
 
 
 async def echo(session: Session) -> None:
@@ -164,28 +171,23 @@ async def test_reconnecting(server_side: Any, client_side: Any) -> None:
 Answer = Callable[[H2Connection, events.Event, asyncio.StreamWriter], None]
 
 
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+
+
 @asynccontextmanager
-async def h2_server(answer: Answer, connect: int = 1) -> AsyncIterator[str]:
-    """A server that answers events as it is told; its URL."""
+async def foreign_server(serve: Serve) -> AsyncIterator[str]:
+    """A server of connections that a coroutine serves; its URL."""
     serving: set[asyncio.Task[None]] = set()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
-        h2.local_settings[SettingCodes.ENABLE_CONNECT_PROTOCOL] = connect
-        h2.local_settings.acknowledge()
-        h2.initiate_connection()
-        writer.write(h2.data_to_send())
+    async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, ProtocolError):
-            while data := await reader.read(1 << 16):
-                for event in h2.receive_data(data):
-                    answer(h2, event, writer)
-                writer.write(h2.data_to_send())
+            await serve(reader, writer)
         writer.transport.abort()
         with suppress(ConnectionError):
             await writer.wait_closed()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving.add(asyncio.create_task(serve(reader, writer)))
+        serving.add(asyncio.create_task(run(reader, writer)))
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     try:
@@ -193,6 +195,23 @@ async def h2_server(answer: Answer, connect: int = 1) -> AsyncIterator[str]:
     finally:
         server.close()
         await asyncio.gather(*serving)
+
+
+def h2_server(answer: Answer, connect: int = 1) -> AbstractAsyncContextManager[str]:
+    """A server that answers events as it is told."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        h2.local_settings[SettingCodes.ENABLE_CONNECT_PROTOCOL] = connect
+        h2.local_settings.acknowledge()
+        h2.initiate_connection()
+        writer.write(h2.data_to_send())
+        while data := await reader.read(1 << 16):
+            for event in h2.receive_data(data):
+                answer(h2, event, writer)
+            writer.write(h2.data_to_send())
+
+    return foreign_server(serve)
 
 
 async def test_a_server_without_extended_connect_is_refused() -> None:
@@ -315,3 +334,31 @@ async def test_the_body_of_a_refusal_is_bounded() -> None:
             await wsext.connect(url, http2=True)
     assert caught.value.status == 403
     assert 60_000 < len(caught.value.body) <= 65536
+
+
+async def test_random_frames_never_raise_anything_unplanned(caplog: Any) -> None:
+    seeds = iter(range(1000))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(SettingsFrame(0, settings={8: 1}).serialize())
+        while CONNECT not in await reader.read(1 << 16):
+            pass
+        seed = next(seeds)
+        if seed % 2:  # it begins well
+            writer.write(HeadersFrame(1, data=b"\x88", flags=["END_HEADERS"]).serialize())
+            await reader.read(1 << 16)
+        writer.write(random_frames(random.Random(seed), [(":status", "200")]))
+        writer.write_eof()
+        while await reader.read(1 << 16):
+            pass
+
+    opened = 0
+    async with foreign_server(serve) as url:
+        for _ in range(100):
+            with suppress(wsext.HandshakeError, OSError):
+                session = await wsext.connect(url, http2=True)
+                opened += 1
+                await session.send("now")
+                await session.wait_closed()
+    assert opened
+    assert not [r for r in caplog.records if r.exc_info or r.levelno >= logging.ERROR]

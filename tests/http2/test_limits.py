@@ -24,9 +24,10 @@ from hyperframe.frame import (
 )
 
 import wsext
-from tests.http2.peer import H2Peer, h2_peer
-from tests.raw import masked
+from tests.http2.peer import H2Peer, h2_peer, random_frames
+from tests.raw import masked, raw_peer
 from wsext import App, Server, ServerOptions, Session, WebSocketOptions
+from wsext.http2 import PREFACE
 
 WINDOW = 65535
 INBOX = 100_000
@@ -38,6 +39,12 @@ def short_of_memory() -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32768)
     sock.bind(("127.0.0.1", 0))
     return sock
+
+
+CONNECT = [
+    *((":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http")),
+    *((":authority", "x"), (":path", "/"), ("sec-websocket-version", "13")),
+]
 
 
 class Held:
@@ -396,3 +403,12 @@ async def test_streams_that_come_and_go_leave_nothing(server: Server) -> None:
         assert not http2._sending
         assert not http2._ending
         assert not http2.blocked
+
+
+async def test_random_frames_never_raise(server: Server) -> None:
+    for seed in range(200):
+        async with raw_peer(server.port) as peer:
+            peer.send(PREFACE + SettingsFrame(0).serialize())
+            peer.send(random_frames(random.Random(seed), CONNECT))
+            peer.writer.write_eof()
+            await peer.reader.read()  # whatever it is, it has an end
