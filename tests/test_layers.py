@@ -21,7 +21,7 @@ LAYERS = [
     {"integrations"},
     {"config", "scaffold", "asyncapi"},
     {"supervisor", "worker"},
-    {"server", "client", "accept", "limits", "access", "health"},
+    {"server", "client", "accept", "limits", "access", "health", "http2"},
     {"app", "routing", "typed", "session", "channels", "link", "queues", "settings", "net"}
     | {"_path_py", "_queues_py", "_step_py"},
     {"formats"},

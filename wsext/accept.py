@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from wsext import access
 from wsext.app import App
 from wsext.errors import ConnectionClosed, HandshakeRejected
+from wsext.http2 import PREFACE
 from wsext.limits import limited_address
 from wsext.protocol import handshake
 from wsext.protocol.frames import CloseCode
@@ -20,9 +21,10 @@ from wsext.routing import Route, as_response
 from wsext.session import Listener, Session
 
 if TYPE_CHECKING:
+    from wsext.http2.server import ServerConnection
     from wsext.server import Server
 
-__all__ = ["HandshakeProtocol", "run_handler"]
+__all__ = ["Handshake", "HandshakeProtocol", "run_handler"]
 
 logger = logging.getLogger("wsext.server")
 
@@ -32,15 +34,15 @@ _LINGER = 1.0
 _LATER = {"Retry-After": "5"}
 
 
-class HandshakeProtocol(asyncio.Protocol):
-    """One accepted connection until its handshake is answered."""
+class Handshake(asyncio.Protocol):
+    """One request on one transport until it is answered, whatever version of HTTP brought it.
+
+    The transport is a connection's (HTTP/1.1) or a stream's (HTTP/2). Subclasses read the request
+    and write the answers; what the answers are is decided here.
+    """
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        options = server.app.server_options
-        self._reader: RequestReader | None = RequestReader(
-            max_size=options.max_header_size, max_count=options.max_header_count
-        )
         self._timeout: Any = None
         self.task: asyncio.Task[None] | None = None
         self._rest = bytearray()
@@ -80,30 +82,10 @@ class HandshakeProtocol(asyncio.Protocol):
             self._server.addresses.leave(self._address)
             self._address = None
 
-    def data_received(self, data: bytes) -> None:
-        if self._answered:
-            return
-        if self._reader is None:
-            self._rest += data
-            if len(self._rest) > self._server.app.server_options.max_header_size:
-                self._pause()
-            return
-        try:
-            request = self._reader.feed(data)
-        except HandshakeRejected as error:
-            self._reader = None
-            self.respond(None, rejection(error))
-            return
-        if request is None:
-            return
-        self._rest += self._reader.take_rest()
-        self._reader = None
+    def begin(self, request: Request) -> None:
+        """Start to answer a request that is whole."""
         self._complete(request)
         self.task = self._server.loop.create_task(self._answer(request))
-
-    def _pause(self) -> None:
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.pause_reading()
 
     def _complete(self, request: Request) -> None:
         transport = self.transport
@@ -118,7 +100,7 @@ class HandshakeProtocol(asyncio.Protocol):
             self._count(proxies.apply(request, self._peer))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timeout()
+        self.stop_timeout()
         self._server.release(self)
         if self.task is not None:
             self.task.cancel()
@@ -133,7 +115,8 @@ class HandshakeProtocol(asyncio.Protocol):
             return False
         return self._answered or self.task is not None or self.made > fresh
 
-    def _stop_timeout(self) -> None:
+    def stop_timeout(self) -> None:
+        """The handshake is done, or is somebody else's."""
         if self._timeout is not None:
             self._timeout.cancel()
             self._timeout = None
@@ -196,13 +179,8 @@ class HandshakeProtocol(asyncio.Protocol):
             raw=route.kind == "raw",
             timers=server.timers,
         )
-        self._stop_timeout()
-        transport.write(
-            handshake.accept_response(
-                request, subprotocol=subprotocol, extensions=negotiation.header
-            )
-        )
-        self._tell(request, 101)
+        self.stop_timeout()
+        self._tell(request, self._write_acceptance(session))
         return session, route
 
     def _check_open(self) -> None:
@@ -250,13 +228,18 @@ class HandshakeProtocol(asyncio.Protocol):
         installed.answered(request, status)
 
     def respond(self, request: Request | None, response: Response) -> None:
-        """Answer with another status than 101 and close."""
-        self._stop_timeout()
+        """Answer with anything but a session, and close."""
+        self.stop_timeout()
         transport = self.transport
         if transport is None or transport.is_closing():
             return
         head_only = request is not None and request.method == "HEAD"
-        transport.write(response.serialize(head_only=head_only))
+        try:
+            self._write_response(response, head_only)
+        except Exception:  # a header that nobody may send
+            logger.exception("the answer cannot be sent")
+            response = Response(500, "internal server error\n")
+            self._write_response(response, head_only)
         self._tell(request, response.status)
         # Unread data in the socket would make TCP drop the answer: half-close, then wait a little.
         self._answered = True
@@ -265,7 +248,109 @@ class HandshakeProtocol(asyncio.Protocol):
             transport.write_eof()
         else:
             transport.close()
-        self._timeout = self._server.timers.call_later(_LINGER, transport.abort)
+        patience = self._server.app.server_options.handshake_timeout
+        self._linger(transport, self._server.timers.time() + patience)
+
+    def _linger(self, transport: asyncio.Transport, until: float) -> None:
+        """Drop the connection in a little while, later if the peer still reads the answer."""
+
+        def end() -> None:
+            if transport.get_write_buffer_size() and self._server.timers.time() < until:
+                self._linger(transport, until)
+            else:
+                transport.abort()
+
+        self._timeout = self._server.timers.call_later(_LINGER, end)
+
+    def drain(self) -> None:
+        """The server shuts down: take no more requests. Here, there is only the one."""
+
+    # --- what the version of HTTP decides -----------------------------------------------------
+
+    def _write_acceptance(self, session: Session) -> int:
+        """Accept the handshake; the status."""
+        raise NotImplementedError
+
+    def _write_response(self, response: Response, head_only: bool) -> None:
+        """Write any other answer, for HEAD without its body."""
+        raise NotImplementedError
+
+
+class HandshakeProtocol(Handshake):
+    """The handshake of HTTP/1.1, on a connection of its own; hands HTTP/2 over to its own front."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        options = server.app.server_options
+        self._reader: RequestReader | None = RequestReader(
+            max_size=options.max_header_size, max_count=options.max_header_count
+        )
+        self._first: bytes | None = b"" if server.http2 else None
+        self._http2: ServerConnection | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        if self._first is not None and tls is not None and tls.selected_alpn_protocol() == "h2":
+            self._hand_over(b"")
+
+    def _hand_over(self, data: bytes) -> None:
+        from wsext.http2.server import ServerConnection
+
+        assert self.transport is not None
+        self._http2 = ServerConnection(self._server, self)
+        self._http2.start(self.transport, data)
+
+    def drain(self) -> None:
+        if self._http2 is not None:
+            self._http2.drain()
+
+    def data_received(self, data: bytes) -> None:
+        if self._answered:
+            return
+        if self._first is not None:  # does HTTP/2 begin, with prior knowledge (RFC 9113 §3.3)?
+            data = self._first + data
+            if data.startswith(PREFACE):
+                self._hand_over(data)
+                return
+            self._first = data if PREFACE.startswith(data) else None
+            if self._first is not None:
+                return
+        if self._reader is None:
+            self._rest += data
+            if len(self._rest) > self._server.app.server_options.max_header_size:
+                self._pause()
+            return
+        try:
+            request = self._reader.feed(data)
+        except HandshakeRejected as error:
+            self._reader = None
+            self.respond(None, rejection(error))
+            return
+        if request is None:
+            return
+        self._rest += self._reader.take_rest()
+        self._reader = None
+        self.begin(request)
+
+    def _pause(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def _write_acceptance(self, session: Session) -> int:
+        assert self.transport is not None
+        self.transport.write(
+            handshake.accept_response(
+                session.request,
+                subprotocol=session.subprotocol,
+                extensions=session.negotiation.header,
+            )
+        )
+        return 101
+
+    def _write_response(self, response: Response, head_only: bool) -> None:
+        assert self.transport is not None
+        self.transport.write(response.serialize(head_only=head_only))
 
 
 class _Answered(Exception):

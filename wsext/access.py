@@ -30,12 +30,13 @@ def log_answer(request: Request | None, status: int) -> None:
         return
     path = _path(request)
     _log(
-        f"{request.remote} {request.method} {path} -> {status}",
+        f"{request.remote} {request.method} {path} {request.version} -> {status}",
         {
             "event": "request",
             "remote": request.remote,
             "method": request.method,
             "path": path,
+            "version": request.version,
             "route": request.route,
             "status": status,
         },

@@ -10,13 +10,13 @@ import ssl as ssl_module
 import urllib.request
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from websockets.exceptions import InvalidURI
 from websockets.headers import build_authorization_basic, build_host
 from websockets.uri import parse_uri
 
-from wsext import __version__, net
+from wsext import __version__, http2, net
 from wsext.errors import (
     ConnectionClosed,
     HandshakeError,
@@ -28,15 +28,25 @@ from wsext.link import Timers
 from wsext.protocol import handshake, negotiation
 from wsext.protocol.agreement import NegotiationContext, Offer
 from wsext.protocol.frames import CloseCode
-from wsext.protocol.http import Request, ResponseReader, serialize_request
+from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
 from wsext.protocol.negotiation import find_missing
 from wsext.sdk.installed import Installed
 from wsext.session import Session
 from wsext.settings import WebSocketOptions
 
-__all__ = ["Backoff", "connect"]
+__all__ = ["Backoff", "HTTP2Choice", "connect"]
 
 logger = logging.getLogger("wsext.client")
+
+#: Whether a client speaks HTTP/2; see `connect`.
+HTTP2Choice = Literal["auto"] | bool
+
+#: What a client offers by ALPN.
+_ALPN: dict[HTTP2Choice, list[str]] = {
+    False: ["http/1.1"],
+    True: ["h2"],
+    "auto": ["h2", "http/1.1"],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +100,49 @@ class _Target:
 class _ClientProtocol(asyncio.Protocol):
     """One connection until the server has answered its handshake."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, http2: HTTP2Choice = False) -> None:
         self._request = request
+        self._http2 = http2
         self._reader = ResponseReader()
         self.answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
-        self.transport.write(serialize_request(self._request))
+        over_http2 = self._speaks_http2(transport)
+        if self.answered.done():
+            return
+        if over_http2:
+            self._hand_over(self.transport)
+        else:
+            self.transport.write(serialize_request(self._request))
+
+    def _speaks_http2(self, transport: asyncio.BaseTransport) -> bool:
+        tls = transport.get_extra_info("ssl_object")
+        if tls is None:
+            return self._http2 is True  # with prior knowledge (RFC 9113 §3.3)
+        chosen: bool = tls.selected_alpn_protocol() == "h2"
+        if chosen and not self._http2:
+            self.refuse(InvalidHandshake("the TLS context offers h2, but http2 is False"))
+        elif not chosen and self._http2 is True:
+            self.refuse(InvalidHandshake("the server does not speak HTTP/2"))
+        return chosen
+
+    def _hand_over(self, transport: asyncio.Transport) -> None:
+        from wsext.http2.client import ClientConnection
+
+        ClientConnection(self._request, self).start(transport)
+
+    def answer(self, response: HTTPResponse, transport: asyncio.Transport) -> None:
+        """HTTP/2: the server has answered; the session's transport is its stream."""
+        self.transport = transport
+        if not self.answered.done():
+            self.answered.set_result(response)
+
+    def refuse(self, error: InvalidHandshake) -> None:
+        """There will be no answer."""
+        if not self.answered.done():
+            self.answered.set_exception(error)
 
     def data_received(self, data: bytes) -> None:
         if not self.answered.done():
@@ -122,10 +166,9 @@ class _ClientProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None  # nobody will be told again, so no session may start on it
-        if not self.answered.done():
-            error = InvalidHandshake("the connection ended before the server answered")
-            error.__cause__ = exc
-            self.answered.set_exception(error)
+        error = InvalidHandshake("the connection ended before the server answered")
+        error.__cause__ = exc
+        self.refuse(error)
 
     def take_rest(self) -> bytes:
         """The frames that came with the answer."""
@@ -156,17 +199,21 @@ class connect:
             ``no_proxy`` and so on), text is a proxy's URL (``http``, ``socks4``, ``socks5``,
             ``socks5h``), ``None`` uses none. Needs ``wsext[proxy]``.
         sock: A connected socket to use.
+        http2: ``True`` speaks HTTP/2 (RFC 8441): ``wss`` offers only that, ``ws`` takes it for
+            granted. ``"auto"`` offers both on ``wss`` and takes what the server has. ``False``
+            speaks HTTP/1.1. ``True`` needs ``wsext[http2]``. A TLS context of your own is told
+            what to offer by ALPN, unless this is ``False``.
         open_timeout: Seconds for connecting and the handshake.
         user_agent: The ``User-Agent`` header; ``None`` for none.
         backoff: The waits of ``async for``.
 
     Raises:
-        InvalidStatus: If the server answers with another status than 101.
+        InvalidStatus: If the server answers with another status than 101 (HTTP/2: 2xx).
         InvalidHandshake: If its answer breaks the RFC.
         NegotiationError: If its answer to the extensions does, or a required one is missing.
         OSError: If the server cannot be reached.
         TimeoutError: After ``open_timeout``.
-        ValueError: For a URL or a header that cannot be used.
+        ValueError: For a URL, a header or a choice of ``http2`` that cannot be used.
     """
 
     session_class: type[Session] = Session
@@ -188,6 +235,7 @@ class connect:
         server_hostname: str | None = None,
         proxy: str | bool | None = True,
         sock: socket.socket | None = None,
+        http2: HTTP2Choice = False,
         open_timeout: float | None = 10.0,
         user_agent: str | None = f"wsext/{__version__}",
         backoff: Backoff | None = None,
@@ -211,6 +259,7 @@ class connect:
         self._server_hostname = server_hostname
         self._proxy = proxy
         self._sock = sock
+        self._http2 = _check_http2(http2)
         self._open_timeout = open_timeout
         self._user_agent = user_agent
         self._backoff = backoff or Backoff()
@@ -219,6 +268,20 @@ class connect:
     # --- opening ------------------------------------------------------------------------------
 
     async def _open(self) -> Session:
+        async with asyncio.timeout(self._open_timeout):
+            try:
+                session, missing = await self._shake(self._http2)
+            except http2.NoWebSockets:
+                if self._http2 is True:
+                    raise
+                session, missing = await self._shake(False)
+        if missing is not None:
+            await session.close(CloseCode.MANDATORY_EXTENSION, missing)
+            raise NegotiationError("is required, and the server did not agree to it", missing)
+        return session
+
+    async def _shake(self, choice: HTTP2Choice) -> tuple[Session, str | None]:
+        """Connect and do the handshake; the session, and the required extension that it lacks."""
         offers = negotiation.make_offers(self._installed.extensions)
         target = self._target
         request = handshake.build_request(
@@ -231,19 +294,14 @@ class connect:
             user_agent=self._user_agent,
         )
         request.secure = target.secure
-        async with asyncio.timeout(self._open_timeout):
-            protocol = await self._connect(request)
-            try:
-                response = await protocol.answered
-                session, missing = self._start(protocol, request, response, offers)
-            except BaseException:
-                if protocol.transport is not None:
-                    protocol.transport.abort()
-                raise
-        if missing is not None:
-            await session.close(CloseCode.MANDATORY_EXTENSION, missing)
-            raise NegotiationError("is required, and the server did not agree to it", missing)
-        return session
+        protocol = await self._connect(request, choice)
+        try:
+            response = await protocol.answered
+            return self._start(protocol, request, response, offers)
+        except BaseException:
+            if protocol.transport is not None:
+                protocol.transport.abort()
+            raise
 
     def _start(
         self, protocol: _ClientProtocol, request: Request, response: Any, offers: list[Offer]
@@ -268,11 +326,11 @@ class connect:
         session.start(protocol.transport, protocol.take_rest())
         return session, find_missing(self._required, agreed)
 
-    async def _connect(self, request: Request) -> _ClientProtocol:
+    async def _connect(self, request: Request, choice: HTTP2Choice) -> _ClientProtocol:
         target = self._target
 
         def factory() -> _ClientProtocol:
-            return _ClientProtocol(request)
+            return _ClientProtocol(request, choice)
 
         context = self._ssl
         if target.secure and context is None:
@@ -280,6 +338,8 @@ class connect:
         hostname = (self._server_hostname or target.host) if target.secure else None
         if not target.secure:
             context = None
+        elif context is not None and self._http2:
+            context.set_alpn_protocols(_ALPN[choice])
         protocol: _ClientProtocol
         if target.uds is not None:
             _, protocol = await net.create_unix_connection(factory, target.uds)
@@ -346,6 +406,16 @@ class connect:
             await _finish(session, None)
             # A server that accepts and drops must not be hammered either.
             await asyncio.sleep(next(delays))
+
+
+def _check_http2(choice: HTTP2Choice) -> HTTP2Choice:
+    if not (isinstance(choice, bool) or choice == "auto"):
+        raise ValueError(f"http2 is False, True or 'auto', not {choice!r}")
+    if choice and not http2.is_available():
+        if choice is True:
+            raise ValueError("http2=True needs the package h2: pip install 'wsext[http2]'")
+        return False
+    return choice
 
 
 async def _finish(session: Session, error: BaseException | None) -> None:

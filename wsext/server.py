@@ -11,8 +11,8 @@ import ssl as ssl_module
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
-from wsext import access, net
-from wsext.accept import HandshakeProtocol
+from wsext import access, http2, net
+from wsext.accept import Handshake, HandshakeProtocol
 from wsext.app import App, new_event_loop
 from wsext.errors import HandshakeRejected
 from wsext.limits import Addresses, Proxies, Sweep
@@ -55,6 +55,7 @@ class Server:
     Attributes:
         app: The application.
         draining: Whether it is shutting down: handshakes are answered with 503.
+        http2: Whether HTTP/2 is spoken, too: the option is on and the package ``h2`` is installed.
     """
 
     def __init__(
@@ -69,14 +70,15 @@ class Server:
         self.timers: Timers = timers or self.loop
         self.proxies = Proxies(app.server_options.trusted_proxies)
         self.addresses = Addresses(app.server_options, self.timers.time)
+        self.http2 = app.server_options.http2 and http2.is_available()
         self._sweep = Sweep(self.timers, self._limited)
         self._ssl = ssl
         self._listeners: list[Listener] = []
         self._url: str | None = None
         self._port: int | None = None
         self._taken: set[asyncio.Task[None]] = set()
-        self._connections: set[HandshakeProtocol] = set()
-        self._sessions: dict[Session, HandshakeProtocol] = {}
+        self._connections: set[Handshake] = set()
+        self._sessions: dict[Session, Handshake] = {}
         self._idle: asyncio.Future[None] | None = None
         self._closed = self.loop.create_future()
 
@@ -127,6 +129,8 @@ class Server:
     ) -> None:
         """Start to listen; see `serve`."""
         self.app.prepare()
+        if self._ssl is not None and self.http2:
+            self._ssl.set_alpn_protocols(["h2", "http/1.1"])
 
         factory = self._new_connection
         backlog = self.app.server_options.backlog
@@ -170,7 +174,7 @@ class Server:
             logger.debug("connection could not be set up: %s", error)
             sock.close()
 
-    def admit(self, connection: HandshakeProtocol) -> str:
+    def admit(self, connection: Handshake) -> str:
         """Count a new connection; the limit's name if there are too many."""
         limit = self.app.server_options.max_connections
         if limit is not None and len(self._connections) >= limit:
@@ -181,18 +185,18 @@ class Server:
         self._connections.add(connection)
         return ""
 
-    def release(self, connection: HandshakeProtocol) -> None:
+    def release(self, connection: Handshake) -> None:
         """A connection is gone."""
         self._connections.discard(connection)
         connection.uncount()
         self._check_idle()
 
-    def start_session(self, connection: HandshakeProtocol, session: Session) -> None:
+    def start_session(self, connection: Handshake, session: Session) -> None:
         """A handshake has become a session."""
         self._sessions[session] = connection
         self._sweep.add(session)
 
-    def end_session(self, connection: HandshakeProtocol, session: Session) -> None:
+    def end_session(self, connection: Handshake, session: Session) -> None:
         """A session's handler is done."""
         self._sessions.pop(session, None)
         self._sweep.remove(session)
@@ -253,6 +257,8 @@ class Server:
             timeout = self.app.server_options.drain_timeout
         until = self.loop.time() + timeout
         settling = timeout / 4
+        for connection in list(self._connections):
+            connection.drain()
         for session in self.sessions:
             session.hold_reading(settling)
         await _wait(lambda: all(session.is_idle for session in self._sessions), settling)
@@ -338,7 +344,7 @@ class serve:
         port: TCP port; 0 for any free one (see `Server.port`).
         uds: Path of a Unix socket to listen on instead.
         sock: A bound socket to listen on instead.
-        ssl: A TLS context.
+        ssl: A TLS context. With the server option ``http2`` it is told to offer ``h2`` by ALPN.
         reuse_port: Let several processes listen on the port.
 
     Raises:

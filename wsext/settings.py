@@ -118,3 +118,21 @@ class ServerOptions(OptionSet):
         int, local("extension offers that are read; the rest is ignored", ge=1, le=1024)
     ] = 32
     backlog: Annotated[int, local("connections that may wait to be accepted", ge=1)] = 1024
+    http2: Annotated[bool, local("whether HTTP/2 is spoken, too; needs wsext[http2]")] = True
+    http2_streams: Annotated[
+        int, local("streams of an HTTP/2 connection at the same time (refused beyond)", ge=1)
+    ] = 100
+    http2_window: Annotated[
+        int, local("bytes per HTTP/2 stream that may come unread", ge=65535, le=1 << 24)
+    ] = 1 << 17
+    http2_idle_timeout: Annotated[
+        float, local("seconds that an HTTP/2 connection is kept without a stream", gt=0)
+    ] = 60.0
+    http2_control_rate: Annotated[
+        float,
+        local("control frames of HTTP/2 per second, ten times that at once (GOAWAY beyond)", gt=0),
+    ] = 100.0
+    http2_reset_rate: Annotated[
+        float,
+        local("streams of HTTP/2 reset per second, ten times that at once (GOAWAY beyond)", gt=0),
+    ] = 10.0

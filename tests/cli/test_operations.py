@@ -100,7 +100,7 @@ def test_the_access_log_as_text_or_off() -> None:
             served.process.send_signal(signal.SIGTERM)
             assert served.process.stderr is not None
             text = served.process.stderr.read()
-        assert ("GET /echo -> 101" in text) is expected
+        assert ("GET /echo HTTP/1.1 -> 101" in text) is expected
         assert ("/echo ended with 1000 after" in text) is expected
         assert "secret" not in text
 

@@ -165,6 +165,19 @@ def test_unix_socket_and_tls(tmp_path: Path) -> None:
         assert done.stdout == "secure\n"
 
 
+def test_tls_offers_http2_unless_told_otherwise(tmp_path: Path) -> None:
+    both = tmp_path / "both.pem"
+    trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(both)
+    (tmp_path / "demo.py").write_text(APP.replace("{names}", "{session.request.http_version}"))
+    asked = ("connect", "--insecure", "--count", "1", "--http2")
+    with serving("demo:app", "--ssl-cert", str(both), cwd=tmp_path) as served:
+        assert wsext(*asked, f"{served.ws}/").stdout.startswith("2 ")
+    with serving("demo:app", "--ssl-cert", str(both), "--no-http2", cwd=tmp_path) as served:
+        done = wsext(*asked, f"{served.ws}/")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert wsext(*asked[:-1], f"{served.ws}/").stdout.startswith("1.1 ")
+
+
 def test_a_path_that_is_not_there() -> None:
     with serving() as served:
 

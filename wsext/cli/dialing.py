@@ -49,6 +49,7 @@ _OPTIONS = (
         "--max-size", type=click.IntRange(min=1), default=1 << 26, show_default=True,
         help="Bytes of the largest message to receive.",
     ),
+    click.option("--http2", is_flag=True, help="Speak HTTP/2 (needs wsext[http2])."),
     click.option("--insecure", is_flag=True, help="Accept any TLS certificate."),
     click.option(
         "--no-proxy", is_flag=True, help="Use no proxy, whatever the environment says."
@@ -94,6 +95,7 @@ def dial(
             options=WebSocketOptions(max_message_size=given["max_size"]),
             ssl=_trust_anyone() if given["insecure"] else None,
             proxy=None if given["no_proxy"] else True,
+            http2=given["http2"],
             open_timeout=given["timeout"],
         )
         with asyncio.Runner(loop_factory=new_event_loop) as runner:

@@ -32,6 +32,7 @@ from wsext.cli.common import (
 from wsext.config import Config, ServeOptions, apply
 from wsext.errors import OptionError, nearest
 from wsext.health import Health
+from wsext.http2 import is_available
 from wsext.inspector import Inspector
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins
@@ -80,6 +81,10 @@ _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
     help="Serve a page with sessions and frames, too; its address is printed.",
 )  # fmt: skip
 @click.option(
+    "--http2/--no-http2", default=None,
+    help="Speak HTTP/2, too.  [default: when the package h2 is installed]",
+)  # fmt: skip
+@click.option(
     "--app-dir", type=click.Path(file_okay=False, exists=True),
     help="Folder to import the app from.  [default: .]",
 )  # fmt: skip
@@ -95,6 +100,7 @@ def serve(
     config: str | None,
     settings: tuple[str, ...],
     channel: int | None,
+    http2: bool | None,
     **where: Any,
 ) -> None:
     """Serve an app, or without one the reference app: an echo, a chat, and a page to see it on.
@@ -112,6 +118,10 @@ def serve(
     conf.option_sets.extend(option_sets)
     for text in settings:
         conf.set_dotted(text)
+    if http2 is not None:
+        conf.set_section("server", {"http2": http2}, "command line")
+    if http2 and not is_available():
+        raise OptionError("server", "http2", "needs the package h2: pip install 'wsext[http2]'")
     given = {**where, "app": app}
     given = {name: value for name, value in given.items() if value is not None}
     conf.set_section("serve", given, "command line")

@@ -1,4 +1,4 @@
-"""The rules of the opening handshake, both roles (RFC 6455 §4).
+"""The rules of the opening handshake, both roles (RFC 6455 §4; over HTTP/2, RFC 8441 §5).
 
 Pure functions over the requests and responses of `wsext.protocol.http`.
 """
@@ -34,12 +34,39 @@ __all__ = [
 
 
 def check_upgrade(request: Request) -> None:
-    """Check what RFC 6455 §4.2.1 asks of a client's request.
+    """Check what RFC 6455 §4.2.1 asks of a client's request, over HTTP/2 RFC 8441 §5.
 
     Raises:
-        HandshakeRejected: 405 for another method than GET, 426 for a missing upgrade or an
-            unsupported version, 400 for everything else.
+        HandshakeRejected: 405 for another method than GET (HTTP/2: than an extended CONNECT), 426
+            for a missing upgrade or an unsupported version, 501 for another ``:protocol``, 400 for
+            everything else.
     """
+    over_http2 = request.version == "HTTP/2"
+    if over_http2:
+        _check_connect(request)
+    else:
+        _check_get(request)
+    if len(request.headers.get_all("Host")) != 1:
+        raise HandshakeRejected(400, "exactly one Host header is needed")
+    versions = request.headers.get_all("Sec-WebSocket-Version")
+    if len(versions) != 1:
+        raise HandshakeRejected(400, "exactly one Sec-WebSocket-Version header is needed")
+    if versions[0] != "13":
+        raise HandshakeRejected(426, "the supported version is 13", {"Sec-WebSocket-Version": "13"})
+    if not over_http2:  # there, :protocol says what the key and its answer prove here
+        _check_key(request)
+
+
+def _check_connect(request: Request) -> None:
+    if request.protocol is None:
+        raise HandshakeRejected(
+            405, "this address speaks WebSocket: use an extended CONNECT", {"Allow": "CONNECT"}
+        )
+    if request.protocol.lower() != "websocket":
+        raise HandshakeRejected(501, "the supported :protocol is websocket")
+
+
+def _check_get(request: Request) -> None:
     if request.method != "GET":
         raise HandshakeRejected(405, "a WebSocket handshake is a GET request", {"Allow": "GET"})
     if request.version != "HTTP/1.1":
@@ -50,13 +77,9 @@ def check_upgrade(request: Request) -> None:
             "this address speaks WebSocket: send Upgrade: websocket and Connection: Upgrade",
             {"Upgrade": "websocket", "Connection": "Upgrade, close"},
         )
-    if len(request.headers.get_all("Host")) != 1:
-        raise HandshakeRejected(400, "exactly one Host header is needed")
-    versions = request.headers.get_all("Sec-WebSocket-Version")
-    if len(versions) != 1:
-        raise HandshakeRejected(400, "exactly one Sec-WebSocket-Version header is needed")
-    if versions[0] != "13":
-        raise HandshakeRejected(426, "the supported version is 13", {"Sec-WebSocket-Version": "13"})
+
+
+def _check_key(request: Request) -> None:
     keys = request.headers.get_all("Sec-WebSocket-Key")
     if len(keys) != 1:
         raise HandshakeRejected(400, "exactly one Sec-WebSocket-Key header is needed")
@@ -135,12 +158,12 @@ def select_subprotocol(offered: Sequence[str], supported: Sequence[str]) -> str 
 def accept_headers(
     request: Request, *, subprotocol: str | None = None, extensions: str | None = None
 ) -> dict[str, str]:
-    """The headers that a 101 response to a request must have (RFC 6455 §4.2.2)."""
-    answer = {
-        "Upgrade": "websocket",
-        "Connection": "Upgrade",
-        "Sec-WebSocket-Accept": accept_key(request.headers["Sec-WebSocket-Key"]),
-    }
+    """The headers that an accepting response must have (RFC 6455 §4.2.2, RFC 8441 §5)."""
+    answer = {}
+    if request.version != "HTTP/2":
+        answer["Upgrade"] = "websocket"
+        answer["Connection"] = "Upgrade"
+        answer["Sec-WebSocket-Accept"] = accept_key(request.headers["Sec-WebSocket-Key"])
     if subprotocol is not None:
         answer["Sec-WebSocket-Protocol"] = subprotocol
     if extensions is not None:
@@ -220,28 +243,23 @@ _CONNECT_OPTIONS = ("extensions", "subprotocols", "origin")
 def check_response(
     request: Request, response: HTTPResponse, subprotocols: Sequence[str]
 ) -> tuple[str | None, list[str]]:
-    """Check what RFC 6455 §4.1 asks of a server's response.
+    """Check what RFC 6455 §4.1 asks of a server's response, over HTTP/2 RFC 8441 §5.
 
     Returns:
         The subprotocol in use, and the values of ``Sec-WebSocket-Extensions``.
 
     Raises:
-        InvalidStatus: If the status is not 101.
+        InvalidStatus: If the status is not 101 (HTTP/2: 2xx).
         InvalidHandshake: If a header is missing or wrong.
     """
     headers = response.headers
-    if response.status_code != 101:
+    over_http2 = request.version == "HTTP/2"
+    if response.status_code not in (range(200, 300) if over_http2 else (101,)):
         raise InvalidStatus(
             response.status_code, dict(headers.raw_items()), bytes(response.body[:MAX_BODY])
         )
-    if not has_token(headers, "Upgrade", "websocket", parse_upgrade):
-        raise InvalidHandshake("the server's response has no Upgrade: websocket")
-    if not has_token(headers, "Connection", "upgrade", parse_connection):
-        raise InvalidHandshake("the server's response has no Connection: Upgrade")
-    accepts = headers.get_all("Sec-WebSocket-Accept")
-    expected = accept_key(request.headers["Sec-WebSocket-Key"])
-    if len(accepts) != 1 or not hmac.compare_digest(accepts[0].encode(), expected.encode()):
-        raise InvalidHandshake("the server's Sec-WebSocket-Accept does not match the key sent")
+    if not over_http2:
+        _check_switch(request, headers)
     protocols = headers.get_all("Sec-WebSocket-Protocol")
     if len(protocols) > 1:
         raise InvalidHandshake("the server answered more than one subprotocol")
@@ -250,3 +268,14 @@ def check_response(
             f"the server answered the subprotocol {protocols[0]!r}, which was not offered"
         )
     return (protocols[0] if protocols else None), headers.get_all("Sec-WebSocket-Extensions")
+
+
+def _check_switch(request: Request, headers: Headers) -> None:
+    if not has_token(headers, "Upgrade", "websocket", parse_upgrade):
+        raise InvalidHandshake("the server's response has no Upgrade: websocket")
+    if not has_token(headers, "Connection", "upgrade", parse_connection):
+        raise InvalidHandshake("the server's response has no Connection: Upgrade")
+    accepts = headers.get_all("Sec-WebSocket-Accept")
+    expected = accept_key(request.headers["Sec-WebSocket-Key"])
+    if len(accepts) != 1 or not hmac.compare_digest(accepts[0].encode(), expected.encode()):
+        raise InvalidHandshake("the server's Sec-WebSocket-Accept does not match the key sent")

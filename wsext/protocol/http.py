@@ -50,10 +50,13 @@ class Request:
         headers: A case-insensitive multi-mapping (`websockets.datastructures.Headers`).
         remote: The peer's address as text, or ``None`` when it has none (Unix sockets).
         secure: Whether the request came over TLS.
+        version: ``HTTP/1.1`` or ``HTTP/2``.
         route: The rule of the route that answers, for example ``/chat/<room>``.
         identity: Who the peer is; for guards and `wsext_handshake` to set.
         draining: Whether the server that got it is shutting down.
         forwarded_host: The host that a trusted proxy was asked for.
+        protocol: What an extended CONNECT of HTTP/2 asks for, ``websocket`` (RFC 8441 §4); ``None``
+            without one.
     """
 
     method: str
@@ -67,6 +70,12 @@ class Request:
     identity: Any = None
     draining: bool = False
     forwarded_host: str | None = None
+    protocol: str | None = None
+
+    @property
+    def http_version(self) -> str:
+        """``1.1`` or ``2``."""
+        return self.version.removeprefix("HTTP/")
 
     @cached_property
     def path(self) -> str:
@@ -129,7 +138,9 @@ class Request:
 
     @property
     def is_upgrade(self) -> bool:
-        """Whether the request asks for a WebSocket (RFC 6455 §4.2.1)."""
+        """Whether the request asks for a WebSocket (RFC 6455 §4.2.1, RFC 8441 §5)."""
+        if self.version == "HTTP/2":
+            return self.protocol is not None
         return has_token(self.headers, "Upgrade", "websocket", parse_upgrade) and has_token(
             self.headers, "Connection", "upgrade", parse_connection
         )
@@ -151,20 +162,28 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "text/plain; charset=utf-8"
 
-    def serialize(self, *, head_only: bool = False) -> bytes:
-        """The response as bytes; for HEAD without its body."""
-        body = self.body.encode() if isinstance(self.body, str) else self.body
+    @property
+    def content(self) -> bytes:
+        """The body as bytes."""
+        return self.body.encode() if isinstance(self.body, str) else self.body
+
+    def all_headers(self) -> Headers:
+        """The headers with those that are filled in."""
         headers = Headers()
         if self.status != 101:
             headers["Connection"] = "close"
-            headers["Content-Length"] = str(len(body))
+            headers["Content-Length"] = str(len(self.content))
             headers["Content-Type"] = self.content_type
         for name, value in self.headers.items():
             if name in headers:
                 del headers[name]
             headers[name] = value
-        response = HTTPResponse(self.status, _phrase(self.status), headers)
-        return response.serialize() + (b"" if head_only else body)
+        return headers
+
+    def serialize(self, *, head_only: bool = False) -> bytes:
+        """The response as bytes; for HEAD without its body."""
+        response = HTTPResponse(self.status, _phrase(self.status), self.all_headers())
+        return response.serialize() + (b"" if head_only else self.content)
 
 
 def _phrase(status: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from wsext.accept import HandshakeProtocol
 from wsext.app import App
+from wsext.client import HTTP2Choice
 from wsext.client import connect as _connect
 from wsext.protocol import handshake
 from wsext.protocol.frames import Frame
@@ -62,10 +63,10 @@ class _MemoryConnect(_connect):
         self._transcript = transcript
         self._timers = server.timers
 
-    async def _connect(self, request: Request) -> Any:
+    async def _connect(self, request: Request, choice: HTTP2Choice) -> Any:
         ours, theirs = transport_pair(self._transcript.record)
         _accept(self._server, theirs)
-        protocol = self.protocol_class(request)
+        protocol = self.protocol_class(request, choice)
         ours.set_protocol(protocol)
         protocol.connection_made(ours)
         return protocol

@@ -1,0 +1,414 @@
+"""Flow control in both directions, floods, and what a peer can make the server keep."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+import zlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from h2 import events
+from h2.errors import ErrorCodes
+from hyperframe.frame import (
+    ContinuationFrame,
+    DataFrame,
+    HeadersFrame,
+    PingFrame,
+    PriorityFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
+
+import wsext
+from tests.http2.peer import H2Peer, h2_peer, random_frames
+from tests.raw import masked, raw_peer
+from wsext import App, Server, ServerOptions, Session, WebSocketOptions
+from wsext.http2 import PREFACE
+
+WINDOW = 65535
+INBOX = 100_000
+
+
+def short_of_memory() -> socket.socket:
+    """A listening socket whose connections buffer little, so that not reading shows soon."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32768)
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+CONNECT = [
+    *((":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http")),
+    *((":authority", "x"), (":path", "/"), ("sec-websocket-version", "13")),
+]
+
+
+class Held:
+    """Handlers that read or write only when they are let."""
+
+    def __init__(self) -> None:
+        self.read = asyncio.Event()
+        self.session: Session | None = None
+        self.sent = 0
+
+
+@pytest.fixture
+def held() -> Held:
+    return Held()
+
+
+@pytest.fixture
+async def server(held: Held, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Server]:
+    options = WebSocketOptions(
+        incoming_bytes=INBOX, outgoing_bytes=65536, close_timeout=0.5, max_message_size=1 << 22
+    )
+    app = App(options=options, server=ServerOptions(http2_window=WINDOW, http2_streams=10))
+    app.install("permessage-deflate")
+
+    @app.websocket("/")
+    async def echo(session: Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    @app.websocket("/late")
+    async def late(session: Session) -> None:
+        await held.read.wait()
+        size = 0
+        async for message in session:
+            size += len(message)
+            if message == b"end":
+                await session.send(str(size))
+
+    @app.websocket("/pour")
+    async def pour(session: Session) -> None:
+        held.session = session
+        while True:
+            await session.send(bytes(1000))
+            held.sent += 1000
+
+    async with wsext.serve(app, sock=short_of_memory()) as server:
+        yield server
+        async with wsext.connect(server.url, http2=True) as session:
+            await session.send("a normal session")
+            assert await session.receive() == "a normal session"
+    assert not [r for r in caplog.records if r.exc_info or r.levelno >= logging.ERROR]
+
+
+async def echoes(peer: H2Peer, stream: int) -> None:
+    peer.send(stream, 1, b"and this one goes on")
+    assert (await peer.frame(stream)).payload == b"and this one goes on"
+
+
+# --- flow control -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [{}, {"initial_window_size": 1000}, {"max_frame_size": 65536}])
+@pytest.mark.parametrize("deflate", [False, True])
+async def test_large_messages_come_back_whole_on_many_streams(
+    server: Server, settings: dict[str, int], deflate: bool
+) -> None:
+    """The peer sends as its windows allow; all streams together, messages of all sizes."""
+    rng = random.Random(8441)
+    largest = 20_000 if "initial_window_size" in settings else 200_000
+    offer = [("sec-websocket-extensions", "permessage-deflate")] if deflate else []
+    async with h2_peer(server.port, **settings) as peer:
+        texts: dict[int, list[bytes]] = {}
+        to_send: dict[int, bytes] = {}
+        for _ in range(4):
+            stream = await peer.open("/", [("sec-websocket-version", "13"), *offer])
+            sizes = [0, 1, 125, 126, largest, *(rng.randrange(largest) for _ in range(3))]
+            rng.shuffle(sizes)
+            texts[stream] = [bytes(rng.randbytes(size // 4) * 4) for size in sizes]
+            to_send[stream] = b"".join(masked(2, text) for text in texts[stream])
+        while to_send:
+            sent = 0
+            for stream, data in list(to_send.items()):
+                room = min(peer.h2.local_flow_control_window(stream), rng.randrange(1, 16384))
+                peer.h2.send_data(stream, data[:room])
+                to_send[stream] = data[room:]
+                sent += room
+                if not to_send[stream]:
+                    del to_send[stream]
+            peer.flush()
+            if not sent:
+                await peer.read()
+        for stream, expected in texts.items():
+            inflate = zlib.decompressobj(-15)
+            for text in expected:
+                frame = await peer.frame(stream)
+                data = bytes(frame.payload)
+                if frame.rsv:
+                    data = inflate.decompress(data + b"\0\0\xff\xff")
+                assert data == text
+                assert frame.rsv or not deflate or len(text) < 1000
+
+
+@pytest.mark.parametrize("deflate", [False, True])
+async def test_both_sides_pour_at_once(server: Server, deflate: bool) -> None:
+    extensions = ["permessage-deflate"] if deflate else []
+    options = WebSocketOptions(max_message_size=1 << 22)
+    opening = wsext.connect(server.url, http2=True, extensions=extensions, options=options)
+    rng = random.Random(1)
+    messages = [rng.randbytes(rng.choice([10, 10_000, 1_000_000])) for _ in range(30)]
+    async with opening as session:
+
+        async def send() -> None:
+            for message in messages:
+                await session.send(message)
+
+        sending = asyncio.create_task(send())
+        for message in messages:
+            assert await session.receive() == message
+        await sending
+
+
+async def fill(peer: H2Peer, stream: int, message: bytes) -> int:
+    """Send messages until no window is left; how many bytes went out."""
+    data, total = masked(2, message), 0
+    pending = b""
+    while True:
+        pending = pending or data
+        room = min(peer.h2.local_flow_control_window(stream), len(pending), 16384)
+        if room:
+            peer.h2.send_data(stream, pending[:room])
+            peer.flush()
+            pending, total = pending[room:], total + room
+            continue
+        try:
+            await asyncio.wait_for(peer.read(), 0.3)  # nothing more comes: it really is over
+        except TimeoutError:
+            return total
+
+
+async def test_who_does_not_read_makes_the_peer_wait_and_nobody_else(
+    server: Server, held: Held
+) -> None:
+    async with h2_peer(server.port) as peer:
+        other, stream = await peer.open(), await peer.open("/late")
+        total = await fill(peer, stream, bytes(1000))
+        assert total <= INBOX + WINDOW + 20_000
+        for _ in range(20):
+            await echoes(peer, other)
+        held.read.set()
+        before = total
+        total += await fill(peer, stream, bytes(1000)) if total < 3 * INBOX else 0
+        assert total > before
+
+
+async def test_everything_held_back_is_delivered(server: Server, held: Held) -> None:
+    options = WebSocketOptions(close_timeout=5)
+    async with wsext.connect(server.url + "/late", http2=True, options=options) as session:
+
+        async def send() -> None:
+            for _ in range(1000):
+                await session.send(bytes(1000))
+            await session.send(b"end")
+
+        sending = asyncio.create_task(send())
+        while session.buffered_amount < 65536:
+            await asyncio.sleep(0)
+        assert not sending.done()
+        held.read.set()
+        assert await session.receive() == "1000003"
+
+
+async def test_a_peer_that_opens_no_window_holds_up_only_its_session(
+    server: Server, held: Held
+) -> None:
+    async with h2_peer(server.port) as peer:
+        peer.acknowledges = False
+        stream = await peer.open("/pour")
+        got = 0
+        while got < 65535:  # the window of the connection, too
+            got += len((await peer.wait(events.DataReceived, stream)).data or b"")
+        session = held.session
+        assert session is not None
+        while not session.buffered_amount > 65536:
+            await asyncio.sleep(0)
+        sent = held.sent
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert held.sent == sent <= 65535 + 65536 + 2000
+        peer.h2.increment_flow_control_window(10_000)  # the connection's, and not the stream's
+        other = await peer.open()
+        await echoes(peer, other)
+        peer.h2.increment_flow_control_window(100_000)
+        peer.h2.increment_flow_control_window(100_000, stream)
+        peer.flush()
+        while held.sent == sent:
+            await peer.read()
+
+
+async def test_a_peer_that_reads_nothing_at_all_makes_nothing_grow(
+    server: Server, held: Held
+) -> None:
+    async with h2_peer(server.port, initial_window_size=1 << 30) as peer:
+        peer.h2.increment_flow_control_window(1 << 30)
+        stream = await peer.open("/pour")
+        peer.writer.transport.pause_reading()
+        session = held.session
+        assert session is not None
+        sent = -1
+        while sent != held.sent:  # until the system's buffers are full
+            sent = held.sent
+            await asyncio.sleep(0.1)
+        assert session.buffered_amount < 65536 * 4
+        peer.h2.reset_stream(stream)
+        peer.flush()
+        assert (await session.wait_closed()).code == 1006
+
+
+# --- floods -----------------------------------------------------------------------------------
+
+
+def _resets(peer: H2Peer) -> None:
+    for _ in range(200):
+        peer.h2.reset_stream(peer.request(), ErrorCodes.CANCEL)
+
+
+def _overflows(peer: H2Peer) -> None:
+    """The peer makes the server reset its streams (CVE-2025-8671)."""
+    for _ in range(200):
+        number = peer.request()
+        update = WindowUpdateFrame(number, window_increment=(1 << 31) - 1)
+        peer.writer.write(update.serialize())
+        peer.h2.reset_stream(number)
+        peer.h2.clear_outbound_data_buffer()
+
+
+def _refusals(peer: H2Peer) -> None:
+    peer.h2.remote_settings[3] = 1000
+    peer.h2.remote_settings.acknowledge()
+    for _ in range(115):
+        peer.request()
+
+
+def _frames(*frames: Any) -> Any:
+    def flood(peer: H2Peer) -> None:
+        data = b"".join(frame.serialize() for frame in frames)
+        peer.writer.write(data * 2000)
+
+    return flood
+
+
+def _headers_without_end(peer: H2Peer) -> None:
+    peer.writer.write(HeadersFrame(1, data=b"").serialize())
+    peer.writer.write(ContinuationFrame(1, data=b"x" * 16000).serialize() * 60)
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        _resets,
+        _overflows,
+        _refusals,
+        _headers_without_end,
+        _frames(PingFrame(0, opaque_data=b"12345678")),
+        _frames(SettingsFrame(0, settings={4: 70000})),
+        _frames(PriorityFrame(1, depends_on=3)),
+        _frames(DataFrame(1)),
+        _frames(WindowUpdateFrame(0, window_increment=1)),
+        _frames(WindowUpdateFrame(1, window_increment=1)),
+    ],
+    ids=["resets", "overflows", "refusals", "headers", *("frames" + str(n) for n in range(6))],
+)
+async def test_a_flood_is_told_to_calm_down(server: Server, flood: Any) -> None:
+    async with h2_peer(server.port) as peer:
+        await peer.open()
+        flood(peer)
+        peer.flush()
+        # An aborted transport may take the GOAWAY with it, if the peer has not read for long.
+        assert await peer.goaway() == ErrorCodes.ENHANCE_YOUR_CALM
+        await peer.closed()
+    while server.sessions:
+        await asyncio.sleep(0.001)
+
+
+async def test_a_peer_that_pings_slowly_and_never_reads_is_dropped() -> None:
+    app = App(server=ServerOptions(http2_control_rate=1e9))
+    ping = PingFrame(0, opaque_data=b"12345678").serialize() * 1000
+    sock = short_of_memory()
+    async with wsext.serve(app, sock=sock) as server, h2_peer(server.port) as peer:
+        peer.writer.transport.pause_reading()
+
+        async def pour() -> None:
+            while True:
+                peer.writer.write(ping)
+                await peer.writer.drain()
+                await asyncio.sleep(0)
+
+        with pytest.raises(ConnectionError):
+            await pour()
+
+
+async def test_a_header_bomb_ends_the_connection(server: Server) -> None:
+    async with h2_peer(server.port) as peer:
+        peer.request("/", [("x", "y" * 3000)])  # goes into the table, and then 60 times out of it
+        peer.h2.encoder.header_table_size = 4096
+        peer.request("/", [("x", "y" * 3000)] * 60)
+        assert await peer.goaway() == ErrorCodes.ENHANCE_YOUR_CALM
+
+
+async def test_a_stream_too_many_is_refused_and_the_rest_go_on(server: Server) -> None:
+    async with h2_peer(server.port) as peer:
+        assert peer.h2.remote_settings.max_concurrent_streams == 10
+        streams = [await peer.open() for _ in range(10)]
+        peer.h2.remote_settings[3] = 1000  # the peer forgets what it was told
+        peer.h2.remote_settings.acknowledge()
+        reset = await peer.wait(events.StreamReset, peer.request())
+        assert reset.error_code == ErrorCodes.REFUSED_STREAM
+        for stream in streams:
+            await echoes(peer, stream)
+
+
+async def test_the_limit_of_connections_counts_sessions() -> None:
+    app = App(server=ServerOptions(max_connections=3))
+
+    @app.websocket("/")
+    async def echo(session: Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    async with wsext.serve(app) as server, h2_peer(server.port) as peer:
+        one, _two = await peer.open(), await peer.open()  # and the connection itself
+        refused = peer.request(end=True)
+        status, headers = await peer.response(refused)
+        assert status == 503
+        assert "retry-after" in headers
+        await peer.wait(events.StreamEnded, refused)
+        peer.send(one, 8, b"\x03\xe8", end=True)
+        await peer.wait(events.StreamEnded, one)
+        while len(server.sessions) > 1:
+            await asyncio.sleep(0)
+        await peer.open()
+
+
+async def test_streams_that_come_and_go_leave_nothing(server: Server) -> None:
+    async with h2_peer(server.port) as peer:
+        for _ in range(100):
+            stream = await peer.open()
+            peer.send(stream, 8, b"\x03\xe8", end=True)
+            await peer.wait(events.StreamEnded, stream)
+        while server.sessions:
+            await asyncio.sleep(0)
+        await peer.open()
+        (connection,) = [c for c in server._connections if getattr(c, "_http2", None)]
+        assert len(server._connections) == 2
+        http2: Any = connection._http2  # type: ignore[attr-defined]
+        assert len(http2.streams) == 1
+        assert not http2._sending
+        assert not http2._ending
+        assert not http2.blocked
+
+
+async def test_random_frames_never_raise(server: Server) -> None:
+    for seed in range(200):
+        async with raw_peer(server.port) as peer:
+            peer.send(PREFACE + SettingsFrame(0).serialize())
+            peer.send(random_frames(random.Random(seed), CONNECT))
+            peer.writer.write_eof()
+            await peer.reader.read()  # whatever it is, it has an end

@@ -1,0 +1,109 @@
+"""HTTP/2 at the client: a connection for one session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from h2.events import RemoteSettingsChanged, ResponseReceived
+from h2.settings import SettingCodes
+
+from wsext.errors import InvalidHandshake
+from wsext.http2 import NoWebSockets, fields
+from wsext.http2.connection import HTTP2Connection
+from wsext.http2.frames import Limits
+from wsext.http2.stream import StreamTransport
+from wsext.protocol.http import MAX_BODY, HTTPResponse, Request
+
+__all__ = ["Asker", "ClientConnection"]
+
+
+class Asker(Protocol):
+    """Who waits for the answer to a handshake."""
+
+    def answer(self, response: HTTPResponse, transport: asyncio.Transport) -> None:
+        """The server has answered."""
+
+    def refuse(self, error: InvalidHandshake) -> None:
+        """There will be no answer; nothing happens when there has been one."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection or its stream is gone: no session may start on it."""
+
+
+class ClientConnection(HTTP2Connection):
+    """A connection to a server; asks for a session as soon as the server's settings allow it.
+
+    Args:
+        request: The handshake, as for HTTP/1.1.
+        asker: Who waits for the answer.
+    """
+
+    def __init__(self, request: Request, asker: Asker) -> None:
+        super().__init__(Limits(header_size=65536), asyncio.get_running_loop(), client_side=True)
+        self._request = request
+        self._asker = asker
+        self._asked = False
+        self._handlers[ResponseReceived] = self._response_received
+
+    def _settings(self) -> dict[SettingCodes, int]:
+        return {**super()._settings(), SettingCodes.ENABLE_PUSH: 0}
+
+    def settings_changed(self, event: RemoteSettingsChanged) -> None:
+        if self._asked:
+            return
+        self._asked = True
+        if not self.h2.remote_settings.enable_connect_protocol:
+            self._asker.refuse(NoWebSockets("the server has no WebSocket over HTTP/2"))
+            return
+        fields.as_connect(self._request)
+        number = self.h2.get_next_available_stream_id()
+        stream = StreamTransport(self, number, _Waiting(self._asker))
+        self.streams[number] = stream
+        self.send_headers(stream, fields.request_fields(self._request))
+
+    def _response_received(self, event: ResponseReceived) -> None:
+        stream = self.streams.get(event.stream_id or 0)
+        if stream is None:
+            return
+        response = fields.read_response(event.headers or [])
+        if 200 <= response.status_code < 300:
+            self._asker.answer(response, stream)
+            return
+        stream.set_protocol(_Body(response, lambda: self._asker.answer(response, stream)))
+        stream.resume_reading()
+
+    def forget(self, stream: StreamTransport) -> None:
+        super().forget(stream)
+        if not self._over:
+            self._loop.call_soon(self.close)  # after what is still to be sent
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if not self._asked:  # else its stream is lost as well
+            self._asker.connection_lost(exc)
+
+
+class _Waiting(asyncio.Protocol):
+    """The stream until its answer has come."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._asker.connection_lost(exc)
+
+
+class _Body(asyncio.Protocol):
+    """Reads what a refusal says."""
+
+    def __init__(self, response: HTTPResponse, done: Callable[[], None]) -> None:
+        self._response = response
+        self._done = done
+
+    def data_received(self, data: bytes) -> None:
+        self._response.body = (bytes(self._response.body) + data)[:MAX_BODY]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._done()

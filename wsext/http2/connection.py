@@ -1,0 +1,373 @@
+"""One HTTP/2 connection, either role: its streams, their windows, its limits.
+
+The connection's own window is opened again as data comes, a stream's as its data is taken: so one
+session that does not read holds up itself and no other, and what it makes the connection keep is
+one window of its stream. Sending goes round the streams, a frame each, while the windows and the
+socket take more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    DataReceived,
+    Event,
+    RemoteSettingsChanged,
+    StreamEnded,
+    StreamReset,
+)
+from h2.exceptions import H2Error, ProtocolError
+from h2.settings import SettingCodes, Settings
+from hyperframe.exceptions import HyperframeError
+from hyperframe.frame import GoAwayFrame
+
+from wsext.http2.frames import LONGEST_FRAME, FrameGuard, GoAway, Limits, Violation
+from wsext.http2.stream import StreamTransport
+from wsext.link import Timers
+
+__all__ = ["HTTP2Connection"]
+
+logger = logging.getLogger("wsext.http2")
+
+#: Bytes of all streams that may be on their way at once.
+_CONNECTION_WINDOW = 1 << 20
+_DEFAULT_WINDOW = 65535
+#: Bytes that are gathered for one write to the socket, and the longest DATA frame.
+_GATHER_AT_MOST = 1 << 16
+#: Bytes of answers (PING, SETTINGS, RST_STREAM, headers) that may wait for a peer that sends
+#: without reading.
+_UNREAD_AT_MOST = 1 << 19
+#: Seconds for a peer to end its side of a stream, or to read the last of a connection.
+_LINGER = 2.0
+
+
+class _H2(H2Connection):
+    """Remembers few of the streams that are over, for what is still on its way to them."""
+
+    MAX_CLOSED_STREAMS = 1000
+
+
+class HTTP2Connection(asyncio.Protocol):
+    """The protocol of a transport on which HTTP/2 is spoken.
+
+    Args:
+        limits: What the peer may do.
+        timers: What runs timeouts.
+        client_side: Whether this is the client.
+    """
+
+    def __init__(self, limits: Limits, timers: Timers, *, client_side: bool) -> None:
+        self.h2: H2Connection = _H2(H2Configuration(client_side=client_side, header_encoding=None))
+        self.streams: dict[int, StreamTransport] = {}
+        #: Streams whose protocol was told to stop writing.
+        self.blocked: set[StreamTransport] = set()
+        self._limits = limits
+        self._timers = timers
+        self._client_side = client_side
+        self._guard = FrameGuard(limits, timers.time, after_preface=not client_side)
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._paused = False  # the socket takes nothing
+        self._busy = False  # in the middle of events; what is to be sent is sent after them
+        self._send_handle: asyncio.Handle | None = None
+        self._sending: dict[int, StreamTransport] = {}  # in the order of their turns
+        self._written = 0  # bytes given to the transport so far
+        self._in_write: set[StreamTransport] = set()  # whose bytes the next write has
+        self._gathered = 0  # bytes of DATA in the next write
+        self._owed = 0  # bytes of the connection's window to give back
+        self._ending: dict[int, Any] = {}  # timers of streams that only the peer has to end
+        self._over = False
+        self._handlers: dict[type[Event], Callable[[Any], None]] = {
+            DataReceived: self._data_received,
+            StreamEnded: self._stream_ended,
+            StreamReset: self._stream_reset,
+            RemoteSettingsChanged: self.settings_changed,
+        }
+
+    def _settings(self) -> dict[SettingCodes, int]:
+        return {
+            SettingCodes.MAX_CONCURRENT_STREAMS: self._limits.streams,
+            SettingCodes.INITIAL_WINDOW_SIZE: self._limits.window,
+            SettingCodes.MAX_FRAME_SIZE: LONGEST_FRAME,
+            SettingCodes.MAX_HEADER_LIST_SIZE: self._limits.header_size,
+        }
+
+    # --- the transport ------------------------------------------------------------------------
+
+    def start(self, transport: asyncio.Transport, data: bytes = b"") -> None:
+        """Take over a transport, with what has been read from it already."""
+        self._transport = transport
+        # So that `pause_writing` and `resume_writing` tell when the socket has taken everything.
+        transport.set_write_buffer_limits(high=1, low=0)
+        transport.set_protocol(self)
+        h2 = self.h2
+        h2.local_settings = Settings(client=self._client_side, initial_values=self._settings())
+        h2.max_inbound_frame_size = LONGEST_FRAME
+        h2.decoder.max_header_list_size = self._limits.header_size * 4  # bombs; see check_request
+        h2.initiate_connection()
+        # h2 ends the connection of a peer with a stream too many; here it is only refused.
+        h2.local_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = self._limits.streams * 2 + 100
+        h2.local_settings.acknowledge()
+        h2.increment_flow_control_window(_CONNECTION_WINDOW - _DEFAULT_WINDOW)
+        self._flush()
+        if data:
+            self.data_received(data)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What the transport knows."""
+        return self._transport.get_extra_info(name, default) if self._transport else default
+
+    def data_received(self, data: bytes) -> None:
+        if self._over:
+            return
+        self._busy = True
+        try:
+            self._handle(self._parse(data))
+        except Violation as violation:
+            self.fail(violation.code, violation.why)
+        finally:
+            self._busy = False
+        self._send()
+        transport = self._transport
+        if transport is not None and transport.get_write_buffer_size() > _UNREAD_AT_MOST:
+            logger.debug("the peer sends and does not read; aborted")
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(exc)
+        for timer in self._ending.values():
+            timer.cancel()
+        self._transport = None
+
+    # --- receiving ----------------------------------------------------------------------------
+
+    def _parse(self, data: bytes) -> list[Event]:
+        try:
+            return self.h2.receive_data(self._guard.feed(data))
+        except ProtocolError as error:
+            self.fail(error.error_code, str(error))
+        except (H2Error, HyperframeError, ValueError, LookupError) as error:  # h2 misses some
+            self.fail(ErrorCodes.PROTOCOL_ERROR, repr(error))
+        return []
+
+    def _handle(self, events: list[Event]) -> None:
+        for event in events:
+            handler = self._handlers.get(type(event))
+            if handler is not None and not self._over:
+                handler(event)
+        for goaway in self._guard.goaways:
+            self.going_away(goaway)
+        self._guard.goaways.clear()
+
+    def _data_received(self, event: DataReceived) -> None:
+        taken = event.flow_controlled_length or 0
+        self._owed += taken
+        if self._owed >= _CONNECTION_WINDOW // 2:
+            self.h2.increment_flow_control_window(self._owed)
+            self._owed = 0
+        stream = self.streams.get(event.stream_id or 0)
+        if stream is not None and taken:
+            stream.receive(event.data or b"", taken)
+
+    def acknowledge(self, stream: StreamTransport, taken: int) -> None:
+        """The stream's protocol has taken so many bytes of its window."""
+        stream.owed += taken
+        if stream.owed < self._limits.window // 2 or self._over:
+            return
+        with suppress(ProtocolError, KeyError):  # what the peer has ended needs no window any more
+            self.h2.increment_flow_control_window(stream.owed, stream.stream_id)
+            stream.owed = 0
+            self._flush_soon()
+
+    def _stream_ended(self, event: StreamEnded) -> None:
+        self._cancel_ending(event.stream_id)
+        stream = self.streams.get(event.stream_id)
+        if stream is not None:
+            stream.receive_end()
+
+    def _stream_reset(self, event: StreamReset) -> None:
+        if not event.remote_reset:  # by h2, for a peer that broke the rules
+            self._guard.count_reset()
+        self._cancel_ending(event.stream_id)
+        stream = self.streams.get(event.stream_id)
+        if stream is not None:
+            stream.lose(ConnectionResetError("the peer reset the stream"))
+
+    def settings_changed(self, event: RemoteSettingsChanged) -> None:
+        """The peer's settings have come; its windows may have changed."""
+
+    def going_away(self, goaway: GoAway) -> None:
+        """The peer takes no new streams."""
+        logger.debug("the peer goes away: %r", goaway)
+        for number in [n for n in self.streams if n % 2 == self._client_side]:
+            if number > goaway.last_stream:
+                self.streams[number].lose(ConnectionResetError("the peer goes away"))
+
+    # --- sending ------------------------------------------------------------------------------
+
+    def send_headers(self, stream: StreamTransport, fields: list[tuple[str, str]]) -> None:
+        """Send header fields.
+
+        Raises:
+            h2.exceptions.H2Error: If they may not be sent.
+        """
+        self.h2.send_headers(stream.stream_id, fields)
+        self._flush_soon()
+
+    def send_soon(self, stream: StreamTransport) -> None:
+        """The stream has something to send."""
+        self._sending[stream.stream_id] = stream
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if not self._busy and self._send_handle is None and not self._over:
+            self._send_handle = self._loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        """Send what the windows and the socket take."""
+        if self._send_handle is not None:
+            self._send_handle.cancel()
+            self._send_handle = None
+        if self._over:
+            return
+        going = True
+        while going and not self._paused:
+            going = False
+            for stream in list(self._sending.values()):
+                going |= self._send_frame(stream)
+                if self._paused:
+                    break
+        self._flush()
+        self._wake()
+
+    def _send_frame(self, stream: StreamTransport) -> bool:
+        """Send one frame of a stream, if it may; its next turn comes after the others'."""
+        number, h2 = stream.stream_id, self.h2
+        self._sending.pop(number, None)
+        try:
+            room = h2.local_flow_control_window(number) if stream.waiting else 0
+            if room <= 0 and not stream.is_done:
+                if stream.waiting:
+                    self._sending[number] = stream
+                return False
+            data = stream.take(min(room, h2.max_outbound_frame_size, _GATHER_AT_MOST))
+            h2.send_data(number, data, end_stream=stream.is_done)
+        except (ProtocolError, KeyError) as error:  # h2 knows it no more
+            stream.lose(ConnectionResetError(str(error)))
+            return False
+        self._guard.sent_data()
+        self._in_write.add(stream)
+        self._gathered += len(data)
+        if stream.waiting:
+            self._sending[number] = stream
+        elif stream.is_done:
+            if not stream.peer_ended:
+                self._expect_end(number)
+            stream.sent_end()
+        if self._gathered >= _GATHER_AT_MOST:
+            self._flush()
+        return True
+
+    def _flush(self) -> None:
+        data = self.h2.data_to_send()
+        transport = self._transport
+        if not data or transport is None or transport.is_closing():
+            return
+        self._written += len(data)
+        self._gathered = 0
+        for stream in self._in_write:
+            stream.written_at = self._written
+        self._in_write.clear()
+        transport.write(data)
+
+    def unwritten(self, stream: StreamTransport) -> int:
+        """Bytes that wait for the socket until the last of this stream's is written."""
+        if self._transport is None or self._over:
+            return 0
+        done = self._written - self._transport.get_write_buffer_size()
+        return max(0, stream.written_at - done)
+
+    def _wake(self) -> None:
+        for stream in list(self.blocked):
+            stream.check_low()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._flush_soon()
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def reset(self, number: int, code: ErrorCodes) -> None:
+        """Send RST_STREAM, if the stream is not over."""
+        if not self._over:
+            with suppress(ProtocolError):
+                self.h2.reset_stream(number, code)
+                self._flush_soon()
+
+    def _expect_end(self, number: int) -> None:
+        """Our side of a stream is at its end; the peer's has some time for its own."""
+
+        def reset() -> None:
+            self._ending.pop(number, None)
+            if number not in self.streams:  # else its protocol still decides
+                self.reset(number, ErrorCodes.NO_ERROR)
+
+        self._ending[number] = self._timers.call_later(_LINGER, reset)
+
+    def _cancel_ending(self, number: int) -> None:
+        timer = self._ending.pop(number, None)
+        if timer is not None:
+            timer.cancel()
+
+    def forget(self, stream: StreamTransport) -> None:
+        """A stream is over."""
+        number = stream.stream_id
+        self.streams.pop(number, None)
+        self._sending.pop(number, None)
+        self._in_write.discard(stream)
+        self.blocked.discard(stream)
+
+    def send_goaway(self) -> None:
+        """Tell the peer to open no more streams; those there are go on (RFC 9113 §6.8)."""
+        transport = self._transport
+        if self._over or transport is None:
+            return
+        self._flush()
+        last = self.h2.highest_inbound_stream_id
+        # Not h2's `close_connection`: nothing could be sent on any stream after it.
+        frame = GoAwayFrame(0, last_stream_id=last, error_code=ErrorCodes.NO_ERROR).serialize()
+        self._written += len(frame)
+        transport.write(frame)
+
+    def fail(self, code: ErrorCodes, why: str) -> None:
+        """End the connection with an error code; ``why`` is logged, not sent."""
+        if not self._over:
+            logger.debug("connection failed with %s: %s", ErrorCodes(code).name, why)
+            self.close(code)
+
+    def close(self, code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
+        """End the connection and all its streams."""
+        transport = self._transport
+        if self._over or transport is None:
+            return
+        self.h2.close_connection(code)
+        self._flush()
+        self._end(ConnectionResetError(f"the connection ended with {code}") if code else None)
+        transport.close()
+        self._timers.call_later(_LINGER, transport.abort)
+
+    def _end(self, error: Exception | None) -> None:
+        self._over = True
+        for stream in list(self.streams.values()):
+            stream.lose(error)

@@ -1,0 +1,141 @@
+"""HTTP/2 at the server: every request of a connection becomes a handshake on its stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from h2.errors import ErrorCodes
+from h2.events import RequestReceived
+from h2.settings import SettingCodes
+
+from wsext.accept import Handshake
+from wsext.errors import HandshakeRejected
+from wsext.http2 import fields
+from wsext.http2.connection import HTTP2Connection
+from wsext.http2.frames import Limits
+from wsext.http2.stream import StreamTransport
+from wsext.protocol.handshake import accept_headers
+from wsext.protocol.http import Response, rejection
+
+if TYPE_CHECKING:
+    from wsext.accept import HandshakeProtocol
+    from wsext.server import Server
+    from wsext.session import Session
+
+__all__ = ["ServerConnection", "StreamHandshake"]
+
+
+class ServerConnection(HTTP2Connection):
+    """A client's connection.
+
+    Args:
+        server: The server.
+        owner: What the server knows of the connection; told when it has ended.
+    """
+
+    def __init__(self, server: Server, owner: HandshakeProtocol) -> None:
+        options = server.app.server_options
+        limits = Limits(
+            streams=options.http2_streams,
+            window=options.http2_window,
+            header_size=options.max_header_size,
+            control_rate=options.http2_control_rate,
+            reset_rate=options.http2_reset_rate,
+        )
+        super().__init__(limits, server.timers, client_side=False)
+        self._server = server
+        self._owner = owner
+        self._leaving = False
+        self._idle: Any = None
+        self._handlers[RequestReceived] = self._request_received
+
+    def _settings(self) -> dict[SettingCodes, int]:
+        return {**super()._settings(), SettingCodes.ENABLE_CONNECT_PROTOCOL: 1}
+
+    def _request_received(self, event: RequestReceived) -> None:
+        number = event.stream_id or 0
+        if self._leaving or len(self.streams) >= self._limits.streams:
+            self.reset(number, ErrorCodes.REFUSED_STREAM)  # not begun: safe to try elsewhere
+            self._guard.count_reset()
+            return
+        self._stop_idle()
+        self._owner.stop_timeout()  # from here, each stream has its own
+        handshake = StreamHandshake(self._server, self)
+        stream = self.streams[number] = StreamTransport(self, number, handshake)
+        handshake.connection_made(stream)
+        request = fields.read_request(event.headers or [])
+        options = self._server.app.server_options
+        try:
+            fields.check_request(request, options.max_header_size, options.max_header_count)
+        except HandshakeRejected as error:
+            handshake.respond(None, rejection(error))
+        else:
+            handshake.begin(request)
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def forget(self, stream: StreamTransport) -> None:
+        super().forget(stream)
+        if self.streams or self._over:
+            return
+        if self._leaving:
+            self._idle = self._loop.call_soon(self.close)  # after what is still to be sent
+        elif self._idle is None:
+            timeout = self._server.app.server_options.http2_idle_timeout
+            self._idle = self._timers.call_later(timeout, self.drain)
+
+    def _stop_idle(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def drain(self) -> None:
+        """Take no more streams, and end with the last of those there are."""
+        if self._leaving:
+            return
+        self._leaving = True
+        self._stop_idle()
+        if self.streams:
+            self.send_goaway()
+        else:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_idle()
+        self._owner.connection_lost(exc)
+
+
+class StreamHandshake(Handshake):
+    """The handshake of one stream (RFC 8441 §5).
+
+    Args:
+        server: The server.
+        connection: What carries the stream.
+    """
+
+    def __init__(self, server: Server, connection: HTTP2Connection) -> None:
+        super().__init__(server)
+        self._connection = connection
+
+    def _write_acceptance(self, session: Session) -> int:
+        agreed = accept_headers(
+            session.request,
+            subprotocol=session.subprotocol,
+            extensions=session.negotiation.header,
+        )
+        self._connection.send_headers(self._stream, fields.response_fields(200, agreed.items()))
+        return 200
+
+    def _write_response(self, response: Response, head_only: bool) -> None:
+        headers = response.all_headers().raw_items()
+        self._connection.send_headers(
+            self._stream, fields.response_fields(response.status, headers)
+        )
+        if not head_only:
+            self._stream.write(response.content)
+
+    @property
+    def _stream(self) -> StreamTransport:
+        assert isinstance(self.transport, StreamTransport)
+        return self.transport
