@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 WSEXT = [sys.executable, "-m", "wsext"]
 
@@ -36,7 +36,6 @@ def serving(
     env: dict[str, str] | None = None,
     ends_with: int = 0,
     access_log: str | None = "off",
-    log: IO[str] | None = None,
     **popen: Any,
 ) -> Iterator[Served]:
     """``wsext serve ARGS`` on a free port, until the block ends; it has to end with 0."""
@@ -44,7 +43,7 @@ def serving(
     if access_log is not None:
         command += ["--access-log", access_log]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=cwd, env=env or ENV, **popen
+        command, stdout=subprocess.PIPE, text=True, cwd=cwd, env=env or ENV, **popen
     ) as process:
         assert process.stdout is not None
         try:
