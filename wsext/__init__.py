@@ -52,6 +52,7 @@ _NAMES = {
         "Verdict",
     ),
     "wsext.protocol.params": ("Params",),
+    "wsext.protocol.prepared": ("PreparedMessage",),
     "wsext.routing": ("Router",),
     "wsext.sdk.extension": ("Codec", "Extension", "Interceptor", "MessageCodec"),
     "wsext.sdk.hookspecs": ("hookimpl", "hookspec"),
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
     from wsext.protocol.http import Request as Request
     from wsext.protocol.http import Response as Response
     from wsext.protocol.params import Params as Params
+    from wsext.protocol.prepared import PreparedMessage as PreparedMessage
     from wsext.routing import Router as Router
     from wsext.sdk.extension import Codec as Codec
     from wsext.sdk.extension import Extension as Extension

@@ -20,6 +20,7 @@ from wsext.errors import (
 )
 from wsext.protocol.connection import Connection, Event, to_payload
 from wsext.protocol.frames import CloseCode, Data, Frame, Opcode
+from wsext.protocol.prepared import PreparedMessage
 from wsext.protocol.states import State
 from wsext.settings import WebSocketOptions
 
@@ -358,6 +359,13 @@ class Link(asyncio.BufferedProtocol):
         """Send one message now; nothing may be blocked and no codec asynchronous."""
         self.connection.send_message(data, hints, meta)
         self.soon()
+
+    def send_prepared(self, message: PreparedMessage) -> bool:
+        """Send a shared message now; ``False`` if something waits or it cannot be shared here."""
+        if self._paused or self._outbox or not self.connection.send_prepared(message):
+            return False
+        self.soon()
+        return True
 
     def send_frame(self, frame: Frame) -> None:
         """Send one frame now; nothing may be blocked and no codec asynchronous."""

@@ -26,6 +26,7 @@ from wsext.protocol.connection import Connection, Event, to_payload
 from wsext.protocol.frames import CloseCode, CloseInfo, Data, Frame, Message, Opcode
 from wsext.protocol.http import Headers, Request
 from wsext.protocol.pipeline import Trace
+from wsext.protocol.prepared import PreparedMessage
 from wsext.protocol.states import State
 from wsext.queues import Inbox
 from wsext.sdk.installed import Installed, make_pipeline
@@ -266,7 +267,7 @@ class Session:
 
     async def send(
         self,
-        data: Data | AsyncIterable[Data],
+        data: Data | PreparedMessage | AsyncIterable[Data],
         *,
         hints: Mapping[str, Any] | None = None,
         meta: Mapping[str, Any] | None = None,
@@ -275,7 +276,8 @@ class Session:
 
         Args:
             data: ``str`` becomes a text message, bytes-like a binary one, an asynchronous iterator
-                of either one message in fragments, sent as they come.
+                of either one message in fragments, sent as they come. A `PreparedMessage` brings
+                its own hints and metadata.
             hints: For the extensions, for example ``{"compress": False}``; never sent.
             meta: Metadata beside the message, for extensions that carry some.
 
@@ -284,6 +286,9 @@ class Session:
             TypeError: If the data is of another type.
         """
         link = self._link
+        if isinstance(data, PreparedMessage):
+            await self._send_prepared(data)
+            return
         if isinstance(data, AsyncIterable):
             await self._send_stream(data, hints, meta)
             return
@@ -296,6 +301,13 @@ class Session:
             await self._send_one(data, hints, meta)
         else:
             link.send(data, hints, meta)
+
+    async def _send_prepared(self, message: PreparedMessage) -> None:
+        link = self._link
+        if link.blocked and self.options.outgoing_overflow == "suspend":
+            await link.drain()
+        if not link.send_prepared(message):
+            await self.send(message.data, hints=message.hints, meta=message.meta)
 
     async def _send_one(
         self, data: Data, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
@@ -354,7 +366,7 @@ class Session:
 
     def send_nowait(
         self,
-        data: Data,
+        data: Data | PreparedMessage,
         *,
         hints: Mapping[str, Any] | None = None,
         meta: Mapping[str, Any] | None = None,
@@ -367,6 +379,10 @@ class Session:
         """
         if not self._connection.is_open:
             raise self._closed_error()
+        if isinstance(data, PreparedMessage):
+            if self._link.send_prepared(data):
+                return
+            hints, meta, data = data.hints, data.meta, data.data
         self._link.queue(data, hints, meta)
 
     async def send_frame(self, frame: Frame) -> None:

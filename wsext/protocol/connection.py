@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from wsext.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from wsext.protocol.frames import (
@@ -28,6 +28,9 @@ from wsext.protocol.frames import (
 from wsext.protocol.pipeline import Pipeline
 from wsext.protocol.states import CLOSING, FRAGMENTS, Happening, Kind, Partial, State
 from wsext.protocol.wire import FrameParser, MaskSource, apply_mask, frame_header
+
+if TYPE_CHECKING:
+    from wsext.protocol.prepared import PreparedMessage
 
 __all__ = ["Connection", "Event"]
 
@@ -374,6 +377,35 @@ class Connection:
                 self._out.append(header + payload)
             return
         self._encode(Frame(opcode, payload, True, 0, hints, meta))
+
+    def send_prepared(self, message: PreparedMessage) -> bool:
+        """Queue a message that is encoded once for many connections.
+
+        ``False`` if this connection has to encode it for itself, or may not send now.
+
+        Raises:
+            ProtocolError: If a codec fails; the connection is failed.
+        """
+        pipeline = self.pipeline
+        key = pipeline.shared_key
+        if key is None or self._sending or self._masks is not None or self.state is not _OPEN:
+            return False
+        shared = message.shared.get(key)
+        if shared is None:
+            try:
+                shared = message.share(pipeline)
+            except ProtocolError as error:
+                self.fail(error)
+                raise
+        wire, size, stages = shared
+        if stages:
+            pipeline.skip_shared(stages)
+        self.messages_out += 1
+        self.app_bytes_out += message.size
+        self.wire_bytes_out += size
+        self.pending_bytes += len(wire)
+        self._out.append(wire)
+        return True
 
     def _encode(self, frame: Frame) -> None:
         try:
