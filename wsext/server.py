@@ -107,6 +107,7 @@ class Server:
     ) -> None:
         """Start to listen; see `serve`."""
         self.app.prepare()
+        await self.app.hub.start(self)
 
         def factory() -> HandshakeProtocol:
             return HandshakeProtocol(self)
@@ -197,6 +198,7 @@ class Server:
         for listener in self._listeners:
             listener.close()
         await self._abort_rest()
+        await self.app.hub.close(self)
         if not self._closed.done():
             self._closed.set_result(None)
 

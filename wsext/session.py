@@ -133,6 +133,7 @@ class Session:
         self._listener: Listener | None = None
         self._closed: asyncio.Future[CloseInfo] | None = None
         self._info: CloseInfo | None = None
+        self._on_close: list[Callable[[CloseInfo], None]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         #: Client: the headers of the server's response.
         self.response_headers: Headers | None = None
@@ -385,6 +386,17 @@ class Session:
             hints, meta, data = data.hints, data.meta, data.data
         self._link.queue(data, hints, meta)
 
+    def try_send(self, message: PreparedMessage) -> bool:
+        """Send a prepared message if nothing waits and it can be shared here; else do nothing.
+
+        The fast path of a broadcast: one encoding for all, no waiting, no queue.
+        """
+        return self._link.send_prepared(message)
+
+    async def wait_writable(self) -> None:
+        """Wait until the peer has read enough for more to be sent, or the session has ended."""
+        await self._link.drain()
+
     async def send_frame(self, frame: Frame) -> None:
         """Send one frame: a fragment, a control frame, or on a raw session whatever it is.
 
@@ -504,6 +516,18 @@ class Session:
         if self._closed is None:
             self._closed = asyncio.get_running_loop().create_future()
         return await asyncio.shield(self._closed)
+
+    def add_close_callback(self, callback: Callable[[CloseInfo], None]) -> None:
+        """Have a function called once, when the session has ended; at once if it has."""
+        if self._info is not None:
+            callback(self._info)
+        else:
+            self._on_close.append(callback)
+
+    def remove_close_callback(self, callback: Callable[[CloseInfo], None]) -> None:
+        """Have it not called; nothing happens if it would not be."""
+        if callback in self._on_close:
+            self._on_close.remove(callback)
 
     def abort(self) -> None:
         """Drop the connection at once; the peer sees 1006."""
@@ -673,6 +697,8 @@ class Session:
         if self._listener is not None:
             self._guard(self._listener.on_close, self, info)
         self._installed.session_closed(self, info)
+        while self._on_close:
+            self._guard(self._on_close.pop(), info)
         if self._closed is not None and not self._closed.done():
             self._closed.set_result(info)
 

@@ -52,7 +52,7 @@ class PreparedMessage:
         meta: Mapping[str, Any] | None = None,
     ) -> None:
         opcode, payload = to_payload(data)
-        self.data: Data = data if isinstance(data, str) else payload
+        self.data: str | bytes = data if isinstance(data, str) else payload
         self.hints = hints
         self.meta = meta
         self.size = len(payload)
