@@ -11,6 +11,9 @@
     [websocket]                          # fields of WebSocketOptions
     max_message_size = 65536
 
+    [rooms]                              # fields of RoomOptions
+    history = 20
+
     [extensions]
     permessage-zstd = false              # not this one
     [extensions.permessage-deflate]      # this one, with these options
@@ -37,7 +40,7 @@ from wsext.sdk.extension import Extension
 from wsext.sdk.installed import Installed
 from wsext.sdk.options import OptionSet, local, option_fields
 from wsext.sdk.plugins import Plugins
-from wsext.settings import ServerOptions, WebSocketOptions
+from wsext.settings import RoomOptions, ServerOptions, WebSocketOptions
 
 __all__ = [
     "Config",
@@ -79,6 +82,7 @@ _SECTIONS: dict[str, type[OptionSet]] = {
     "serve": ServeOptions,
     "server": ServerOptions,
     "websocket": WebSocketOptions,
+    "rooms": RoomOptions,
     "plugins": PluginOptions,
 }
 _TOP = (*_SECTIONS, "extensions", "option_sets")
@@ -259,6 +263,7 @@ def apply(config: Config, app: App, plugins: Plugins) -> None:
         app.install(plugins.option_set(name))
     app.options = app.options.replace(config.sections["websocket"])
     app.server_options = app.server_options.replace(config.sections["server"])
+    app.room_options = app.room_options.replace(config.sections["rooms"])
     for token, options in config.extensions.items():
         if options is None:
             app.uninstall(token)

@@ -56,8 +56,12 @@ class _Went(msgspec.Struct, array_like=True, tag="-"):
     member: Presence
 
 
+class _Back(msgspec.Struct, array_like=True, tag="?"):
+    """A process has been away, so that what others know of its members may be wrong."""
+
+
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Said | _Came | _Went).decode
+_decode = msgspec.msgpack.Decoder(_Said | _Came | _Went | _Back).decode
 _decode_member = msgspec.msgpack.Decoder(Presence).decode
 
 
@@ -184,7 +188,7 @@ class Hub:
     async def _compare_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(_COMPARE)
-            self.resynced()
+            self._compare()
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run something beside; its errors are logged."""
@@ -281,14 +285,20 @@ class Hub:
         said = _decode(payload)
         if isinstance(said, _Said):
             target.deliver(_message(said), said.key, frozenset(said.left_out))
+        elif isinstance(said, _Back):
+            target.compare_presence()
         else:
             target.watch.tell("join" if isinstance(said, _Came) else "leave", said.member)
 
     def resynced(self) -> None:
-        """Who is where may have changed unnoticed."""
+        """Who is where may have changed unnoticed, here and for the others."""
         for room in self._open:
-            if room.watch.is_followed:
-                room.compare_presence()
+            self._publish(room.name, _encode(_Back()), kept=False)
+        self._compare()
+
+    def _compare(self) -> None:
+        for room in self._open:
+            room.compare_presence()
 
 
 def _message(said: _Said) -> PreparedMessage:

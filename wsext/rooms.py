@@ -283,8 +283,9 @@ class Room:
         return await self._hub.presence(self)
 
     def compare_presence(self, *, first: bool = False) -> None:
-        """Have changes found that no note told of."""
-        self._hub.spawn(self.watch.compare(self, first=first))
+        """Have changes found that no note told of, if anybody wants to know."""
+        if self.watch.is_followed:
+            self._hub.spawn(self.watch.compare(self, first=first))
 
 
 class Members:

@@ -88,9 +88,9 @@ class MemoryBackplane(Backplane):
         if len(bus.planes) > 1:
             for plane in list(bus.planes):
                 if plane is not self and room in plane._open and plane._receiver is not None:
-                    plane.status.received += 1
+                    plane.status.received += kept
                     plane._receiver.receive(room, payload)
-        self.status.published += 1
+        self.status.published += kept
 
     def _keep(self, room: str, payload: bytes) -> None:
         logs, options, now = self._bus.logs, self._options, time.monotonic()

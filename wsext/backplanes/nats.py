@@ -30,7 +30,7 @@ from nats.js.api import (
 )
 from nats.js.client import JetStreamContext
 from nats.js.errors import BadRequestError, KeyNotFoundError, NotFoundError
-from nats.js.kv import KeyValue
+from nats.js.kv import KV_OP, KeyValue
 
 from wsext.backplanes.broker import Broker, Deliver, Lost, Record
 from wsext.backplanes.options import NatsOptions, take_options
@@ -39,6 +39,10 @@ from wsext.backplanes.remote import RemoteBackplane
 __all__ = ["NatsBroker", "nats_backplane"]
 
 _ID = "Nats-Msg-Id"
+
+#: Messages that are read at once, and seconds to wait for them: they are there.
+_PAGE = 500
+_READ_TIMEOUT = 1.0
 
 #: How far back to read when a place is not known any more: clocks are exact, timestamps rounded.
 _MARGIN = timedelta(milliseconds=1)
@@ -89,23 +93,29 @@ class NatsBroker(Broker):
     async def connect(self, deliver: Deliver, lost: Lost) -> None:
         self._deliver, self._lost = deliver, lost
 
+        client: Client | None = None
+
         async def on_end() -> None:
-            lost(ConnectionError("the server has closed the connection"))
+            if client is not None and client is self._client:
+                lost(ConnectionError("the server has closed the connection"))
 
         async def on_error(error: Exception) -> None:
-            lost(error)
+            if client is not None and client is self._client:
+                lost(error)
 
-        self._client = await nats.connect(
+        self._client = client = await nats.connect(
             self._url,
             allow_reconnect=False,
+            max_reconnect_attempts=1,  # it would try for minutes, but that is not its job here
+            reconnect_time_wait=0,
             connect_timeout=int(self._options.timeout) or 1,
             ping_interval=5,
             disconnected_cb=on_end,
             closed_cb=on_end,
             error_cb=on_error,
         )
-        self.max_size = self._client.max_payload - 256  # its headers count, too
-        self._js = self._client.jetstream(timeout=self._options.timeout)
+        self.max_size = client.max_payload - 256  # its headers count, too
+        self._js = client.jetstream(timeout=self._options.timeout)
         await self._make_stream()
         self._members = await self._bucket("members", 86_400)
         self._alive = await self._bucket("alive", 15)
@@ -174,35 +184,36 @@ class NatsBroker(Broker):
         assert last.seq is not None  # a stored message has one
         while True:
             start = max(last.seq - reach + 1, 1)
-            config = ConsumerConfig(
+            found = await self._read(
+                self._options.prefix,
+                subject,
+                0 if start == 1 else count,
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
                 opt_start_seq=start,
-                ack_policy=AckPolicy.NONE,
-                inactive_threshold=10,
-                mem_storage=True,
             )
-            reader = await self._js.pull_subscribe(
-                subject, stream=self._options.prefix, config=config
-            )
-            try:
-                there = (await reader.consumer_info()).num_pending or 0
-                if there >= count or start == 1:
-                    return await self._fetch(reader, there, count, last.seq)
-            finally:
-                await reader.unsubscribe()
+            if found is not None:
+                return [(_place(message), message.data) for message in found[-count:]]
             reach *= 4
 
-    async def _fetch(
-        self, reader: Any, there: int, count: int, last: int
-    ) -> list[tuple[Any, bytes]]:
-        found: list[tuple[Any, bytes]] = []
-        while there > 0:
-            for message in await reader.fetch(min(there, 500), timeout=self._options.timeout):
-                there -= 1
-                found.append((_place(message), message.data))
-                if found[-1][0].number >= last:
-                    there = 0
-        return found[-count:]
+    async def _read(self, stream: str, subject: str, least: int, **policy: Any) -> list[Msg] | None:
+        """What is stored of a subject by a policy; ``None`` if that is less than ``least``."""
+        config = ConsumerConfig(
+            ack_policy=AckPolicy.NONE, inactive_threshold=10, mem_storage=True, **policy
+        )
+        reader = await self._js.pull_subscribe(subject, stream=stream, config=config)
+        try:
+            there = (await reader.consumer_info()).num_pending or 0
+            if there < least:
+                return None
+            found: list[Msg] = []
+            while len(found) < there:
+                batch = min(there - len(found), _PAGE)
+                found += await reader.fetch(batch, timeout=_READ_TIMEOUT)
+            return found
+        except TimeoutError:  # some of it has been replaced or has expired meanwhile
+            return found
+        finally:
+            await reader.unsubscribe()
 
     async def follow(self, room: str, after: Place | None) -> None:
         await self.unfollow(room)
@@ -264,16 +275,18 @@ class NatsBroker(Broker):
             await self._members.put(key, info)
 
     async def members(self, room: str) -> dict[str, bytes]:
-        token = _token(room)
-        found: dict[str, bytes] = {}
-        watcher = await self._members.watch(f"{token}.>", ignore_deletes=True)
-        try:
-            async for entry in watcher:
-                if entry is None:
-                    break
-                found[entry.key.removeprefix(f"{token}.")] = entry.value or b""
-        finally:
-            await watcher.stop()  # type: ignore[no-untyped-call]
+        subject = f"$KV.{self._options.prefix}-members.{_token(room)}"
+        stored = await self._read(
+            f"KV_{self._options.prefix}-members",
+            f"{subject}.>",
+            0,
+            deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
+        )
+        found = {
+            message.subject.removeprefix(f"{subject}."): message.data
+            for message in stored or ()
+            if KV_OP not in (message.headers or {})
+        }
         origins = {name.partition(".")[0] for name in found}
         alive = {origin for origin in origins if await self._lives(origin)}
         return {name: info for name, info in found.items() if name.partition(".")[0] in alive}

@@ -57,6 +57,10 @@ _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
     "--set", "settings", multiple=True, type=SettingName(),
     help="Set any option by its dotted name. Repeatable.",
 )  # fmt: skip
+@click.option(
+    "--backplane", metavar="URL",
+    help="Join the rooms of several processes: redis://… or nats://…",
+)  # fmt: skip
 @click.option("--ssl-cert", type=click.Path(), help="PEM file with the certificate chain.")
 @click.option("--ssl-key", type=click.Path(), help="PEM file with the private key.")
 @click.option(
@@ -78,6 +82,7 @@ def serve(
     app_dir: str,
     log_level: str,
     access_log: bool,
+    backplane: str | None,
     **where: str | None,
 ) -> None:
     """Serve an app, or without one the reference app: an echo, a chat, and a page to see it on.
@@ -99,6 +104,8 @@ def serve(
     conf.option_sets.extend(option_sets)
     for text in settings:
         conf.set_dotted(text)
+    if backplane is not None:
+        conf.sections["server"]["backplane"] = backplane
     given = {**where, "app": app}
     conf.sections["serve"].update({k: v for k, v in given.items() if v is not None})
     where_to: ServeOptions = conf.section("serve")
