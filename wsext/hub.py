@@ -91,6 +91,7 @@ class Hub:
         self._starting: asyncio.Task[None] | None = None
         self._early: list[tuple[str, bytes, bool]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._gathering = False
 
     @property
     def options(self) -> RoomOptions:
@@ -139,13 +140,16 @@ class Hub:
 
     # --- life ---------------------------------------------------------------------------------
 
-    async def start(self, user: object) -> None:
-        """Start with a server; waits for the first attempt to reach the broker."""
+    def hold(self, user: object) -> None:
+        """Keep going until this user lets go: a server."""
         self._users.add(user)
-        await self._started()
 
-    async def close(self, user: object) -> None:
-        """End with the last server."""
+    async def start(self) -> None:
+        """Start, unless it has; waits for the first attempt to reach the broker."""
+        await asyncio.shield(self._ensure_started())
+
+    async def let_go(self, user: object) -> None:
+        """A user is done; after the last one, the hub ends."""
         self._users.discard(user)
         if self._users or self._starting is None:
             return
@@ -172,11 +176,9 @@ class Hub:
             self.origin = secrets.token_hex(6)
             self._tasks.clear()
             self._open.clear()
+            self._gathering = False
             self._starting = self.spawn(self._start())
         return self._starting
-
-    async def _started(self) -> None:
-        await asyncio.shield(self._ensure_started())
 
     async def _start(self) -> None:
         await self.backplane.start(self)
@@ -206,7 +208,7 @@ class Hub:
 
     async def open(self, name: str) -> list[PreparedMessage]:
         """Hear a room; its last messages."""
-        await self._started()
+        await self.start()
         payloads = await self.backplane.open(name, self.options.history)
         said = [item for item in map(_decode, payloads) if isinstance(item, _Said)]
         return [_message(item) for item in said]
@@ -245,6 +247,18 @@ class Hub:
         else:
             self._early.append((room, payload, kept))
 
+    def is_first(self) -> bool:
+        """Whether this is the first broadcast of the event loop's turn: it is written at once, and
+        what follows is gathered."""
+        if self._gathering:
+            return False
+        self._gathering = True
+        asyncio.get_running_loop().call_soon(self._end_turn)
+        return True
+
+    def _end_turn(self) -> None:
+        self._gathering = False
+
     async def wait_sent(self) -> None:
         """Wait while the broker is behind."""
         if self.backplane.is_behind:
@@ -252,7 +266,7 @@ class Hub:
 
     async def enter(self, room: str, member: Presence) -> None:
         """Tell everybody that a member has come."""
-        await self._started()
+        await self.start()
         await self.backplane.enter(room, member.id, _encode(member))
         self._publish(room, _encode(_Came(member)), kept=False)
 
@@ -263,7 +277,7 @@ class Hub:
 
     async def presence(self, room: Room) -> list[Presence]:
         """Who is in a room; this process knows its own best."""
-        await self._started()
+        await self.start()
         try:
             found = await self.backplane.members(room.name)
         except ConnectionError:

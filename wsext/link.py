@@ -360,11 +360,33 @@ class Link(asyncio.BufferedProtocol):
         self.connection.send_message(data, hints, meta)
         self.soon()
 
-    def send_prepared(self, message: PreparedMessage) -> bool:
-        """Send a shared message now; ``False`` if something waits or it cannot be shared here."""
-        if self._paused or self._outbox or not self.connection.send_prepared(message):
+    def send_prepared(self, message: PreparedMessage, at_once: bool) -> bool:
+        """Send a shared message; ``False`` if something waits or it cannot be shared here.
+
+        Args:
+            message: The message.
+            at_once: Write it now instead of gathering it, if nothing has been gathered.
+
+        Raises:
+            ProtocolError: If a codec fails; the connection is failed.
+        """
+        if self._paused or self._outbox:
             return False
-        self.soon()
+        connection = self.connection
+        try:
+            wire = connection.share_message(message)
+        except ProtocolError:
+            self.soon()  # the connection was failed; its Close frame has to leave
+            raise
+        if wire is None:
+            return False
+        transport = self._transport
+        if at_once and not connection.pending_bytes and transport is not None:
+            if not transport.is_closing():
+                transport.write(wire)
+        else:
+            connection.send_shared(wire)
+            self.soon()
         return True
 
     def send_frame(self, frame: Frame) -> None:

@@ -47,7 +47,7 @@ class Outbox:
         counters: Where to count.
     """
 
-    __slots__ = ("_counters", "_limit", "_policy", "_queue", "_session", "_task", "size")
+    __slots__ = ("_counters", "_limit", "_policy", "_queue", "_session", "_task", "size", "waiting")
 
     def __init__(
         self,
@@ -63,11 +63,7 @@ class Outbox:
         self._queue: OrderedDict[Hashable, PreparedMessage] | None = None
         self._task: asyncio.Task[None] | None = None
         self.size = 0  # bytes that wait
-
-    @property
-    def waiting(self) -> bool:
-        """Whether a message has to queue behind others."""
-        return self._queue is not None
+        self.waiting = False  # whether a message has to queue behind others
 
     def put(self, message: PreparedMessage, key: Hashable | None = None) -> None:
         """Queue a message; what is too much goes by the policy."""
@@ -76,6 +72,7 @@ class Outbox:
         queue = self._queue
         if queue is None:
             queue = self._queue = OrderedDict()
+            self.waiting = True
             name = f"slow {self._session.id}"
             self._task = self._session.create_task(self._drain(queue), name=name)
         slot: Hashable = object()
@@ -118,7 +115,7 @@ class Outbox:
             pass  # the session has ended, and its membership with it
         finally:
             self._queue = self._task = None
-            self.size = 0
+            self.size, self.waiting = 0, False
 
     async def flush(self) -> None:
         """Wait until nothing waits, or the session has ended."""

@@ -8,11 +8,12 @@ async with app.room("tea").join(session) as members:
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from wsext.errors import OptionError
+from wsext.errors import OptionError, ProtocolError
 from wsext.outbox import Counters, Outbox
 from wsext.presence import Presence, PresenceChange, Watch
 from wsext.protocol.frames import CloseInfo, Data
@@ -25,11 +26,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Key", "Members", "Room"]
 
+logger = logging.getLogger("wsext.rooms")
+
 #: What `Room.broadcast` coalesces by.
 Key: TypeAlias = "str | int"
 
 #: Who is left out of a broadcast: sessions, presences, or their ids.
 Who: TypeAlias = "Session | Presence | str"
+
+#: How a message gets to a member: at once, or by its queue.
+_Way: TypeAlias = "tuple[Callable[[PreparedMessage, bool], bool], Outbox]"
 
 
 class Room:
@@ -47,7 +53,7 @@ class Room:
         self.counters = Counters()
         self._hub = hub
         self._members: dict[str, Members] = {}
-        self._everybody: tuple[Members, ...] | None = ()
+        self._everybody: list[_Way] | None = None
         self._history: deque[PreparedMessage] = deque()
         self._history_bytes = 0
         self._opening: asyncio.Task[None] | None = None
@@ -249,13 +255,17 @@ class Room:
     ) -> None:
         """Hand a message to the members of this process."""
         everybody = self._everybody
-        if everybody is None:
-            everybody = self._everybody = tuple(self._members.values())
         if left_out:
-            everybody = tuple(member for member in everybody if member.me.id not in left_out)
-        for member in everybody:
-            if member.outbox.waiting or not member.try_send(message):
-                member.outbox.put(message, key)
+            everybody = [m.way for m in self._members.values() if m.me.id not in left_out]
+        elif everybody is None:
+            everybody = self._everybody = [member.way for member in self._members.values()]
+        at_once = self._hub.is_first()
+        for send, outbox in everybody:  # the fast path: few steps, and none that waits
+            try:
+                if outbox.waiting or not send(message, at_once):
+                    outbox.put(message, key)
+            except ProtocolError as error:
+                logger.debug("room %r: %s", self.name, error)  # that member's session has failed
         for counters in (self.counters, self._hub.counters):
             counters.messages += 1
             counters.bytes += message.size
@@ -308,7 +318,7 @@ class Members:
         self.me = Presence(
             room._hub.member_id(session), session.name, None if info is None else dict(info)
         )
-        self.try_send = session.try_send
+        self.way: _Way = (session.try_send, outbox)
         self._joined = False
 
     def __len__(self) -> int:
@@ -322,8 +332,9 @@ class Members:
 
     def send(self, message: PreparedMessage) -> None:
         """Send to this member alone, by its queue and policy."""
-        if self.outbox.waiting or not self.try_send(message):
-            self.outbox.put(message)
+        send, outbox = self.way
+        if outbox.waiting or not send(message, False):
+            outbox.put(message)
 
     async def broadcast(
         self,

@@ -55,6 +55,7 @@ class Server:
         self._sessions: dict[Session, HandshakeProtocol] = {}
         self._idle: asyncio.Future[None] | None = None
         self._closed = self.loop.create_future()
+        app.hub.hold(self)
 
     # --- addresses ----------------------------------------------------------------------------
 
@@ -107,7 +108,7 @@ class Server:
     ) -> None:
         """Start to listen; see `serve`."""
         self.app.prepare()
-        await self.app.hub.start(self)
+        await self.app.hub.start()
 
         def factory() -> HandshakeProtocol:
             return HandshakeProtocol(self)
@@ -189,6 +190,9 @@ class Server:
         self.draining = True
         if timeout is None:
             timeout = self.app.server_options.drain_timeout
+        if timeout > 0:  # what was said in rooms before gets to members that read
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.app.hub.flush(), timeout / 2)
         for session in self.sessions:
             session.close_nowait(CloseCode.GOING_AWAY, "server is shutting down")
         if self._sessions and timeout > 0:
@@ -198,7 +202,7 @@ class Server:
         for listener in self._listeners:
             listener.close()
         await self._abort_rest()
-        await self.app.hub.close(self)
+        await self.app.hub.let_go(self)
         if not self._closed.done():
             self._closed.set_result(None)
 

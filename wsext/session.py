@@ -307,7 +307,7 @@ class Session:
         link = self._link
         if link.blocked and self.options.outgoing_overflow == "suspend":
             await link.drain()
-        if not link.send_prepared(message):
+        if not link.send_prepared(message, False):
             await self.send(message.data, hints=message.hints, meta=message.meta)
 
     async def _send_one(
@@ -381,17 +381,21 @@ class Session:
         if not self._connection.is_open:
             raise self._closed_error()
         if isinstance(data, PreparedMessage):
-            if self._link.send_prepared(data):
+            if self._link.send_prepared(data, False):
                 return
             hints, meta, data = data.hints, data.meta, data.data
         self._link.queue(data, hints, meta)
 
-    def try_send(self, message: PreparedMessage) -> bool:
-        """Send a prepared message if nothing waits and it can be shared here; else do nothing.
+    @property
+    def try_send(self) -> Callable[[PreparedMessage, bool], bool]:
+        """``try_send(message, at_once)`` sends a prepared message if nothing waits and it can be
+        shared here; otherwise it does nothing and returns ``False``.
 
-        The fast path of a broadcast: one encoding for all, no waiting, no queue.
+        The fast path of a broadcast: one encoding for all, no waiting, no queue. With ``at_once``
+        it is written now, which costs least for a single message; without, everything that is sent
+        before the event loop's next turn leaves in one write.
         """
-        return self._link.send_prepared(message)
+        return self._link.send_prepared
 
     async def wait_writable(self) -> None:
         """Wait until the peer has read enough for more to be sent, or the session has ended."""

@@ -378,10 +378,11 @@ class Connection:
             return
         self._encode(Frame(opcode, payload, True, 0, hints, meta))
 
-    def send_prepared(self, message: PreparedMessage) -> bool:
-        """Queue a message that is encoded once for many connections.
+    def share_message(self, message: PreparedMessage) -> bytes | None:
+        """The bytes of a message that is encoded once for many connections, counted as sent.
 
-        ``False`` if this connection has to encode it for itself, or may not send now.
+        They have to be sent next, with `send_shared` or directly. ``None`` if this connection has
+        to encode the message for itself, or may not send now.
 
         Raises:
             ProtocolError: If a codec fails; the connection is failed.
@@ -389,7 +390,7 @@ class Connection:
         pipeline = self.pipeline
         key = pipeline.shared_key
         if key is None or self._sending or self._masks is not None or self.state is not _OPEN:
-            return False
+            return None
         shared = message.shared.get(key)
         if shared is None:
             try:
@@ -403,9 +404,12 @@ class Connection:
         self.messages_out += 1
         self.app_bytes_out += message.size
         self.wire_bytes_out += size
+        return wire
+
+    def send_shared(self, wire: bytes) -> None:
+        """Queue what `share_message` gave."""
         self.pending_bytes += len(wire)
         self._out.append(wire)
-        return True
 
     def _encode(self, frame: Frame) -> None:
         try:
