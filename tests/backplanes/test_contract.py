@@ -11,7 +11,7 @@ import pytest
 
 import wsext
 from tests import brokers
-from wsext import App, Members, Room, RoomOptions, Session
+from wsext import App, Members, RemoteBackplane, Room, RoomOptions, Session
 
 
 @pytest.fixture(params=["memory", *brokers.KINDS])
@@ -158,6 +158,21 @@ async def test_presence_is_everybodys(broker: brokers.Broker | None) -> None:
             return [member.name for member in await ada.members.presence()] == ["Ada"]
 
         await until(alone)
+
+
+async def test_members_of_a_process_without_a_sign_of_life_are_gone(
+    remote: brokers.Broker,
+) -> None:
+    async with (
+        processes(remote.url, 2) as (one, two),
+        joined(one, "tea?name=Ada") as ada,
+        joined(two, "tea?name=Bob"),
+    ):
+        assert len(await ada.members.presence()) == 2
+        plane = two.app.hub.backplane
+        assert isinstance(plane, RemoteBackplane)
+        await plane._broker.beat(two.app.hub.origin, 0)  # as time would do it to a dead process
+        assert [member.name for member in await ada.members.presence()] == ["Ada"]
 
 
 async def test_who_is_left_out_hears_nothing(broker: brokers.Broker | None) -> None:
