@@ -383,3 +383,37 @@ async def test_many_broadcasts_of_one_turn_leave_together() -> None:
             members.broadcast_nowait(str(number))
         assert [await session.receive() for _ in range(10)] == [str(n) for n in range(10)]
         assert len(writes) == 2  # the first at once, the others gathered
+
+
+async def test_a_room_outlives_the_servers_that_used_it() -> None:
+    place = Place(history=1)
+    room = place.app.room("tea")
+    for number in range(2):
+        async with place.client() as (session, members):
+            assert members.room is room
+            await members.broadcast(str(number))
+            while await session.receive() != str(number):  # the last one's is history
+                pass
+        assert len(room) == 0
+
+
+async def test_what_cannot_be_read_from_a_backplane_is_left_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    place = Place()
+    async with place.client() as (session, members):
+        for payload in (b"", b"\xc1", b"\x91\xa1x"):
+            place.app.hub.receive("tea", payload)
+        await members.broadcast("next")
+        assert await session.receive() == "next"
+    assert caplog.text.count("cannot be read") == 3
+
+
+async def test_what_cannot_be_told_to_others_is_refused() -> None:
+    place = Place()
+    async with place.client() as (_, members):
+        with pytest.raises(TypeError):
+            await members.broadcast("x", meta={"why": object()})
+        with pytest.raises(TypeError):
+            await members.broadcast(5)  # type: ignore[arg-type]
+        assert members.room.counters.messages == 0

@@ -61,7 +61,8 @@ class _Back(msgspec.Struct, array_like=True, tag="?"):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Said | _Came | _Went | _Back).decode
+_Note = _Said | _Came | _Went | _Back
+_decoder: msgspec.msgpack.Decoder[_Note] = msgspec.msgpack.Decoder(_Note)
 _decode_member = msgspec.msgpack.Decoder(Presence).decode
 
 
@@ -160,7 +161,12 @@ class Hub:
         with suppress(asyncio.CancelledError):
             await starting
         await self.backplane.close()
+        self._forget()
+
+    def _forget(self) -> None:
         self._open.clear()
+        for room in list(self._rooms.values()):
+            room.forget()
 
     async def flush(self) -> None:
         """Wait until nothing waits for slow members or for the broker, as far as it is there."""
@@ -175,7 +181,7 @@ class Hub:
             self._loop = loop
             self.origin = secrets.token_hex(6)
             self._tasks.clear()
-            self._open.clear()
+            self._forget()
             self._gathering = False
             self._starting = self.spawn(self._start())
         return self._starting
@@ -210,8 +216,7 @@ class Hub:
         """Hear a room; its last messages."""
         await self.start()
         payloads = await self.backplane.open(name, self.options.history)
-        said = [item for item in map(_decode, payloads) if isinstance(item, _Said)]
-        return [_message(item) for item in said]
+        return [_message(item) for item in map(_read, payloads) if isinstance(item, _Said)]
 
     def keep(self, room: Room) -> None:
         """A room has members."""
@@ -272,6 +277,8 @@ class Hub:
 
     def leave(self, room: str, member: Presence) -> None:
         """Tell everybody that a member has gone."""
+        if self._starting is None:
+            return  # the hub has ended, and has told it of all
         self._publish(room, _encode(_Went(member)), kept=False)
         self.spawn(self.backplane.leave(room, member.id))
 
@@ -296,12 +303,12 @@ class Hub:
         target = self._rooms.get(room)
         if target is None:
             return
-        said = _decode(payload)
+        said = _read(payload)
         if isinstance(said, _Said):
             target.deliver(_message(said), said.key, frozenset(said.left_out))
         elif isinstance(said, _Back):
             target.compare_presence()
-        else:
+        elif said is not None:
             target.watch.tell("join" if isinstance(said, _Came) else "leave", said.member)
 
     def resynced(self) -> None:
@@ -313,6 +320,14 @@ class Hub:
     def _compare(self) -> None:
         for room in self._open:
             room.compare_presence()
+
+
+def _read(payload: bytes) -> _Note | None:
+    try:
+        return _decoder.decode(payload)
+    except msgspec.MsgspecError as error:  # another version of wsext, or another program
+        logger.warning("a message from the backplane cannot be read: %s", error)
+        return None
 
 
 def _message(said: _Said) -> PreparedMessage:

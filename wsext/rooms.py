@@ -1,9 +1,4 @@
-"""Rooms: who is in one hears what is said in it.
-
-async with app.room("tea").join(session) as members:
-    async for message in session:
-        await members.broadcast(message)
-"""
+"""Rooms: who is in one hears what is said in it, and has a queue of its own if it reads slowly."""
 
 from __future__ import annotations
 
@@ -45,7 +40,7 @@ class Room:
 
     Attributes:
         name: Its name.
-        counters: Totals of this process since the room was last empty.
+        counters: Totals of this process; they begin anew after the room was empty and forgotten.
     """
 
     def __init__(self, hub: Hub, name: str) -> None:
@@ -168,7 +163,8 @@ class Room:
 
     def remove(self, member: Members) -> None:
         """Called by a membership that ends."""
-        del self._members[member.me.id]
+        if self._members.pop(member.me.id, None) is None:
+            return  # the hub has ended before
         self._everybody = None
         self.watch.end(member.me)
         self.watch.tell("leave", member.me)
@@ -178,12 +174,18 @@ class Room:
     def release(self) -> None:
         """Forget everything if nobody is here any more."""
         if self._opening is not None and not self._members and not self._joining:
-            self._opening.cancel()
-            self._opening = None
-            self._history.clear()
-            self._history_bytes = 0
-            self.counters = Counters()
+            self.forget()
             self._hub.shut(self)
+
+    def forget(self) -> None:
+        """Be as new; called by the hub when it ends."""
+        if self._opening is not None:
+            self._opening.cancel()
+        self._opening = None
+        self._members.clear()
+        self._everybody = None
+        self._history.clear()
+        self._history_bytes = 0
 
     def members(self) -> list[Members]:
         """The memberships of this process."""
@@ -214,7 +216,7 @@ class Room:
             meta: Metadata beside the message, as in `Session.send`.
 
         Raises:
-            TypeError: If the data is of another type.
+            TypeError: If the data is of another type, or hints or metadata cannot be encoded.
             ValueError: If the message is larger than the broker takes.
         """
         self.broadcast_nowait(data, exclude=exclude, key=key, hints=hints, meta=meta)

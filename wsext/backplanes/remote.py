@@ -50,7 +50,15 @@ _FIRST_DELAY = 0.05
 _TAIL = 2000
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[str, int, bytes]).decode
+_decoder = msgspec.msgpack.Decoder(tuple[str, int, bytes])
+
+
+def _decode(data: bytes) -> tuple[str, int, bytes]:
+    """Origin, number and payload; what others have put there counts as repeated."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.MsgspecError:
+        return "", 0, b""
 
 
 class _Followed:
