@@ -333,14 +333,17 @@ async def test_a_member_that_cannot_share_gets_everything_in_order() -> None:
             assert [await session.receive() for _ in range(10)] == [str(n) for n in range(10)]
 
 
+@pytest.mark.parametrize("method", ["encode", "skip_shared"])
 async def test_a_codec_that_fails_ends_its_own_session_only(
-    caplog: pytest.LogCaptureFixture,
+    method: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(Codec):
         share_key = "broken"  # type: ignore[assignment]
 
-        def encode(self, frame: Frame) -> Frame:
-            raise RuntimeError("broken")
+    def fail(*arguments: object) -> Frame:
+        raise RuntimeError("broken")
+
+    setattr(Broken, method, fail)
 
     class BrokenExtension(Extension):
         name = "x-broken"

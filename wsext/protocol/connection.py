@@ -391,16 +391,13 @@ class Connection:
         key = pipeline.shared_key
         if key is None or self._sending or self._masks is not None or self.state is not _OPEN:
             return None
-        shared = message.shared.get(key)
-        if shared is None:
-            try:
-                shared = message.share(pipeline)
-            except ProtocolError as error:
-                self.fail(error)
-                raise
-        wire, size, stages = shared
-        if stages:
-            pipeline.skip_shared(stages)
+        try:
+            wire, size, stages = message.shared.get(key) or message.share(pipeline)
+            if stages:
+                pipeline.skip_shared(stages)
+        except ProtocolError as error:
+            self.fail(error)
+            raise
         self.messages_out += 1
         self.app_bytes_out += message.size
         self.wire_bytes_out += size

@@ -286,9 +286,17 @@ class Pipeline:
         return self._end_encode(frames), tuple(dict.fromkeys(passed))
 
     def skip_shared(self, stages: tuple[int, ...]) -> None:
-        """Tell these stages' codecs that shared frames are sent in place of their own."""
+        """Tell these stages' codecs that shared frames are sent in place of their own.
+
+        Raises:
+            ProtocolError: If a codec fails; the frames must not be sent.
+        """
         for number in stages:
-            self._encoders[number].codec.skip_shared()
+            stage = self._encoders[number]
+            try:
+                stage.codec.skip_shared()
+            except Exception as error:
+                raise stage.failure(error, decoding=False) from error
 
     async def aencode(self, frame: Frame) -> list[Frame]:
         """`encode` for a pipeline with an asynchronous codec; one call at a time."""

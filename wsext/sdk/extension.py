@@ -105,7 +105,8 @@ class Codec:
     def share_key(self) -> Hashable | None:
         """Equal keys on two connections: `encode_shared` makes equal frames of equal messages.
 
-        ``None``, the default, means that they may differ. A broadcast is encoded once per key.
+        ``None``, the default, means that they may differ. A broadcast is encoded once per key, so
+        equal keys mean equal `wants`, too, and a key does not change while the connection lasts.
         """
         return None
 
