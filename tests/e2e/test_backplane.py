@@ -1,6 +1,6 @@
 """Servers in processes of their own, one room, a broker that is killed in the middle.
 
-WSEXT_SHOW=full python -m pytest tests/e2e/test_backplane.py -n0 --timeout 600
+SHOW=full python -m pytest tests/e2e/test_backplane.py -n0 --timeout 600
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import wsext
 from tests import brokers
 from tests.e2e.processes import Served, serving
 
-FULL = os.environ.get("WSEXT_SHOW") == "full"
+FULL = os.environ.get("SHOW") == "full"
 CLIENTS, MESSAGES = (200, 1000) if FULL else (40, 200)
 SENDERS = 4
 
