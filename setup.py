@@ -22,6 +22,7 @@ TWINS = (
     "wsext/protocol/_frames",
     "wsext/protocol/_wire",
     "wsext/protocol/_pipeline",
+    "wsext/protocol/_prepared",
     "wsext/protocol/_connection",
     "wsext/_queues",
     "wsext/_path",

@@ -16,6 +16,7 @@ import pytest
 
 import wsext
 from wsext import testing
+from wsext.backplanes.options import NatsOptions
 from wsext.cli import cli
 from wsext.cli.ext import ext
 from wsext.cli.serve import serve
@@ -23,7 +24,7 @@ from wsext.config import Config, PluginOptions, ServeOptions
 from wsext.reference import build_app
 from wsext.sdk import hookspecs
 from wsext.sdk.options import option_fields
-from wsext.settings import ServerOptions, WebSocketOptions
+from wsext.settings import RoomOptions, ServerOptions, WebSocketOptions
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -60,7 +61,9 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert (path.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("options", [ServeOptions, ServerOptions, WebSocketOptions, PluginOptions])
+@pytest.mark.parametrize(
+    "options", [ServeOptions, ServerOptions, WebSocketOptions, RoomOptions, PluginOptions]
+)
 def test_the_reference_knows_every_option(options: type[wsext.OptionSet]) -> None:
     rows = {
         cells[1].strip(): [cell.strip() for cell in cells[2:-1]]
@@ -73,6 +76,18 @@ def test_the_reference_knows_every_option(options: type[wsext.OptionSet]) -> Non
         assert not field.bounds or bounds == field.bounds
         if isinstance(field.default, (int, float)) and not isinstance(field.default, bool):
             assert default == str(field.default)
+
+
+def test_the_page_of_rooms_knows_every_parameter_of_a_backplane() -> None:
+    rows = {
+        cells[1].strip(): [cell.strip() for cell in cells[2:-1]]
+        for line in (ROOT / "docs" / "rooms.md").read_text().splitlines()
+        if len(cells := line.split("|")) == 5
+    }
+    for field in option_fields(NatsOptions):
+        default, meaning = rows[f"`{field.name}`"]
+        assert default == str(field.default)
+        assert field.description in meaning
 
 
 def test_the_reference_knows_every_hook_error_and_command() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 import wsext
+from tests import brokers
 from tests.e2e.processes import Served, serving
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -65,6 +66,33 @@ async def test_chat() -> None:
                 await bob.send("hi")
                 assert await ada.receive() == "Bob: hi"
             assert await ada.receive() == "* Bob leaves"
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+async def test_rooms(kind: str, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        url = "memory://"
+        if kind != "memory":
+            url = stack.enter_context(brokers.running(kind, tmp_path)).url
+        first = stack.enter_context(example("rooms", "--backplane", url))
+        second = first
+        if kind != "memory":
+            second = stack.enter_context(example("rooms", "--backplane", url))
+        async with wsext.connect(f"{first.ws}/rooms/tea?name=Ada") as ada:
+            assert await ada.receive() == "* here: Ada"
+            await ada.send("hello")
+            assert await ada.receive() == "Ada: hello"
+            async with wsext.connect(f"{second.ws}/rooms/tea?name=Bob") as bob:
+                assert await bob.receive() == "Ada: hello"
+                assert await bob.receive() == "* here: Ada, Bob"
+                assert await ada.receive() == "* Bob comes in"
+                await bob.send("hi")
+                assert await ada.receive() == await bob.receive() == "Bob: hi"
+            assert await ada.receive() == "* Bob leaves"
+        async with wsext.connect(f"{second.ws}/prices") as session:
+            price = '{"symbol":"WSX","price":17}'
+            await session.send(price)
+            assert await session.receive() == price
 
 
 def test_custom_extension() -> None:

@@ -22,7 +22,8 @@ LAYERS = [
     {"config", "scaffold", "asyncapi"},
     {"supervisor", "worker"},
     {"server", "client", "accept", "limits", "access", "health", "http2"},
-    {"app", "routing", "typed", "session", "channels", "link", "queues", "settings", "net"}
+    {"app", "hub", "rooms", "presence", "outbox", "routing", "typed"},
+    {"session", "channels", "link", "queues", "settings", "net", "backplanes"}
     | {"_path_py", "_queues_py", "_step_py"},
     {"formats"},
     {"sdk"},

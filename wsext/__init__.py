@@ -13,6 +13,25 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "wsext.app": ("App",),
+    "wsext.backplanes": (
+        "Backplane",
+        "BackplaneStatus",
+    ),
+    "wsext.backplanes.broker": (
+        "Broker",
+        "Record",
+    ),
+    "wsext.backplanes.options": ("RemoteOptions",),
+    "wsext.backplanes.remote": ("RemoteBackplane",),
+    "wsext.hub": ("Hub",),
+    "wsext.presence": (
+        "Presence",
+        "PresenceChange",
+    ),
+    "wsext.rooms": (
+        "Members",
+        "Room",
+    ),
     "wsext.client": ("connect",),
     "wsext.errors": (
         "ConnectionClosed",
@@ -53,6 +72,7 @@ _NAMES = {
         "Verdict",
     ),
     "wsext.protocol.params": ("Params",),
+    "wsext.protocol.prepared": ("PreparedMessage",),
     "wsext.routing": ("Router",),
     "wsext.sdk.extension": ("Codec", "Extension", "Interceptor", "MessageCodec"),
     "wsext.sdk.hookspecs": ("hookimpl", "hookspec"),
@@ -60,13 +80,19 @@ _NAMES = {
     "wsext.sdk.plugins": ("option_set",),
     "wsext.server": ("Server", "serve"),
     "wsext.session": ("Listener", "Session"),
-    "wsext.settings": ("ServerOptions", "WebSocketOptions"),
+    "wsext.settings": ("RoomOptions", "ServerOptions", "WebSocketOptions"),
     "wsext.typed": ("Dispatcher", "ErrorReply", "on"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 if TYPE_CHECKING:
     from wsext.app import App as App
+    from wsext.backplanes import Backplane as Backplane
+    from wsext.backplanes import BackplaneStatus as BackplaneStatus
+    from wsext.backplanes.broker import Broker as Broker
+    from wsext.backplanes.broker import Record as Record
+    from wsext.backplanes.options import RemoteOptions as RemoteOptions
+    from wsext.backplanes.remote import RemoteBackplane as RemoteBackplane
     from wsext.client import connect as connect
     from wsext.errors import ConnectionClosed as ConnectionClosed
     from wsext.errors import ConnectionClosedError as ConnectionClosedError
@@ -85,6 +111,9 @@ if TYPE_CHECKING:
     from wsext.errors import QueueFull as QueueFull
     from wsext.errors import RemoteProtocolError as RemoteProtocolError
     from wsext.errors import WsextError as WsextError
+    from wsext.hub import Hub as Hub
+    from wsext.presence import Presence as Presence
+    from wsext.presence import PresenceChange as PresenceChange
     from wsext.protocol.agreement import Agreed as Agreed
     from wsext.protocol.agreement import Agreement as Agreement
     from wsext.protocol.agreement import Declined as Declined
@@ -103,6 +132,9 @@ if TYPE_CHECKING:
     from wsext.protocol.http import Request as Request
     from wsext.protocol.http import Response as Response
     from wsext.protocol.params import Params as Params
+    from wsext.protocol.prepared import PreparedMessage as PreparedMessage
+    from wsext.rooms import Members as Members
+    from wsext.rooms import Room as Room
     from wsext.routing import Router as Router
     from wsext.sdk.extension import Codec as Codec
     from wsext.sdk.extension import Extension as Extension
@@ -119,6 +151,7 @@ if TYPE_CHECKING:
     from wsext.server import serve as serve
     from wsext.session import Listener as Listener
     from wsext.session import Session as Session
+    from wsext.settings import RoomOptions as RoomOptions
     from wsext.settings import ServerOptions as ServerOptions
     from wsext.settings import WebSocketOptions as WebSocketOptions
     from wsext.typed import Dispatcher as Dispatcher

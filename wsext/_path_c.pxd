@@ -4,6 +4,7 @@ import cython
 from wsext._queues_c cimport Inbox
 from wsext.protocol._connection_c cimport Connection
 from wsext.protocol._frames_c cimport Frame, Message
+from wsext.protocol._prepared_c cimport PreparedMessage
 
 
 cdef class LinkPath:
@@ -27,6 +28,9 @@ cdef class LinkPath:
 
     @cython.locals(connection=Connection, events=list)
     cdef _take(self, object data, Py_ssize_t size)
+
+    @cython.locals(connection=Connection)
+    cpdef bint send_prepared(self, PreparedMessage message, bint at_once) except -1
 
     cdef bint _is_clear(self) except -1
     cdef _send(self, object data, object hints, object meta)

@@ -13,8 +13,10 @@ from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from wsext._queues_py import DONE, Inbox
+from wsext.errors import ProtocolError
 from wsext.protocol._connection_py import Connection
 from wsext.protocol._frames_py import Frame, Message
+from wsext.protocol._prepared_py import PreparedMessage
 from wsext.protocol.codes import Opcode
 from wsext.protocol.states import State
 
@@ -175,6 +177,34 @@ class LinkPath:
             self._write_out()
         if self.connection.state is not _OPEN:
             self.progress_close()
+
+    def send_prepared(self, message: PreparedMessage, at_once: bool) -> bool:
+        """Send a shared message; ``False`` if something waits or it cannot be shared here.
+
+        Args:
+            message: The message.
+            at_once: Write it now instead of gathering it, if nothing has been gathered.
+
+        Raises:
+            ProtocolError: If a codec fails; the connection is failed.
+        """
+        if self._paused or self._outbox:
+            return False
+        connection = self.connection
+        try:
+            wire = connection.share_message(message)
+        except ProtocolError:
+            self._soon()  # the connection was failed; its Close frame has to leave
+            raise
+        if wire is None:
+            return False
+        if at_once and not connection.pending_bytes and self._write is not None:
+            if not self._lost:
+                self._write(wire)
+        else:
+            connection.send_shared(wire)
+            self._soon()
+        return True
 
     # Compiled, those with an underscore are calls in C; no subclass may override them.
 
@@ -349,10 +379,13 @@ class SessionPath:
         link = self._link
         if self._connection.state is not _OPEN:
             raise self.closed_error()
-        if link._is_clear():
+        if type(data) is PreparedMessage:
+            if link.send_prepared(data, False):
+                return
+        elif link._is_clear():
             link._send(data, hints, meta)
-        else:
-            self.queue(data, hints, meta)
+            return
+        self.queue(data, hints, meta)
 
     # --- what is rarer ------------------------------------------------------------------------
 

@@ -10,13 +10,16 @@ from typing import Any
 
 from werkzeug.routing import BaseConverter
 
+from wsext.backplanes import Backplane
 from wsext.errors import ProtocolError
+from wsext.hub import Hub
 from wsext.protocol.frames import CloseCode, is_sendable_code
+from wsext.rooms import Room
 from wsext.routing import Guard, Route, Router, RouteTable
 from wsext.sdk.installed import Installed
 from wsext.sdk.options import NamedOptionSet
 from wsext.sdk.plugins import Plugins
-from wsext.settings import ServerOptions, WebSocketOptions
+from wsext.settings import RoomOptions, ServerOptions, WebSocketOptions
 
 __all__ = ["App"]
 
@@ -34,6 +37,9 @@ class App(Router):
         plugins: Where extension tokens are looked up; by default the environment's entry points.
         converters: Additional werkzeug path converters by name.
         guards: Called with every request before it is accepted.
+        rooms: The options of rooms.
+        backplane: What joins the rooms with those of other processes: a URL, short for the field
+            of `ServerOptions`, or a `Backplane`. By default the rooms are this process's own.
     """
 
     def __init__(
@@ -45,12 +51,20 @@ class App(Router):
         plugins: Plugins | None = None,
         converters: Mapping[str, type[BaseConverter]] | None = None,
         guards: Iterable[Guard] = (),
+        rooms: RoomOptions | None = None,
+        backplane: Backplane | str | None = None,
     ) -> None:
         super().__init__(guards=guards)
         self.options = options or WebSocketOptions()
         if prefer is not None:
             self.options = self.options.replace({"prefer": prefer})
         self.server_options = server or ServerOptions()
+        self.room_options = rooms or RoomOptions()
+        self.backplane: Backplane | None = None
+        if isinstance(backplane, str):
+            self.server_options = self.server_options.replace({"backplane": backplane})
+        else:
+            self.backplane = backplane
         self.installed = Installed(plugins)
         self._converters = converters
         self._closers: list[tuple[type[BaseException], Callable[[BaseException], Any]]] = []
@@ -133,8 +147,28 @@ class App(Router):
             self._prepared = True
             self.installed.add_routes(self)
         _ = self.table
+        _ = self.hub.backplane
         for route in self.routes:
             self.profile(route)
+
+    # --- rooms --------------------------------------------------------------------------------
+
+    @cached_property
+    def hub(self) -> Hub:
+        """The rooms of this process, their counters, and the status of the backplane."""
+        return Hub(self)
+
+    def room(self, name: str) -> Room:
+        """A room: who is in it hears what is said in it, in this process and all others on the
+        backplane. Rooms need not be made or removed.
+
+        Args:
+            name: 1 to 255 bytes of UTF-8.
+
+        Raises:
+            ValueError: For an empty or longer name.
+        """
+        return self.hub.room(name)
 
     # --- exceptions ---------------------------------------------------------------------------
 

@@ -11,6 +11,9 @@
     [websocket]                          # fields of WebSocketOptions
     max_message_size = 65536
 
+    [rooms]                              # fields of RoomOptions
+    history = 20
+
     [extensions]
     permessage-zstd = false              # not this one
     [extensions.permessage-deflate]      # this one, with these options
@@ -43,7 +46,7 @@ from wsext.sdk.extension import Extension
 from wsext.sdk.installed import Installed
 from wsext.sdk.options import OptionSet, local, option_fields
 from wsext.sdk.plugins import Plugins, set_default_plugins
-from wsext.settings import ServerOptions, WebSocketOptions
+from wsext.settings import RoomOptions, ServerOptions, WebSocketOptions
 
 __all__ = [
     "SECTIONS",
@@ -122,6 +125,7 @@ SECTIONS: dict[str, type[OptionSet]] = {
     "serve": ServeOptions,
     "server": ServerOptions,
     "websocket": WebSocketOptions,
+    "rooms": RoomOptions,
     "plugins": PluginOptions,
 }
 _TOP = (*SECTIONS, "extensions", "option_sets")
@@ -387,6 +391,7 @@ def apply(config: Config, app: App, plugins: Plugins) -> None:
         app.install(plugins.option_set(name))
     app.options = app.options.replace(config.sections["websocket"])
     app.server_options = app.server_options.replace(config.sections["server"])
+    app.room_options = app.room_options.replace(config.sections["rooms"])
     for token, options in config.extensions.items():
         if options is None:
             app.uninstall(token)

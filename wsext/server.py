@@ -81,6 +81,7 @@ class Server:
         self._sessions: dict[Session, Handshake] = {}
         self._idle: asyncio.Future[None] | None = None
         self._closed = self.loop.create_future()
+        app.hub.hold(self)
 
     # --- addresses ----------------------------------------------------------------------------
 
@@ -131,6 +132,7 @@ class Server:
         self.app.prepare()
         if self._ssl is not None and self.http2:
             self._ssl.set_alpn_protocols(["h2", "http/1.1"])
+        await self.app.hub.start()
 
         factory = self._new_connection
         backlog = self.app.server_options.backlog
@@ -262,6 +264,9 @@ class Server:
         for session in self.sessions:
             session.hold_reading(settling)
         await _wait(lambda: all(session.is_idle for session in self._sessions), settling)
+        if timeout > 0:  # what was said in rooms before gets to members that read
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.app.hub.flush(), settling)
         for session in self.sessions:
             session.close_nowait(code, reason)
             session.end_receiving()
@@ -273,6 +278,7 @@ class Server:
         await _wait(lambda: not self._is_answering, rest)
         await self._abort_rest()
         self._sweep.stop()
+        await self.app.hub.let_go(self)
         if not self._closed.done():
             self._closed.set_result(None)
 

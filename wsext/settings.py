@@ -6,9 +6,11 @@ from typing import Annotated, ClassVar, Literal
 
 from wsext.sdk.options import OptionSet, local
 
-__all__ = ["Overflow", "ServerOptions", "WebSocketOptions"]
+__all__ = ["Overflow", "RoomOptions", "RoomOverflow", "ServerOptions", "WebSocketOptions"]
 
 Overflow = Literal["suspend", "close", "drop-oldest"]
+
+RoomOverflow = Literal["close", "drop-oldest", "coalesce"]
 
 
 class WebSocketOptions(OptionSet):
@@ -136,3 +138,31 @@ class ServerOptions(OptionSet):
         float,
         local("streams of HTTP/2 reset per second, ten times that at once (GOAWAY beyond)", gt=0),
     ] = 10.0
+    backplane: (
+        Annotated[str, local("URL of the broker that joins the rooms of several processes")] | None
+    ) = None
+
+
+class RoomOptions(OptionSet):
+    """What every room of an app goes by. Sizes in bytes.
+
+    Raises:
+        OptionError: For a value outside its bounds.
+    """
+
+    __owner__: ClassVar[str] = "rooms"
+
+    queue_bytes: Annotated[
+        int, local("bytes of broadcasts that may wait for a member that reads slowly", ge=1)
+    ] = 1 << 18
+    overflow: Annotated[
+        RoomOverflow,
+        local(
+            "what happens when too much waits: close with 1013, drop the oldest, or keep only the "
+            "newest of each key and then close"
+        ),
+    ] = "close"
+    history: Annotated[
+        int, local("messages of a room that are kept for those who join", ge=0, le=100_000)
+    ] = 100
+    history_bytes: Annotated[int, local("bytes of them", ge=1)] = 1 << 18

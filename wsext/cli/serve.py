@@ -70,6 +70,10 @@ _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
     "--set", "settings", multiple=True, type=SettingName(),
     help="Set any option by its dotted name. Repeatable.",
 )  # fmt: skip
+@click.option(
+    "--backplane", metavar="URL",
+    help="Join the rooms of several processes: redis://… or nats://…",
+)  # fmt: skip
 @click.option("--ssl-cert", type=click.Path(), help="PEM file with the certificate chain.")
 @click.option("--ssl-key", type=click.Path(), help="PEM file with the private key.")
 @click.option("--fd", help="Use this inherited listening socket, such as systemd's 3.")
@@ -101,6 +105,7 @@ def serve(
     settings: tuple[str, ...],
     channel: int | None,
     http2: bool | None,
+    backplane: str | None,
     **where: Any,
 ) -> None:
     """Serve an app, or without one the reference app: an echo, a chat, and a page to see it on.
@@ -122,6 +127,8 @@ def serve(
         conf.set_section("server", {"http2": http2}, "command line")
     if http2 and not is_available():
         raise OptionError("server", "http2", "needs the package h2: pip install 'wsext[http2]'")
+    if backplane is not None:
+        conf.set_section("server", {"backplane": backplane}, "command line")
     given = {**where, "app": app}
     given = {name: value for name, value in given.items() if value is not None}
     conf.set_section("serve", given, "command line")

@@ -4,7 +4,8 @@ import cython
 
 from wsext.protocol._frames_c cimport Frame, Message, make_message
 from wsext.protocol._pipeline_c cimport Pipeline
-from wsext.protocol._wire_c cimport FrameParser, MaskSource, write_frame
+from wsext.protocol._prepared_c cimport PreparedMessage
+from wsext.protocol._wire_c cimport FrameParser, MaskSource, to_payload, write_frame
 
 
 @cython.final
@@ -72,6 +73,11 @@ cdef class Connection:
     @cython.locals(size=Py_ssize_t)
     cpdef send_message(self, object data, object hints=*, object meta=*)
 
+    @cython.locals(pipeline=Pipeline, shared=tuple, size=Py_ssize_t)
+    cpdef object share_message(self, PreparedMessage message)
+
+    cpdef send_shared(self, bytes wire)
+
     @cython.locals(item=Frame, frames=list)
     cdef _encode(self, Frame frame)
 
@@ -91,5 +97,3 @@ cdef class Connection:
     @cython.locals(out=list)
     cpdef list data_to_send(self)
 
-
-cpdef tuple to_payload(object data)

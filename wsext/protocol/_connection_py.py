@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from wsext.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from wsext.protocol._frames_py import Frame, Message, make_message
 from wsext.protocol._pipeline_py import Pipeline
-from wsext.protocol._wire_py import FrameParser, MaskSource, write_frame
+from wsext.protocol._prepared_py import PreparedMessage
+from wsext.protocol._wire_py import FrameParser, MaskSource, to_payload, write_frame
 from wsext.protocol.closing import CloseCode, CloseInfo, build_close, parse_close
 from wsext.protocol.codes import Opcode
 from wsext.protocol.states import CLOSING, FRAGMENTS, Happening, Kind, Partial, State
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from wsext.protocol.connection import Event
     from wsext.protocol.frames import Data
 
-__all__ = ["Connection", "to_payload"]
+__all__ = ["Connection"]
 
 _OPEN = State.OPEN
 _ENDED = (State.CLOSED, State.FAILED)
@@ -399,6 +400,39 @@ class Connection:
         self.app_bytes_out += len(payload)
         self._encode(Frame(opcode, payload, True, 0, hints, meta))
 
+    def share_message(self, message: PreparedMessage) -> bytes | None:
+        """The bytes of a message that is encoded once for many connections, counted as sent.
+
+        They have to be sent next, with `send_shared` or directly. ``None`` if this connection has
+        to encode the message for itself, or may not send now.
+
+        Raises:
+            ProtocolError: If a codec fails; the connection is failed.
+        """
+        pipeline = self.pipeline
+        key = pipeline.shared_key
+        if key is None or self._sending or self._masks is not None or self.state is not _OPEN:
+            return None
+        try:
+            shared = message.shared.get(key)
+            if shared is None:
+                shared = message.share(pipeline)
+            wire, size, stages = shared
+            if stages:
+                pipeline.skip_shared(stages)
+        except ProtocolError as error:
+            self.fail(error)
+            raise
+        self.messages_out += 1
+        self.app_bytes_out += message.size
+        self.wire_bytes_out += size
+        return wire
+
+    def send_shared(self, wire: bytes) -> None:
+        """Queue what `share_message` gave."""
+        self.pending_bytes += len(wire)
+        self._out.append(wire)
+
     def _encode(self, frame: Frame) -> None:
         try:
             frames = self.pipeline.encode(frame)
@@ -521,21 +555,6 @@ class Connection:
         self._out = []
         self.pending_bytes = 0
         return out
-
-
-def to_payload(data: Data) -> tuple[int, bytes]:
-    """The opcode and the payload of a whole message.
-
-    Raises:
-        TypeError: If the data is neither ``str`` nor bytes-like.
-    """
-    if isinstance(data, str):
-        return 1, data.encode("utf-8")
-    if type(data) is bytes:
-        return 2, data
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return 2, bytes(data)  # the caller may change its buffer before the transport has taken it
-    raise TypeError(f"a message is str or bytes-like, not {type(data).__name__}")
 
 
 def _kind(opcode: int) -> int:

@@ -50,9 +50,16 @@ cdef class Pipeline:
     cdef public int rsv_control
     cdef public frozenset opcodes
     cdef public long long wire_limit
+    cdef public object shared_key
 
     @cython.locals(stage=Stage, item=Frame, frames=list, out=list)
     cpdef list encode(self, Frame frame)
+
+    @cython.locals(stage=Stage, item=Frame, frames=list, out=list, passed=list)
+    cpdef tuple encode_shared(self, Frame frame)
+
+    @cython.locals(stage=Stage)
+    cpdef skip_shared(self, tuple stages)
 
     cdef list _start_encode(self, Frame frame)
 

@@ -169,6 +169,8 @@ class Pipeline:
             size = max(size, stage.codec.encoded_bound(size))
         self.opcodes = frozenset(opcodes)
         self.wire_limit = size
+        #: The share key while nothing on this connection has to see its own frames, else ``None``.
+        self.shared_key = self._shared_key()
 
     def set_hooks(
         self, receiving: Sequence[FrameHook] = (), sending: Sequence[FrameHook] = ()
@@ -186,11 +188,16 @@ class Pipeline:
         self.passive = not (
             self._encoders or self._receiving or self._sending or self._trace is not None
         )
+        self.shared_key = self._shared_key()
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages in the order of the response."""
         return self._encoders
+
+    def _shared_key(self) -> Hashable | None:
+        private = self.is_async or self._sending or self._trace is not None
+        return None if private else self.share_key
 
     @property
     def share_key(self) -> Hashable | None:
@@ -233,6 +240,43 @@ class Pipeline:
                 raise stage.failure(error, decoding=False) from error
             frames = out if trace is None else self._end_stage("out", stage, out)
         return self._end_encode(frames)
+
+    def encode_shared(self, frame: Frame) -> tuple[list[Frame], tuple[int, ...]]:
+        """A whole message as the frames that travel on every connection with this `shared_key`.
+
+        Also the numbers of the stages that it passed, for `skip_shared`.
+
+        Raises:
+            ProtocolError: As `encode`.
+        """
+        hints = frame.hints if frame.hints is not None else _NO_HINTS
+        frames, passed = [frame], []
+        for number, stage in enumerate(self._encoders):
+            out: list[Frame] = []
+            try:
+                for item in frames:
+                    if stage.skips(item, hints):
+                        out.append(item)
+                        continue
+                    passed.append(number)
+                    stage.collect_encoded(stage.codec.encode_shared(item), out)
+            except Exception as error:
+                raise stage.failure(error, decoding=False) from error
+            frames = out
+        return self._end_encode(frames), tuple(dict.fromkeys(passed))
+
+    def skip_shared(self, stages: tuple[int, ...]) -> None:
+        """Tell these stages' codecs that shared frames are sent in place of their own.
+
+        Raises:
+            ProtocolError: If a codec fails; the frames must not be sent.
+        """
+        for number in stages:
+            stage = self._encoders[number]
+            try:
+                stage.codec.skip_shared()
+            except Exception as error:
+                raise stage.failure(error, decoding=False) from error
 
     async def aencode(self, frame: Frame) -> list[Frame]:
         """`encode` for a pipeline with an asynchronous codec; one call at a time."""

@@ -82,3 +82,5 @@ cpdef Py_ssize_t write_frame(list out, int first, object data, bytes key) except
 
 @cython.locals(extra=Py_ssize_t)
 cdef Py_ssize_t _head_size(Py_ssize_t whole, bint masked)
+
+cpdef tuple to_payload(object data)

@@ -8,7 +8,7 @@ not kept. ``_wire_c.pxd`` has the types for the compiled twin, and `wsext.protoc
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsext.errors import RemoteProtocolError
 from wsext.protocol._frames_py import make_frame, make_message
@@ -24,7 +24,18 @@ from wsext.protocol._leaf_py import (
 )
 from wsext.protocol.codes import RSV
 
-__all__ = ["FrameParser", "MaskSource", "Spare", "apply_mask", "frame_header", "write_frame"]
+if TYPE_CHECKING:
+    from wsext.protocol.frames import Data
+
+__all__ = [
+    "FrameParser",
+    "MaskSource",
+    "Spare",
+    "apply_mask",
+    "frame_header",
+    "to_payload",
+    "write_frame",
+]
 
 # A payload of at most this many bytes is parsed again when the rest of it has come.
 _SMALL = 1024
@@ -107,6 +118,21 @@ def _head_size(whole: int, masked: bool) -> int:
     if whole < 128 + extra:
         return 2 + extra
     return 4 + extra if whole < 65540 + extra else 10 + extra
+
+
+def to_payload(data: Data) -> tuple[int, bytes]:
+    """The opcode and the payload of a whole message.
+
+    Raises:
+        TypeError: If the data is neither ``str`` nor bytes-like.
+    """
+    if isinstance(data, str):
+        return 1, data.encode("utf-8")
+    if type(data) is bytes:
+        return 2, data
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return 2, bytes(data)  # the caller may change its buffer before the transport has taken it
+    raise TypeError(f"a message is str or bytes-like, not {type(data).__name__}")
 
 
 class Spare:

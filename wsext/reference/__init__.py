@@ -3,7 +3,7 @@
 GET /          a page to chat on, and to see what is negotiated and what travels
 WS  /echo      sends every message back
 WS  /greet     asks for a name and greets; ``bye`` ends it
-WS  /chat      a chat room
+WS  /chat      a chat room, over all processes on the backplane
 WS  /frames/…  tells the page about the frames of its own session (see `watch`)
 GET /healthz   whether the server is well
 """
@@ -13,8 +13,7 @@ from __future__ import annotations
 import itertools
 from importlib.resources import files
 
-from wsext import App, QueueFull, Request, Response, ServerOptions, Session, WebSocketOptions
-from wsext.errors import ConnectionClosed
+from wsext import App, Request, Response, ServerOptions, Session, WebSocketOptions
 from wsext.reference.watch import Watchers
 
 __all__ = ["build_app"]
@@ -30,7 +29,6 @@ def build_app(options: WebSocketOptions | None = None, server: ServerOptions | N
     """Make a reference app; each has its own chat room."""
     app = App(options=options, server=server)
     watchers = Watchers()
-    members: dict[str, Session] = {}
     numbers = itertools.count()
 
     @app.http("/")
@@ -44,7 +42,7 @@ def build_app(options: WebSocketOptions | None = None, server: ServerOptions | N
 
     @app.http("/healthz")
     def healthz(request: Request) -> dict[str, object]:
-        return {"status": "ok", "chatting": len(members)}
+        return {"status": "ok", "chatting": len(app.room("chat"))}
 
     @app.websocket("/echo")
     async def echo(session: Session) -> None:
@@ -66,24 +64,13 @@ def build_app(options: WebSocketOptions | None = None, server: ServerOptions | N
     @app.websocket("/chat")
     async def chat(session: Session) -> None:
         session.name = f"user{next(numbers)}"
-        members[session.name] = session
-        try:
-            with watchers.watching(session):
-                await session.send(f"You are connected! There are {len(members)} users here.")
+        with watchers.watching(session):
+            async with app.room("chat").join(session) as members:
+                there = len(await members.presence())
+                await session.send(f"You are connected! There are {there} users here.")
                 async for message in session:
                     if isinstance(message, str):
-                        say(f"[{session.name}]: {message}")
-        finally:
-            del members[session.name]
-
-    def say(text: str) -> None:
-        for member in list(members.values()):
-            try:
-                member.send_nowait(text)
-            except QueueFull:
-                member.close_nowait(1013, "reads too slowly")
-            except ConnectionClosed:
-                pass  # its own handler takes it out of the room
+                        await members.broadcast(f"[{session.name}]: {message}")
 
     @app.websocket("/frames/<token>", extensions=False)
     async def frames(session: Session, token: str) -> None:

@@ -67,8 +67,12 @@ def wsext_commands(cli: Any) -> None:
 
 
 @_spec()
-def wsext_backplanes() -> Mapping[str, Any]:  # type: ignore[empty-body]
-    """Backplanes by URL scheme."""
+def wsext_backplanes() -> Mapping[str, Callable[[str], Any]]:  # type: ignore[empty-body]
+    """Backplanes by URL scheme: functions that take the URL and return a `Backplane`.
+
+    Asked when a scheme is none of the built-in ones. A `ValueError` of such a function says that
+    the URL is wrong.
+    """
 
 
 @_spec(firstresult=True)

@@ -281,6 +281,13 @@ class Installed:
         if self._manager is not None:
             self._notify("wsext_limited", limit=limit, request=request)
 
+    def backplanes(self) -> dict[str, Callable[[str], Any]]:
+        """What plugins bring, by URL scheme; those installed here go before the environment's."""
+        found = self.plugins.backplanes()
+        for brought in (call() for call in self._calls("wsext_backplanes")):
+            found.update(brought or {})
+        return found
+
     def session_opened(self, session: Any) -> None:
         """Tell the hooks; a fault is logged and changes nothing."""
         if self._manager is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
@@ -269,6 +269,14 @@ class Plugins:
                 found.setdefault(cls.name, cls)
         return found
 
+    def backplanes(self) -> dict[str, Callable[[str], Any]]:
+        """Every backplane's factory, by URL scheme; imports all plugins."""
+        found: dict[str, Callable[[str], Any]] = {}
+        for name, plugin in self.load_all().items():
+            for scheme, factory in self._contributed(name, plugin, "wsext_backplanes"):
+                found.setdefault(scheme, factory)
+        return found
+
     def option_sets(self) -> dict[str, NamedOptionSet]:
         """Every named option set, by name; imports all plugins."""
         found: dict[str, NamedOptionSet] = {}
@@ -305,7 +313,8 @@ class Plugins:
         if function is None or (inspect.isclass(plugin) and not _is_static(plugin, hook)):
             return []
         try:
-            return list(function())
+            brought = function()
+            return list(brought.items() if isinstance(brought, Mapping) else brought)
         except Exception as error:
             failure = self._failed(self._infos[name], error)
             if self.strict:

@@ -1,0 +1,96 @@
+"""What a broker has to do for a `RemoteBackplane`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+__all__ = ["Broker", "Deliver", "Lost", "Record"]
+
+#: Called with room, position and data. Positions are the broker's own; notes have ``None``.
+Deliver: TypeAlias = "Callable[[str, Any, bytes], None]"
+
+#: Called with what ended the connection.
+Lost: TypeAlias = "Callable[[Exception], None]"
+
+
+class Record(NamedTuple):
+    """A message on its way to the broker.
+
+    Attributes:
+        room: Where it is said.
+        number: The origin's own count; it only grows.
+        id: Unique over all processes, for brokers that leave out repetitions themselves.
+        data: The bytes to store.
+    """
+
+    room: str
+    number: int
+    id: str
+    data: bytes
+
+
+class Broker(ABC):
+    """One connection to a broker.
+
+    An exception of any method means that the connection is lost: `disconnect` is called, and after
+    a while `connect` again, on the same object. Methods may be called while others are waiting.
+
+    Attributes:
+        max_size: The most bytes that a stored message may have.
+    """
+
+    max_size: int = 1 << 28
+
+    @abstractmethod
+    async def connect(self, deliver: Deliver, lost: Lost) -> None:
+        """Connect.
+
+        Args:
+            deliver: To call for everything that is said in a followed room, in the broker's order.
+            lost: To call when the connection is lost outside of a method.
+        """
+
+    @abstractmethod
+    async def disconnect(self) -> None:
+        """Free everything; also after a `connect` that failed."""
+
+    @abstractmethod
+    async def append(self, records: Sequence[Record]) -> None:
+        """Store messages in this order, hand them to all who follow their rooms, and return when
+        they are stored."""
+
+    @abstractmethod
+    async def note(self, room: str, data: bytes) -> None:
+        """Hand something to all who follow a room now, without storing it."""
+
+    @abstractmethod
+    async def tail(self, room: str, count: int) -> list[tuple[Any, bytes]]:
+        """The last messages of a room with their positions, oldest first."""
+
+    @abstractmethod
+    async def follow(self, room: str, after: Any) -> None:
+        """Deliver what is stored in a room after a position, and then everything that comes.
+
+        After ``None`` that is everything. A position that the broker does not know any more is no
+        error: deliver what may be newer; what is delivered twice is left out.
+        """
+
+    @abstractmethod
+    async def unfollow(self, room: str) -> None:
+        """Deliver no more of a room."""
+
+    @abstractmethod
+    async def put_members(self, changes: Sequence[tuple[str, str, bytes | None]]) -> None:
+        """Store room, member and information; ``None`` removes the member. Put again within a day,
+        or it may be forgotten."""
+
+    @abstractmethod
+    async def members(self, room: str) -> dict[str, bytes]:
+        """Who is in a room, of the processes that gave a sign of life. A member's name starts with
+        its process's origin and a dot."""
+
+    @abstractmethod
+    async def beat(self, origin: str, seconds: float) -> None:
+        """Give a sign of life of this process, good for some seconds; zero takes it back."""

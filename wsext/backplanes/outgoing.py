@@ -1,0 +1,122 @@
+"""What waits for a broker, and what it took a short time ago."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping
+
+from wsext.backplanes import BackplaneStatus
+from wsext.backplanes.broker import Record
+
+__all__ = ["Outgoing"]
+
+logger = logging.getLogger("wsext.backplane")
+
+#: How long, and how many bytes of, messages are kept after the broker has taken them.
+_KEEP_SECONDS = 30.0
+_KEEP_BYTES = 1 << 22
+
+#: How much is sent before the broker has to confirm it.
+_BATCH = 256
+_BATCH_BYTES = 1 << 20
+
+
+class Outgoing:
+    """Messages in the order of their numbers: taken a short time ago, under way, waiting.
+
+    Those that were taken are kept for a while, because a broker that is killed may have lost them.
+
+    Args:
+        status: Where to count.
+        limit: Bytes that may wait; beyond, the oldest are given up.
+    """
+
+    def __init__(self, status: BackplaneStatus, limit: int) -> None:
+        self._status = status
+        self._limit = limit
+        self._taken: deque[tuple[float, Record]] = deque()
+        self._taken_bytes = 0
+        self._sending: list[Record] = []
+        self._waiting: deque[Record] = deque()
+        self._recount()
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether more than half of what may wait does."""
+        return self._status.queued_bytes > self._limit // 2
+
+    def put(self, record: Record) -> None:
+        """Add a message; the oldest ones may have to go for it."""
+        self._waiting.append(record)
+        self._count(1, record)
+        while self._status.queued_bytes > self._limit and len(self._waiting) > 1:
+            self._count(-1, self._waiting.popleft())
+            if not self._status.dropped:
+                logger.warning("%s: too much waits; the oldest is given up", self._status.url)
+            self._status.dropped += 1
+
+    def take(self) -> list[Record]:
+        """The next messages to send; `confirm` or `sort_out` has to follow."""
+        size = 0
+        while self._waiting and len(self._sending) < _BATCH and size < _BATCH_BYTES:
+            record = self._waiting.popleft()
+            size += len(record.data)
+            self._sending.append(record)
+        return self._sending
+
+    def confirm(self) -> None:
+        """The broker has stored what was taken."""
+        self._status.published += len(self._sending)
+        for record in self._sending:
+            self._count(-1, record)
+        self._keep(self._sending)
+        self._sending = []
+
+    def _keep(self, records: list[Record]) -> None:
+        now = time.monotonic()
+        for record in records:
+            self._taken.append((now, record))
+            self._taken_bytes += len(record.data)
+        while self._taken and (
+            self._taken_bytes > _KEEP_BYTES or self._taken[0][0] < now - _KEEP_SECONDS
+        ):
+            self._taken_bytes -= len(self._taken.popleft()[1].data)
+
+    def rooms(self) -> set[str]:
+        """The rooms of all messages that are here."""
+        return {record.room for record in self._all()}
+
+    def of(self, room: str, after: int, until: int) -> list[Record]:
+        """The messages of a room between two numbers, the first of which is out."""
+        return [r for r in self._all() if r.room == room and after < r.number <= until]
+
+    def _all(self) -> list[Record]:
+        return [*(record for _, record in self._taken), *self._sending, *self._waiting]
+
+    def sort_out(self, stored: Mapping[str, int]) -> None:
+        """After a reconnection: the last number that the broker has, by room.
+
+        A broker that lost something lost the latest, so what is newer has to be sent (again), and
+        what is not has not.
+        """
+        records, was_taken = self._all(), len(self._taken)
+        self._taken.clear()
+        self._taken_bytes, self._sending = 0, []
+        has = [record for record in records if record.number <= stored.get(record.room, 0)]
+        self._waiting = deque(r for r in records if r.number > stored.get(r.room, 0))
+        self._keep(has)
+        self._status.published += len(has) - was_taken
+        self._recount()
+
+    def _count(self, sign: int, record: Record) -> None:
+        self._status.queued += sign
+        self._status.queued_bytes += sign * len(record.data)
+
+    def _recount(self) -> None:
+        self._status.queued = len(self._waiting)
+        self._status.queued_bytes = sum(len(record.data) for record in self._waiting)

@@ -1,0 +1,373 @@
+"""Order, exactly once and reconnection over any broker.
+
+Every message carries its origin (a process) and a number that only grows. A receiver remembers the
+last number of each origin in each room, and leaves out what it has had. So a publisher may repeat:
+after a reconnection it looks for its own last number in what the broker still has, and sends what
+is missing before anything newer; and a receiver reads on from the last message that it has seen.
+
+That makes two promises. What a process publishes survives a broker that loses its memory, if it
+was taken at most half a minute before (`Outgoing`). And a process that was away gets what it
+missed, as long as the broker keeps it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from wsext.backplanes import Backplane, Receiver, safe_url
+from wsext.backplanes.broker import Broker, Record
+from wsext.backplanes.options import RemoteOptions
+from wsext.backplanes.outgoing import Outgoing
+from wsext.backplanes.roster import Roster
+
+__all__ = ["RemoteBackplane"]
+
+logger = logging.getLogger("wsext.backplane")
+
+T = TypeVar("T")
+
+#: Seconds between signs of life, and how long others believe them.
+_BEAT = 5.0
+_ALIVE = 3 * _BEAT
+
+#: Seconds after which members are put again, so that those of dead processes can be forgotten.
+_REFRESH = 3600.0
+
+#: The first wait between attempts to connect, in seconds; it doubles.
+_FIRST_DELAY = 0.05
+
+#: Messages at a room's end in which a publisher looks for its own.
+_TAIL = 2000
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(tuple[str, int, bytes])
+
+
+def _decode(data: bytes) -> tuple[str, int, bytes]:
+    """Origin, number and payload; what others have put there counts as repeated."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.MsgspecError:
+        return "", 0, b""
+
+
+class _Followed:
+    """A room that is open here.
+
+    Attributes:
+        since: Own messages after this number are in the hub's hands already.
+        seen: The last number of every origin.
+        position: Where to read on; meaningless until it is ``known``.
+        connection: The number of the connection on which it is followed.
+    """
+
+    __slots__ = ("connection", "known", "position", "seen", "since")
+
+    def __init__(self, since: int) -> None:
+        self.since = since
+        self.seen: dict[str, int] = {}
+        self.position: Any = None
+        self.known = False
+        self.connection = 0
+
+
+class RemoteBackplane(Backplane):
+    """A backplane over a `Broker`.
+
+    Args:
+        url: For the status.
+        broker: What talks to the broker.
+        options: Bounds and times.
+    """
+
+    def __init__(self, url: str, broker: Broker, options: RemoteOptions | None = None) -> None:
+        super().__init__()
+        self.status.url = safe_url(url)
+        self.status.connected = False
+        self._broker = broker
+        self._options = options or RemoteOptions()
+        self._running: asyncio.Task[None] | None = None
+
+    # --- life ---------------------------------------------------------------------------------
+
+    async def start(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._number = 0
+        self._outgoing = Outgoing(self.status, self._options.queue_bytes)
+        self._notes: deque[tuple[str, bytes]] = deque()
+        self._roster = Roster(self._broker)
+        self._rooms: dict[str, _Followed] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._connection = 0
+        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._work = asyncio.Event()
+        self._sent = asyncio.Event()
+        self._sent.set()
+        self._tried = asyncio.Event()
+        self._running = asyncio.get_running_loop().create_task(self._run())
+        await self._tried.wait()
+
+    async def close(self) -> None:
+        running, self._running = self._running, None
+        if running is None:
+            return
+        with suppress(Exception):
+            async with asyncio.timeout(self._options.timeout):
+                await self._sent.wait()
+                if self.status.connected:
+                    self._roster.clear()
+                    await self._roster.flush()
+                    await self._broker.beat(self._receiver.origin, 0)
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        self._set_connected(False)
+
+    async def _run(self) -> None:
+        delay = _FIRST_DELAY
+        while True:
+            try:
+                await self._work_connected()
+            except Exception as error:
+                worked = self.status.connected
+                self._set_connected(False)
+                self._say(error, worked or not self._tried.is_set())
+                delay = _FIRST_DELAY if worked else min(delay * 2, self._options.max_backoff)
+            finally:
+                if self._lost.done() and not self._lost.cancelled():
+                    self._lost.exception()  # it may have come while something else failed, too
+                with suppress(Exception):
+                    await self._in_time(self._broker.disconnect())
+            self._tried.set()
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+
+    def _say(self, error: Exception, loudly: bool) -> None:
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+        name = type(error).__name__
+        self.status.error = f"{name}: {error}" if str(error) else name
+        level = logging.WARNING if loudly else logging.DEBUG
+        logger.log(level, "%s is away: %s", self.status.url, self.status.error)
+
+    def _set_connected(self, connected: bool) -> None:
+        self.status.connected = connected
+        self._update_sent()
+
+    async def _work_connected(self) -> None:
+        """Connect, catch up, and work until the connection is lost, which is the error raised."""
+        self._lost = asyncio.get_running_loop().create_future()
+        self._connection += 1
+        await self._in_time(self._broker.connect(self._deliver, self._on_lost))
+        await self._in_time(self._beat())
+        await self._resync()
+        self._set_connected(True)
+        if self._connection > 1:
+            self.status.reconnects += 1
+            logger.warning("%s is back", self.status.url)
+        self._tried.set()
+        self._work.set()
+        await self._in_time(self._roster.flush())  # who came while it was catching up
+        self._receiver.resynced()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._send())
+            group.create_task(self._keep_alive())
+            await self._lost
+
+    def _on_lost(self, error: Exception) -> None:
+        if not self._lost.done():
+            self._lost.set_exception(error)
+
+    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
+        async with asyncio.timeout(self._options.timeout):
+            return await work
+
+    async def _keep_alive(self) -> None:
+        refresh = time.monotonic() + _REFRESH
+        while True:
+            await asyncio.sleep(_BEAT)
+            await self._in_time(self._beat())
+            if time.monotonic() > refresh:
+                refresh = time.monotonic() + _REFRESH
+                self._roster.change_all()
+                await self._in_time(self._roster.flush())
+
+    async def _beat(self) -> None:
+        await self._broker.beat(self._receiver.origin, _ALIVE)
+
+    # --- sending ------------------------------------------------------------------------------
+
+    def publish(self, room: str, payload: bytes, *, kept: bool = True) -> None:
+        self._number += 1
+        data = _encode((self._receiver.origin, self._number, payload))
+        if len(data) > self._broker.max_size:
+            raise ValueError(
+                f"a message of {len(payload)} bytes is too large for {self.status.url}, "
+                f"which takes {self._broker.max_size}"
+            )
+        if kept:
+            record_id = f"{self._receiver.origin}-{self._number}"
+            self._outgoing.put(Record(room, self._number, record_id, data))
+        elif self.status.connected:
+            self._notes.append((room, data))
+        self._work.set()
+        self._update_sent()
+
+    async def _send(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._outgoing or self._notes:
+                await self._in_time(self._send_some())
+                self._update_sent()
+
+    async def _send_some(self) -> None:
+        if records := self._outgoing.take():
+            await self._broker.append(records)  # if it fails, `_resync` finds out how far it came
+            self._outgoing.confirm()
+        while self._notes:
+            await self._broker.note(*self._notes.popleft())
+
+    def _update_sent(self) -> None:
+        if self.status.connected and self.status.queued:
+            self._sent.clear()
+        else:
+            self._sent.set()
+
+    async def wait_sent(self) -> None:
+        await self._sent.wait()
+
+    @property
+    def is_behind(self) -> bool:
+        return self.status.connected and self._outgoing.is_long
+
+    # --- receiving ----------------------------------------------------------------------------
+
+    def _deliver(self, room: str, position: Any, data: bytes) -> None:
+        followed = self._rooms.get(room)
+        if followed is None:
+            return
+        if position is not None:
+            followed.position = position
+        origin, number, payload = _decode(data)
+        if origin == self._receiver.origin:
+            return
+        if position is not None:
+            if number <= followed.seen.get(origin, 0):
+                self.status.repeated += 1
+                return
+            followed.seen[origin] = number
+            self.status.received += 1
+        self._receiver.receive(room, payload)
+
+    async def open(self, room: str, history: int) -> list[bytes]:
+        followed = self._rooms[room] = _Followed(self._number)
+        async with self._lock(room):
+            if self.status.connected:
+                try:
+                    return await self._in_time(self._open(room, followed, history))
+                except Exception as error:
+                    self._on_lost(error)
+        return self._own(room, followed, history)
+
+    async def _open(self, room: str, followed: _Followed, history: int) -> list[bytes]:
+        mine, payloads = self._receiver.origin, []
+        for position, data in await self._broker.tail(room, max(history, 1)):
+            followed.position = position
+            origin, number, payload = _decode(data)
+            if number > followed.seen.get(origin, 0):
+                followed.seen[origin] = number
+                if origin != mine or number <= followed.since:
+                    payloads.append(payload)
+        followed.known = True
+        payloads += self._own(room, followed, history)
+        await self._broker.follow(room, followed.position)
+        followed.connection = self._connection
+        return payloads[-history:] if history else []
+
+    def _own(self, room: str, followed: _Followed, history: int) -> list[bytes]:
+        """What was said here before the room was opened, and is not among what has been seen."""
+        after = followed.seen.get(self._receiver.origin, 0)
+        records = self._outgoing.of(room, after, followed.since)
+        return [_decode(record.data)[2] for record in records[-history:]] if history else []
+
+    async def shut(self, room: str) -> None:
+        self._rooms.pop(room, None)
+        async with self._lock(room):
+            if room not in self._rooms and self.status.connected:
+                try:
+                    await self._in_time(self._broker.unfollow(room))
+                except Exception as error:
+                    self._on_lost(error)
+
+    def _lock(self, room: str) -> asyncio.Lock:
+        return self._locks.setdefault(room, asyncio.Lock())
+
+    # --- after a reconnection -----------------------------------------------------------------
+
+    async def _resync(self) -> None:
+        """Read on where it was interrupted, and send again what the broker has lost."""
+        self._notes.clear()
+        stored = {
+            room: await self._in_time(self._last_own(room)) for room in self._outgoing.rooms()
+        }
+        self._outgoing.sort_out(stored)
+        self._roster.change_all()
+        await self._in_time(self._roster.flush())
+        while missing := [
+            (room, followed)
+            for room, followed in self._rooms.items()
+            if followed.connection != self._connection
+        ]:
+            for room, followed in missing:
+                await self._in_time(self._follow_again(room, followed))
+
+    async def _last_own(self, room: str) -> int:
+        found = [_decode(data) for _, data in await self._broker.tail(room, _TAIL)]
+        mine = self._receiver.origin
+        return max((number for origin, number, _ in found if origin == mine), default=0)
+
+    async def _follow_again(self, room: str, followed: _Followed) -> None:
+        async with self._lock(room):
+            if not followed.known:  # it was opened while the broker was away: from now on
+                for position, data in await self._broker.tail(room, 1):
+                    origin, number, _ = _decode(data)
+                    followed.position, followed.seen[origin] = position, number
+                followed.known = True
+            if self._rooms.get(room) is followed:
+                await self._broker.follow(room, followed.position)
+            followed.connection = self._connection
+
+    # --- members ------------------------------------------------------------------------------
+
+    async def enter(self, room: str, member: str, info: bytes) -> None:
+        await self._put_member(room, member, info)
+
+    async def leave(self, room: str, member: str) -> None:
+        await self._put_member(room, member, None)
+
+    async def _put_member(self, room: str, member: str, info: bytes | None) -> None:
+        self._roster.put(room, member, info)
+        if self.status.connected:
+            try:
+                await self._in_time(self._roster.flush())
+            except Exception as error:
+                self._on_lost(error)
+
+    async def members(self, room: str) -> dict[str, bytes]:
+        if not self.status.connected:
+            raise ConnectionError(f"{self.status.url} is away")
+        try:
+            return await self._in_time(self._broker.members(room))
+        except Exception as error:
+            self._on_lost(error)
+            raise ConnectionError(f"{self.status.url} is away") from error

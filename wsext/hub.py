@@ -1,0 +1,334 @@
+"""The hub: the rooms of an app in this process, and the backplane that joins them with others'."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from wsext.backplanes import Backplane, BackplaneStatus, make_backplane
+from wsext.outbox import Counters
+from wsext.presence import Presence
+from wsext.protocol.prepared import PreparedMessage
+from wsext.rooms import Key, Room
+from wsext.session import Session
+from wsext.settings import RoomOptions
+
+if TYPE_CHECKING:
+    from wsext.app import App
+
+__all__ = ["Hub"]
+
+logger = logging.getLogger("wsext.hub")
+
+#: Seconds between comparisons of who is there, for lost notes and processes that died.
+_COMPARE = 15.0
+
+#: The longest name of a room, in bytes of UTF-8: brokers put it into theirs.
+_LONGEST_NAME = 255
+
+
+class _Said(msgspec.Struct, array_like=True, tag="m", omit_defaults=True):
+    """A broadcast, on its way to another process or kept for later."""
+
+    data: Any  # str or bytes, as msgpack tells them apart
+    key: str | int | None = None
+    left_out: list[str] = []
+    hints: dict[str, Any] | None = None
+    meta: dict[str, Any] | None = None
+
+
+class _Came(msgspec.Struct, array_like=True, tag="+"):
+    """Somebody has joined."""
+
+    member: Presence
+
+
+class _Went(msgspec.Struct, array_like=True, tag="-"):
+    """Somebody has left."""
+
+    member: Presence
+
+
+class _Back(msgspec.Struct, array_like=True, tag="?"):
+    """A process has been away, so that what others know of its members may be wrong."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_Note = _Said | _Came | _Went | _Back
+_decoder: msgspec.msgpack.Decoder[_Note] = msgspec.msgpack.Decoder(_Note)
+_decode_member = msgspec.msgpack.Decoder(Presence).decode
+
+
+class Hub:
+    """The rooms of one app in this process; `App.room` gives them out.
+
+    It starts with the first server of the app, or when a room is first used, and ends with the
+    last server.
+
+    Args:
+        app: Whose options it goes by.
+
+    Attributes:
+        origin: Names this process among those on the backplane.
+        counters: Totals of all rooms here.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self.origin = ""
+        self.counters = Counters()
+        self._rooms: WeakValueDictionary[str, Room] = WeakValueDictionary()
+        self._open: set[Room] = set()
+        self._backplane: Backplane | None = None
+        self._users: set[object] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._early: list[tuple[str, bytes, bool]] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._gathering = False
+
+    @property
+    def options(self) -> RoomOptions:
+        """The options of every room."""
+        return self._app.room_options
+
+    @property
+    def backplane(self) -> Backplane:
+        """What joins the rooms with those of other processes.
+
+        Raises:
+            OptionError: If the URL in the options cannot be used.
+        """
+        if self._backplane is None:
+            url = self._app.server_options.backplane
+            if url is None and self._app.backplane is not None:
+                self._backplane = self._app.backplane
+            else:
+                others = self._app.installed.backplanes
+                self._backplane = make_backplane(url or "memory://", others)
+        return self._backplane
+
+    @property
+    def status(self) -> BackplaneStatus:
+        """How the backplane is: connected or not, what waits, what was given up."""
+        return self.backplane.status
+
+    @property
+    def rooms(self) -> list[Room]:
+        """The rooms that have members here."""
+        return list(self._open)
+
+    def room(self, name: str) -> Room:
+        """The room of a name; see `App.room`."""
+        room = self._rooms.get(name)
+        if room is None:
+            if not name or len(name.encode()) > _LONGEST_NAME:
+                raise ValueError(f"a room's name has 1 to {_LONGEST_NAME} bytes: {name[:40]!r}")
+            room = self._rooms[name] = Room(self, name)
+        return room
+
+    def member_id(self, session: Session) -> str:
+        """How a session is called among the members of all processes."""
+        self._ensure_started()
+        return f"{self.origin}.{session.id}"
+
+    # --- life ---------------------------------------------------------------------------------
+
+    def hold(self, user: object) -> None:
+        """Keep going until this user lets go: a server."""
+        self._users.add(user)
+
+    async def start(self) -> None:
+        """Start, unless it has; waits for the first attempt to reach the broker."""
+        await asyncio.shield(self._ensure_started())
+
+    async def let_go(self, user: object) -> None:
+        """A user is done; after the last one, the hub ends."""
+        self._users.discard(user)
+        if self._users or self._starting is None:
+            return
+        starting, self._starting = self._starting, None
+        for task in list(self._tasks):
+            if task is not starting:
+                task.cancel()
+        with suppress(asyncio.CancelledError):
+            await starting
+        await self.backplane.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._open.clear()
+        for room in list(self._rooms.values()):
+            room.forget()
+
+    async def flush(self) -> None:
+        """Wait until nothing waits for slow members or for the broker, as far as it is there."""
+        members = [member for room in self._open for member in room.members()]
+        await asyncio.gather(*(member.outbox.flush() for member in members))
+        if self._starting is not None:
+            await self.backplane.wait_sent()
+
+    def _ensure_started(self) -> asyncio.Task[None]:
+        loop = asyncio.get_running_loop()
+        if self._starting is None or self._loop is not loop:
+            self._loop = loop
+            self.origin = secrets.token_hex(6)
+            self._tasks.clear()
+            self._forget()
+            self._gathering = False
+            self._starting = self.spawn(self._start())
+        return self._starting
+
+    async def _start(self) -> None:
+        await self.backplane.start(self)
+        early, self._early = self._early, []
+        for room, payload, kept in early:
+            self.backplane.publish(room, payload, kept=kept)
+        self.spawn(self._compare_now_and_then())
+
+    async def _compare_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(_COMPARE)
+            self._compare()
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run something beside; its errors are logged."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("rooms: %s failed", task.get_name(), exc_info=error)
+
+    # --- for rooms ----------------------------------------------------------------------------
+
+    async def open(self, name: str) -> list[PreparedMessage]:
+        """Hear a room; its last messages."""
+        await self.start()
+        payloads = await self.backplane.open(name, self.options.history)
+        return [_message(item) for item in map(_read, payloads) if isinstance(item, _Said)]
+
+    def keep(self, room: Room) -> None:
+        """A room has members."""
+        self._open.add(room)
+
+    def shut(self, room: Room) -> None:
+        """A room has none any more."""
+        self._open.discard(room)
+        self.spawn(self._shut(room.name))
+
+    async def _shut(self, name: str) -> None:
+        room = self._rooms.get(name)
+        if room is None or not room.is_open:
+            await self.backplane.shut(name)
+
+    def publish(
+        self, room: str, message: PreparedMessage, key: Key | None, left_out: frozenset[str]
+    ) -> None:
+        """Tell the other processes what was said here."""
+        hints, meta = message.hints, message.meta
+        said = _Said(
+            message.data,
+            key,
+            sorted(left_out),
+            None if hints is None else dict(hints),
+            None if meta is None else dict(meta),
+        )
+        self._publish(room, _encode(said), kept=True)
+
+    def _publish(self, room: str, payload: bytes, *, kept: bool) -> None:
+        if self._ensure_started().done():
+            self.backplane.publish(room, payload, kept=kept)
+        else:
+            self._early.append((room, payload, kept))
+
+    def is_first(self) -> bool:
+        """Whether this is the first broadcast of the event loop's turn: it is written at once, and
+        what follows is gathered."""
+        if self._gathering:
+            return False
+        self._gathering = True
+        asyncio.get_running_loop().call_soon(self._end_turn)
+        return True
+
+    def _end_turn(self) -> None:
+        self._gathering = False
+
+    async def wait_sent(self) -> None:
+        """Wait while the broker is behind."""
+        if self.backplane.is_behind:
+            await self.backplane.wait_sent()
+
+    async def enter(self, room: str, member: Presence) -> None:
+        """Tell everybody that a member has come."""
+        await self.start()
+        await self.backplane.enter(room, member.id, _encode(member))
+        self._publish(room, _encode(_Came(member)), kept=False)
+
+    def leave(self, room: str, member: Presence) -> None:
+        """Tell everybody that a member has gone."""
+        if self._starting is None:
+            return  # the hub has ended, and has told it of all
+        self._publish(room, _encode(_Went(member)), kept=False)
+        self.spawn(self.backplane.leave(room, member.id))
+
+    async def presence(self, room: Room) -> list[Presence]:
+        """Who is in a room; this process knows its own best."""
+        await self.start()
+        try:
+            found = await self.backplane.members(room.name)
+        except ConnectionError:
+            found = {}
+        others = [
+            _decode_member(info)
+            for name, info in sorted(found.items())
+            if not name.startswith(f"{self.origin}.")
+        ]
+        return [*room.here(), *others]
+
+    # --- for the backplane --------------------------------------------------------------------
+
+    def receive(self, room: str, payload: bytes) -> None:
+        """Another process said something."""
+        target = self._rooms.get(room)
+        if target is None:
+            return
+        said = _read(payload)
+        if isinstance(said, _Said):
+            target.deliver(_message(said), said.key, frozenset(said.left_out))
+        elif isinstance(said, _Back):
+            target.compare_presence()
+        elif said is not None:
+            target.watch.tell("join" if isinstance(said, _Came) else "leave", said.member)
+
+    def resynced(self) -> None:
+        """Who is where may have changed unnoticed, here and for the others."""
+        for room in self._open:
+            self._publish(room.name, _encode(_Back()), kept=False)
+        self._compare()
+
+    def _compare(self) -> None:
+        for room in self._open:
+            room.compare_presence()
+
+
+def _read(payload: bytes) -> _Note | None:
+    try:
+        return _decoder.decode(payload)
+    except msgspec.MsgspecError as error:  # another version of wsext, or another program
+        logger.warning("a message from the backplane cannot be read: %s", error)
+        return None
+
+
+def _message(said: _Said) -> PreparedMessage:
+    return PreparedMessage(said.data, hints=said.hints, meta=said.meta)

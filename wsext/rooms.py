@@ -1,0 +1,414 @@
+"""Rooms: who is in one hears what is said in it, and has a queue of its own if it reads slowly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from wsext.errors import OptionError, ProtocolError
+from wsext.outbox import Counters, Outbox
+from wsext.presence import Presence, PresenceChange, Watch
+from wsext.protocol.frames import CloseInfo, Data
+from wsext.protocol.prepared import PreparedMessage
+from wsext.session import Session
+from wsext.settings import RoomOverflow
+
+if TYPE_CHECKING:
+    from wsext.hub import Hub
+
+__all__ = ["Key", "Members", "Room"]
+
+logger = logging.getLogger("wsext.rooms")
+
+#: What `Room.broadcast` coalesces by.
+Key: TypeAlias = "str | int"
+
+#: Who is left out of a broadcast: sessions, presences, or their ids.
+Who: TypeAlias = "Session | Presence | str"
+
+#: How a message gets to a member: at once, or by its queue.
+_Way: TypeAlias = "tuple[Callable[[PreparedMessage, bool], bool], Outbox]"
+
+
+class Room:
+    """One room of an app, over all processes on its backplane; see `App.room`.
+
+    Iterating gives the sessions of this process that are in it, and ``len`` counts them.
+
+    Attributes:
+        name: Its name.
+        counters: Totals of this process; they begin anew after the room was empty and forgotten.
+    """
+
+    def __init__(self, hub: Hub, name: str) -> None:
+        self.name = name
+        self.counters = Counters()
+        self._hub = hub
+        self._members: dict[str, Members] = {}
+        self._everybody: list[_Way] | None = None
+        self._history: deque[PreparedMessage] = deque()
+        self._history_bytes = 0
+        self._opening: asyncio.Task[None] | None = None
+        self._joining = 0
+        self.watch = Watch()
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter([member.session for member in self._members.values()])
+
+    def __repr__(self) -> str:
+        return f"<Room {self.name!r} {len(self)} members here>"
+
+    # --- joining ------------------------------------------------------------------------------
+
+    def join(
+        self,
+        session: Session,
+        *,
+        history: int = 0,
+        info: Mapping[str, Any] | None = None,
+        overflow: RoomOverflow | None = None,
+        queue_bytes: int | None = None,
+    ) -> _Joining:
+        """Be in the room while a block runs: ``async with room.join(session) as members``.
+
+        The membership also ends with the session.
+
+        Args:
+            session: Who joins; a session is in a room at most once.
+            history: How many of the room's last messages to send to it first.
+            info: For the others to see, as JSON can say it.
+            overflow: What happens when it reads too slowly, instead of `RoomOptions.overflow`.
+            queue_bytes: Bytes that may wait for it, instead of `RoomOptions.queue_bytes`.
+
+        Raises:
+            OptionError: If more history is asked for than rooms keep, or an option is wrong.
+            RuntimeError: If the session is in the room.
+        """
+        options = self._hub.options
+        if not 0 <= history <= options.history:
+            raise OptionError(
+                "rooms", "history", f"{history} messages were asked for, {options.history} are kept"
+            )
+        changes = {"overflow": overflow, "queue_bytes": queue_bytes}
+        options = options.replace({k: v for k, v in changes.items() if v is not None})
+        outbox = Outbox(
+            session, options.queue_bytes, options.overflow, (self.counters, self._hub.counters)
+        )
+        return _Joining(Members(self, session, outbox, info), history)
+
+    def join_nowait(
+        self,
+        session: Session,
+        *,
+        info: Mapping[str, Any] | None = None,
+        overflow: RoomOverflow | None = None,
+        queue_bytes: int | None = None,
+    ) -> Members:
+        """Join without waiting, for listeners: until `Members.leave` or the session's end.
+
+        What other processes say is heard as soon as the backplane is told; use `join` where that
+        matters.
+
+        Raises:
+            OptionError, RuntimeError: As `join`.
+        """
+        members = self.join(session, info=info, overflow=overflow, queue_bytes=queue_bytes).members
+        self._open()
+        members.enter()
+        self._hub.spawn(self._hub.enter(self.name, members.me))
+        return members
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody here is in it or about to join."""
+        return self._opening is not None
+
+    def _open(self) -> asyncio.Task[None]:
+        if self._opening is None:
+            self._opening = self._hub.spawn(self._load())
+        return self._opening
+
+    async def opened(self) -> None:
+        """Wait until the room hears other processes and has its history."""
+        self._joining += 1
+        try:
+            await asyncio.shield(self._open())
+        finally:
+            self._joining -= 1
+
+    async def _load(self) -> None:
+        before = await self._hub.open(self.name)
+        for message in reversed(before):
+            if len(self._history) < self._hub.options.history:
+                self._history.appendleft(message)
+                self._history_bytes += message.size
+        self._cut_history()
+
+    def add(self, member: Members, history: int) -> None:
+        """Called by a membership that begins."""
+        if member.me.id in self._members:
+            raise RuntimeError(f"{member.session!r} is in room {self.name!r} already")
+        for message in list(self._history)[-history:] if history else ():
+            member.send(message)
+        self._members[member.me.id] = member
+        self._everybody = None
+        self._hub.keep(self)
+        self.watch.tell("join", member.me)
+
+    def remove(self, member: Members) -> None:
+        """Called by a membership that ends."""
+        if self._members.pop(member.me.id, None) is None:
+            return  # the hub has ended before
+        self._everybody = None
+        self.watch.end(member.me)
+        self.watch.tell("leave", member.me)
+        self._hub.leave(self.name, member.me)
+        self.release()
+
+    def release(self) -> None:
+        """Forget everything if nobody is here any more."""
+        if self._opening is not None and not self._members and not self._joining:
+            self.forget()
+            self._hub.shut(self)
+
+    def forget(self) -> None:
+        """Be as new; called by the hub when it ends."""
+        if self._opening is not None:
+            self._opening.cancel()
+        self._opening = None
+        self._members.clear()
+        self._everybody = None
+        self._history.clear()
+        self._history_bytes = 0
+
+    def members(self) -> list[Members]:
+        """The memberships of this process."""
+        return list(self._members.values())
+
+    # --- saying something ---------------------------------------------------------------------
+
+    async def broadcast(
+        self,
+        data: Data | PreparedMessage,
+        *,
+        exclude: Who | Iterable[Who] = (),
+        key: Key | None = None,
+        hints: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Send a message to everybody in the room, in this process and others.
+
+        Slow members are waited for by nobody: what waits for them is bounded, and the policy
+        decides (see `RoomOptions`). This waits only while the broker of the backplane is connected
+        and takes messages slower than they are said.
+
+        Args:
+            data: ``str`` becomes a text message, bytes-like a binary one.
+            exclude: Sessions, `Presence` objects or their ids that do not get it.
+            key: With the policy ``coalesce``, replaces what waits with the same key.
+            hints: For the extensions, as in `Session.send`.
+            meta: Metadata beside the message, as in `Session.send`.
+
+        Raises:
+            TypeError: If the data is of another type, or hints or metadata cannot be encoded.
+            ValueError: If the message is larger than the broker takes.
+        """
+        self.broadcast_nowait(data, exclude=exclude, key=key, hints=hints, meta=meta)
+        await self._hub.wait_sent()
+
+    def broadcast_nowait(
+        self,
+        data: Data | PreparedMessage,
+        *,
+        exclude: Who | Iterable[Who] = (),
+        key: Key | None = None,
+        hints: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`broadcast` without waiting for anything.
+
+        Raises:
+            TypeError, ValueError: As `broadcast`.
+        """
+        if not isinstance(data, PreparedMessage):
+            data = PreparedMessage(data, hints=hints, meta=meta)
+        left_out = self._ids(exclude)
+        self._hub.publish(self.name, data, key, left_out)
+        self.deliver(data, key, left_out)
+
+    def _ids(self, who: Who | Iterable[Who]) -> frozenset[str]:
+        if isinstance(who, (Session, Presence, str)):
+            who = (who,)
+        return frozenset(self._id(item) for item in who)
+
+    def _id(self, who: Who) -> str:
+        if isinstance(who, Session):
+            return self._hub.member_id(who)
+        return who.id if isinstance(who, Presence) else who
+
+    def deliver(
+        self, message: PreparedMessage, key: Key | None, left_out: frozenset[str] = frozenset()
+    ) -> None:
+        """Hand a message to the members of this process."""
+        everybody = self._everybody
+        if left_out:
+            everybody = [m.way for m in self._members.values() if m.me.id not in left_out]
+        elif everybody is None:
+            everybody = self._everybody = [member.way for member in self._members.values()]
+        at_once = self._hub.is_first()
+        for send, outbox in everybody:  # the fast path: few steps, and none that waits
+            try:
+                if outbox.waiting or not send(message, at_once):
+                    outbox.put(message, key)
+            except ProtocolError as error:
+                logger.debug("room %r: %s", self.name, error)  # that member's session has failed
+        for counters in (self.counters, self._hub.counters):
+            counters.messages += 1
+            counters.bytes += message.size
+            counters.delivered += len(everybody)
+        if self._opening is not None:
+            self._history.append(message)
+            self._history_bytes += message.size
+            self._cut_history()
+
+    def _cut_history(self) -> None:
+        options, history = self._hub.options, self._history
+        while history and (
+            len(history) > options.history or self._history_bytes > options.history_bytes
+        ):
+            self._history_bytes -= history.popleft().size
+
+    # --- who is here --------------------------------------------------------------------------
+
+    def here(self) -> list[Presence]:
+        """Who is in the room, in this process."""
+        return [member.me for member in self._members.values()]
+
+    async def presence(self) -> list[Presence]:
+        """Who is in the room, over all processes; while the broker is away, in this one."""
+        return await self._hub.presence(self)
+
+    def compare_presence(self, *, first: bool = False) -> None:
+        """Have changes found that no note told of, if anybody wants to know."""
+        if self.watch.is_followed:
+            self._hub.spawn(self.watch.compare(self, first=first))
+
+
+class Members:
+    """A session's membership in a room, and through it the others; see `Room.join`.
+
+    Iterating gives the sessions of this process that are in the room, and ``len`` counts them.
+
+    Attributes:
+        room: The room.
+        session: Whose membership it is.
+        me: As the others see it.
+    """
+
+    def __init__(
+        self, room: Room, session: Session, outbox: Outbox, info: Mapping[str, Any] | None
+    ) -> None:
+        self.room = room
+        self.session = session
+        self.outbox = outbox
+        self.me = Presence(
+            room._hub.member_id(session), session.name, None if info is None else dict(info)
+        )
+        self.way: _Way = (session.try_send, outbox)
+        self._joined = False
+
+    def __len__(self) -> int:
+        return len(self.room)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(self.room)
+
+    def __repr__(self) -> str:
+        return f"<Members {self.session.id} in {self.room!r}>"
+
+    def send(self, message: PreparedMessage) -> None:
+        """Send to this member alone, by its queue and policy."""
+        send, outbox = self.way
+        if outbox.waiting or not send(message, False):
+            outbox.put(message)
+
+    async def broadcast(
+        self,
+        data: Data | PreparedMessage,
+        *,
+        exclude: Who | Iterable[Who] = (),
+        key: Key | None = None,
+        hints: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        """As `Room.broadcast`."""
+        await self.room.broadcast(data, exclude=exclude, key=key, hints=hints, meta=meta)
+
+    def broadcast_nowait(
+        self,
+        data: Data | PreparedMessage,
+        *,
+        exclude: Who | Iterable[Who] = (),
+        key: Key | None = None,
+        hints: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        """As `Room.broadcast_nowait`."""
+        self.room.broadcast_nowait(data, exclude=exclude, key=key, hints=hints, meta=meta)
+
+    async def presence(self) -> list[Presence]:
+        """As `Room.presence`."""
+        return await self.room.presence()
+
+    def changes(self) -> AsyncIterator[PresenceChange]:
+        """Who comes and goes from now on, in any process, until this membership ends.
+
+        Whoever does not keep up misses the oldest changes; `presence` always tells the state.
+        """
+        return self.room.watch.follow(self.room, self.me)
+
+    def enter(self, history: int = 0) -> None:
+        """Begin; called by `Room.join`."""
+        self.room.add(self, history)
+        self._joined = True
+        self.session.add_close_callback(self._session_ended)
+
+    def leave(self) -> None:
+        """End the membership; what waits for the session is still sent."""
+        if self._joined:
+            self._joined = False
+            self.session.remove_close_callback(self._session_ended)
+            self.room.remove(self)
+
+    def _session_ended(self, info: CloseInfo) -> None:
+        self.leave()
+
+
+class _Joining:
+    """What ``async with room.join(session)`` waits for."""
+
+    def __init__(self, members: Members, history: int) -> None:
+        self.members = members
+        self._history = history
+
+    async def __aenter__(self) -> Members:
+        members = self.members
+        room = members.room
+        try:
+            await room.opened()
+            members.enter(self._history)
+            await room._hub.enter(room.name, members.me)
+        except BaseException:
+            members.leave()
+            room.release()
+            raise
+        return members
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.members.leave()
