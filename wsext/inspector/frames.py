@@ -12,7 +12,7 @@ from wsext import RSV, Frame, Opcode, Session
 __all__ = ["FrameSeen", "Recorder", "opcode_name", "preview"]
 
 #: Frames that are recorded between two reports; every stage of a frame is one.
-_MAX_FRAMES = 300
+_MAX_FRAMES = 120
 
 #: Characters of a payload that are shown.
 _PREVIEW = 80
