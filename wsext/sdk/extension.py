@@ -103,7 +103,7 @@ class Codec:
 
     @property
     def share_key(self) -> Hashable | None:
-        """Equal keys on two connections mean that equal messages are encoded to equal bytes.
+        """Equal keys on two connections: `encode_shared` makes equal frames of equal messages.
 
         ``None``, the default, means that they may differ. A broadcast is encoded once per key.
         """
@@ -112,6 +112,25 @@ class Codec:
     def encode(self, frame: Frame) -> Frame | Iterable[Frame] | Awaitable[Frame | Iterable[Frame]]:
         """An outgoing frame as 0..n frames."""
         return frame
+
+    def encode_shared(
+        self, frame: Frame
+    ) -> Frame | Iterable[Frame] | Awaitable[Frame | Iterable[Frame]]:
+        """A whole message as frames for every connection whose codec has the same `share_key`.
+
+        Neither depend on what this connection has sent nor change what it remembers. The default
+        is `encode`, which is right for a codec that keeps nothing from one message to the next. Not
+        asked while a streamed message is half way, nor without a `share_key`.
+        """
+        return self.encode(frame)
+
+    def skip_shared(self) -> None:
+        """Frames from `encode_shared` are sent on this connection: here, in place of `encode`.
+
+        Asked of the codec of every receiver, also of the one that encoded. A codec that keeps a
+        history brings it to where the peer's decoder is after these frames, which it has not
+        seen: forgetting it is enough if decoders keep theirs.
+        """
 
     def decode(
         self, frame: Frame, budget: int
