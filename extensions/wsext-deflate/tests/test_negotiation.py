@@ -231,7 +231,7 @@ def resident():
 extension = PermessageDeflate(live_compressors=0, **json.loads(sys.argv[1]))
 server, client = NegotiationContext("server", 1 << 20), NegotiationContext("client", 1 << 20)
 offer = Params(client_max_window_bits=True)
-agreed = [extension.accept(offer, server) for _ in range(500)]
+agreed = [extension.accept(offer, server) for _ in range(200)]
 other = PermessageDeflate().confirm(extension.offers(), agreed[0].params, client)
 text = Frame(1, b"".join(b"%d some text " % number for number in range(5000)))
 packed = other.encode(text)

@@ -13,7 +13,16 @@ from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any, Literal, Protocol, TypeAlias
 
-__all__ = ["Backend", "BackendName", "Deflater", "Inflater", "deflater", "inflater", "installed"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "BackendName",
+    "Deflater",
+    "Inflater",
+    "deflater",
+    "inflater",
+    "installed",
+]
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 BackendName: TypeAlias = Literal["auto", "zlib", "zlib-ng", "isal"]
@@ -62,7 +71,8 @@ class Backend:
     levels: tuple[int, ...]
 
 
-_MODULES = {"zlib": "zlib", "zlib-ng": "zlib_ng.zlib_ng", "isal": "isal.isal_zlib"}
+#: The libraries by name, and the module of each.
+BACKENDS = {"zlib": "zlib", "zlib-ng": "zlib_ng.zlib_ng", "isal": "isal.isal_zlib"}
 # By measurement (measure.py): the fastest level whose output is about as small as zlib's. zlib's
 # level 0 stores, which the others are not asked for.
 _LEVELS = {
@@ -76,7 +86,7 @@ _LEVELS = {
 def installed(name: str) -> Backend | None:
     """A backend by name, or ``None`` when its library is not installed."""
     try:
-        module: Any = import_module(_MODULES[name])
+        module: Any = import_module(BACKENDS[name])
     except ImportError:
         return None
     return Backend(name, module.compressobj, module.decompressobj, module.error, _LEVELS[name])
@@ -145,19 +155,14 @@ class Deflater:
 
     def take(self, history: bytes = b"") -> Compressor:
         """A compressor that may refer to ``history``: what was sent last."""
-        if history and self.backend != "isal":
+        if history:
             return self._new(*self._arguments, history)
         try:
-            compressor = self._blank.pop()
+            return self._blank.pop()
         except IndexError:
             compressor = self._new(*self._arguments)
             compressor.flush(_FULL)  # output after the first flush differs from what is before it
-        if history:
-            # For ISA-L this is faster than a new compressor with a dictionary: those are large,
-            # and compressing takes little.
-            compressor.compress(history)
-            compressor.flush(_SYNC)
-        return compressor
+            return compressor
 
     def put_back(self, compressor: Compressor) -> None:
         """The compressor is not needed any more: make it blank, or drop it."""
