@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame as TheirFrame
@@ -82,16 +82,15 @@ steps = st.lists(
 
 
 @pytest.mark.parametrize("theirs", [False, True], ids=["stdlib", "websockets"])
+@settings(max_examples=40)
 @given(steps=steps, limit=st.integers(0, 4), bits=st.integers(8, 15), reset=st.booleans())
 def test_own_and_shared_messages_decode_in_any_order(
     backend: str, theirs: bool, steps: Any, limit: int, bits: int, reset: bool
 ) -> None:
     """Four connections, fewer compressors, and broadcasts between their own messages."""
     live = LiveCompressors(limit)
-    settings = Settings(
-        backend=backend, own_bits=bits, own_reset=reset, history=min(1 << bits, 4096)
-    )
-    codecs = [DeflateCodec(settings, live) for _ in range(4)]
+    agreed = Settings(backend=backend, own_bits=bits, own_reset=reset, history=min(1 << bits, 4096))
+    codecs = [DeflateCodec(agreed, live) for _ in range(4)]
     peers = [Peer(bits, theirs) for _ in codecs]
     for who, kind, message in steps:
         if kind == "shared":
@@ -120,8 +119,8 @@ def test_own_and_shared_messages_decode_in_any_order(
 def test_what_is_shared_does_not_depend_on_what_was_sent(
     backend: str, before: list[bytes], message: bytes, level: int
 ) -> None:
-    settings = Settings(backend=backend, level=level)
-    one, other = DeflateCodec(settings), DeflateCodec(Settings(backend=backend, level=level))
+    agreed = Settings(backend=backend, level=level)
+    one, other = DeflateCodec(agreed), DeflateCodec(Settings(backend=backend, level=level))
     assert one.share_key == other.share_key
     for item in before:
         one.encode(Frame(1, item))
