@@ -135,17 +135,15 @@ class Deflater:
     any connection: two are kept blank. Who works with one has taken it out, in threads, too.
 
     Attributes:
-        backend: The library's name.
         key: Equal keys mean equal output of `whole`.
     """
 
-    __slots__ = ("_arguments", "_blank", "_new", "backend", "key")
+    __slots__ = ("_arguments", "_blank", "_new", "key")
 
     def __init__(
         self, backend: Backend, level: int, mem_level: int, strategy: int, bits: int
     ) -> None:
         level = backend.levels[level]
-        self.backend = backend.name
         self.key = (backend.name, level, mem_level, strategy, bits)
         self._new = backend.compressobj
         # zlib cannot make a raw stream with a window of 256 bytes (8 bits). With 9 bits it looks
