@@ -25,6 +25,7 @@ _MAX_FINAL_BLOCKS = 16
 
 _RSV1 = int(RSV.RSV1)  # arithmetic with a number is ten times as fast as with a flag
 
+_CODEC_BYTES = 480  # the codec itself and its settings
 # What a used decompressor takes whatever its window is; zlib's depends on it.
 _DECOMPRESSOR_BYTES = {"zlib-ng": 42_000, "isal": 88_000}
 
@@ -66,8 +67,12 @@ class Settings:
         decompressor = _DECOMPRESSOR_BYTES.get(
             inflater(self.backend, self.peer_bits).backend, (1 << self.peer_bits) + 7168
         )
-        kept = 0 if self.peer_reset else decompressor
-        return kept if self.own_reset else kept + self.history
+        kept = _CODEC_BYTES
+        if not self.peer_reset:
+            kept += decompressor
+        if not self.own_reset:
+            kept += self.history
+        return kept
 
 
 class LiveCompressors:
