@@ -250,6 +250,18 @@ class History(PackCodec):
 caught_by("test_equal_share_keys_mean_equal_bytes")(with_codec(History))
 
 
+class Shares(History):
+    """Encodes from a fresh state what is shared, as long as `skip_shared` is right."""
+
+    def encode_shared(self, frame: Frame) -> Frame:
+        packer = zlib.compressobj(6, zlib.DEFLATED, -self.bits)
+        data = packer.compress(frame.payload) + packer.flush(zlib.Z_SYNC_FLUSH)
+        return frame.replace(payload=data, rsv=frame.rsv | self.rsv)
+
+
+caught_by("test_shared_frames_fit_into_every_connection")(with_codec(Shares))
+
+
 class FedAndRaw(History):
     """Feeds its encoder in `wants`, and then lets the message by."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from inspect import isawaitable
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from wsext.errors import ProtocolError
 from wsext.protocol.frames import RSV, Frame, Message
+from wsext.protocol.wire import apply_mask, frame_header
 from wsext.sdk.extension import Codec, Extension, MessageCodec
 from wsext.testing.cases_base import Cases, fragments, skip
 from wsext.testing.engines import Engines, parse_wire, run_async
@@ -316,25 +317,45 @@ class CodecCases(Cases):
             engines.close()
 
     def test_equal_share_keys_mean_equal_bytes(self) -> None:
-        """Where `share_key` is not None: whatever two connections have sent, equal keys encode
-        equal messages to equal bytes."""
-        for variant in self.all_variants():
-            first, second = self.engines(**variant), self.engines(**variant)
-            keys = [e.on_server.agreed[0].codec.share_key for e in (first, second)]
-            if keys[0] is None or keys[0] != keys[1]:
-                continue
-            hash(keys[0])
+        """Where `share_key` is not None: whatever two connections have sent, with equal keys
+        `encode_shared` makes equal bytes of equal messages."""
+        for first, second in self._sharing():
             for payload in (b"history of the first only " * 30, b"more of it " * 30):
                 self._send(first, "server", [Frame(2, payload)])
             for payload in (b"history of the first only " * 30, *self.messages):
-                sent = [
-                    _bodies(self._send(e, "server", [Frame(2, payload)])) for e in (first, second)
-                ]
+                sent = [_shared(_server_codec(e), payload) for e in (first, second)]
                 assert sent[0] == sent[1], (
                     f"equal share keys, and {payload!r:.40} is encoded differently"
                 )
-            first.close()
-            second.close()
+
+    def test_shared_frames_fit_into_every_connection(self) -> None:
+        """What `encode_shared` made on one connection arrives on every one with an equal key,
+        between messages of their own."""
+        for pair in self._sharing():
+            for turn, payload in enumerate((b"one for all " * 30, *self.messages) * 2):
+                own = b"only for some " * turn
+                got = self._transfer(pair[turn % 2], "server", [Frame(2, own)])
+                assert got == [own], f"{own!r:.40} between shared ones came as {got!r:.40}"
+                data = _shared(_server_codec(pair[turn % 3 % 2]), payload)
+                for engines in pair:
+                    _server_codec(engines).skip_shared()
+                    try:
+                        events = run_async(engines.receive("server", data))
+                    except ProtocolError as error:
+                        raise AssertionError(f"a shared message was refused: {error}") from error
+                    got = [event.data for event in events if isinstance(event, Message)]
+                    assert got == [payload], f"shared {payload!r:.40} came as {got!r:.40}"
+
+    def _sharing(self) -> Iterator[tuple[Engines, Engines]]:
+        """Pairs of connections with equal share keys."""
+        for variant in self.all_variants():
+            pair = self.engines(**variant), self.engines(**variant)
+            keys = [_server_codec(engines).share_key for engines in pair]
+            if keys[0] is not None and keys[0] == keys[1]:
+                hash(keys[0])
+                yield pair
+            for engines in pair:
+                engines.close()
 
     def test_close_frees_at_any_time(self) -> None:
         """`close()` works before the first frame, in the middle of a message and at its end, and
@@ -399,8 +420,6 @@ class CodecCases(Cases):
 
 
 def _masked(frames: Iterable[tuple[int, bytes, bool, int]]) -> bytes:
-    from wsext.protocol.wire import apply_mask, frame_header
-
     key = b"\x11\x22\x33\x44"
     return b"".join(
         frame_header(opcode, len(body), fin, rsv, True) + key + apply_mask(body, key)
@@ -431,6 +450,28 @@ def _decode(codec: Any, frame: Frame, budget: int) -> list[Frame]:
         return [result] if isinstance(result, Frame) else list(result)
 
     return run_async(work())
+
+
+def _server_codec(engines: Engines) -> Any:
+    return engines.on_server.agreed[0].codec
+
+
+def _shared(codec: Any, payload: bytes) -> bytes:
+    """What a server sends to every connection when it encodes a message once."""
+
+    async def work() -> Any:
+        frame = Frame(2, payload)
+        if not codec.wants(frame, {}):
+            return frame
+        result = codec.encode_shared(frame)
+        return await result if isawaitable(result) else result
+
+    result = run_async(work())
+    frames = [result] if isinstance(result, Frame) else list(result)
+    return b"".join(
+        frame_header(f.opcode, len(f.payload), f.fin, f.rsv, False) + bytes(f.payload)
+        for f in frames
+    )
 
 
 def _measure(engines: Engines) -> Callable[[], int]:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import random
 import zlib
-from typing import Any
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wsext_deflate import DeflateCodec
-from wsext_deflate.codec import Settings
+from wsext_deflate.codec import LiveCompressors
 
 from wsext import RSV, Frame, RemoteProtocolError
 
 LIMIT = 1 << 20
 
 
-def codec(**settings: Any) -> DeflateCodec:
-    return DeflateCodec(Settings(**settings))
+Make: TypeAlias = "Callable[..., DeflateCodec]"
 
 
 def frames(*parts: bytes, opcode: int = 1) -> list[Frame]:
@@ -43,7 +44,7 @@ def compressed(text: str, opcode: int = 1, fin: bool = True) -> Frame:
 # --- the examples of RFC 7692 §7.2.3 ----------------------------------------------------------
 
 
-def test_rfc_example_one_compressed_block() -> None:
+def test_rfc_example_one_compressed_block(codec: Make) -> None:
     """§7.2.3.1."""
     assert decode(codec(), [compressed("f248cdc9c90700")]) == b"Hello"
     frame = codec(own_bits=15, mem_level=8).encode(Frame(1, b"Hello"))
@@ -51,28 +52,29 @@ def test_rfc_example_one_compressed_block() -> None:
     assert frame.rsv == RSV.RSV1
 
 
-def test_rfc_example_in_two_fragments() -> None:
+def test_rfc_example_in_two_fragments(codec: Make) -> None:
     """§7.2.3.1, fragmented: RSV1 stands on the first frame only."""
     sent = [compressed("f248cd", fin=False), compressed("c9c90700", opcode=0)]
     assert decode(codec(), sent) == b"Hello"
 
 
-def test_rfc_example_sharing_the_window() -> None:
+def test_rfc_example_sharing_the_window(codec: Make) -> None:
     """§7.2.3.2: the second "Hello" refers to the first."""
     receiver = codec()
     assert decode(receiver, [compressed("f248cdc9c90700")]) == b"Hello"
     assert decode(receiver, [compressed("f200110000")]) == b"Hello"
     sender = codec(own_bits=15, mem_level=8)
     sent = [bytes(sender.encode(Frame(1, b"Hello")).payload).hex() for _ in range(2)]
-    assert sent == ["f248cdc9c90700", "f200110000"]
+    assert sent[0] == "f248cdc9c90700"
+    assert sent[1] in ("f200110000", "02130000")  # ISA-L refers to all of "Hello" at once
 
 
-def test_rfc_example_without_compression() -> None:
+def test_rfc_example_without_compression(codec: Make) -> None:
     """§7.2.3.3."""
     assert decode(codec(), [compressed("000500faff48656c6c6f00")]) == b"Hello"
 
 
-def test_rfc_example_with_bfinal() -> None:
+def test_rfc_example_with_bfinal(codec: Make) -> None:
     """§7.2.3.4: a final block, and the connection goes on."""
     receiver = codec()
     for _ in range(3):
@@ -80,12 +82,12 @@ def test_rfc_example_with_bfinal() -> None:
     assert decode(receiver, [compressed("f248cdc9c90700")]) == b"Hello"
 
 
-def test_rfc_example_of_two_blocks() -> None:
+def test_rfc_example_of_two_blocks(codec: Make) -> None:
     """§7.2.3.5."""
     assert decode(codec(), [compressed("f24805000000ffffcac9c90700")]) == b"Hello"
 
 
-def test_rfc_example_of_an_empty_message() -> None:
+def test_rfc_example_of_an_empty_message(codec: Make) -> None:
     """§7.2.3.6."""
     assert decode(codec(), [compressed("00")]) == b""
     for reset in (False, True):
@@ -111,7 +113,9 @@ message = st.lists(st.binary(max_size=80), min_size=1, max_size=4)
 
 
 @given(agreed=agreements, messages=st.lists(st.tuples(message, st.booleans()), max_size=6))
-def test_messages_round_trip(agreed: Any, messages: list[tuple[list[bytes], bool]]) -> None:
+def test_messages_round_trip(
+    codec: Make, agreed: Any, messages: list[tuple[list[bytes], bool]]
+) -> None:
     sender = codec(**agreed)
     receiver = codec(peer_bits=agreed["own_bits"], peer_reset=agreed["own_reset"])
     for parts, plain in messages:
@@ -123,7 +127,7 @@ def test_messages_round_trip(agreed: Any, messages: list[tuple[list[bytes], bool
 
 
 @pytest.mark.parametrize("bits", range(8, 16))
-def test_a_decoder_with_no_more_than_the_agreed_window_follows(bits: int) -> None:
+def test_a_decoder_with_no_more_than_the_agreed_window_follows(codec: Make, bits: int) -> None:
     noise = random.Random(7).randbytes(1 << bits)
     data = noise + noise[: 1 << (bits - 1)] + noise
     payload = bytes(codec(own_bits=bits, level=9, mem_level=9).encode(Frame(2, data)).payload)
@@ -134,19 +138,16 @@ def test_a_decoder_with_no_more_than_the_agreed_window_follows(bits: int) -> Non
     assert strict.decompress(header + payload + b"\x00\x00\xff\xff") == data
 
 
-def test_context_takeover_pays_and_no_context_takeover_is_stateless() -> None:
+def test_context_takeover_pays_and_no_context_takeover_is_stateless(codec: Make) -> None:
     data = random.Random(1).randbytes(500)
     keeping, resetting = codec(own_bits=15), codec(own_bits=15, own_reset=True)
     first, second = (len(keeping.encode(Frame(2, data)).payload) for _ in range(2))
     assert second < first / 10
     again = [bytes(resetting.encode(Frame(2, data)).payload) for _ in range(2)]
     assert again[0] == again[1]
-    assert keeping.share_key is None
-    assert resetting.share_key == codec(own_bits=15, own_reset=True).share_key
-    assert resetting.share_key != codec(own_bits=14, own_reset=True).share_key
 
 
-def test_fragments_are_compressed_as_they_come() -> None:
+def test_fragments_are_compressed_as_they_come(codec: Make) -> None:
     sender, receiver = codec(), codec()
     for frame in frames(b"first ", b"", b"second ", b"third"):
         result = receiver.decode(sender.encode(frame), LIMIT)
@@ -154,7 +155,7 @@ def test_fragments_are_compressed_as_they_come() -> None:
         assert result.payload == frame.payload  # nothing is held back until the end
 
 
-def test_threshold_hints_and_predicate_decide_before_the_state_changes() -> None:
+def test_threshold_hints_and_predicate_decide_before_the_state_changes(codec: Make) -> None:
     small, large = Frame(1, b"x" * 99), Frame(1, b"x" * 100)
     sender = codec(threshold=100)
     assert not sender.wants(small, {})
@@ -170,6 +171,7 @@ def test_threshold_hints_and_predicate_decide_before_the_state_changes() -> None
 # --- hostile input ----------------------------------------------------------------------------
 
 
+@cache
 def raw(data: bytes) -> bytes:
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
     return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
@@ -181,8 +183,8 @@ def fails(receiver: DeflateCodec, sent: list[Frame], budget: int = LIMIT) -> int
     return caught.value.code
 
 
-def test_a_bomb_stops_at_the_budget() -> None:
-    bomb = raw(bytes(100_000_000))
+def test_a_bomb_stops_at_the_budget(codec: Make) -> None:
+    bomb = raw(bytes(50_000_000))
     assert fails(codec(), [Frame(2, bomb, True, RSV.RSV1)]) == 1009
     halves = [Frame(2, bomb[:900], False, RSV.RSV1), Frame(0, bomb[900:])]
     assert fails(codec(), halves) == 1009
@@ -201,12 +203,12 @@ def test_a_bomb_stops_at_the_budget() -> None:
         b"\x06",
     ],
 )
-def test_corrupt_and_truncated_data_is_1007(payload: bytes) -> None:
+def test_corrupt_and_truncated_data_is_1007(codec: Make, payload: bytes) -> None:
     assert fails(codec(), [Frame(1, payload, True, RSV.RSV1)]) == 1007
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_make_it_raise_anything_else(payload: bytes) -> None:
+def test_no_bytes_make_it_raise_anything_else(codec: Make, payload: bytes) -> None:
     try:
         decode(codec(), [Frame(2, payload, True, RSV.RSV1)], 10_000)
         code = 0
@@ -215,22 +217,25 @@ def test_no_bytes_make_it_raise_anything_else(payload: bytes) -> None:
     assert code in (0, 1007, 1009)
 
 
-def test_a_distance_beyond_the_agreed_window_is_refused() -> None:
+def test_a_distance_beyond_the_agreed_window_is_refused(codec: Make) -> None:
     noise = random.Random(3).randbytes(2000)
     sender, receiver = codec(own_bits=15), codec(peer_bits=9)
     assert decode(receiver, [sender.encode(Frame(2, noise))]) == noise
     assert fails(receiver, [sender.encode(Frame(2, noise))]) == 1007
 
 
-def test_nothing_is_allocated_before_it_is_needed_and_close_frees_it() -> None:
-    both = codec()
-    assert (both._compressor, both._decompressor) == (None, None)
+def test_nothing_is_allocated_before_it_is_needed_and_close_frees_it(codec: Make) -> None:
+    live = LiveCompressors(8)
+    both = codec(live)
+    assert (len(live), both._decompressor) == (0, None)
     decode(both, [both.encode(Frame(1, b"x"))])
+    assert len(live) == 1
+    assert both._decompressor is not None
     both.close()
-    assert (both._compressor, both._decompressor) == (None, None)
+    assert (len(live), both._decompressor, both._history) == (0, None, b"")
 
 
-def test_the_bound_holds_for_data_that_does_not_compress() -> None:
+def test_the_bound_holds_for_data_that_does_not_compress(codec: Make) -> None:
     for size in (0, 1, 100, 70_000):
         data = random.Random(size).randbytes(size)
         for mem_level in (1, 8):

@@ -13,6 +13,8 @@ from wsext_deflate import DeflateCodec, PermessageDeflate
 import wsext
 from wsext import App, NegotiationContext, NegotiationError, OptionError, Params, Session
 
+from .conftest import BACKENDS
+
 SERVER = NegotiationContext("server", 1 << 20)
 CLIENT = NegotiationContext("client", 1 << 20)
 
@@ -60,8 +62,18 @@ def test_a_server_keeps_what_it_agreed_to() -> None:
     assert (settings.own_reset, settings.own_bits) == (True, 9)
     assert (settings.peer_reset, settings.peer_bits) == (False, 10)
     # Without an agreement this side may still use a smaller window than 15 bits.
-    assert accept("")[1].own_bits == 12
-    assert accept("", server_max_window_bits=15)[1].own_bits == 15
+    assert accept("", backend="zlib")[1].own_bits == 12
+    kept = accept("", server_max_window_bits=15)[1]
+    assert (kept.own_bits, kept.history) == (15, 32768)
+
+
+def test_what_is_kept_is_4_kib_where_nothing_is_said(backend: str) -> None:
+    _, settings = accept("", backend=backend)
+    assert settings.history == 4096
+    # Within a message ISA-L looks further back at no cost.
+    assert settings.own_bits == (15 if backend == "isal" else 12)
+    _, settings = accept("server_max_window_bits=9", backend=backend)
+    assert (settings.own_bits, settings.history) == (9, 512)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +127,7 @@ def test_a_client_takes_what_a_server_may_answer() -> None:
     assert confirm("server_no_context_takeover").peer_reset
     assert confirm("client_no_context_takeover").own_reset
     assert confirm("client_max_window_bits=9").own_bits == 9
-    assert confirm("client_max_window_bits=15").own_bits == 12
+    assert confirm("client_max_window_bits=15", backend="zlib").own_bits == 12
     assert confirm("", client_no_context_takeover=True).own_reset
     assert confirm("", client_max_window_bits=8).own_bits == 8
     assert confirm("", server_max_window_bits=10).peer_bits == 15  # the fallback was answered
@@ -189,12 +201,14 @@ async def test_sessions_with_every_agreement() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {},
+        *({"backend": name} for name in BACKENDS),
         {"mem_level": 1, "server_max_window_bits": 9, "client_max_window_bits": 9},
         {"mem_level": 9, "server_max_window_bits": 15},
+        {"server_no_context_takeover": True, "client_no_context_takeover": True},
     ],
+    ids=str,
 )
-def test_the_memory_estimate_is_near_what_the_system_says(options: dict[str, int]) -> None:
+def test_the_memory_estimate_is_near_what_the_system_says(options: dict[str, Any]) -> None:
     # In a process of its own: in a used one, freed memory is used again and not seen.
     done = subprocess.run(
         [sys.executable, "-c", _MEASURE, json.dumps(options)],
@@ -215,11 +229,11 @@ from wsext_deflate import PermessageDeflate
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
-extension = PermessageDeflate(**json.loads(sys.argv[1]))
+extension = PermessageDeflate(live_compressors=0, **json.loads(sys.argv[1]))
 server, client = NegotiationContext("server", 1 << 20), NegotiationContext("client", 1 << 20)
 offer = Params(client_max_window_bits=True)
-agreed = [extension.accept(offer, server) for _ in range(500)]
-other = extension.confirm(extension.offers(), agreed[0].params, client)
+agreed = [extension.accept(offer, server) for _ in range(200)]
+other = PermessageDeflate().confirm(extension.offers(), agreed[0].params, client)
 text = Frame(1, b"".join(b"%d some text " % number for number in range(5000)))
 packed = other.encode(text)
 before = resident()

@@ -13,19 +13,26 @@ from wsext import (
     Frame,
     NegotiationContext,
     NegotiationError,
+    OptionError,
     OptionSet,
     Params,
     Phase,
     local,
     wire,
 )
-from wsext_deflate.codec import DeflateCodec, Settings
+from wsext_deflate.backends import BackendName, installed, pick_deflater
+from wsext_deflate.codec import DeflateCodec, LiveCompressors, Settings
+from wsext_deflate.offload import OffloadingDeflateCodec
 
 __all__ = ["DeflateOptions", "PermessageDeflate"]
 
 #: The window of what this side sends when no option says otherwise: 4 KiB. It needs no agreement,
 #: compresses nearly as well as 32 KiB, and takes a tenth of its memory.
 DEFAULT_OWN_BITS = 12
+
+# ISA-L takes the same memory for every window, so it may look back further within a message; what
+# a connection keeps of earlier messages is 4 KiB all the same.
+_OWN_BITS = {"isal": 15}
 
 _STRATEGIES = {
     "default": zlib.Z_DEFAULT_STRATEGY,
@@ -39,6 +46,9 @@ _STRATEGIES = {
 class DeflateOptions(OptionSet):
     """The options of `PermessageDeflate`. The four wire options mean the same on both sides."""
 
+    backend: Annotated[
+        BackendName, local("library: the fastest that is installed, or one by name")
+    ] = "auto"
     level: Annotated[int, local("zlib level: 0 stores, 1 is fast, 9 is small", ge=0, le=9)] = 6
     mem_level: Annotated[
         int, local("zlib memory level: 2**(n+9) bytes for a compressor's tables", ge=1, le=9)
@@ -55,6 +65,13 @@ class DeflateOptions(OptionSet):
             local("told a message's first frame, says whether to compress"),
         ]
         | None
+    ) = None
+    live_compressors: Annotated[
+        int,
+        local("connections that keep a compressor between messages; others keep 4 KiB", ge=0),
+    ] = 128
+    offload_above: (
+        Annotated[int, local("bytes; larger frames are worked on in a thread", ge=0)] | None
     ) = None
     server_no_context_takeover: Annotated[
         bool, wire("the server compresses every message on its own")
@@ -87,28 +104,57 @@ class PermessageDeflate(Extension):
     Options: ClassVar[type[OptionSet]] = DeflateOptions
     options: DeflateOptions
 
+    def setup(self) -> None:
+        options = self.options
+        if options.backend != "auto" and installed(options.backend) is None:
+            raise OptionError(
+                self.name,
+                "backend",
+                f"not installed: pip install 'wsext-deflate[{options.backend}]'",
+            )
+        self._live = LiveCompressors(options.live_compressors)
+        strategy = _STRATEGIES[options.strategy]
+        used = pick_deflater(options.backend, options.level, strategy, 15).name
+        self._default_bits = _OWN_BITS.get(used, DEFAULT_OWN_BITS)
+
     def memory_estimate(self) -> int:
-        """For the server's side of a connection on which both have sent compressed messages."""
+        """For the server's side of a connection on which both have sent compressed messages,
+        beside the compressors that ``live_compressors`` allows."""
         options = self.options
         return self._settings(
-            own_bits=options.server_max_window_bits, peer_bits=options.client_max_window_bits
+            own_bits=15,
+            wished=options.server_max_window_bits,
+            peer_bits=options.client_max_window_bits or 15,
+            own_reset=options.server_no_context_takeover,
+            peer_reset=options.client_no_context_takeover,
         ).memory_estimate()
+
+    def _codec(self, settings: Settings) -> DeflateCodec:
+        above = self.options.offload_above
+        if above is None:
+            return DeflateCodec(settings, self._live)
+        return OffloadingDeflateCodec(settings, self._live, above=above)
 
     def _settings(
         self,
         *,
-        own_bits: int | None,
-        peer_bits: int | None,
+        own_bits: int,
+        wished: int | None,
+        peer_bits: int,
         own_reset: bool = False,
         peer_reset: bool = False,
     ) -> Settings:
+        """``own_bits`` is the largest window that was agreed, ``wished`` what our option says."""
         options = self.options
+        own_bits = min(own_bits, wished or self._default_bits)
         return Settings(
+            backend=options.backend,
             level=options.level,
             mem_level=options.mem_level,
             strategy=_STRATEGIES[options.strategy],
-            own_bits=own_bits or DEFAULT_OWN_BITS,
-            peer_bits=peer_bits or 15,
+            own_bits=own_bits,
+            history=1 << min(own_bits, wished or DEFAULT_OWN_BITS),
+            peer_bits=peer_bits,
             own_reset=own_reset,
             peer_reset=peer_reset,
             threshold=options.threshold,
@@ -137,12 +183,13 @@ class PermessageDeflate(Extension):
             client_max_window_bits=peer_bits if peer_bits < 15 else False,
         )
         settings = self._settings(
-            own_bits=min(own_bits, options.server_max_window_bits or DEFAULT_OWN_BITS),
+            own_bits=own_bits,
+            wished=options.server_max_window_bits,
             peer_bits=peer_bits,
             own_reset=own_reset,
             peer_reset=peer_reset,
         )
-        return Agreement(DeflateCodec(settings), answer)
+        return Agreement(self._codec(settings), answer)
 
     # --- client -------------------------------------------------------------------------------
 
@@ -177,10 +224,10 @@ class PermessageDeflate(Extension):
             raise NegotiationError("client_max_window_bits was not offered")
         if not any(_meets(offer, peer_reset, peer_bits) for offer in offers):
             raise NegotiationError(f"the answer {str(answer)!r} meets no offer")
-        own_bits = min(agreed_bits or 15, options.client_max_window_bits or DEFAULT_OWN_BITS)
-        return DeflateCodec(
+        return self._codec(
             self._settings(
-                own_bits=own_bits,
+                own_bits=agreed_bits or 15,
+                wished=options.client_max_window_bits,
                 peer_bits=peer_bits,
                 own_reset=own_reset or options.client_no_context_takeover,
                 peer_reset=peer_reset,
