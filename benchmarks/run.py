@@ -221,7 +221,8 @@ def main() -> int:
     if not plan:
         print("none of these servers takes part in these workloads", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first
+        signal.signal(number, signal.default_int_handler)
     fleet.pin(fleet.LOAD_CPU)
     code = 0
     with tempfile.TemporaryDirectory() as folder:

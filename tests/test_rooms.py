@@ -378,10 +378,9 @@ async def test_many_broadcasts_of_one_turn_leave_together() -> None:
     place = Place()
     async with place.client() as (session, members):
         writes: list[bytes] = []
-        transport = members.session._link._transport
-        assert transport is not None
-        write = transport.write
-        transport.write = lambda data: (writes.append(data), write(data))  # type: ignore[method-assign]
+        link = members.session._link
+        write = link._write
+        link._write = lambda data: (writes.append(data), write(data))
         for number in range(10):
             members.broadcast_nowait(str(number))
         assert [await session.receive() for _ in range(10)] == [str(n) for n in range(10)]

@@ -48,7 +48,7 @@ def test_chromium_chats_over_http2(certificate: Certificate, tmp_path: Path) -> 
     netlog, log = tmp_path / "net.json", tmp_path / "server.log"
     tls = ("--ssl-cert", str(certificate.chain), "--ssl-key", str(certificate.key))
     flags = ("--ignore-certificate-errors", f"--log-net-log={netlog}")
-    with log.open("w") as file, serving(*tls, "--access-log", log=file) as served:
+    with log.open("w") as file, serving(*tls, access_log="text", stderr=file) as served:
         with browsing(tmp_path / "profile", *flags) as browser:
             browser.get(served.http)
             connected(browser)
