@@ -427,6 +427,9 @@ async def _finish(session: Session, error: BaseException | None) -> None:
         else:
             session.set_failure(error)
             await session.close(CloseCode.INTERNAL_ERROR, "client failed")
+        carrier = session.get_extra_info("carrier")
+        if carrier is not None:
+            await carrier.gone
     finally:
         await session.cancel_tasks()
 

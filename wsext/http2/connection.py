@@ -74,6 +74,8 @@ class HTTP2Connection(asyncio.Protocol):
         self._client_side = client_side
         self._guard = FrameGuard(limits, timers.time, after_preface=not client_side)
         self._loop = asyncio.get_running_loop()
+        #: Done when the connection is gone, which is later than the end of its last stream.
+        self.gone: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._paused = False  # the socket takes nothing
         self._busy = False  # in the middle of events; what is to be sent is sent after them
@@ -122,7 +124,9 @@ class HTTP2Connection(asyncio.Protocol):
             self.data_received(data)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """What the transport knows."""
+        """What the transport knows, and what carries a stream: ``carrier``."""
+        if name == "carrier":
+            return self
         return self._transport.get_extra_info(name, default) if self._transport else default
 
     def data_received(self, data: bytes) -> None:
@@ -146,6 +150,8 @@ class HTTP2Connection(asyncio.Protocol):
         for timer in self._ending.values():
             timer.cancel()
         self._transport = None
+        if not self.gone.done():
+            self.gone.set_result(None)
 
     # --- receiving ----------------------------------------------------------------------------
 
