@@ -250,11 +250,14 @@ class Take(Step):
         inbox = self._inbox
         if inbox is None:
             raise RuntimeError("cannot reuse an awaitable that was awaited")
-        self._waiter = None
         if inbox._items:
+            self._waiter = None
             self.ready = True
             self._inbox = None
             return _make(inbox.pop(), self._how)
+        waiter = self._waiter
+        if waiter is not None and not waiter.done and inbox._end is None:
+            return waiter  # resumed for nothing: it waits already
         try:
             self._waiter = waiter = inbox.wait()
         except ConnectionClosed as error:
