@@ -342,7 +342,9 @@ class Supervisor:
                 worker.kill()
             if late:
                 await asyncio.wait(late)
-            code = 1 if late or any(task.result() for task in done) else 0
+            # What a reload could not start has ended with an error, and served nobody.
+            served = {ending[worker] for worker in self._current if worker in ending}
+            code = 1 if late or any(task.result() for task in done & served) else 0
         for sock in self._sockets:
             sock.close()
         return code
