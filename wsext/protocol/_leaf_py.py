@@ -80,7 +80,7 @@ def move(target: bytearray, at: int, data: bytes | bytearray, start: int, size: 
     """Copy ``size`` bytes from ``start`` on to where ``target`` has room for them."""
     if at < 0 or size < 0 or at + size > len(target):
         raise IndexError("outside of the target")
-    target[at : at + size] = data[start : start + size]
+    memoryview(target)[at : at + size] = memoryview(data)[start : start + size]
 
 
 def text_view(text: str) -> memoryview:
