@@ -6,17 +6,20 @@ python docs/build_api.py [--check]
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import sys
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import wsext
-import wsext.integrations.uvicorn
-import wsext.integrations.websockets
-from wsext import asyncapi, inspector, integrations, testing
-from wsext.sdk import hookspecs
+os.environ["WSEXT_CODEC"] = "python"  # compiled classes have no signatures
+
+import wsext  # noqa: E402
+import wsext.integrations.uvicorn  # noqa: E402
+import wsext.integrations.websockets  # noqa: E402
+from wsext import asyncapi, inspector, integrations, testing  # noqa: E402
+from wsext.sdk import hookspecs  # noqa: E402
 
 PAGE = Path(__file__).with_name("api.md")
 
