@@ -15,11 +15,11 @@ from typing import Any
 
 os.environ["WSEXT_CODEC"] = "python"  # compiled classes have no signatures
 
-import wsext  # noqa: E402
-import wsext.integrations.uvicorn  # noqa: E402
-import wsext.integrations.websockets  # noqa: E402
-from wsext import asyncapi, inspector, integrations, testing  # noqa: E402
-from wsext.sdk import hookspecs  # noqa: E402
+import wsext
+import wsext.integrations.uvicorn
+import wsext.integrations.websockets
+from wsext import asyncapi, inspector, integrations, testing
+from wsext.sdk import hookspecs
 
 PAGE = Path(__file__).with_name("api.md")
 
