@@ -298,9 +298,14 @@ class connect:
         try:
             response = await protocol.answered
             return self._start(protocol, request, response, offers)
-        except BaseException:
+        except BaseException as error:
             if protocol.transport is not None:
+                carrier = protocol.transport.get_extra_info("carrier")
                 protocol.transport.abort()
+                if carrier is not None:
+                    carrier.abort()
+                    if isinstance(error, Exception):
+                        await carrier.gone
             raise
 
     def _start(

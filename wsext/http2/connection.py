@@ -373,6 +373,11 @@ class HTTP2Connection(asyncio.Protocol):
         transport.close()
         self._timers.call_later(_LINGER, transport.abort)
 
+    def abort(self) -> None:
+        """Drop the connection and all its streams at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def _end(self, error: Exception | None) -> None:
         self._over = True
         for stream in list(self.streams.values()):
