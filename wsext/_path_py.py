@@ -63,11 +63,14 @@ class _Shared(threading.local):
 _shared = _Shared()
 
 
-def _write_dirty(dirty: list[LinkPath]) -> None:
+def _write_dirty(loop: asyncio.AbstractEventLoop, dirty: list[LinkPath]) -> None:
     links = dirty[:]
     dirty.clear()
     for link in links:
-        link.write_soon()
+        try:
+            link.write_soon()
+        except Exception as error:  # of one connection; the others have something to write, too
+            loop.call_exception_handler({"message": "writing failed", "exception": error})
 
 
 class LinkPath:
@@ -104,10 +107,6 @@ class LinkPath:
         self._lost = False
 
     # --- reading ------------------------------------------------------------------------------
-
-    def is_buffered_protocol(self) -> bool:
-        """For transports that ask."""
-        return True
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """As of an asyncio.BufferedProtocol."""
@@ -242,7 +241,7 @@ class LinkPath:
             self._is_dirty = True
             dirty = self._dirty
             if not dirty:
-                self._loop.call_soon(_write_dirty, dirty)
+                self._loop.call_soon(_write_dirty, self._loop, dirty)
             dirty.append(self)
 
     # --- what is rarer ------------------------------------------------------------------------
