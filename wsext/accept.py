@@ -115,6 +115,11 @@ class Handshake(asyncio.Protocol):
             return False
         return self._answered or self.task is not None or self.made > fresh
 
+    @property
+    def is_undecided(self) -> bool:
+        """Whether a first request may come, or is being answered."""
+        return not self._is_session
+
     def stop_timeout(self) -> None:
         """The handshake is done, or is somebody else's."""
         if self._timeout is not None:
@@ -304,6 +309,12 @@ class HandshakeProtocol(Handshake):
     def drain(self) -> None:
         if self._http2 is not None:
             self._http2.drain()
+
+    @property
+    def is_undecided(self) -> bool:
+        if self._http2 is None:
+            return super().is_undecided
+        return self._timeout is not None  # from the first request on, its streams count
 
     def data_received(self, data: bytes) -> None:
         if self._answered:

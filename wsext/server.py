@@ -300,7 +300,7 @@ class Server:
         """
         limit = min(self.app.server_options.handshake_timeout, _LAST_HANDSHAKES)
         await _wait(
-            lambda: not self._taken and len(self._connections) <= len(self._sessions), limit
+            lambda: not (self._taken or any(c.is_undecided for c in self._connections)), limit
         )
         await self.close(code=CloseCode.SERVICE_RESTART, reason="server is restarting")
 

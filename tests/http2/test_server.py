@@ -291,6 +291,14 @@ async def test_a_drain_says_goaway_and_1001_and_takes_no_more(caplog: Any) -> No
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
 
+async def test_a_connection_of_sessions_does_not_hold_up_a_restart() -> None:
+    async with wsext.serve(build_app()) as server:
+        async with wsext.connect(server.url, http2=True) as session, asyncio.timeout(1.5):
+            retiring = asyncio.create_task(server.retire())
+            assert (await session.wait_closed()).code == 1012
+        await retiring
+
+
 async def test_an_idle_connection_is_closed() -> None:
     app = build_app(http2_idle_timeout=0.05)
     async with wsext.serve(app) as server, h2_peer(server.port) as peer:
