@@ -71,7 +71,7 @@ def wsext(
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,  # a slow machine is not what is tested
         cwd=cwd,
         env=env or ENV,
         check=False,
