@@ -2,7 +2,7 @@
 # Python.
 import cython
 
-from wsext.protocol._frames_c cimport Frame, Message, make_message
+from wsext.protocol._frames_c cimport Frame, Message, make_frame, make_message
 from wsext.protocol._pipeline_c cimport Pipeline
 from wsext.protocol._prepared_c cimport PreparedMessage
 from wsext.protocol._wire_c cimport FrameParser, MaskSource, to_payload, write_frame
@@ -54,10 +54,10 @@ cdef class Connection:
     @cython.locals(pipeline=Pipeline, frame=Frame)
     cdef _decode(self, list frames, list events)
 
-    @cython.locals(
-        frame=Frame, opcode=int, plain=bint, limit="long long", size="long long",
-    )
     cdef _deliver(self, list frames, list events)
+
+    @cython.locals(opcode=int, size=Py_ssize_t, whole=bytes)
+    cdef _deliver_frame(self, Frame frame, list events)
 
     @cython.locals(size="long long")
     cdef _check_wire(self, Frame frame)
@@ -70,7 +70,7 @@ cdef class Connection:
     @cython.locals(opcode=int)
     cdef _deliver_control(self, Frame frame, list events)
 
-    @cython.locals(size=Py_ssize_t)
+    @cython.locals(size=Py_ssize_t, text=str, frame=Frame)
     cpdef send_message(self, object data, object hints=*, object meta=*)
 
     @cython.locals(pipeline=Pipeline, shared=tuple, size=Py_ssize_t)

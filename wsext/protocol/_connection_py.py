@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from wsext.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
-from wsext.protocol._frames_py import Frame, Message, make_message
+from wsext.protocol._frames_py import Frame, Message, make_frame, make_message
 from wsext.protocol._pipeline_py import Pipeline
 from wsext.protocol._prepared_py import PreparedMessage
 from wsext.protocol._wire_py import FrameParser, MaskSource, to_payload, write_frame
@@ -200,42 +200,44 @@ class Connection:
                 break
             frame = frames.pop()
             self._check_wire(frame)
-            self._deliver(pipeline.decode(frame), events)
+            decoded = pipeline.decode_one(frame)
+            if type(decoded) is Frame:
+                self._deliver_frame(decoded, events)
+            else:
+                self._deliver(decoded, events)
 
     def _deliver(self, frames: list[Any], events: list[Event]) -> None:
-        """Deliver decoded frames up to a Close frame; whole messages take no detour."""
-        limit = self._max_message
-        plain = not self.raw
+        """Deliver decoded frames up to a Close frame."""
         frames.reverse()
         while frames:
             item = frames.pop()
             if type(item) is Message:
                 events.append(item)
                 continue
-            frame = item
-            opcode = frame.opcode
-            if plain and frame.fin and (opcode == 1 or opcode == 2) and not self._partial:
-                payload = frame.payload
-                size = len(payload)
-                if size > limit:
-                    raise self._too_big()
-                if opcode == 1:
-                    try:
-                        data: Any = str(payload, "utf-8")
-                    except UnicodeDecodeError:
-                        raise _not_utf8() from None
-                elif type(payload) is bytes:
-                    data = payload
-                else:
-                    data = bytes(payload)
-                self.messages_in += 1
-                self.app_bytes_in += size
-                events.append(make_message(data, size, frame.meta))
-                del frame, item, payload
-                continue
-            self._deliver_other(frame, events)
+            self._deliver_frame(item, events)
             if self.remote_close is not None or self.ended:
                 break
+
+    def _deliver_frame(self, frame: Frame, events: list[Event]) -> None:
+        """Deliver a decoded frame; a whole message takes no detour."""
+        opcode = frame.opcode
+        if not frame.fin or (opcode != 1 and opcode != 2) or self._partial or self.raw:
+            self._deliver_other(frame, events)
+            return
+        payload = frame.payload
+        whole = payload if type(payload) is bytes else bytes(payload)
+        size = len(whole)
+        if size > self._max_message:
+            raise self._too_big()
+        data: str | bytes = whole
+        if opcode == 1:
+            try:
+                data = whole.decode("utf-8")
+            except UnicodeDecodeError:
+                raise _not_utf8() from None
+        self.messages_in += 1
+        self.app_bytes_in += size
+        events.append(make_message(data, size, frame.meta))
 
     async def areceive_data(self, data: bytes) -> list[Event]:
         """`receive_data` for a pipeline with an asynchronous codec; one call at a time."""
@@ -395,10 +397,16 @@ class Connection:
             self.app_bytes_out += size
             self.wire_bytes_out += size
             return
-        opcode, payload = to_payload(data)
+        if type(data) is str:
+            text = data
+            frame = make_frame(1, text.encode("utf-8"), True, 0)
+        else:
+            frame = make_frame(2, data if type(data) is bytes else to_payload(data)[1], True, 0)
+        frame.hints = hints
+        frame.meta = meta
         self.messages_out += 1
-        self.app_bytes_out += len(payload)
-        self._encode(Frame(opcode, payload, True, 0, hints, meta))
+        self.app_bytes_out += len(frame.payload)
+        self._encode(frame)
 
     def share_message(self, message: PreparedMessage) -> bytes | None:
         """The bytes of a message that is encoded once for many connections, counted as sent.
@@ -435,12 +443,15 @@ class Connection:
 
     def _encode(self, frame: Frame) -> None:
         try:
-            frames = self.pipeline.encode(frame)
+            encoded = self.pipeline.encode_one(frame)
         except ProtocolError as error:
             self.fail(error)
             raise
-        for item in frames:
-            self._write(item)
+        if type(encoded) is Frame:
+            self._write(encoded)
+        else:
+            for item in encoded:
+                self._write(item)
 
     def send_frame(self, frame: Frame) -> None:
         """Queue one frame: a fragment of a message, or in raw mode whatever it is.

@@ -31,6 +31,8 @@ cdef class Stage:
     @cython.locals(frame=Frame)
     cpdef collect_decoded(self, Frame source, object result, list out)
 
+    cpdef Frame check_decoded(self, Frame source, Frame frame)
+
     cdef _frames(self, object result)
 
 
@@ -52,8 +54,13 @@ cdef class Pipeline:
     cdef public long long wire_limit
     cdef public object shared_key
 
-    @cython.locals(stage=Stage, item=Frame, frames=list, out=list)
     cpdef list encode(self, Frame frame)
+
+    @cython.locals(stage=Stage, out=list, opcode=int, number=Py_ssize_t)
+    cpdef object encode_one(self, Frame frame)
+
+    @cython.locals(stage=Stage, item=Frame, out=list, number=Py_ssize_t)
+    cdef list _encode_rest(self, list frames, Py_ssize_t start)
 
     @cython.locals(stage=Stage, item=Frame, frames=list, out=list, passed=list)
     cpdef tuple encode_shared(self, Frame frame)
@@ -69,8 +76,13 @@ cdef class Pipeline:
     @cython.locals(allowed=int)
     cdef _check_rsv(self, Frame frame)
 
-    @cython.locals(stage=Stage, item=Frame, frames=list, out=list, opcode=int, budget=Py_ssize_t)
     cpdef list decode(self, Frame frame)
+
+    @cython.locals(stage=Stage, out=list, opcode=int, budget=Py_ssize_t, number=Py_ssize_t)
+    cpdef object decode_one(self, Frame frame)
+
+    @cython.locals(stage=Stage, item=Frame, out=list, number=Py_ssize_t)
+    cdef list _decode_rest(self, list frames, Py_ssize_t start)
 
     cdef list _start_decode(self, Frame frame)
 

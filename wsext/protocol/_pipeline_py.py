@@ -106,15 +106,19 @@ class Stage:
         if type(result) is Frame:
             result = (result,)
         for frame in self._frames(result):
-            if frame.opcode < 8:
-                self.produced += len(frame.payload)
-                if self.produced > self.limit:
-                    raise RemoteProtocolError(
-                        1009, f"message grows beyond {self.limit} bytes", self.name
-                    )
-            if source.meta is not None and frame.meta is None:
-                frame = frame.replace(meta=source.meta)
-            out.append(frame)
+            out.append(self.check_decoded(source, frame))
+
+    def check_decoded(self, source: Frame, frame: Frame) -> Frame:
+        """Count a frame that was made of ``source``, which hands its metadata on."""
+        if frame.opcode < 8:
+            self.produced += len(frame.payload)
+            if self.produced > self.limit:
+                raise RemoteProtocolError(
+                    1009, f"message grows beyond {self.limit} bytes", self.name
+                )
+        if source.meta is not None and frame.meta is None:
+            return frame.replace(meta=source.meta)
+        return frame
 
     def _frames(self, result: Any) -> Iterable[Frame]:
         if result is None or isinstance(result, (bytes, str)):
@@ -217,28 +221,48 @@ class Pipeline:
         Raises:
             ProtocolError: If a codec fails; the frame must not be sent.
         """
-        trace = self._trace
-        if trace is None and not self._sending:
-            frames = [frame]
-            if 0 < frame.opcode < 8:
-                self._hints = frame.hints if frame.hints is not None else _NO_HINTS
-        else:
-            frames = self._start_encode(frame)
-        for stage in self._encoders:
+        result = self.encode_one(frame)
+        return [result] if type(result) is Frame else result
+
+    def encode_one(self, frame: Frame) -> Any:
+        """`encode`, without a list around the only frame: codecs that make one of one are many."""
+        if self._trace is not None or self._sending:
+            return self._encode_rest(self._start_encode(frame), 0)
+        opcode = frame.opcode
+        if 0 < opcode < 8:
+            self._hints = frame.hints if frame.hints is not None else _NO_HINTS
+        for number in range(len(self._encoders)):
+            stage = self._encoders[number]
+            try:
+                if (not stage.always or opcode >= 8) and stage.skips(frame, self._hints):
+                    continue
+                result = stage.encode(frame)
+                if type(result) is not Frame:
+                    out: list[Frame] = []
+                    stage.collect_encoded(result, out)
+                    return self._encode_rest(out, number + 1)
+            except Exception as error:
+                raise stage.failure(error, decoding=False) from error
+            frame = result
+            opcode = frame.opcode
+        if frame.rsv:
+            self._check_rsv(frame)
+        return frame
+
+    def _encode_rest(self, frames: list[Frame], start: int) -> list[Frame]:
+        """Run the codecs from number ``start`` on over any number of frames."""
+        for number in range(start, len(self._encoders)):
+            stage = self._encoders[number]
             out: list[Frame] = []
             try:
                 for item in frames:
-                    if (not stage.always or item.opcode >= 8) and stage.skips(item, self._hints):
+                    if stage.skips(item, self._hints):
                         out.append(item)
-                        continue
-                    result = stage.encode(item)
-                    if type(result) is Frame:
-                        out.append(result)
                     else:
-                        stage.collect_encoded(result, out)
+                        stage.collect_encoded(stage.encode(item), out)
             except Exception as error:
                 raise stage.failure(error, decoding=False) from error
-            frames = out if trace is None else self._end_stage("out", stage, out)
+            frames = self._end_stage("out", stage, out)
         return self._end_encode(frames)
 
     def encode_shared(self, frame: Frame) -> tuple[list[Frame], tuple[int, ...]]:
@@ -330,31 +354,50 @@ class Pipeline:
         Raises:
             ProtocolError: If a codec refuses the frame or fails; nothing of it is passed on.
         """
-        trace = self._trace
-        frames = [frame] if trace is None else self._start_decode(frame)
-        for stage in self._decoders:
+        result = self.decode_one(frame)
+        return [result] if type(result) is Frame else result
+
+    def decode_one(self, frame: Frame) -> Any:
+        """`decode`, without a list around the only frame: codecs that make one of one are many."""
+        if self._trace is not None or self._receiving:
+            return self._decode_rest(self._start_decode(frame), 0)
+        for number in range(len(self._decoders)):
+            stage = self._decoders[number]
+            try:
+                opcode = frame.opcode
+                if opcode >= 8 and not stage.control and opcode not in stage.opcodes:
+                    continue
+                budget = stage.budget(frame)
+                result = stage.decode(frame, budget)
+                if result is frame and opcode < 8 and len(frame.payload) <= budget:
+                    stage.produced += len(frame.payload)  # passed through
+                    continue
+                if type(result) is not Frame:
+                    out: list[Frame] = []
+                    stage.collect_decoded(frame, result, out)
+                    return self._decode_rest(out, number + 1)
+                frame = stage.check_decoded(frame, result)
+            except Exception as error:
+                raise stage.failure(error, decoding=True) from error
+        if frame.rsv:
+            raise _unclaimed(frame)
+        return frame
+
+    def _decode_rest(self, frames: list[Frame], start: int) -> list[Frame]:
+        """Run the decoders from number ``start`` on over any number of frames."""
+        for number in range(start, len(self._decoders)):
+            stage = self._decoders[number]
             out: list[Frame] = []
             try:
                 for item in frames:
-                    opcode = item.opcode
-                    if opcode >= 8:
-                        if not stage.control and opcode not in stage.opcodes:
-                            out.append(item)
-                            continue
-                        budget = 125
-                    else:
-                        if opcode:
-                            stage.produced = 0
-                        budget = stage.limit - stage.produced
-                    result = stage.decode(item, budget)
-                    if result is item and opcode < 8 and len(item.payload) <= budget:
-                        stage.produced += len(item.payload)  # passed through
+                    if item.opcode >= 8 and not stage.control and item.opcode not in stage.opcodes:
                         out.append(item)
                     else:
+                        result = stage.decode(item, stage.budget(item))
                         stage.collect_decoded(item, result, out)
             except Exception as error:
                 raise stage.failure(error, decoding=True) from error
-            frames = out if trace is None else self._end_stage("in", stage, out)
+            frames = self._end_stage("in", stage, out)
         return self._end_decode(frames)
 
     async def adecode(self, frame: Frame) -> list[Frame]:
@@ -384,9 +427,7 @@ class Pipeline:
     def _end_decode(self, frames: list[Frame]) -> list[Frame]:
         for frame in frames:
             if frame.rsv:
-                raise RemoteProtocolError(
-                    1002, f"{RSV(frame.rsv).names()} set where no extension handles it"
-                )
+                raise _unclaimed(frame)
         out = frames
         if self._receiving:
             out = [item for frame in frames for item in run_hooks(self._receiving, frame)]
@@ -411,6 +452,10 @@ class Pipeline:
                 stage.codec.close()
             except Exception as error:
                 logger.error("extension %s: close() failed: %r", stage.name, error)
+
+
+def _unclaimed(frame: Frame) -> RemoteProtocolError:
+    return RemoteProtocolError(1002, f"{RSV(frame.rsv).names()} set where no extension handles it")
 
 
 def run_hooks(hooks: Sequence[FrameHook], frame: Frame) -> list[Frame]:
