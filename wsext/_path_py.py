@@ -104,17 +104,26 @@ class LinkPath:
         self._send_lock = asyncio.Lock() if connection.pipeline.is_async else None
         self._gathering = False
         self._heard = False
+        self._in_place = False  # the buffer that was asked for is the payload's own
         self._lost = False
 
     # --- reading ------------------------------------------------------------------------------
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """As of an asyncio.BufferedProtocol."""
+        if self._send_lock is None:
+            room = self.connection.room()
+            self._in_place = room is not None
+            if room is not None:  # the rest of a large payload, without a copy
+                return room
         return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
         """As of an asyncio.BufferedProtocol."""
-        if self._send_lock is None:
+        if self._in_place:
+            self._in_place = False
+            self._take(None, nbytes)
+        elif self._send_lock is None:
             self._take(self._buffer, nbytes)
         else:
             self.data_received(bytes(self._buffer[:nbytes]))
@@ -127,7 +136,7 @@ class LinkPath:
             self._heard = True
             self.work_later(data)
 
-    def _take(self, data: bytes | bytearray, size: int) -> None:
+    def _take(self, data: bytes | bytearray | None, size: int) -> None:
         self._heard = True
         connection = self.connection
         self._gathering = True

@@ -30,12 +30,18 @@ def outcome(module: Any, chunks: list[bytes], options: dict[str, Any]) -> Any:
     """What a parser makes of a stream: frames, and the error that ends it."""
     options = dict(options)
     direct = options.pop("direct")
+    in_place = options.pop("in_place")
     parser = module.FrameParser(**options)
     parser.direct = direct
     frames: list[Any] = []
     error = None
     try:
         for chunk in chunks:
+            while in_place and chunk and (room := parser.room()) is not None:
+                size = min(len(room), len(chunk))
+                room[:size] = chunk[:size]
+                parser.advance(size, frames)
+                chunk = chunk[size:]
             parser.feed(chunk, frames)
     except ProtocolError as failure:
         error = (type(failure), failure.code, failure.reason)
@@ -51,6 +57,7 @@ def as_values(item: Any) -> Any:
 options = st.fixed_dictionaries(
     {
         "direct": st.booleans(),
+        "in_place": st.booleans(),
         "masked": st.booleans(),
         "max_size": st.sampled_from([10, 125, 70_000, 1 << 31]),
         "rsv_first": st.sampled_from([0, 0x40, 0x70]),

@@ -48,6 +48,8 @@ cdef class Connection:
 
     cpdef fail(self, object error)
 
+    cpdef object room(self)
+
     @cython.locals(parser=FrameParser, events=list, frames=list, passive=bint, frames_in="long long")
     cpdef list receive_data(self, object data, Py_ssize_t size=*)
 

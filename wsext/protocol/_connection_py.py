@@ -153,11 +153,18 @@ class Connection:
 
     # --- incoming -----------------------------------------------------------------------------
 
-    def receive_data(self, data: bytes | bytearray, size: int = -1) -> list[Event]:
+    def room(self) -> memoryview | None:
+        """Where to read to, in the middle of a large payload; otherwise ``None``.
+
+        After that read `receive_data` has to be called with ``None`` for its data.
+        """
+        return self._parser.room()
+
+    def receive_data(self, data: bytes | bytearray | None, size: int = -1) -> list[Event]:
         """Take bytes from the peer; return what they mean. Never raises for what a peer sent.
 
         Args:
-            data: What came; it is not kept.
+            data: What came; it is not kept. ``None`` if it was read to where `room` said.
             size: How many bytes of it count; by default all.
         """
         events: list[Event] = []
@@ -170,7 +177,10 @@ class Connection:
         frames_in = parser.frames_in
         try:
             try:
-                parser.feed(data, events, size)
+                if data is None:
+                    parser.advance(size, events)
+                else:
+                    parser.feed(data, events, size)
             finally:
                 if parser.messages_in:  # whole messages that were made by the parser
                     self.messages_in += parser.messages_in

@@ -18,12 +18,13 @@ cdef class MaskSource:
 
 @cython.final
 cdef class Spare:
-    cdef bytearray _buffer
+    cdef list _buffers
+    cdef Py_ssize_t _size
 
     @cython.locals(buffer=bytearray)
     cdef bytearray take(self, Py_ssize_t size)
 
-    @cython.locals(kept=bytearray, size=Py_ssize_t)
+    @cython.locals(size=Py_ssize_t)
     cdef give(self, bytearray buffer)
 
 
@@ -58,11 +59,19 @@ cdef class FrameParser:
     @cython.locals(start=Py_ssize_t, have=Py_ssize_t, need=Py_ssize_t, body=bytearray)
     cdef _begin(self, object data, Py_ssize_t body_at, Py_ssize_t end, int first, long long length)
 
-    @cython.locals(
-        body=bytearray, larger=bytearray, have=Py_ssize_t, need=Py_ssize_t, take=Py_ssize_t,
-        start=Py_ssize_t,
-    )
+    @cython.locals(body=bytearray)
+    cpdef object room(self)
+
+    cpdef advance(self, Py_ssize_t size, list out)
+
+    @cython.locals(body=bytearray, larger=bytearray)
+    cdef bytearray _grow(self, Py_ssize_t size)
+
+    @cython.locals(body=bytearray, have=Py_ssize_t, take=Py_ssize_t)
     cdef Py_ssize_t _fill(self, object data, Py_ssize_t end, list out) except -1
+
+    @cython.locals(body=bytearray, start=Py_ssize_t)
+    cdef _end_body(self, list out)
 
     @cython.locals(opcode=int)
     cdef _complete(

@@ -41,9 +41,12 @@ __all__ = [
 _SMALL = 1024
 # From this size on joining a payload to its header costs more than a second chunk.
 _APART_FROM = 16384
-# What one thread keeps between two large messages, and what a large payload starts with.
+# What is kept between large messages, and what a large payload starts with.
 _KEEP_AT_MOST = 1 << 22
 _START_WITH = 1 << 16
+# From so many missing bytes on they are read to where they belong; a read of its own costs more
+# than copying fewer.
+_READ_IN_PLACE = 1 << 14
 
 
 def apply_mask(data: bytes | bytearray | memoryview, key: bytes) -> bytes:
@@ -136,28 +139,32 @@ def to_payload(data: Data) -> tuple[int, bytes]:
 
 
 class Spare:
-    """A buffer for large payloads that is handed from one to the next.
+    """Buffers for large payloads that are handed from one to the next.
 
     A fresh megabyte costs more in page faults than in copying.
     """
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_buffers", "_size")
 
     def __init__(self) -> None:
-        self._buffer: bytearray | None = None
+        self._buffers: list[bytearray] = []
+        self._size = 0
 
     def take(self, size: int) -> bytearray:
         """A buffer of at least ``size`` bytes."""
-        buffer = self._buffer
-        self._buffer = None
-        return buffer if buffer is not None and len(buffer) >= size else bytearray(size)
+        try:
+            buffer = self._buffers.pop()
+        except IndexError:
+            return bytearray(size)
+        self._size -= len(buffer)
+        return buffer if len(buffer) >= size else bytearray(size)
 
     def give(self, buffer: bytearray) -> None:
-        """Keep a buffer for the next payload, unless there is a larger one or it is too large."""
-        kept = self._buffer
+        """Keep a buffer for the next payload, unless there is enough."""
         size = len(buffer)
-        if size <= _KEEP_AT_MOST and (kept is None or len(kept) < size):
-            self._buffer = buffer
+        if self._size + size <= _KEEP_AT_MOST:
+            self._size += size
+            self._buffers.append(buffer)
 
 
 _spare = Spare()
@@ -312,25 +319,52 @@ class FrameParser:
         self._body = body = _spare.take(min(need, max(2 * have, _START_WITH)))
         move(body, 0, data, start, have)
 
+    def room(self) -> memoryview | None:
+        """Where to read the rest of a large payload to, or ``None``: then what comes is for `feed`.
+
+        After a read `advance` has to be called, before anything else.
+        """
+        body = self._body
+        if body is None or self._need - self._have < _READ_IN_PLACE:
+            return None
+        if len(body) - self._have < _READ_IN_PLACE:
+            body = self._grow(2 * len(body))
+        return memoryview(body)[self._have : self._need]
+
+    def advance(self, size: int, out: list[Any]) -> None:
+        """``size`` bytes were read to where `room` said; as `feed`."""
+        self._have += size
+        if self._have == self._need:
+            self._end_body(out)
+
+    def _grow(self, size: int) -> bytearray:
+        """A larger buffer for the payload that is under way."""
+        body = self._body
+        assert body is not None
+        larger = bytearray(min(self._need, size))
+        move(larger, 0, body, 0, self._have)
+        self._body = larger
+        return larger
+
     def _fill(self, data: bytes | bytearray, end: int, out: list[Any]) -> int:
         """Add to the payload that is under way; returns how many bytes of ``data`` that took."""
         body = self._body
         assert body is not None
         have = self._have
-        need = self._need
-        take = min(need - have, end)
+        take = min(self._need - have, end)
         if have + take > len(body):
-            larger = bytearray(min(need, 2 * (have + take)))
-            move(larger, 0, body, 0, have)
-            self._body = body = larger
+            body = self._grow(2 * (have + take))
         move(body, have, data, 0, take)
-        self._have = have = have + take
-        if have == need:
-            self._body = None
-            start = 4 if self._masked else 0
-            self._complete(body, start, need - start, 0, self._first, out)
-            _spare.give(body)
+        self.advance(take, out)
         return take
+
+    def _end_body(self, out: list[Any]) -> None:
+        body = self._body
+        assert body is not None
+        self._body = None
+        start = 4 if self._masked else 0
+        self._complete(body, start, self._need - start, 0, self._first, out)
+        _spare.give(body)
 
     def _complete(
         self,
