@@ -31,7 +31,7 @@ cdef class LinkPath:
     cdef _take(self, object data, Py_ssize_t size)
 
     @cython.locals(connection=Connection)
-    cpdef bint send_prepared(self, PreparedMessage message, bint at_once) except -1
+    cpdef bint send_prepared(self, PreparedMessage message) except -1
 
     cdef bint _is_clear(self) except -1
     cdef _send(self, object data, object hints, object meta)

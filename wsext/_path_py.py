@@ -186,12 +186,8 @@ class LinkPath:
         if self.connection.state is not _OPEN:
             self.progress_close()
 
-    def send_prepared(self, message: PreparedMessage, at_once: bool) -> bool:
+    def send_prepared(self, message: PreparedMessage) -> bool:
         """Send a shared message; ``False`` if something waits or it cannot be shared here.
-
-        Args:
-            message: The message.
-            at_once: Write it now instead of gathering it, if nothing has been gathered.
 
         Raises:
             ProtocolError: If a codec fails; the connection is failed.
@@ -206,12 +202,8 @@ class LinkPath:
             raise
         if wire is None:
             return False
-        if at_once and not connection.pending_bytes and self._write is not None:
-            if not self._lost:
-                self._write(wire)
-        else:
-            connection.send_shared(wire)
-            self._soon()
+        connection.send_shared(wire)
+        self._soon()
         return True
 
     # Compiled, those with an underscore are calls in C; no subclass may override them.
@@ -388,7 +380,7 @@ class SessionPath:
         if self._connection.state is not _OPEN:
             raise self.closed_error()
         if type(data) is PreparedMessage:
-            if link.send_prepared(data, False):
+            if link.send_prepared(data):
                 return
         elif link._is_clear():
             link._send(data, hints, meta)

@@ -92,7 +92,6 @@ class Hub:
         self._starting: asyncio.Task[None] | None = None
         self._early: list[tuple[str, bytes, bool]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._gathering = False
 
     @property
     def options(self) -> RoomOptions:
@@ -182,7 +181,6 @@ class Hub:
             self.origin = secrets.token_hex(6)
             self._tasks.clear()
             self._forget()
-            self._gathering = False
             self._starting = self.spawn(self._start())
         return self._starting
 
@@ -251,18 +249,6 @@ class Hub:
             self.backplane.publish(room, payload, kept=kept)
         else:
             self._early.append((room, payload, kept))
-
-    def is_first(self) -> bool:
-        """Whether this is the first broadcast of the event loop's turn: it is written at once, and
-        what follows is gathered."""
-        if self._gathering:
-            return False
-        self._gathering = True
-        asyncio.get_running_loop().call_soon(self._end_turn)
-        return True
-
-    def _end_turn(self) -> None:
-        self._gathering = False
 
     async def wait_sent(self) -> None:
         """Wait while the broker is behind."""

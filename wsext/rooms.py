@@ -30,7 +30,7 @@ Key: TypeAlias = "str | int"
 Who: TypeAlias = "Session | Presence | str"
 
 #: How a message gets to a member: at once, or by its queue.
-_Way: TypeAlias = "tuple[Callable[[PreparedMessage, bool], bool], Outbox]"
+_Way: TypeAlias = "tuple[Callable[[PreparedMessage], bool], Outbox]"
 
 
 class Room:
@@ -261,10 +261,9 @@ class Room:
             everybody = [m.way for m in self._members.values() if m.me.id not in left_out]
         elif everybody is None:
             everybody = self._everybody = [member.way for member in self._members.values()]
-        at_once = self._hub.is_first()
         for send, outbox in everybody:  # the fast path: few steps, and none that waits
             try:
-                if outbox.waiting or not send(message, at_once):
+                if outbox.waiting or not send(message):
                     outbox.put(message, key)
             except ProtocolError as error:
                 logger.debug("room %r: %s", self.name, error)  # that member's session has failed
@@ -335,7 +334,7 @@ class Members:
     def send(self, message: PreparedMessage) -> None:
         """Send to this member alone, by its queue and policy."""
         send, outbox = self.way
-        if outbox.waiting or not send(message, False):
+        if outbox.waiting or not send(message):
             outbox.put(message)
 
     async def broadcast(

@@ -294,7 +294,7 @@ class Session(SessionPath):
         link = self._link
         if link.blocked and self.options.outgoing_overflow == "suspend":
             await link.drain()
-        if not link.send_prepared(message, False):
+        if not link.send_prepared(message):
             await self.send(message.data, hints=message.hints, meta=message.meta)
 
     async def _send_one(
@@ -362,13 +362,11 @@ class Session(SessionPath):
         self._link.queue(data, hints, meta)
 
     @property
-    def try_send(self) -> Callable[[PreparedMessage, bool], bool]:
-        """``try_send(message, at_once)`` sends a prepared message if nothing waits and it can be
-        shared here; otherwise it does nothing and returns ``False``.
+    def try_send(self) -> Callable[[PreparedMessage], bool]:
+        """``try_send(message)`` sends a prepared message if nothing waits and it can be shared
+        here; otherwise it does nothing and returns ``False``.
 
-        The fast path of a broadcast: one encoding for all, no waiting, no queue. With ``at_once``
-        it is written now, which costs least for a single message; without, everything that is sent
-        before the event loop's next turn leaves in one write.
+        The fast path of a broadcast: one encoding for all, no waiting, no queue.
         """
         return self._link.send_prepared
 
