@@ -78,28 +78,43 @@ class Settings:
 class LiveCompressors:
     """The compressors that connections keep between messages; at most ``limit`` of them.
 
-    The one that was used longest ago makes room. Its connection goes on from the last bytes that
-    it has sent, which costs time, not size. A compressor that is at work is not in here.
+    One that was not used lately makes room. Its connection goes on from the last bytes that it has
+    sent, which costs time, not size. A compressor that is at work in a thread is not in here.
+
+    Attributes:
+        limit: How many are kept.
+        crowded: Whether there were as many as that. Before, no connection remembers what it sent.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._kept: OrderedDict[DeflateCodec, Compressor] = OrderedDict()
+        self.crowded = False
+        self._kept: OrderedDict[DeflateCodec, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def take(self, codec: DeflateCodec) -> Compressor | None:
-        """The compressor that this codec left here, if it still is."""
-        return self._kept.pop(codec, None)
+        """The codec's compressor, if it still has one: it is not in here any more."""
+        self._kept.pop(codec, None)
+        compressor, codec.compressor = codec.compressor, None
+        return compressor
 
     def keep(self, codec: DeflateCodec, compressor: Compressor) -> None:
-        """Leave a compressor until the codec's next message."""
+        """Leave a compressor to the codec for its next message."""
         kept = self._kept
-        kept[codec] = compressor
-        if len(kept) > self.limit:
-            owner, compressor = kept.popitem(last=False)
-            owner.deflater.put_back(compressor)
+        codec.compressor = compressor
+        kept[codec] = None
+        if len(kept) >= self.limit:
+            self.crowded = True
+        while len(kept) > self.limit:
+            owner, _ = kept.popitem(last=False)
+            if owner.used:  # a second chance: true order would cost something for every message
+                owner.used = False
+                kept[owner] = None
+            elif owner.compressor is not None:
+                owner.deflater.put_back(owner.compressor)
+                owner.compressor = None
 
 
 class DeflateCodec(Codec):
@@ -123,8 +138,10 @@ class DeflateCodec(Codec):
             settings.own_bits,
         )
         self._inflater = inflater(settings.backend, settings.peer_bits)
+        self.compressor: Compressor | None = None  # `LiveCompressors` may take it away
+        self.used = False  # lately
         self._own_reset = settings.own_reset
-        self._history_size = settings.history
+        self._peer_reset = settings.peer_reset
         self._decompressor: Decompressor | None = None
         self._history = b""  # the end of what was sent compressed, as far as it may be referred to
         self._compressed = False  # whether the incoming message that is half way is compressed
@@ -154,11 +171,21 @@ class DeflateCodec(Codec):
         return settings.compress_if is None or bool(settings.compress_if(frame))
 
     def encode(self, frame: Frame) -> Frame:
-        if self._own_reset and frame.fin and frame.opcode:
-            return compressed_frame(frame, self.deflater.whole(frame.payload))
-        compressor = self._live.take(self) or self.deflater.take(self._history)
-        data = squeeze(compressor, frame.payload, frame.fin)
-        self._sent(frame, compressor)
+        payload, fin = frame.payload, frame.fin
+        if self._own_reset and fin and frame.opcode:
+            return compressed_frame(frame, self.deflater.whole(payload))
+        compressor = self.compressor
+        if compressor is None:
+            compressor = self.deflater.take(self._history)
+            data = squeeze(compressor, payload, fin)
+            self._sent(frame, compressor)
+        else:
+            data = squeeze(compressor, payload, fin)
+            self.used = True
+            if self._live.crowded:
+                self._remember(payload)
+            if self._own_reset and fin:
+                self._forget()
         return compressed_frame(frame, data)
 
     def encode_shared(self, frame: Frame) -> Frame:
@@ -166,19 +193,24 @@ class DeflateCodec(Codec):
 
     def skip_shared(self) -> None:
         # A compressor that starts anew refers to nothing that the peer does not have.
-        if self._history:
+        if self.compressor is not None or self._history:
             self._forget()
 
     def _sent(self, frame: Frame, compressor: Compressor) -> None:
-        """Remember what the next frames may refer to."""
+        """A frame was compressed: keep the compressor, and what the next frames may refer to."""
+        self.used = True
         self._live.keep(self, compressor)
-        payload, size = frame.payload, self._history_size
+        if self._live.crowded:
+            self._remember(frame.payload)
+        if self._own_reset and frame.fin:
+            self._forget()
+
+    def _remember(self, payload: Buffer) -> None:
+        size = self.settings.history
         if len(payload) >= size:
             self._history = bytes(payload[-size:])
         else:
             self._history = (self._history + payload)[-size:]
-        if self._own_reset and frame.fin:
-            self._forget()
 
     def _forget(self) -> None:
         self._history = b""
@@ -189,8 +221,10 @@ class DeflateCodec(Codec):
     # --- incoming -----------------------------------------------------------------------------
 
     def decode(self, frame: Frame, budget: int) -> Frame | Iterable[Frame]:
-        if frame.opcode:
-            self._compressed = frame.rsv & _RSV1 != 0
+        opcode, rsv = frame.opcode, frame.rsv
+        if opcode:
+            self._compressed = rsv & _RSV1 != 0
+            rsv &= ~_RSV1
         if not self._compressed:
             return frame
         fin = frame.fin
@@ -202,10 +236,9 @@ class DeflateCodec(Codec):
                 raise _corrupt()
         except self._inflater.errors:
             raise _corrupt() from None
-        if fin and self.settings.peer_reset:
+        if fin and self._peer_reset:
             self._decompressor = None
-        rsv = frame.rsv & ~_RSV1 if frame.opcode else frame.rsv
-        return Frame(frame.opcode, data, fin, rsv, frame.hints, frame.meta)
+        return Frame(opcode, data, fin, rsv, frame.hints, frame.meta)
 
     def _inflate(self, payload: Buffer, budget: int) -> bytes:
         decompressor = self._decompressor
