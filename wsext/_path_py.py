@@ -263,6 +263,8 @@ class LinkPath:
 class SessionPath:
     """The per-message part of a session; `Session` sets its link and its inbox."""
 
+    __slots__ = ("_connection", "_inbox", "_link", "_on_message", "_raw", "_streaming")
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._raw = connection.raw

@@ -85,7 +85,7 @@ class Handshake(asyncio.Protocol):
     def begin(self, request: Request) -> None:
         """Start to answer a request that is whole."""
         self._complete(request)
-        self.task = self._server.loop.create_task(self._answer(request))
+        self.task = self._server.loop.create_task(self._serve(request))
 
     def _complete(self, request: Request) -> None:
         transport = self.transport
@@ -128,21 +128,41 @@ class Handshake(asyncio.Protocol):
 
     # --- answering ----------------------------------------------------------------------------
 
-    async def _answer(self, request: Request) -> None:
+    async def _serve(self, request: Request) -> None:
+        """Answer a request, and run the session if one was accepted, until it has ended."""
+        session, route = await self._answer(request)
+        if session is None or route is None:
+            return
+        server, transport = self._server, self.transport
+        assert transport is not None  # it was there when the session was made
+        request.pack()
+        self._is_session = True
+        server.start_session(self, session)
+        is_listener = inspect.isclass(route.handler) and issubclass(route.handler, Listener)
         try:
-            session, route = await self._accept(request)
+            listener = route.handler() if is_listener else None
+            session.start(transport, bytes(self._rest), listener)
+            self._rest = bytearray()
+            if is_listener:
+                await session.wait_closed()
+            else:
+                await run_handler(session, route, server.app)
+        finally:
+            await session.cancel_tasks()
+            server.end_session(self, session)
+
+    async def _answer(self, request: Request) -> tuple[Session | None, Route | None]:
+        """Write the answer; the session and its route if it is one."""
+        try:
+            return await self._accept(request)
         except HandshakeRejected as error:
             self.respond(request, rejection(error))
-            return
         except _Answered as answered:
             self.respond(request, answered.response)
-            return
         except Exception:
             logger.exception("answering %s failed", request.path)
             self.respond(request, Response(500, "internal server error\n"))
-            return
-        if session is not None:
-            await self._run(session, route)
+        return None, None
 
     async def _accept(self, request: Request) -> tuple[Session | None, Route]:
         server = self._server
@@ -204,25 +224,6 @@ class Handshake(asyncio.Protocol):
             self._too_many = "handshake_rate"
             later = {"Retry-After": str(math.ceil(wait))}
             raise HandshakeRejected(429, "too many handshakes", later)
-
-    async def _run(self, session: Session, route: Route) -> None:
-        """Run the session that has been accepted, until it has ended."""
-        server, transport = self._server, self.transport
-        assert transport is not None  # it was there when the session was made
-        self._is_session = True
-        server.start_session(self, session)
-        is_listener = inspect.isclass(route.handler) and issubclass(route.handler, Listener)
-        try:
-            listener = route.handler() if is_listener else None
-            session.start(transport, bytes(self._rest), listener)
-            self._rest = bytearray()
-            if is_listener:
-                await session.wait_closed()
-            else:
-                await run_handler(session, route, server.app)
-        finally:
-            await session.cancel_tasks()
-            server.end_session(self, session)
 
     def _tell(self, request: Request | None, status: int) -> None:
         """Tell the log and the hooks how a request was answered."""

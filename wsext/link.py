@@ -73,6 +73,25 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         timers: What runs pings and timeouts; by default the event loop.
     """
 
+    __slots__ = (
+        "_chunks",
+        "_deadline",
+        "_finishing",
+        "_held_until",
+        "_hold",
+        "_keepalive",
+        "_outbox_bytes",
+        "_ping_id",
+        "_pings",
+        "_reading_paused",
+        "_timers",
+        "_workers",
+        "_writable",
+        "dropped_out",
+        "latency",
+        "resumed",
+    )
+
     def __init__(
         self,
         connection: Connection,

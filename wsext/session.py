@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from wsext.channels import Incoming, Outgoing
@@ -46,6 +47,7 @@ logger = logging.getLogger("wsext.session")
 T = TypeVar("T")
 
 _ids = itertools.count(1)
+_NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,26 @@ class Session(SessionPath):
         options: The options in force.
     """
 
+    __slots__ = (
+        "__dict__",  # for the application; there is none until it is used
+        "__weakref__",
+        "_info",
+        "_installed",
+        "_listener",
+        "_on_close",
+        "_resuming",
+        "_tasks",
+        "_traces",
+        "id",
+        "name",
+        "negotiation",
+        "options",
+        "path_params",
+        "request",
+        "response_headers",
+        "subprotocol",
+    )
+
     def __init__(
         self,
         role: str,
@@ -132,7 +154,7 @@ class Session(SessionPath):
         self.id = f"s{next(_ids)}"
         self.name = self.id
         self.request = request
-        self.path_params: Mapping[str, Any] = path_params or {}
+        self.path_params: Mapping[str, Any] = path_params or _NO_PARAMS
         self.subprotocol = subprotocol
         self.negotiation = negotiation or Negotiation()
         self.options = options
@@ -154,7 +176,6 @@ class Session(SessionPath):
             self._link.resume_reading,
         )
         self._listener: Listener | None = None
-        self._closed: asyncio.Future[CloseInfo] | None = None
         self._info: CloseInfo | None = None
         self._on_close: list[Callable[[CloseInfo], None]] = []
         self._tasks: list[asyncio.Task[Any]] = []
@@ -507,9 +528,17 @@ class Session(SessionPath):
         """Wait until the session has ended, for whatever reason."""
         if self._info is not None:
             return self._info
-        if self._closed is None:
-            self._closed = asyncio.get_running_loop().create_future()
-        return await asyncio.shield(self._closed)
+        waiter: asyncio.Future[CloseInfo] = asyncio.get_running_loop().create_future()
+
+        def wake(info: CloseInfo) -> None:
+            if not waiter.done():
+                waiter.set_result(info)
+
+        self._on_close.append(wake)
+        try:
+            return await waiter
+        finally:
+            self.remove_close_callback(wake)
 
     def add_close_callback(self, callback: Callable[[CloseInfo], None]) -> None:
         """Have a function called once, when the session has ended; at once if it has."""
@@ -738,5 +767,3 @@ class Session(SessionPath):
         self._installed.session_closed(self, info)
         while self._on_close:
             self._guard(self._on_close.pop(), info)
-        if self._closed is not None and not self._closed.done():
-            self._closed.set_result(info)

@@ -261,7 +261,7 @@ async def test_the_access_log_has_the_version(
 ) -> None:
     caplog.set_level("INFO", "wsext.access")
     await works(peer)
-    (line,) = [r.getMessage() for r in caplog.records if r.name == "wsext.access"]
+    line, *_ = [r.getMessage() for r in caplog.records if r.name == "wsext.access"]
     assert line.endswith("CONNECT / HTTP/2 -> 200")
 
 

@@ -72,6 +72,22 @@ class Request:
     forwarded_host: str | None = None
     protocol: str | None = None
 
+    def pack(self) -> None:
+        """Keep the headers as they were sent until somebody asks for one again: for as long as a
+        session lasts, they would take more memory than the session."""
+        self._packed = str(self.headers)
+        del self.headers
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "headers" and "_packed" in self.__dict__:
+            self.headers = Headers()
+            for line in self._packed.split("\r\n")[:-2]:
+                key, _, value = line.partition(": ")
+                self.headers[key] = value
+            del self._packed
+            return self.headers
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     @property
     def http_version(self) -> str:
         """``1.1`` or ``2``."""
