@@ -287,3 +287,12 @@ def test_a_thousand_one_byte_fragments_cost_their_bytes() -> None:
         client.send_frame(Frame(0, b"x", False))
     pass_on(client, server)
     assert server.held_bytes == 1000
+
+
+def test_what_follows_a_close_frame_is_discarded() -> None:
+    """RFC 6455 §1.4; in one read with it, too, and whatever it is."""
+    client = Connection("client")
+    events = client.receive_data(b"\x88\x02\x03\xe8" + b"\xff" * 20)
+    assert [event.opcode for event in events if isinstance(event, Frame)] == [Opcode.CLOSE]
+    assert client.close_info().clean
+    assert client.failure is None

@@ -191,7 +191,8 @@ class Connection:
                     frames, events = events, []
                     self._decode(frames, events)
         except ProtocolError as failure:
-            self.fail(failure)
+            if self.remote_close is None:  # what follows a Close frame is discarded (RFC 6455 §1.4)
+                self.fail(failure)
         return events
 
     def _decode(self, frames: list[Any], events: list[Event]) -> None:
@@ -266,7 +267,8 @@ class Connection:
                     self._check_wire(frame)
                     self._deliver(await self.pipeline.adecode(frame), events)
         except ProtocolError as failure:
-            self.fail(failure)
+            if self.remote_close is None:  # what follows a Close frame is discarded (RFC 6455 §1.4)
+                self.fail(failure)
         return events
 
     def _check_wire(self, frame: Frame) -> None:
