@@ -24,6 +24,7 @@ cdef class LinkPath:
     cdef public object _send_lock
     cdef public bint _gathering
     cdef public bint _heard
+    cdef public bint _has_read
     cdef bint _in_place
     cdef public bint _lost
 

@@ -103,7 +103,8 @@ class LinkPath:
         self._outbox: deque[Frame] | None = None  # made when something has to wait
         self._send_lock = asyncio.Lock() if connection.pipeline.is_async else None
         self._gathering = False
-        self._heard = False
+        self._heard = False  # since the last ping
+        self._has_read = False  # since `find_reset` has looked
         self._in_place = False  # the buffer that was asked for is the payload's own
         self._lost = False
 
@@ -133,11 +134,11 @@ class LinkPath:
         if self._send_lock is None:
             self._take(data, len(data))
         else:
-            self._heard = True
+            self._heard = self._has_read = True
             self.work_later(data)
 
     def _take(self, data: bytes | bytearray | None, size: int) -> None:
-        self._heard = True
+        self._heard = self._has_read = True
         connection = self.connection
         self._gathering = True
         try:

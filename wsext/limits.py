@@ -226,7 +226,7 @@ class _Seen:
 
 
 class Sweep:
-    """Looks at every session once a second: who sends too much, and who takes nothing.
+    """Looks at every session once a second: who sends too much, who takes nothing, who is gone.
 
     Args:
         timers: What runs it.
@@ -258,6 +258,7 @@ class Sweep:
     def _look(self) -> None:
         now = self._timers.time()
         for session, seen in list(self._seen.items()):
+            session.find_reset()
             progress = session.progress
             if seen is None:
                 if progress == _NOTHING:

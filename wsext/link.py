@@ -7,6 +7,7 @@ sent while one read is handled, or before the event loop gets its turn again, le
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -136,6 +137,18 @@ class Link(LinkPath, asyncio.BufferedProtocol):
     def get_extra_info(self, name: str) -> Any:
         """What the transport knows: ``peername``, ``ssl_object`` and so on."""
         return self._transport.get_extra_info(name) if self._transport else None
+
+    def find_reset(self) -> None:
+        """Notice a connection that was reset along with its last data, if some came since then.
+
+        uvloop tells a reader once of an error and then no more; a reader that finds data there and
+        leaves the error for the next time, as those of aiofastnet do, is never called again.
+        """
+        if self._has_read and not self._lost:
+            self._has_read = False
+            sock = self.get_extra_info("socket")
+            if sock is not None and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                self._transport.abort()
 
     def work_later(self, data: bytes) -> None:
         """Let an asynchronous codec decode it."""

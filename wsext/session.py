@@ -625,6 +625,10 @@ class Session(SessionPath):
             or not self._connection.messages_in
         )
 
+    def find_reset(self) -> None:
+        """End the session if its connection was reset unnoticed; called now and then."""
+        self._link.find_reset()
+
     def hold_reading(self, seconds: float) -> None:
         """Read nothing more from the peer for some time, so that TCP slows it down.
 

@@ -59,7 +59,7 @@ cdef class FrameParser:
     @cython.locals(start=Py_ssize_t, have=Py_ssize_t, need=Py_ssize_t, body=bytearray)
     cdef _begin(self, object data, Py_ssize_t body_at, Py_ssize_t end, int first, long long length)
 
-    @cython.locals(body=bytearray)
+    @cython.locals(body=bytearray, have=Py_ssize_t)
     cpdef object room(self)
 
     cpdef advance(self, Py_ssize_t size, list out)

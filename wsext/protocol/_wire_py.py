@@ -41,11 +41,12 @@ __all__ = [
 _SMALL = 1024
 # From this size on joining a payload to its header costs more than a second chunk.
 _APART_FROM = 16384
-# What is kept between large messages, and what a large payload starts with.
+# What is kept between large messages, and what a large payload starts with: a peer that sends no
+# more than a header must not take much.
 _KEEP_AT_MOST = 1 << 22
-_START_WITH = 1 << 16
-# From so many missing bytes on they are read to where they belong; a read of its own costs more
-# than copying fewer.
+_START_WITH = 1 << 11
+# Once as much has come, and as much is missing, the rest is read to where it belongs; a read of its
+# own costs more than copying less.
 _READ_IN_PLACE = 1 << 14
 
 
@@ -325,11 +326,12 @@ class FrameParser:
         After a read `advance` has to be called, before anything else.
         """
         body = self._body
-        if body is None or self._need - self._have < _READ_IN_PLACE:
+        have = self._have
+        if body is None or have < _READ_IN_PLACE or self._need - have < _READ_IN_PLACE:
             return None
-        if len(body) - self._have < _READ_IN_PLACE:
+        if len(body) - have < _READ_IN_PLACE:
             body = self._grow(2 * len(body))
-        return memoryview(body)[self._have : self._need]
+        return memoryview(body)[have : self._need]
 
     def advance(self, size: int, out: list[Any]) -> None:
         """``size`` bytes were read to where `room` said; as `feed`."""
