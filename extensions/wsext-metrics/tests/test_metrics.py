@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 from urllib.request import Request as Asked
 from urllib.request import urlopen
@@ -12,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from wsext_metrics import Metrics
 
 import wsext
+from tests import brokers
 from tests.e2e.processes import ENV, serving
 from wsext import App, ServerOptions, Session, testing
 
@@ -87,6 +89,36 @@ async def test_sessions_messages_bytes_and_ends() -> None:
         assert seen("wsext_handshakes_total", "", "404") >= 1
         assert seen("wsext_session_duration_seconds_count", route) == 1
         assert seen("wsext_messages_total", route, "in") == 3
+
+
+async def test_rooms_and_a_broker_that_goes_away(tmp_path: Path) -> None:
+    app = make_app("/rooms")
+
+    @app.websocket("/tea")
+    async def tea(session: Session) -> None:
+        async with app.room("tea").join(session) as members:
+            async for message in session:
+                await members.broadcast(message)
+
+    with brokers.running("redis", tmp_path) as broker:
+        app.server_options = app.server_options.replace({"backplane": broker.url})
+        async with wsext.serve(app) as server, wsext.connect(f"{server.url}/tea") as session:
+            http = server.url.replace("ws", "http", 1)
+            before = await scrape(http)
+            assert before("wsext_backplane_connected") == 1
+            await session.send("hello")
+            assert await session.receive() == "hello"
+            page = await scrape(http)
+            for names in (["wsext_room_messages_total"], ["wsext_room_copies_total", "delivered"]):
+                assert page(*names) == before(*names) + 1
+            while not page("wsext_backplane_messages_total", "published"):
+                page = await scrape(http)
+            broker.kill()
+            while page("wsext_backplane_connected"):
+                page = await scrape(http)
+            await session.send("nobody else hears this for now")
+            assert await session.receive()
+            assert (await scrape(http))("wsext_backplane_queued_messages") == 1
 
 
 async def test_limits_and_the_token() -> None:

@@ -63,6 +63,22 @@ class Instruments:
             "wsext_incoming_messages", "Messages that wait for the application.", ["route"],
             multiprocess_mode="livesum",
         )  # fmt: skip
+        self.said = Counter("wsext_room_messages", "Broadcasts in rooms.")
+        self.copies = Counter(
+            "wsext_room_copies", "What became of a broadcast's copies for members.", ["outcome"]
+        )
+        self.connected = Gauge(
+            "wsext_backplane_connected", "Whether every worker reaches the broker.",
+            multiprocess_mode="livemin",
+        )  # fmt: skip
+        self.reconnects = Counter("wsext_backplane_reconnects", "Connections made again.")
+        self.between = Counter(
+            "wsext_backplane_messages", "Messages between processes.", ["outcome"]
+        )
+        self.queued = Gauge(
+            "wsext_backplane_queued_messages", "Messages that wait for the broker.",
+            multiprocess_mode="livesum",
+        )  # fmt: skip
         self.sampled = Counter("wsext_sampled_sessions", "Sessions whose extensions are measured.")
         self.extension_bytes = Counter(
             "wsext_extension_bytes", "Payload at both sides of an extension; sampled sessions.",

@@ -60,12 +60,14 @@ class Metrics(Interceptor):
         self._watched: dict[Session, _Watched] = {}
         self._routes: set[str] = set()
         self._timer: Any = None
+        self._rooms: _Rooms | None = None
 
     # --- the page -----------------------------------------------------------------------------
 
     @hookimpl
     def wsext_routes(self, app: App) -> None:
         """Add the page."""
+        self._rooms = _Rooms(app, self._to)
         app.http(self.options.path, guards=[self._guard])(self._page)
 
     def _guard(self, request: Request) -> Response | None:
@@ -128,6 +130,8 @@ class Metrics(Interceptor):
             self._wait()
 
     def _update(self) -> None:
+        if self._rooms is not None:
+            self._rooms.update()
         outgoing = dict.fromkeys(self._routes, 0)
         incoming = dict.fromkeys(self._routes, 0)
         for session, watched in self._watched.items():
@@ -137,6 +141,34 @@ class Metrics(Interceptor):
         for gauge, values in ((self._to.outgoing, outgoing), (self._to.incoming, incoming)):
             for route, value in values.items():
                 gauge.labels(route).set(value)
+
+
+class _Rooms:
+    """The rooms of an app and their backplane, and what of their totals has been taken over."""
+
+    _COPIES = ("delivered", "dropped", "coalesced")
+    _BETWEEN = ("published", "received", "repeated", "dropped")
+
+    def __init__(self, app: App, to: Instruments) -> None:
+        self._hub = app.hub
+        self._to = to
+        self._last: dict[Any, int] = {}
+
+    def update(self) -> None:
+        """Take over what has been counted since the last time."""
+        to, counters, status = self._to, self._hub.counters, self._hub.status
+        self._add(to.said, counters.messages)
+        for name in self._COPIES:
+            self._add(to.copies.labels(name), getattr(counters, name))
+        to.connected.set(status.connected)
+        to.queued.set(status.queued)
+        self._add(to.reconnects, status.reconnects)
+        for name in self._BETWEEN:
+            self._add(to.between.labels(name), getattr(status, name))
+
+    def _add(self, counter: Any, total: int) -> None:
+        counter.inc(total - self._last.get(counter, 0))
+        self._last[counter] = total
 
 
 class _Watched:
