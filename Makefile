@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 HOST   ?= 127.0.0.1
 PORT   ?= 8765
 
-.PHONY: install serve test lint bench docs format clean help
+.PHONY: install serve test lint bench docs dist format clean help
 .DEFAULT_GOAL := help
 
 help:      ## List the targets
@@ -38,6 +38,11 @@ bench: $(STAMP)    ## Measure beside other libraries: make bench ARGS="--quick -
 docs: $(STAMP)     ## Build the documentation into site/; warnings are errors
 	$(BIN)/python docs/build_api.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+dist: $(STAMP)     ## Build every distribution into dist/ and check it
+	for project in . extensions/*/; do \
+		test ! -f $$project/pyproject.toml || $(BIN)/python -m build --outdir dist $$project || exit 1; done
+	$(BIN)/python -m twine check --strict dist/*
 
 format: $(STAMP)   ## Put the code into the project's style
 	$(BIN)/ruff check --fix .

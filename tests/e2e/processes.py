@@ -36,10 +36,11 @@ def serving(
     env: dict[str, str] | None = None,
     ends_with: int = 0,
     access_log: str | None = "off",
+    python: str | Path = sys.executable,
     **popen: Any,
 ) -> Iterator[Served]:
     """``wsext serve ARGS`` on a free port, until the block ends; it has to end with 0."""
-    command = [*WSEXT, "serve", "--port", "0", *args]
+    command = [str(python), "-m", "wsext", "serve", "--port", "0", *args]
     if access_log is not None:
         command += ["--access-log", access_log]
     with subprocess.Popen(
