@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import msgspec
 import pytest
 
 import wsext
 from tests import brokers
-from tests.e2e.processes import Served, serving
+from tests.e2e.browser import browsing, text_of, until
+from tests.e2e.processes import ENV, Served, serving
+from tests.e2e.processes import wsext as wsext_command
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 @contextmanager
-def example(name: str, *args: str) -> Iterator[Served]:
+def example(name: str, *args: str, env: dict[str, str] | None = None) -> Iterator[Served]:
     """An example's app as its operator runs it, without what else is installed here."""
-    with serving(f"{name}:app", "--app-dir", str(EXAMPLES), "--no-ext", "presets", *args) as served:
+    where = ("--app-dir", str(EXAMPLES), "--no-ext", "presets")
+    with serving(f"{name}:app", *where, *args, env=env) as served:
         yield served
 
 
@@ -191,3 +197,39 @@ async def test_auth(auth: Served, path: str, how: dict[str, Any], result: str | 
 def auth() -> Iterator[Served]:
     with example("auth") as served:
         yield served
+
+
+def test_market_data(tmp_path: Path) -> None:
+    """As its first lines say."""
+    recorded, trained = tmp_path / "quotes.jsonl", tmp_path / "quotes.zdict"
+    recorded.write_text(run("market_data.py", "record"))
+    done = wsext_command("zstd", "train", str(recorded), "-o", str(trained), env={**os.environ})
+    assert done.returncode == 0, done.stderr
+    with example(
+        "market_data", "--ext", f"permessage-zstd:dictionaries={trained}", env={**os.environ}
+    ) as served:
+        lines = run("market_data.py", "watch", f"{served.ws}/quotes", str(trained)).splitlines()
+    sizes = [float(line.split(" bytes each")[0].split()[-1]) for line in lines]
+    plain, deflate, zstd, with_dictionary = sizes
+    assert plain > max(deflate, zstd)
+    assert with_dictionary < min(deflate, zstd) / 2
+
+
+@pytest.mark.browser
+def test_dashboard(tmp_path: Path) -> None:
+    with (
+        example("dashboard", env={**ENV, "DASHBOARD_TOKEN": "sesame"}) as served,
+        browsing(tmp_path) as browser,
+    ):
+        for path, status in (("", 401), ("login/Eve?token=wrong", 403)):
+            with pytest.raises(HTTPError) as refused, urlopen(f"{served.http}{path}"):
+                pass
+            refused.value.close()
+            assert refused.value.code == status
+        browser.get(f"{served.http}login/Ada?token=sesame")
+        until(browser, lambda b: text_of(b, "#user") == "Ada")
+        assert "token" not in browser.current_url
+        assert text_of(browser, "#status") == "live"
+        assert text_of(browser, "#viewers") == "1"
+        up = text_of(browser, "#up")
+        until(browser, lambda b: text_of(b, "#up") != up)

@@ -30,7 +30,7 @@ from wsext.protocol.agreement import NegotiationContext, Offer
 from wsext.protocol.frames import CloseCode
 from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
 from wsext.protocol.negotiation import find_missing
-from wsext.sdk.installed import Installed
+from wsext.sdk.installed import Installed, build
 from wsext.session import Session
 from wsext.settings import WebSocketOptions
 
@@ -187,7 +187,7 @@ class connect:
         url: ``ws://`` or ``wss://``, or ``ws+unix:/path/to/socket:/resource``. User name and
             password become HTTP Basic authorization.
         extensions: What to install and offer: tokens, configured extensions, interceptors, option
-            sets.
+            sets; or a mapping of tokens to options.
         required: Tokens of extensions without which the session is closed with 1010.
         subprotocols: What to offer, the best first.
         headers: Additional request headers, for example authorization or cookies.
@@ -225,7 +225,7 @@ class connect:
         self,
         url: str,
         *,
-        extensions: Iterable[Any] | Installed | None = None,
+        extensions: Iterable[Any] | Mapping[str, Mapping[str, Any]] | Installed | None = None,
         required: Iterable[str] = (),
         subprotocols: Sequence[str] = (),
         headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
@@ -245,9 +245,7 @@ class connect:
         if isinstance(extensions, Installed):
             self._installed = extensions
         else:
-            self._installed = Installed()
-            for item in extensions or ():
-                self._installed.install(item)
+            self._installed = build(extensions or ())
         self._required = (*self._installed.required, *required)
         self._subprotocols = tuple(subprotocols)
         pairs = headers.items() if isinstance(headers, Mapping) else headers

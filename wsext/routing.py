@@ -50,7 +50,7 @@ class Route:
     kind: str = "websocket"
     subprotocols: tuple[str, ...] = ()
     options: WebSocketOptions | Mapping[str, Any] | None = None
-    extensions: tuple[Any, ...] | bool | None = None
+    extensions: tuple[Any, ...] | Mapping[str, Any] | bool | None = None
     guards: tuple[Guard, ...] = field(default=())
 
 
@@ -88,8 +88,8 @@ class Router:
                 offers none of them is refused with 400; one that offers nothing is accepted. By
                 default those of the `Dispatcher`.
             options: A whole `WebSocketOptions`, or only the fields that differ from the app's.
-            extensions: ``False`` for none, or tokens and configured extensions; by default the
-                app's.
+            extensions: ``False`` for none, or tokens and configured extensions, or a mapping of
+                tokens to options; by default the app's.
             guards: Called with the request before it is accepted.
         """
         return self._decorator(
@@ -165,10 +165,14 @@ def _nothing() -> None:
     """Stands in a route until its handler is known."""
 
 
-def _as_extensions(value: Iterable[Any] | bool | None) -> tuple[Any, ...] | bool | None:
+def _as_extensions(
+    value: Iterable[Any] | bool | None,
+) -> tuple[Any, ...] | Mapping[str, Any] | bool | None:
     if value is None or value is True:
         return None
-    return False if value is False else tuple(value)
+    if value is False or isinstance(value, Mapping):
+        return value
+    return tuple(value)
 
 
 def _check_handler(kind: str, handler: Any) -> None:

@@ -191,19 +191,21 @@ class Installed:
     def subset(self, extensions: Iterable[Any] | bool) -> Installed:
         """A copy for one route: ``False`` for no wire extension, or only those named.
 
-        Interceptors and hooks stay. A configured instance replaces the app's.
+        Interceptors and hooks stay. A configured instance replaces the app's, and so do the options
+        of a mapping of tokens to options.
         """
         other = Installed(self._plugins)
         wanted = () if isinstance(extensions, bool) else tuple(extensions)
+        options = extensions if isinstance(extensions, Mapping) else {}
         for item in self._items.values():
             if not isinstance(item, Extension):
                 other._items[item.name] = item
         other._manager = self._manager
         for what in wanted:
-            if isinstance(what, str) and what in self._items:
+            if isinstance(what, str) and what in self._items and not options.get(what):
                 other._items[what] = self._items[what]
             else:
-                other.install(what)
+                other.install(what, **options.get(what, {}))
         other._required = {name for name in self._required if name in other._items}
         return other
 
