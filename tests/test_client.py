@@ -17,6 +17,7 @@ from wsext import (
     InvalidHandshake,
     InvalidStatus,
     NegotiationError,
+    OptionError,
     Session,
     WebSocketOptions,
     testing,
@@ -332,3 +333,20 @@ async def test_a_server_that_answers_and_vanishes_is_no_session() -> None:
     with pytest.raises(InvalidHandshake, match="ended during the handshake"):
         async with testing.connect(app):
             pass
+
+
+async def test_extensions_with_options_by_token() -> None:
+    app = App()
+
+    @app.websocket("/", extensions={"permessage-deflate": {"server_max_window_bits": 9}})
+    async def hold(session: Session) -> None:
+        await session.wait_closed()
+
+    async with wsext.serve(app) as server:
+        offers = {"permessage-deflate": {"client_max_window_bits": 10}}
+        async with wsext.connect(server.url, extensions=offers) as session:
+            assert session.negotiation.header == (
+                "permessage-deflate; server_max_window_bits=9; client_max_window_bits=10"
+            )
+        with pytest.raises(OptionError, match="levle"):
+            wsext.connect(server.url, extensions={"permessage-deflate": {"levle": 1}})
