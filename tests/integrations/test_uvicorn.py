@@ -21,7 +21,16 @@ import wsext
 from tests.extensions import Append, Reverse, Slow
 from tests.integrations.served import Receive, Scope, Send, echo, running
 from tests.raw import REQUEST, fetch, masked, raw_peer
-from wsext import App, ConnectionClosed, InvalidStatus, OptionError, Response, hookimpl
+from wsext import (
+    App,
+    ConnectionClosed,
+    InvalidStatus,
+    OptionError,
+    Request,
+    Response,
+    WebSocketOptions,
+    hookimpl,
+)
 from wsext.integrations.asgi import ClientDisconnected
 from wsext.integrations.uvicorn import protocol_from_environment
 from wsext.sdk.plugins import set_default_plugins
@@ -742,3 +751,28 @@ def uvicorn_module() -> Any:
     import wsext.integrations.uvicorn as module
 
     return module
+
+
+async def test_the_limits_that_are_looked_at_now_and_then_hold_and_hooks_are_told() -> None:
+    told: list[Any] = []
+
+    class Seen:
+        @hookimpl
+        def wsext_limited(self, limit: str) -> None:
+            told.append(limit)
+
+        @hookimpl
+        def wsext_answered(self, request: Request | None, status: int) -> None:
+            told.append(status)
+
+    settings = App(options=WebSocketOptions(ping_rate=10))
+    settings.install(Seen())
+    async with running(Recorder(), settings=settings) as server, raw_peer(server.port) as peer:
+        await peer.shake()
+        assert told == [101]
+        closed = asyncio.ensure_future(peer.close_code())
+        while not closed.done():
+            peer.send(masked(9, b"p") * 50)
+            await asyncio.wait([closed], timeout=0.05)
+        assert closed.result() == 1008
+    assert told == [101, "ping_rate"]

@@ -12,7 +12,6 @@ it up, so that a mistake in them stops the server at its start. To configure in 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -39,6 +38,8 @@ from wsext.integrations.asgi import (
     describe,
     response_head,
 )
+from wsext.integrations.options import session_options
+from wsext.limits import Sweep
 from wsext.protocol import handshake
 from wsext.protocol.agreement import NegotiationContext
 from wsext.protocol.http import Request, RequestReader, Response, rejection
@@ -65,6 +66,7 @@ class WebSocketProtocol(asyncio.Protocol):
     settings: ClassVar[App]
     _explicit: ClassVar[frozenset[str]]
     _profiles: ClassVar[WeakKeyDictionary[uvicorn.Config, tuple[WebSocketOptions, Installed]]]
+    _sweeps: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Sweep]]
 
     @classmethod
     def using(cls, settings: App, explicit: Collection[str] = ()) -> type[WebSocketProtocol]:
@@ -77,8 +79,9 @@ class WebSocketProtocol(asyncio.Protocol):
                 to uvicorn's defaults.
         """
         chosen = frozenset(settings.options.changed()) | frozenset(explicit)
-        members = {"settings": settings, "_explicit": chosen, "_profiles": WeakKeyDictionary()}
-        return type(cls.__name__, (cls,), {"__doc__": cls.__doc__, **members})
+        members = {"settings": settings, "_explicit": chosen, "__doc__": cls.__doc__}
+        caches: dict[str, Any] = {"_profiles": WeakKeyDictionary(), "_sweeps": WeakKeyDictionary()}
+        return type(cls.__name__, (cls,), {**members, **caches})
 
     def __init__(
         self,
@@ -295,6 +298,19 @@ class WebSocketProtocol(asyncio.Protocol):
         self.transport.write(head)
         session.start(self.transport, bytes(self._early))
         self._early.clear()
+        self._watch(session)
+
+    def _watch(self, session: Session) -> None:
+        """Keep the limits that are looked at now and then."""
+        sweep = self._sweeps.get(self._loop)
+        if sweep is None:
+            sweep = self._sweeps[self._loop] = Sweep(self._loop, self._limited)
+        sweep.add(session)
+        session.add_close_callback(lambda info: sweep.remove(session))
+
+    def _limited(self, limit: str, session: Session) -> None:
+        logger.warning("session %s from %s: %s", session.id, session.request.remote, limit)
+        self.settings.installed.limited(limit, session.request)
 
     def answering(self, status: int) -> None:
         """Log a denial."""
@@ -322,7 +338,9 @@ class WebSocketProtocol(asyncio.Protocol):
             self.transport.close()
 
     def _log(self, outcome: int | str) -> None:
-        """One line per handshake, as uvicorn's other protocols write it."""
+        """One line per handshake, as uvicorn's other protocols write it; and tell the hooks."""
+        status = outcome if isinstance(outcome, int) else 101
+        self.settings.installed.answered(self._request, status)
         if not self._scope:
             logger.info("malformed WebSocket handshake %s", outcome)
             return
@@ -343,34 +361,7 @@ class _Session(Session):
         self._on_end()
 
 
-# --- options ----------------------------------------------------------------------------------
-
-#: Options of sessions by the option of uvicorn that means the same.
-_UVICORN_OPTIONS = {
-    "max_message_size": "ws_max_size",
-    "incoming_capacity": "ws_max_queue",
-    "ping_interval": "ws_ping_interval",
-    "ping_timeout": "ws_ping_timeout",
-}
-
-
-def session_options(
-    config: uvicorn.Config, options: WebSocketOptions, explicit: Collection[str]
-) -> WebSocketOptions:
-    """The options of sessions: uvicorn's where they were changed, then those that were set for
-    wsext, then uvicorn's defaults.
-
-    Raises:
-        OptionError: For a value outside of wsext's bounds.
-    """
-    parameters = inspect.signature(uvicorn.Config).parameters
-    values: dict[str, Any] = {}
-    for name, theirs in _UVICORN_OPTIONS.items():
-        value = getattr(config, theirs)
-        if name not in explicit or value != parameters[theirs].default:
-            # 0 is uvicorn's way to send no pings.
-            values[name] = (value or None) if name.startswith("ping_") else value
-    return options.replace(values)
+# --- the environment ---------------------------------------------------------------------------
 
 
 def protocol_from_environment() -> type[WebSocketProtocol]:
