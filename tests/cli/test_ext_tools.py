@@ -51,7 +51,7 @@ def broken(tmp_path: Path) -> dict[str, str]:
 )
 def test_what_is_here_conforms(name: str, tmp_path: Path) -> None:
     env = {key: value for key, value in os.environ.items() if key != "WSEXT_PLUGINS"}
-    done = wsext("ext", "check", name, "--examples", "10", env=env, cwd=tmp_path)
+    done = wsext("ext", "check", name, "--examples", "4", env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert f"{name} conforms" in done.stdout
 

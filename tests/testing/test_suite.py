@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 import pytest
+from hypothesis import Phase, settings
 from wsext_deflate import PermessageDeflate
 from wsext_framelog import FrameLog
 
@@ -466,6 +467,17 @@ def test_there_are_enough_mutants() -> None:
     assert len({kind for kind, _, _ in MUTANTS}) >= 15
 
 
+@pytest.fixture
+def unshrunk() -> Iterator[None]:
+    """Failures as they are found: making them small takes most of the time."""
+    before = settings.get_current_profile_name()
+    settings.register_profile("unshrunk", phases=[Phase.explicit, Phase.generate])
+    settings.load_profile("unshrunk")
+    yield
+    settings.load_profile(before)
+
+
+@pytest.mark.usefixtures("unshrunk")
 @pytest.mark.parametrize(
     ("kind", "case", "attributes"), MUTANTS, ids=[f"{k.__doc__}"[:40] for k, _, _ in MUTANTS]
 )
