@@ -13,6 +13,7 @@ import click
 import pytest
 import zstandard
 
+from tests.e2e.processes import WSEXT
 from tests.test_docs import PAGES, ROOT, blocks
 from wsext.cli import cli
 from wsext.config import Config
@@ -77,6 +78,21 @@ def test_commands_exist_and_take_what_they_are_given(path: Path) -> None:
                 assert set(wanted.split(",")) <= set(extras["optional-dependencies"]), wanted
         elif program == "python" and args[0].startswith("examples/"):
             assert (ROOT / args[0]).is_file()
+
+
+#: What ends by itself, and needs neither a server nor a file of the reader's.
+ENDS = ("ext list", "ext show", "ext negotiate", "ext doctor", "ext freeze", "config", "completion")
+
+
+@pytest.mark.parametrize("path", EVERYTHING, ids=name)
+def test_commands_that_end_by_themselves_do(path: Path) -> None:
+    for program, *args in commands(path):
+        if program == "wsext" and " ".join(args).startswith(ENDS):
+            done = subprocess.run(
+                [*WSEXT, *args], capture_output=True, text=True, timeout=60, check=False
+            )
+            assert done.returncode == 0, f"wsext {' '.join(args)}: {done.stdout}{done.stderr}"
+            assert done.stdout
 
 
 @pytest.mark.parametrize("path", EVERYTHING, ids=name)
