@@ -8,6 +8,7 @@ under the name ``_NAME_c`` with the types of ``_NAME_c.pxd``, so that both can b
 """
 
 import os
+import re
 from pathlib import Path
 
 from setuptools import setup
@@ -31,8 +32,15 @@ BUILD = Path("build/cython")
 
 
 def source_of(twin):
-    """Write a twin's source under its second name, so that twins import twins."""
+    """Write a twin's source under its second name, so that twins import twins.
+
+    Some directives count only above the class itself, so those of the .pxd are put there.
+    """
     text = Path(f"{twin}_py.py").read_text(encoding="utf-8").replace("_py import ", "_c import ")
+    types = Path(f"{twin}_c.pxd").read_text(encoding="utf-8")
+    for directives, name in re.findall(r"^((?:@cython\..+\n)+)cdef class (\w+)", types, re.M):
+        text = re.sub(rf"^(?=class {name}\b)", f"{directives}@cython.cclass\n", text, flags=re.M)
+    text = re.sub(r"^(from __future__ .+\n)", r"\1import cython\n", text, flags=re.M)
     target = BUILD / f"{twin}_c.py"
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists() or target.read_text(encoding="utf-8") != text:

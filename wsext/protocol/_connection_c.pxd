@@ -10,58 +10,66 @@ from wsext.protocol._wire_c cimport FrameParser, MaskSource, to_payload, write_f
 
 @cython.final
 cdef class Connection:
-    cdef public str role
+    # What every message meets comes first, so that it shares cache lines.
     cdef public object state
-    cdef public bint raw
     cdef public Pipeline pipeline
-    cdef public object failure
-    cdef public object local_close
-    cdef public object remote_close
-    cdef public bint local_first
-    cdef public bint streaming
+    cdef FrameParser _parser
+    cdef MaskSource _masks
+    cdef list _out
+    cdef public Py_ssize_t pending_bytes
+    cdef int _partial
+    cdef int _sending
+    cdef public bint raw
     cdef public bint saw_pong
-    cdef bint _hold_pongs
-    cdef object _held_pong
     cdef public long long messages_in
     cdef public long long messages_out
     cdef public long long app_bytes_in
     cdef public long long app_bytes_out
     cdef public long long wire_bytes_in
     cdef public long long wire_bytes_out
-    cdef public long long pings_in
-    cdef MaskSource _masks
-    cdef long long _max_message
-    cdef long long _wire_limit
-    cdef FrameParser _parser
-    cdef list _out
-    cdef public Py_ssize_t pending_bytes
-    cdef int _wire_partial
     cdef long long _wire_size
+    cdef long long _wire_limit
+    cdef long long _max_message
+    cdef int _wire_partial
     cdef bint _wire_known
-    cdef int _partial
+    cdef public bint local_first
+    cdef public bint streaming
+    cdef bint _hold_pongs
+    cdef bint _buffered_first
+    cdef public str role
+    cdef public object failure
+    cdef public object local_close
+    cdef public object remote_close
+    cdef object _held_pong
+    cdef public long long pings_in
     cdef bytearray _buffer
     cdef object _decoder
-    cdef bint _buffered_first
     cdef object _meta
     cdef long long _size
-    cdef int _sending
 
     cpdef fail(self, object error)
 
     cpdef object room(self)
 
-    @cython.locals(parser=FrameParser, events=list, frames=list, passive=bint, frames_in="long long")
+    @cython.locals(parser=FrameParser, events=list, frames=list, passive=bint, undecoded=bint, frames_in="long long")
     cpdef list receive_data(self, object data, Py_ssize_t size=*)
 
     @cython.locals(pipeline=Pipeline, frame=Frame)
     cdef _decode(self, list frames, list events)
 
-    cdef _deliver(self, list frames, list events)
+    @cython.locals(frame=Frame)
+    cdef _decode_only(self, list events)
 
-    @cython.locals(opcode=int, size=Py_ssize_t, whole=bytes)
+    cdef _deliver(self, list frames, list events)
     cdef _deliver_frame(self, Frame frame, list events)
 
-    @cython.locals(size="long long")
+    @cython.locals(opcode=int)
+    cdef bint _is_whole(self, Frame frame) noexcept
+
+    @cython.locals(size=Py_ssize_t, whole=bytes)
+    cdef Message _whole(self, Frame frame)
+
+    @cython.locals(opcode=int, size="long long")
     cdef _check_wire(self, Frame frame)
 
     cdef _deliver_other(self, Frame frame, list events)

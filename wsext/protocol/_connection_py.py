@@ -175,6 +175,7 @@ class Connection:
             return events
         parser.direct = passive and not self.raw and not self._partial
         frames_in = parser.frames_in
+        undecoded = False
         try:
             try:
                 if data is None:
@@ -188,9 +189,16 @@ class Connection:
                     parser.messages_in = 0
                     parser.bytes_in = 0
                 if parser.frames_in != frames_in:
-                    frames, events = events, []
-                    self._decode(frames, events)
+                    if not passive and len(events) == 1:
+                        undecoded = True
+                        self._decode_only(events)
+                        undecoded = False
+                    else:
+                        frames, events = events, []
+                        self._decode(frames, events)
         except ProtocolError as failure:
+            if undecoded:
+                events.clear()
             if self.remote_close is None:  # what follows a Close frame is discarded (RFC 6455 §1.4)
                 self.fail(failure)
         return events
@@ -205,9 +213,10 @@ class Connection:
             self._wire_known = False
             self._deliver(frames, events)
             return
-        frames.reverse()
+        if len(frames) > 1:
+            frames.reverse()
         while frames:
-            if self.ended or self.remote_close is not None:
+            if self.state is not _OPEN and (self.ended or self.remote_close is not None):
                 break
             frame = frames.pop()
             self._check_wire(frame)
@@ -216,6 +225,22 @@ class Connection:
                 self._deliver_frame(decoded, events)
             else:
                 self._deliver(decoded, events)
+
+    def _decode_only(self, events: list[Any]) -> None:
+        """Decode the only frame of a read, in its place if it is a whole message."""
+        frame = events[0]
+        self._check_wire(frame)
+        decoded = self.pipeline.decode_one(frame)
+        if type(decoded) is not Frame:
+            events.clear()
+            self._deliver(decoded, events)
+            return
+        frame = decoded
+        if self._is_whole(frame):
+            events[0] = self._whole(frame)
+        else:
+            events.clear()
+            self._deliver_other(frame, events)
 
     def _deliver(self, frames: list[Any], events: list[Event]) -> None:
         """Deliver decoded frames up to a Close frame."""
@@ -231,24 +256,32 @@ class Connection:
 
     def _deliver_frame(self, frame: Frame, events: list[Event]) -> None:
         """Deliver a decoded frame; a whole message takes no detour."""
-        opcode = frame.opcode
-        if not frame.fin or (opcode != 1 and opcode != 2) or self._partial or self.raw:
+        if self._is_whole(frame):
+            events.append(self._whole(frame))
+        else:
             self._deliver_other(frame, events)
-            return
+
+    def _is_whole(self, frame: Frame) -> bool:
+        """Whether a decoded frame is a whole message."""
+        opcode = frame.opcode
+        return frame.fin and (opcode == 1 or opcode == 2) and not self._partial and not self.raw
+
+    def _whole(self, frame: Frame) -> Message:
+        """A decoded frame that is a whole message as that message."""
         payload = frame.payload
         whole = payload if type(payload) is bytes else bytes(payload)
         size = len(whole)
         if size > self._max_message:
             raise self._too_big()
         data: str | bytes = whole
-        if opcode == 1:
+        if frame.opcode == 1:
             try:
                 data = whole.decode("utf-8")
             except UnicodeDecodeError:
                 raise _not_utf8() from None
         self.messages_in += 1
         self.app_bytes_in += size
-        events.append(make_message(data, size, frame.meta))
+        return make_message(data, size, frame.meta)
 
     async def areceive_data(self, data: bytes) -> list[Event]:
         """`receive_data` for a pipeline with an asynchronous codec; one call at a time."""
@@ -279,12 +312,13 @@ class Connection:
             # A trace was set on a connection that needed no pipeline until now.
             self._wire_known = True
             self._wire_partial, self._wire_size = self._partial, self._size
+        opcode = frame.opcode
         size = len(frame.payload)
         self.wire_bytes_in += size
-        if frame.fin and frame.opcode in (1, 2) and not self._wire_partial:
+        if frame.fin and (opcode == 1 or opcode == 2) and not self._wire_partial:
             self._wire_size = size
         else:
-            self._wire_size = size if frame.opcode else self._wire_size + size
+            self._wire_size = size if opcode else self._wire_size + size
             self._wire_partial = _next_partial(self._wire_partial, frame)
         if self._wire_size > self._wire_limit:
             raise RemoteProtocolError(1009, f"message of more than {self._wire_limit} bytes")

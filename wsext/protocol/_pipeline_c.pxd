@@ -6,19 +6,20 @@ from wsext.protocol._frames_c cimport Frame
 
 @cython.final
 cdef class Stage:
-    cdef public bint active
-    cdef public bint always
-    cdef public object codec
-    cdef public bint control
-    cdef public object decode
     cdef public object encode
-    cdef public bint is_async
-    cdef public long long limit
-    cdef public str name
-    cdef public frozenset opcodes
+    cdef public object decode
+    cdef public object whole
     cdef public long long produced
+    cdef public long long limit
+    cdef public bint always
+    cdef public bint active
+    cdef public bint control
+    cdef public bint is_async
     cdef public int rsv
     cdef public object wants
+    cdef public object codec
+    cdef public frozenset opcodes
+    cdef public str name
 
     @cython.locals(opcode=int)
     cpdef bint skips(self, Frame frame, object hints) except -1
@@ -32,6 +33,8 @@ cdef class Stage:
     cpdef collect_decoded(self, Frame source, object result, list out)
 
     cpdef Frame check_decoded(self, Frame source, Frame frame)
+
+    cpdef count(self, Py_ssize_t size)
 
     cdef _frames(self, object result)
 
@@ -56,7 +59,7 @@ cdef class Pipeline:
 
     cpdef list encode(self, Frame frame)
 
-    @cython.locals(stage=Stage, out=list, opcode=int, number=Py_ssize_t)
+    @cython.locals(stage=Stage, many=list, opcode=int, number=Py_ssize_t)
     cpdef object encode_one(self, Frame frame)
 
     @cython.locals(stage=Stage, item=Frame, out=list, number=Py_ssize_t)
@@ -78,7 +81,7 @@ cdef class Pipeline:
 
     cpdef list decode(self, Frame frame)
 
-    @cython.locals(stage=Stage, out=list, opcode=int, budget=Py_ssize_t, number=Py_ssize_t)
+    @cython.locals(stage=Stage, many=list, opcode=int, number=Py_ssize_t)
     cpdef object decode_one(self, Frame frame)
 
     @cython.locals(stage=Stage, item=Frame, out=list, number=Py_ssize_t)

@@ -55,6 +55,7 @@ class Stage:
         "produced",
         "rsv",
         "wants",
+        "whole",
     )
 
     def __init__(
@@ -78,6 +79,7 @@ class Stage:
         self.active = True  # whether the outgoing message that is half way passes this codec
         self.produced = 0  # bytes that the incoming message that is half way has grown to here
         self.limit = 0  # what `produced` may become
+        self.whole: Any = 0  # the same, compiled: as an object that is made once
 
     def skips(self, frame: Frame, hints: Mapping[str, Any]) -> bool:
         """Whether an outgoing frame passes by this codec; asked before the codec sees it."""
@@ -111,14 +113,16 @@ class Stage:
     def check_decoded(self, source: Frame, frame: Frame) -> Frame:
         """Count a frame that was made of ``source``, which hands its metadata on."""
         if frame.opcode < 8:
-            self.produced += len(frame.payload)
-            if self.produced > self.limit:
-                raise RemoteProtocolError(
-                    1009, f"message grows beyond {self.limit} bytes", self.name
-                )
+            self.count(len(frame.payload))
         if source.meta is not None and frame.meta is None:
             return frame.replace(meta=source.meta)
         return frame
+
+    def count(self, size: int) -> None:
+        """Add to what the incoming message that is half way has grown to."""
+        self.produced += size
+        if self.produced > self.limit:
+            raise RemoteProtocolError(1009, f"message grows beyond {self.limit} bytes", self.name)
 
     def _frames(self, result: Any) -> Iterable[Frame]:
         if result is None or isinstance(result, (bytes, str)):
@@ -169,7 +173,7 @@ class Pipeline:
             if stage.control:
                 self.rsv_control |= stage.rsv
             opcodes |= stage.opcodes
-            stage.limit = size
+            stage.limit = stage.whole = size
             size = max(size, stage.codec.encoded_bound(size))
         self.opcodes = frozenset(opcodes)
         self.wire_limit = size
@@ -231,20 +235,25 @@ class Pipeline:
         opcode = frame.opcode
         if 0 < opcode < 8:
             self._hints = frame.hints if frame.hints is not None else _NO_HINTS
-        for number in range(len(self._encoders)):
-            stage = self._encoders[number]
-            try:
+        many: list[Frame] | None = None
+        number = 0
+        try:
+            while number < len(self._encoders):
+                stage = self._encoders[number]
+                number += 1
                 if (not stage.always or opcode >= 8) and stage.skips(frame, self._hints):
                     continue
                 result = stage.encode(frame)
                 if type(result) is not Frame:
-                    out: list[Frame] = []
-                    stage.collect_encoded(result, out)
-                    return self._encode_rest(out, number + 1)
-            except Exception as error:
-                raise stage.failure(error, decoding=False) from error
-            frame = result
-            opcode = frame.opcode
+                    many = []
+                    stage.collect_encoded(result, many)
+                    break
+                frame = result
+                opcode = frame.opcode
+        except Exception as error:
+            raise stage.failure(error, decoding=False) from error
+        if many is not None:
+            return self._encode_rest(many, number)
         if frame.rsv:
             self._check_rsv(frame)
         return frame
@@ -361,24 +370,34 @@ class Pipeline:
         """`decode`, without a list around the only frame: codecs that make one of one are many."""
         if self._trace is not None or self._receiving:
             return self._decode_rest(self._start_decode(frame), 0)
-        for number in range(len(self._decoders)):
-            stage = self._decoders[number]
-            try:
+        many: list[Frame] | None = None
+        number = 0
+        try:
+            while number < len(self._decoders):
+                stage = self._decoders[number]
+                number += 1
                 opcode = frame.opcode
-                if opcode >= 8 and not stage.control and opcode not in stage.opcodes:
-                    continue
-                budget = stage.budget(frame)
-                result = stage.decode(frame, budget)
-                if result is frame and opcode < 8 and len(frame.payload) <= budget:
-                    stage.produced += len(frame.payload)  # passed through
-                    continue
-                if type(result) is not Frame:
-                    out: list[Frame] = []
-                    stage.collect_decoded(frame, result, out)
-                    return self._decode_rest(out, number + 1)
-                frame = stage.check_decoded(frame, result)
-            except Exception as error:
-                raise stage.failure(error, decoding=True) from error
+                if opcode >= 8:
+                    if not stage.control and opcode not in stage.opcodes:
+                        continue
+                    result = stage.decode(frame, 125)
+                elif opcode and frame.fin:
+                    stage.produced = 0
+                    result = stage.decode(frame, stage.whole)
+                else:
+                    result = stage.decode(frame, stage.budget(frame))
+                if result is frame and opcode < 8:  # passed through
+                    stage.count(len(frame.payload))
+                elif type(result) is Frame:
+                    frame = stage.check_decoded(frame, result)
+                else:
+                    many = []
+                    stage.collect_decoded(frame, result, many)
+                    break
+        except Exception as error:
+            raise stage.failure(error, decoding=True) from error
+        if many is not None:
+            return self._decode_rest(many, number)
         if frame.rsv:
             raise _unclaimed(frame)
         return frame

@@ -34,21 +34,21 @@ cdef Spare _spare
 @cython.final
 cdef class FrameParser:
     cdef bytearray _body
-    cdef int _first
-    cdef bint _halfway
-    cdef Py_ssize_t _have
-    cdef bint _masked
-    cdef long long _max_size
-    cdef Py_ssize_t _need
-    cdef frozenset _opcodes
-    cdef int _rsv_control
-    cdef int _rsv_first
-    cdef int _rsv_rest
     cdef bytes _tail
+    cdef bint _masked
     cdef public bint direct
+    cdef bint _halfway
+    cdef int _first
+    cdef long long _max_size
     cdef public long long bytes_in
     cdef public long long messages_in
     cdef public long long frames_in
+    cdef Py_ssize_t _have
+    cdef Py_ssize_t _need
+    cdef int _rsv_control
+    cdef int _rsv_first
+    cdef int _rsv_rest
+    cdef frozenset _opcodes
 
     @cython.locals(
         at=Py_ssize_t, end=Py_ssize_t, body_at=Py_ssize_t, length="long long",
