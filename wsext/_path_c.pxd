@@ -9,24 +9,24 @@ from wsext.protocol._prepared_c cimport PreparedMessage
 
 cdef class LinkPath:
     cdef public Connection connection
-    cdef public object options
-    cdef public object _receiver
     cdef SessionPath _session
-    cdef public object _loop
     cdef bytearray _buffer
     cdef object _view
-    cdef list _dirty
-    cdef bint _is_dirty
-    cdef public object _transport
     cdef public object _write
-    cdef public bint _paused
     cdef public object _outbox
     cdef public object _send_lock
+    cdef bint _is_dirty
+    cdef bint _in_place
+    cdef public bint _paused
     cdef public bint _gathering
     cdef public bint _heard
     cdef public bint _has_read
-    cdef bint _in_place
     cdef public bint _lost
+    cdef list _dirty
+    cdef public object options
+    cdef public object _receiver
+    cdef public object _loop
+    cdef public object _transport
 
     @cython.locals(connection=Connection, events=list)
     cdef _take(self, object data, Py_ssize_t size)

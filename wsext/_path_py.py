@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from wsext._queues_py import DONE, Inbox
@@ -327,12 +327,12 @@ class SessionPath:
         """
         return self._inbox.frame()
 
-    def __aiter__(self) -> SessionPath:
+    def __aiter__(self) -> AsyncIterator[Any]:
         """Iterate over messages until the session ends; normal ends finish the loop silently."""
-        return self
+        return self._inbox
 
     def __anext__(self) -> Coroutine[Any, Any, Any]:
-        return self._inbox.next()
+        return self._inbox.__anext__()
 
     # --- sending ------------------------------------------------------------------------------
 

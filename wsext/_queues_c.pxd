@@ -1,7 +1,7 @@
 # C types for `_queues_py.py`, which is compiled as `_queues_c`; the source stays plain Python.
 import cython
 
-from wsext._step_c cimport Step
+from wsext._step_c cimport Step, advance
 from wsext.protocol._frames_c cimport Frame, Message
 
 
@@ -21,16 +21,18 @@ cdef class Waiter:
 
 @cython.final
 cdef class Inbox:
-    cdef list _items
+    cdef object _head
+    cdef list _rest
+    cdef Waiter _waiter
     cdef list _waiters
-    cdef object _loop
+    cdef public Py_ssize_t size
     cdef Py_ssize_t _capacity
     cdef Py_ssize_t _max_bytes
-    cdef object _on_room
-    cdef object _end
     cdef bint _deaf
-    cdef public Py_ssize_t size
     cdef public bint full
+    cdef object _loop
+    cdef object _end
+    cdef object _on_room
     cdef public Py_ssize_t dropped
     cdef public bint quiet
 
@@ -44,7 +46,8 @@ cdef class Inbox:
     cpdef Take message(self)
     cpdef Take data(self)
     cpdef Take frame(self)
-    cpdef Take next(self)
+
+    cpdef bint leave(self, Waiter waiter)
 
     @cython.locals(taker=Take)
     cdef Take _take(self, int how)
@@ -71,7 +74,6 @@ cdef class Drive(Step):
     cdef object _loop
     cdef object _parked
     cdef object _pending
-    cdef object _send
     cdef object _task
 
     cdef object step(self)

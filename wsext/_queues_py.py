@@ -12,7 +12,7 @@ from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from wsext._step_py import Step
+from wsext._step_py import Step, advance
 from wsext.errors import ConnectionClosed, ConnectionClosedOK
 from wsext.protocol._frames_py import Frame, Message
 
@@ -102,10 +102,12 @@ class Inbox:
         "_capacity",
         "_deaf",
         "_end",
-        "_items",
+        "_head",
         "_loop",
         "_max_bytes",
         "_on_room",
+        "_rest",
+        "_waiter",
         "_waiters",
         "dropped",
         "full",
@@ -119,8 +121,12 @@ class Inbox:
         max_bytes: int,
         on_room: Callable[[], None],
     ) -> None:
-        self._items: list[Message | Frame] = []  # a deque takes 600 bytes when it is empty
-        self._waiters: list[Waiter] = []
+        # Mostly one item waits, or one reader: neither needs a list, which would be filled and
+        # emptied for every message. (A deque takes 600 bytes when it is empty.)
+        self._head: Message | Frame | None = None
+        self._rest: list[Message | Frame] = []
+        self._waiter: Waiter | None = None
+        self._waiters: list[Waiter] = []  # those after it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._capacity = capacity
         self._max_bytes = max_bytes
@@ -134,32 +140,40 @@ class Inbox:
         self.quiet = False
 
     def __len__(self) -> int:
-        return len(self._items)
+        return 0 if self._head is None else 1 + len(self._rest)
+
+    def __aiter__(self) -> Inbox:
+        return self
+
+    def __anext__(self) -> Take:
+        return self._take(NEXT)
 
     def put(self, item: Message | Frame) -> bool:
         """Add an item; ``False`` when the bounds are passed by now. Tell `wake` afterwards."""
         if self._deaf:
             return True
-        self._items.append(item)
+        if self._head is None:
+            self._head = item
+        else:
+            self._rest.append(item)
         self.size += _size(item)
-        if len(self._items) > self._capacity or self.size > self._max_bytes:
+        if len(self._rest) >= self._capacity or self.size > self._max_bytes:
             self.full = True
             return False
         return True
 
     def drop_oldest(self) -> None:
         """Throw away the oldest items until the bounds are kept; the newest one always stays."""
-        while len(self._items) > 1 and (
-            len(self._items) > self._capacity or self.size > self._max_bytes
-        ):
-            self.size -= _size(self._items.pop(0))
+        while self._rest and (len(self._rest) >= self._capacity or self.size > self._max_bytes):
+            self.size -= _size(self._head)
+            self._head = self._rest.pop(0)
             self.dropped += 1
         self.full = False
 
     def end(self, error: Callable[[], BaseException]) -> None:
         """No more items will come: once the queue is empty, readers get the error."""
         self._end = error
-        self.wake(len(self._waiters))
+        self.wake(1 + len(self._waiters))
 
     def end_at_once(self, error: Callable[[], BaseException]) -> None:
         """As `end`, and what is still put in is thrown away."""
@@ -168,17 +182,28 @@ class Inbox:
 
     def is_awaited(self) -> bool:
         """Whether a reader waits for an item."""
-        return bool(self._waiters)
+        return self._waiter is not None
 
     def wake(self, count: int) -> None:
         """Resume as many waiting readers as items have come."""
-        waiting = len(self._waiters)  # a reader that is resumed may wait again by then
-        while count > 0 and waiting > 0 and self._waiters:
-            waiter = self._waiters.pop(0)
+        waiting = 1 + len(self._waiters)  # a reader that is resumed may wait again by then
+        while count > 0 and waiting > 0 and self._waiter is not None:
+            waiter = self._waiter
+            self._waiter = self._waiters.pop(0) if self._waiters else None
             waiting -= 1
             if not waiter.done:
                 count -= 1
                 waiter.wake()
+
+    def leave(self, waiter: Waiter) -> bool:
+        """A reader waits no more; ``False`` if it has been resumed."""
+        if self._waiter is waiter:
+            self._waiter = self._waiters.pop(0) if self._waiters else None
+        elif waiter in self._waiters:
+            self._waiters.remove(waiter)
+        else:
+            return False
+        return True
 
     def message(self) -> Take:
         """Wait for the next message."""
@@ -192,10 +217,6 @@ class Inbox:
         """Wait for the next frame; a message is made one."""
         return self._take(FRAME)
 
-    def next(self) -> Take:
-        """What an asynchronous iterator waits for."""
-        return self._take(NEXT)
-
     def _take(self, how: int) -> Take:
         taker = Take.__new__(Take)
         taker.ready = False
@@ -206,13 +227,11 @@ class Inbox:
 
     def pop(self) -> Message | Frame:
         """The next item; there has to be one."""
-        item = self._items.pop(0)
+        item = self._head
+        assert item is not None
+        self._head = self._rest.pop(0) if self._rest else None
         self.size -= _size(item)
-        if (
-            self.full
-            and len(self._items) <= self._capacity // 2
-            and self.size <= self._max_bytes // 2
-        ):
+        if self.full and len(self) <= self._capacity // 2 and self.size <= self._max_bytes // 2:
             self.full = False
             self._on_room()
         return item
@@ -232,7 +251,10 @@ class Inbox:
         waiter._callback = waiter._context = waiter._drive = None
         waiter._cancelled = waiter.done = False
         waiter._asyncio_future_blocking = True
-        self._waiters.append(waiter)
+        if self._waiter is None:
+            self._waiter = waiter
+        else:
+            self._waiters.append(waiter)
         return waiter
 
 
@@ -250,7 +272,7 @@ class Take(Step):
         inbox = self._inbox
         if inbox is None:
             raise RuntimeError("cannot reuse an awaitable that was awaited")
-        if inbox._items:
+        if inbox._head is not None:
             self._waiter = None
             self.ready = True
             self._inbox = None
@@ -274,9 +296,7 @@ class Take(Step):
         self._waiter = self._inbox = None
         if waiter is None or inbox is None:
             return
-        if waiter in inbox._waiters:
-            inbox._waiters.remove(waiter)
-        elif inbox._items:
+        if not inbox.leave(waiter) and inbox._head is not None:
             inbox.wake(1)
         waiter.done = True
 
@@ -297,14 +317,12 @@ class Drive(Step):
         "_loop",
         "_parked",
         "_pending",
-        "_send",
         "_task",
     )
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         self.ready = False
         self._coroutine = coroutine
-        self._send: Any = coroutine.send
         # One for all steps: a task's own cannot be had.
         self._context = contextvars.copy_context()
         self._loop = asyncio.get_running_loop()
@@ -318,7 +336,7 @@ class Drive(Step):
         if self._parked is not None:  # resumed in the meantime, and left with something to do
             self._parked = None
             return self._hand_over()
-        return self._settle(self._send, None)
+        return self._settle(self._coroutine.send, None)
 
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
         """As of a coroutine: how a task is cancelled."""
@@ -369,7 +387,7 @@ class Drive(Step):
             loop.call_soon(self.resume)
             return
         try:
-            out = self._context.run(self._send, None)
+            out = advance(self._context, self._coroutine)
         except StopIteration as stop:
             self.ready = True
             self._pending = stop.value

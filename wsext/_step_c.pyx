@@ -1,16 +1,28 @@
 # cython: language_level=3
 """An awaitable that is a coroutine without a frame; ``_step_py.py`` is the same in Python.
 
-A result leaves ``__next__`` as a StopIteration. Raised by compiled code it would cost a traceback,
-which is several times what the rest costs, so the slot is filled by hand.
+Cython gives a class no ``am_send``, and a StopIteration that it raises costs a traceback, which is
+several times what the rest costs. So both slots are filled by hand.
 """
-
-from cpython.object cimport PyObject
 
 cdef extern from *:
     """
     static PyObject *(*wsext_step)(PyObject *) = NULL;
     static int wsext_ready = 0;
+
+    /* Takes over the value; a tuple or an exception would be taken for the exception's arguments. */
+    static void wsext_stop(PyObject *value)
+    {
+        if (PyTuple_Check(value) || PyExceptionInstance_Check(value)) {
+            PyObject *error = PyObject_CallFunctionObjArgs(PyExc_StopIteration, value, NULL);
+            Py_DECREF(value);
+            value = error;
+        }
+        if (value != NULL) {
+            PyErr_SetObject(PyExc_StopIteration, value);
+            Py_DECREF(value);
+        }
+    }
 
     static PyObject *wsext_next(PyObject *self)
     {
@@ -18,21 +30,50 @@ cdef extern from *:
         if (out == NULL || !wsext_ready)
             return out;
         if (out != Py_None)
-            PyErr_SetObject(PyExc_StopIteration, out);
-        Py_DECREF(out);
+            wsext_stop(out);
+        else
+            Py_DECREF(out);
         return NULL;
     }
 
-    static void wsext_install(PyTypeObject *type, PyObject *(*step)(PyObject *))
+    static PySendResult wsext_send(PyObject *self, PyObject *value, PyObject **result)
     {
+        *result = wsext_step(self);
+        if (*result == NULL)
+            return PYGEN_ERROR;
+        return wsext_ready ? PYGEN_RETURN : PYGEN_NEXT;
+    }
+
+    static void wsext_install(PyObject *raw, PyObject *(*step)(PyObject *))
+    {
+        PyTypeObject *type = (PyTypeObject *) raw;
         wsext_step = step;
         type->tp_iternext = wsext_next;
+        type->tp_as_async->am_send = wsext_send;
         PyType_Modified(type);
+    }
+
+    static PyObject *wsext_advance(PyObject *context, PyObject *coroutine)
+    {
+        PyObject *out = NULL;
+        PySendResult how;
+        if (PyContext_Enter(context))
+            return NULL;
+        how = PyIter_Send(coroutine, Py_None, &out);
+        if (PyContext_Exit(context)) {
+            Py_XDECREF(out);
+            return NULL;
+        }
+        if (how != PYGEN_RETURN)
+            return out;
+        wsext_stop(out);
+        return NULL;
     }
     """
     int wsext_ready
     ctypedef object (*step_function)(object)
     void wsext_install(object type, step_function step)
+    object wsext_advance(object context, object coroutine)
 
 
 cdef class Step:
@@ -73,3 +114,7 @@ cdef object _step(object raw):
 
 
 wsext_install(Step, &_step)
+
+
+cpdef object advance(object context, object coroutine):
+    return wsext_advance(context, coroutine)

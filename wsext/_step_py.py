@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-__all__ = ["Step"]
+__all__ = ["Step", "advance"]
 
 
 class Step(_Base):
@@ -49,3 +50,12 @@ class Step(_Base):
 
     def close(self) -> None:
         """As of a coroutine."""
+
+
+def advance(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine in a context up to the next thing that it waits for.
+
+    Raises:
+        StopIteration: When it has returned.
+    """
+    return context.run(coroutine.send, None)
