@@ -132,7 +132,7 @@ def test_what_is_shared_does_not_depend_on_what_was_sent(
     assert alone.encode(Frame(1, message)) == shared[0]
 
 
-@pytest.mark.parametrize("other", [{"level": 1}, {"own_bits": 9}, {"threshold": 1}])
+@pytest.mark.parametrize("other", [{"level": 9}, {"own_bits": 9}, {"threshold": 1}])
 def test_other_settings_have_another_share_key(backend: str, other: dict[str, int]) -> None:
     key = DeflateCodec(Settings(backend=backend)).share_key
     assert DeflateCodec(Settings(backend=backend, **other)).share_key != key

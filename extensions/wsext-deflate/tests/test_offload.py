@@ -27,13 +27,13 @@ async def test_large_and_small_messages_keep_their_order(
     reset: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: set[str] = set()
-    inflate = DeflateCodec._inflate
+    decode = DeflateCodec.decode
 
-    def watched(self: DeflateCodec, *args: Any) -> bytes:
+    def watched(self: DeflateCodec, *args: Any) -> Any:
         threads.add(threading.current_thread().name)
-        return inflate(self, *args)
+        return decode(self, *args)
 
-    monkeypatch.setattr(DeflateCodec, "_inflate", watched)
+    monkeypatch.setattr(DeflateCodec, "decode", watched)
     app = App()
     options = {"server_no_context_takeover": reset, "client_no_context_takeover": reset}
     app.install("permessage-deflate", offload_above=2000, **options)

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 __all__ = [
     "BACKENDS",
+    "EMPTY",
     "Backend",
     "BackendName",
     "Deflater",
@@ -31,7 +32,7 @@ _SYNC = zlib.Z_SYNC_FLUSH
 _FULL = zlib.Z_FULL_FLUSH
 #: An empty block without compression, less the tail that RFC 7692 §7.2.1 cuts off: a message or
 #: fragment without data (§7.2.3.6).
-_EMPTY = b"\x00"
+EMPTY = b"\x00"
 #: Compressors that wait for the next message that is compressed on its own, per set of parameters.
 _MAX_BLANK = 2
 
@@ -78,7 +79,7 @@ BACKENDS = {"zlib": "zlib", "zlib-ng": "zlib_ng.zlib_ng", "isal": "isal.isal_zli
 _LEVELS = {
     "zlib": (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
     "zlib-ng": (0, 1, 2, 2, 3, 3, 3, 7, 8, 9),
-    "isal": (0, 1, 1, 1, 2, 2, 2, 3, 3, 3),
+    "isal": (0, 1, 1, 1, 1, 1, 1, 3, 3, 3),
 }
 
 
@@ -174,7 +175,7 @@ class Deflater:
         packed = compressor.compress(data) + compressor.flush(_FULL)
         if len(self._blank) < _MAX_BLANK:
             self._blank.append(compressor)
-        return packed[:-4] if packed else _EMPTY
+        return packed[:-4] if packed else EMPTY
 
 
 def squeeze(compressor: Compressor, data: Buffer, fin: bool) -> bytes:
@@ -183,7 +184,7 @@ def squeeze(compressor: Compressor, data: Buffer, fin: bool) -> bytes:
     if not fin:
         return packed
     # Nothing to flush, since nothing came after the last flush: only an empty block.
-    return packed[:-4] if packed else _EMPTY
+    return packed[:-4] if packed else EMPTY
 
 
 class Inflater:

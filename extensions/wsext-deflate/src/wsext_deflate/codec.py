@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from wsext import RSV, CloseCode, Codec, Frame, RemoteProtocolError
-from wsext_deflate.backends import Buffer, Compressor, Decompressor, deflater, inflater, squeeze
+from wsext_deflate.backends import (
+    EMPTY,
+    Buffer,
+    Compressor,
+    Decompressor,
+    deflater,
+    inflater,
+    squeeze,
+)
 
 __all__ = ["DeflateCodec", "LiveCompressors", "Settings"]
 
@@ -24,6 +32,7 @@ _TAIL = b"\x00\x00\xff\xff"
 _MAX_FINAL_BLOCKS = 16
 
 _RSV1 = int(RSV.RSV1)  # arithmetic with a number is ten times as fast as with a flag
+_SYNC = zlib.Z_SYNC_FLUSH
 
 _CODEC_BYTES = 480  # the codec itself and its settings
 # What a used decompressor takes whatever its window is; zlib's depends on it.
@@ -142,6 +151,7 @@ class DeflateCodec(Codec):
         self.used = False  # lately
         self._own_reset = settings.own_reset
         self._peer_reset = settings.peer_reset
+        self._takes_all = not settings.threshold and settings.compress_if is None
         self._decompressor: Decompressor | None = None
         self._history = b""  # the end of what was sent compressed, as far as it may be referred to
         self._compressed = False  # whether the incoming message that is half way is compressed
@@ -165,28 +175,37 @@ class DeflateCodec(Codec):
             hint = hints.get("compress")
             if hint is not None:
                 return bool(hint)
+        if self._takes_all:
+            return True
         settings = self.settings
         if len(frame.payload) < settings.threshold and frame.fin:
             return False
         return settings.compress_if is None or bool(settings.compress_if(frame))
 
     def encode(self, frame: Frame) -> Frame:
+        payload, fin, opcode = frame.payload, frame.fin, frame.opcode
+        compressor = self.compressor
+        if compressor is None or self._own_reset:
+            return compressed_frame(frame, self._encode_rarer(frame))
+        # `squeeze` and `compressed_frame` once more: calls count where every message comes by.
+        data = compressor.compress(payload) + compressor.flush(_SYNC)
+        if fin:
+            data = data[:-4] if data else EMPTY
+        self.used = True
+        if self._live.crowded:
+            self._remember(payload)
+        rsv = frame.rsv | _RSV1 if opcode else frame.rsv
+        return Frame(opcode, data, fin, rsv, frame.hints, frame.meta)
+
+    def _encode_rarer(self, frame: Frame) -> bytes:
+        """Compress without a context, or without a compressor that has been kept."""
         payload, fin = frame.payload, frame.fin
         if self._own_reset and fin and frame.opcode:
-            return compressed_frame(frame, self.deflater.whole(payload))
-        compressor = self.compressor
-        if compressor is None:
-            compressor = self.deflater.take(self._history)
-            data = squeeze(compressor, payload, fin)
-            self._sent(frame, compressor)
-        else:
-            data = squeeze(compressor, payload, fin)
-            self.used = True
-            if self._live.crowded:
-                self._remember(payload)
-            if self._own_reset and fin:
-                self._forget()
-        return compressed_frame(frame, data)
+            return self.deflater.whole(payload)
+        compressor = self._live.take(self) or self.deflater.take(self._history)
+        data = squeeze(compressor, payload, fin)
+        self._sent(frame, compressor)
+        return data
 
     def encode_shared(self, frame: Frame) -> Frame:
         return compressed_frame(frame, self.deflater.whole(frame.payload))
@@ -221,18 +240,26 @@ class DeflateCodec(Codec):
     # --- incoming -----------------------------------------------------------------------------
 
     def decode(self, frame: Frame, budget: int) -> Frame | Iterable[Frame]:
-        opcode, rsv = frame.opcode, frame.rsv
+        opcode, fin, rsv = frame.opcode, frame.fin, frame.rsv
         if opcode:
             self._compressed = rsv & _RSV1 != 0
             rsv &= ~_RSV1
         if not self._compressed:
             return frame
-        fin = frame.fin
+        decompressor = self._decompressor
+        if decompressor is None:
+            decompressor = self._decompressor = self._inflater.new()
         try:
-            data = self._inflate(frame.payload, budget)
+            data = decompressor.decompress(frame.payload, budget + 1)  # 0 would mean no limit
+            if decompressor.eof:
+                data, decompressor = self._inflate_rest(decompressor, data, budget)
+            if len(data) > budget:
+                raise RemoteProtocolError(
+                    CloseCode.MESSAGE_TOO_BIG, "message grows beyond the limit when decompressed"
+                )
             # The tail is an empty block: whatever it makes appear shows that the data before it
             # ended in the middle of a block.
-            if fin and self._inflate(_TAIL, 1):
+            if fin and decompressor.decompress(_TAIL, 1):
                 raise _corrupt()
         except self._inflater.errors:
             raise _corrupt() from None
@@ -240,20 +267,9 @@ class DeflateCodec(Codec):
             self._decompressor = None
         return Frame(opcode, data, fin, rsv, frame.hints, frame.meta)
 
-    def _inflate(self, payload: Buffer, budget: int) -> bytes:
-        decompressor = self._decompressor
-        if decompressor is None:
-            decompressor = self._decompressor = self._inflater.new()
-        data = decompressor.decompress(payload, budget + 1)  # 0 would mean no limit
-        if decompressor.eof:
-            data = self._inflate_rest(decompressor, data, budget)
-        if len(data) > budget:
-            raise RemoteProtocolError(
-                CloseCode.MESSAGE_TOO_BIG, "message grows beyond the limit when decompressed"
-            )
-        return data
-
-    def _inflate_rest(self, decompressor: Decompressor, data: bytes, budget: int) -> bytes:
+    def _inflate_rest(
+        self, decompressor: Decompressor, data: bytes, budget: int
+    ) -> tuple[bytes, Decompressor]:
         """Go on after a block with the BFINAL bit (RFC 7692 §7.2.3.4)."""
         for _ in range(_MAX_FINAL_BLOCKS):
             rest = decompressor.unused_data
@@ -262,7 +278,7 @@ class DeflateCodec(Codec):
             decompressor = self._decompressor = self._inflater.new(data[-32768:])
             data += decompressor.decompress(rest, budget + 1 - len(data)) if rest else b""
             if len(data) > budget or not decompressor.eof:
-                return data
+                return data, decompressor
         raise _corrupt()
 
     def close(self) -> None:
