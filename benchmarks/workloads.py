@@ -68,30 +68,66 @@ class Workload:
         }[self.kind]
 
 
-_WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india")
+_COMMON = """
+the of and to in is it you that he was for on are with as his they be at one have this from or had
+by hot but some what there we can out other were all your when up use word how said an each she
+which do their time if will way about many then them would write like so these her long
+"""
+_WORDS = _COMMON.split()
+
+
+def _text(draw: random.Random, size: int) -> str:
+    return " ".join(draw.choices(_WORDS, k=size // 2 + 1))[:size]
+
+
+def _chat(draw: random.Random) -> dict[str, object]:
+    return {
+        "id": f"{draw.getrandbits(128):032x}",
+        "author": {"id": draw.randrange(10**8), "name": draw.choice(_WORDS).title()},
+        "text": _text(draw, draw.randrange(20, 150)),
+        "created_at": f"2026-11-{draw.randrange(1, 31):02}T12:{draw.randrange(60):02}:07.113Z",
+        "reactions": [{"emoji": ":+1:", "count": draw.randrange(9)}],
+    }
+
+
+def _book(draw: random.Random) -> dict[str, object]:
+    price = draw.uniform(1, 1000)
+    levels = [[f"{price - n / 100:.2f}", f"{draw.uniform(0, 3):.3f}"] for n in range(10)]
+    return {"e": "depth", "s": "EURUSD", "u": draw.randrange(10**9), "b": levels}
+
+
+def _telemetry(draw: random.Random) -> dict[str, object]:
+    return {
+        "device": f"sensor-{draw.randrange(500):04}",
+        "timestamp": 1700000000000 + draw.randrange(10**9),
+        "temperature": round(draw.uniform(20, 25), 2),
+        "humidity": round(draw.uniform(40, 50), 1),
+        "location": {"lat": round(draw.uniform(52, 53), 6), "lon": round(draw.uniform(13, 14), 6)},
+        "status": draw.choice(["ok", "ok", "ok", "warning"]),
+    }
+
+
+def _item(draw: random.Random) -> dict[str, object]:
+    number = draw.randrange(10_000)
+    return {"id": number, "name": f"item {number}", "price": number * 1.25, "tags": ["a", "b"]}
 
 
 def _json(size: int, count: int) -> tuple[bytes, ...]:
-    """Different documents of one shape, ``size`` bytes each, the same in every run."""
+    """Different documents of four kinds in turn, ``size`` bytes each, the same in every run."""
     draw = random.Random(7692)
     documents = []
-    for _ in range(count):
-        items: list[dict[str, object]] = []
-        filled = 0
-        while filled < size - 200:
-            item: dict[str, object] = {
-                "id": draw.randrange(10**9),
-                "name": " ".join(draw.choices(_WORDS, k=3)),
-                "price": round(draw.uniform(1, 500), 2),
-                "stock": draw.randrange(100),
-                "active": draw.random() < 0.7,
-                "updated": f"2025-{draw.randrange(1, 13):02}-{draw.randrange(1, 29):02}",
-            }
-            items.append(item)
-            filled += len(json.dumps(item)) + 2
-        room = size - len(json.dumps({"items": items, "note": ""}))
-        note = " ".join(draw.choices(_WORDS, k=50))[:room]
-        documents.append(json.dumps({"items": items, "note": note}).encode())
+    for number in range(count):
+        kind = (_chat, _book, _telemetry, _item)[number % 4]
+        records: list[dict[str, object]] = []
+        room = size - len(json.dumps({"records": [], "note": ""}))
+        while True:
+            record = kind(draw)
+            taken = len(json.dumps(record)) + (2 if records else 0)
+            if taken > room:
+                break
+            records.append(record)
+            room -= taken
+        documents.append(json.dumps({"records": records, "note": _text(draw, room)}).encode())
     return tuple(documents)
 
 
