@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsext import CloseCode, Frame, LocalProtocolError, Message, Opcode
+from wsext import RSV, CloseCode, Codec, Frame, LocalProtocolError, Message, Opcode
 from wsext.protocol.connection import Connection
+from wsext.protocol.pipeline import Pipeline, Stage
 from wsext.protocol.states import State
 
 
@@ -296,3 +298,44 @@ def test_what_follows_a_close_frame_is_discarded() -> None:
     assert [event.opcode for event in events if isinstance(event, Frame)] == [Opcode.CLOSE]
     assert client.close_info().clean
     assert client.failure is None
+
+
+class Moody(Codec):
+    """Refuses some payloads, takes others apart, lets some pass, makes new ones of the rest."""
+
+    def decode(self, frame: Frame, budget: int) -> Frame | Iterable[Frame]:
+        payload = bytes(frame.payload)
+        if payload == b"refuse":
+            raise ValueError("no")
+        if payload.startswith(b"two") and frame.fin:
+            return [frame.replace(payload=b"first", fin=False), Frame(0, payload[3:])]
+        return frame if payload.startswith(b"pass") else frame.replace(payload=payload + b".")
+
+
+@given(
+    frames=st.lists(
+        st.builds(
+            Frame,
+            st.sampled_from([1, 1, 1, 2, 0, 9, 10, 8]),
+            st.sampled_from([b"", b"refuse", b"two", b"two\xff", b"pass", b"\xff", b"\xc3"]),
+            st.sampled_from([True, True, False]),
+        ),
+        max_size=4,
+    ),
+    cut=st.integers(1, 40),
+)
+def test_it_does_not_matter_how_frames_are_spread_over_reads(frames: list[Frame], cut: int) -> None:
+    raw = Connection("client", raw=True)
+    for frame in frames:
+        raw._write(frame)
+    data = take(raw)
+    ends = []
+    for size in (len(data) or 1, cut, 1):
+        server = Connection("server", Pipeline([Stage("moody", Moody(), RSV(0))]))
+        events = []
+        for at in range(0, len(data), size):
+            events += server.receive_data(data[at : at + size])
+        assert all(isinstance(event, Message | Frame) for event in events)
+        told = [event.data if isinstance(event, Message) else event for event in events]
+        ends.append((told, server.state, server.close_info().code, take(server)))
+    assert ends[0] == ends[1] == ends[2]

@@ -51,7 +51,7 @@ cdef class Connection:
 
     cpdef object room(self)
 
-    @cython.locals(parser=FrameParser, events=list, frames=list, passive=bint, undecoded=bint, frames_in="long long")
+    @cython.locals(parser=FrameParser, events=list, frames=list, passive=bint, frames_in="long long")
     cpdef list receive_data(self, object data, Py_ssize_t size=*)
 
     @cython.locals(pipeline=Pipeline, frame=Frame)

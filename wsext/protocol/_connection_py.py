@@ -175,7 +175,6 @@ class Connection:
             return events
         parser.direct = passive and not self.raw and not self._partial
         frames_in = parser.frames_in
-        undecoded = False
         try:
             try:
                 if data is None:
@@ -190,14 +189,12 @@ class Connection:
                     parser.bytes_in = 0
                 if parser.frames_in != frames_in:
                     if not passive and len(events) == 1:
-                        undecoded = True
                         self._decode_only(events)
-                        undecoded = False
                     else:
                         frames, events = events, []
                         self._decode(frames, events)
         except ProtocolError as failure:
-            if undecoded:
+            if events and events[0] is None:  # `_decode_only` came to nothing
                 events.clear()
             if self.remote_close is None:  # what follows a Close frame is discarded (RFC 6455 §1.4)
                 self.fail(failure)
@@ -229,6 +226,7 @@ class Connection:
     def _decode_only(self, events: list[Any]) -> None:
         """Decode the only frame of a read, in its place if it is a whole message."""
         frame = events[0]
+        events[0] = None
         self._check_wire(frame)
         decoded = self.pipeline.decode_one(frame)
         if type(decoded) is not Frame:
