@@ -217,3 +217,36 @@ def test_hooks_see_replace_drop_and_add() -> None:
     assert [f.payload for f in pipeline.decode(Frame(1, b"a"))] == [b"a", b"a"]
     assert pipeline.decode(Frame(1, b"drop")) == []
     assert pipeline.encode(Frame(1, b"a"))[0].payload == b"new"
+
+
+def test_a_codec_that_overrides_nothing_costs_nothing() -> None:
+    inert = Stage("inert", Codec(), RSV.NONE)
+    pipeline = Pipeline([inert], max_message_size=100)
+    assert pipeline.passive
+    assert pipeline.wire_limit == 100
+    assert pipeline.shared_key == ()
+    stages: list[str] = []
+    pipeline.set_trace(lambda direction, stage, frame: stages.append(stage))
+    assert not pipeline.passive
+    frame = Frame(1, b"abc")
+    assert pipeline.encode(frame) == pipeline.decode(frame) == [frame]
+    assert stages == ["app", "inert", "wire", "wire", "inert", "app"]
+    pipeline.set_trace(None)
+    assert pipeline.passive
+
+
+def test_bits_that_a_codec_claims_and_never_clears_are_refused() -> None:
+    pipeline = Pipeline([Stage("inert", Codec(), RSV.RSV2)])
+    assert not pipeline.passive
+    with pytest.raises(RemoteProtocolError, match="RSV2") as caught:
+        pipeline.decode(Frame(1, b"abc", rsv=int(RSV.RSV2)))
+    assert caught.value.code == 1002
+
+
+@pytest.mark.parametrize("method", ["wants", "encode", "encode_shared", "skip_shared", "decode"])
+def test_a_codec_that_overrides_anything_is_asked(method: str) -> None:
+    class Some(Codec):
+        pass
+
+    setattr(Some, method, lambda self, *args: getattr(Codec, method)(self, *args))
+    assert not Pipeline([Stage("some", Some(), RSV.NONE)]).passive

@@ -14,6 +14,8 @@ cdef class Stage:
     cdef public bint always
     cdef public bint active
     cdef public bint control
+    cdef public bint encodes
+    cdef public bint decodes
     cdef public bint is_async
     cdef public int rsv
     cdef public object wants
@@ -50,6 +52,7 @@ cdef class Pipeline:
     cdef bint _closed
     cdef public bint is_async
     cdef public bint passive
+    cdef public tuple stages
     cdef public int rsv_first
     cdef public int rsv_rest
     cdef public int rsv_control

@@ -47,7 +47,9 @@ class Stage:
         "codec",
         "control",
         "decode",
+        "decodes",
         "encode",
+        "encodes",
         "is_async",
         "limit",
         "name",
@@ -75,7 +77,13 @@ class Stage:
             for method in ("encode", "decode", "encode_message", "decode_message")
         )
         #: Whether the codec takes every message, so that it need not be asked.
-        self.always = getattr(self.wants, "takes_every_message", False)
+        self.always = _is_default(codec, "wants")
+        #: Whether it does anything with what goes out, and with what comes in.
+        self.encodes = not all(
+            _is_default(codec, method)
+            for method in ("wants", "encode", "encode_shared", "skip_shared")
+        )
+        self.decodes = not _is_default(codec, "decode")
         self.active = True  # whether the outgoing message that is half way passes this codec
         self.produced = 0  # bytes that the incoming message that is half way has grown to here
         self.limit = 0  # what `produced` may become
@@ -145,6 +153,11 @@ class Stage:
         return LocalProtocolError("extension failed", extension=self.name)
 
 
+def _is_default(codec: CodecLike, method: str) -> bool:
+    """Whether a codec's method is the one that does nothing, which need not be called."""
+    return getattr(getattr(codec, method), "is_default", False)
+
+
 class Pipeline:
     """The stages of one connection, and the local hooks on their application side.
 
@@ -154,19 +167,20 @@ class Pipeline:
     """
 
     def __init__(self, stages: Sequence[Stage] = (), *, max_message_size: int = 1 << 20) -> None:
-        self._encoders = tuple(stages)
-        self._decoders = tuple(reversed(self._encoders))
+        self.stages = tuple(stages)
+        # Of these, who has something to do.
+        self._encoders: tuple[Stage, ...] = ()
+        self._decoders: tuple[Stage, ...] = ()
         self._hints: Mapping[str, Any] = _NO_HINTS
         self._receiving: tuple[FrameHook, ...] = ()
         self._sending: tuple[FrameHook, ...] = ()
         self._trace: Trace | None = None
         self._closed = False
         self.is_async = any(stage.is_async for stage in stages)
-        self.passive = not stages  # nothing to do for any frame: the connection skips the pipeline
         self.rsv_first = self.rsv_rest = self.rsv_control = 0
         opcodes: set[int] = set()
         size = max_message_size
-        for stage in self._encoders:
+        for stage in self.stages:
             self.rsv_first |= stage.rsv
             if not stage.codec.first_frame_rsv:
                 self.rsv_rest |= stage.rsv
@@ -174,34 +188,42 @@ class Pipeline:
                 self.rsv_control |= stage.rsv
             opcodes |= stage.opcodes
             stage.limit = stage.whole = size
-            size = max(size, stage.codec.encoded_bound(size))
+            if stage.encodes or stage.decodes:
+                size = max(size, stage.codec.encoded_bound(size))
         self.opcodes = frozenset(opcodes)
         self.wire_limit = size
+        #: Nothing to do for any frame: the connection skips the pipeline.
+        self.passive = True
         #: The share key while nothing on this connection has to see its own frames, else ``None``.
-        self.shared_key = self._shared_key()
+        self.shared_key: Hashable | None = None
+        self._update()
 
     def set_hooks(
         self, receiving: Sequence[FrameHook] = (), sending: Sequence[FrameHook] = ()
     ) -> None:
         """Put local interceptors on the application side, in the order in which they run."""
         self._receiving, self._sending = tuple(receiving), tuple(sending)
-        self._update_passive()
+        self._update()
 
     def set_trace(self, trace: Trace | None) -> None:
         """Be told of every frame at every stage, or no more. Costs nothing while unset."""
         self._trace = trace
-        self._update_passive()
+        self._update()
 
-    def _update_passive(self) -> None:
+    def _update(self) -> None:
+        traced = self._trace is not None  # a trace shows every stage
+        self._encoders = tuple(stage for stage in self.stages if stage.encodes or traced)
+        self._decoders = tuple(stage for stage in self.stages[::-1] if stage.decodes or traced)
         self.passive = not (
-            self._encoders or self._receiving or self._sending or self._trace is not None
+            traced
+            or self._encoders
+            or self._decoders
+            or self.rsv_first
+            or self.opcodes
+            or self._receiving
+            or self._sending
         )
         self.shared_key = self._shared_key()
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """The stages in the order of the response."""
-        return self._encoders
 
     def _shared_key(self) -> Hashable | None:
         private = self.is_async or self._sending or self._trace is not None
@@ -352,7 +374,7 @@ class Pipeline:
             allowed = self.rsv_first if frame.opcode else self.rsv_rest
         if frame.rsv & ~allowed:
             bits = RSV(frame.rsv & ~allowed).names()
-            names = ", ".join(stage.name for stage in self._encoders) or "no extension"
+            names = ", ".join(stage.name for stage in self.stages) or "no extension"
             raise LocalProtocolError(f"{bits} set on {frame!r}, claimed by none of: {names}")
 
     # --- incoming -----------------------------------------------------------------------------
@@ -466,7 +488,7 @@ class Pipeline:
         if self._closed:
             return
         self._closed = True
-        for stage in self._encoders:
+        for stage in self.stages:
             try:
                 stage.codec.close()
             except Exception as error:

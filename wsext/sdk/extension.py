@@ -21,8 +21,8 @@ sees, replaces, drops or adds frames on its own side only.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from wsext.errors import NegotiationError, OptionError
 from wsext.protocol.agreement import Agreement, Declined, NegotiationContext, Phase
@@ -84,6 +84,15 @@ class Installable:
         return f"{type(self).__name__}({changed})"
 
 
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _default(method: _F) -> _F:
+    """Mark a method that does nothing: where a codec has it, the core need not call it."""
+    method.is_default = True  # type: ignore[attr-defined]
+    return method
+
+
 class Codec:
     """The state of one connection; the default passes every frame through.
 
@@ -110,10 +119,12 @@ class Codec:
         """
         return None
 
+    @_default
     def encode(self, frame: Frame) -> Frame | Iterable[Frame] | Awaitable[Frame | Iterable[Frame]]:
         """An outgoing frame as 0..n frames."""
         return frame
 
+    @_default
     def encode_shared(
         self, frame: Frame
     ) -> Frame | Iterable[Frame] | Awaitable[Frame | Iterable[Frame]]:
@@ -125,6 +136,7 @@ class Codec:
         """
         return self.encode(frame)
 
+    @_default
     def skip_shared(self) -> None:
         """Frames from `encode_shared` are sent on this connection: here, in place of `encode`.
 
@@ -133,6 +145,7 @@ class Codec:
         seen: forgetting it is enough if decoders keep theirs.
         """
 
+    @_default
     def decode(
         self, frame: Frame, budget: int
     ) -> Frame | Iterable[Frame] | Awaitable[Frame | Iterable[Frame]]:
@@ -144,6 +157,7 @@ class Codec:
         """
         return frame
 
+    @_default
     def wants(self, frame: Frame, hints: Mapping[str, Any]) -> bool:
         """Whether an outgoing message is to pass this codec; asked once, before `encode`.
 
@@ -152,9 +166,6 @@ class Codec:
             hints: What the sender said: ``send(data, hints={"compress": False})``.
         """
         return True
-
-    # The core looks for this mark, and then does not ask.
-    wants.takes_every_message = True  # type: ignore[attr-defined]
 
     def encoded_bound(self, size: int) -> int:
         """The most bytes that a message of ``size`` bytes may have after `encode`.
