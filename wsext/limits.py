@@ -7,6 +7,7 @@ second, by what they have counted themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Protocol
 
@@ -111,6 +112,7 @@ class Addresses:
         return wait
 
 
+@lru_cache(maxsize=1024)
 def limited_address(address: str | None) -> str | None:
     """What an address is counted under; ``None`` for what is not limited."""
     if address is None:
@@ -154,6 +156,8 @@ class Proxies:
         """Whether the peer at an address is a trusted proxy; ``None`` is a Unix socket's."""
         if address is None:
             return self._unix
+        if not self._networks:
+            return False
         try:
             ip = ip_address(address.partition("%")[0])
         except ValueError:

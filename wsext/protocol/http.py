@@ -224,7 +224,8 @@ def has_token(headers: Headers, name: str, token: str, parse: Any) -> bool:
     """Whether a list header has a token, in any case of letters."""
     try:
         return any(
-            item.lower() == token for value in headers.get_all(name) for item in parse(value)
+            value.lower() == token or token in (item.lower() for item in parse(value))
+            for value in headers.get_all(name)
         )
     except InvalidHeader:
         return False
