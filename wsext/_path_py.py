@@ -7,6 +7,7 @@ message. Everything rarer is in ``link.py`` and ``session.py``.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -35,8 +36,11 @@ _READ_SIZE = 1 << 18
 #: Bytes that are gathered for one write.
 _GATHER_AT_MOST = 1 << 16
 
+#: asyncio's writelines() of these versions never asks to pause (CVE-2024-12254).
+_NEVER_PAUSES = (3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (3, 13, 2)
+
 #: Up to this many bytes, chunks are joined for one write; beyond, they are written side by side.
-_JOIN_AT_MOST = 1 << 14
+_JOIN_AT_MOST = sys.maxsize if _NEVER_PAUSES else 1 << 14
 
 
 class _Shared(threading.local):
