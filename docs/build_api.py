@@ -10,8 +10,11 @@ import os
 import re
 import sys
 from enum import Enum
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 os.environ["WSEXT_CODEC"] = "python"  # compiled classes have no signatures
 
@@ -31,12 +34,26 @@ public, and may change without notice.
 """
 
 
+def plain(annotation: Any) -> Any:
+    """A type without what is said about it: ranges and meanings of options are in reference.md."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return plain(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return reduce(or_, map(plain, get_args(annotation)))
+    return annotation
+
+
 def signature(name: str, value: Any) -> str:
     """``name(arguments) -> result`` as it stands in the code, on one line."""
     try:
-        text = str(inspect.signature(value))
+        found = inspect.signature(value)
     except (TypeError, ValueError):
         return name
+    parameters = found.parameters.values()
+    text = str(
+        found.replace(parameters=[p.replace(annotation=plain(p.annotation)) for p in parameters])
+    )
     text = re.sub(r"<[^<>]* at 0x[0-9a-f]+>|<object object[^>]*>", "...", text)
     text = re.sub(r"<(?:class|function|enum) '?([\w.]+)'?[^>]*>", r"\1", text)
     text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)  # annotations are not evaluated
