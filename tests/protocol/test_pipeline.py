@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -250,3 +252,16 @@ def test_a_codec_that_overrides_anything_is_asked(method: str) -> None:
 
     setattr(Some, method, lambda self, *args: getattr(Codec, method)(self, *args))
     assert not Pipeline([Stage("some", Some(), RSV.NONE)]).passive
+
+
+def test_a_wrapper_around_a_method_that_does_nothing_is_asked() -> None:
+    codec, seen = Codec(), []
+
+    @functools.wraps(Codec.encode)
+    def watched(frame: Frame) -> Frame:
+        seen.append(frame)
+        return frame
+
+    codec.encode = watched  # type: ignore[method-assign]
+    Pipeline([Stage("watched", codec, RSV.NONE)]).encode(Frame(1, b"abc"))
+    assert len(seen) == 1

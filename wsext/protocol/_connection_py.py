@@ -210,8 +210,7 @@ class Connection:
             self._wire_known = False
             self._deliver(frames, events)
             return
-        if len(frames) > 1:
-            frames.reverse()
+        frames.reverse()
         while frames:
             if self.state is not _OPEN and (self.ended or self.remote_close is not None):
                 break

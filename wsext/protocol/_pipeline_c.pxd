@@ -26,7 +26,8 @@ cdef class Stage:
     @cython.locals(opcode=int)
     cpdef bint skips(self, Frame frame, object hints) except -1
 
-    cpdef Py_ssize_t budget(self, Frame frame) except? -1
+    @cython.locals(opcode=int)
+    cpdef object budget(self, Frame frame)
 
     @cython.locals(frame=Frame)
     cpdef collect_encoded(self, object result, list out)

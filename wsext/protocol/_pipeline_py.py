@@ -98,12 +98,14 @@ class Stage:
             self.active = self.wants(frame, hints)
         return not self.active
 
-    def budget(self, frame: Frame) -> int:
+    def budget(self, frame: Frame) -> Any:
         """How many bytes this stage may still make of the incoming frame's message."""
-        if frame.opcode >= 8:
+        opcode = frame.opcode
+        if opcode >= 8:
             return 125
-        if frame.opcode:
+        if opcode:
             self.produced = 0
+            return self.whole
         return self.limit - self.produced
 
     def collect_encoded(self, result: Any, out: list[Frame]) -> None:
@@ -154,8 +156,12 @@ class Stage:
 
 
 def _is_default(codec: CodecLike, method: str) -> bool:
-    """Whether a codec's method is the one that does nothing, which need not be called."""
-    return getattr(getattr(codec, method), "is_default", False)
+    """Whether a codec's method is the one that does nothing, which need not be called.
+
+    Its mark is the function itself, so that a wrapper that takes over attributes is none.
+    """
+    function = getattr(getattr(codec, method), "__func__", None)
+    return function is not None and getattr(function, "default", None) is function
 
 
 class Pipeline:
@@ -399,15 +405,9 @@ class Pipeline:
                 stage = self._decoders[number]
                 number += 1
                 opcode = frame.opcode
-                if opcode >= 8:
-                    if not stage.control and opcode not in stage.opcodes:
-                        continue
-                    result = stage.decode(frame, 125)
-                elif opcode and frame.fin:
-                    stage.produced = 0
-                    result = stage.decode(frame, stage.whole)
-                else:
-                    result = stage.decode(frame, stage.budget(frame))
+                if opcode >= 8 and not stage.control and opcode not in stage.opcodes:
+                    continue
+                result = stage.decode(frame, stage.budget(frame))
                 if result is frame and opcode < 8:  # passed through
                     stage.count(len(frame.payload))
                 elif type(result) is Frame:

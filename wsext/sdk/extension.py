@@ -89,7 +89,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 def _default(method: _F) -> _F:
     """Mark a method that does nothing: where a codec has it, the core need not call it."""
-    method.is_default = True  # type: ignore[attr-defined]
+    method.default = method  # type: ignore[attr-defined]
     return method
 
 
