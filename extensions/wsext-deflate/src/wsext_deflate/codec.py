@@ -202,10 +202,14 @@ class DeflateCodec(Codec):
         payload, fin = frame.payload, frame.fin
         if self._own_reset and fin and frame.opcode:
             return self.deflater.whole(payload)
-        compressor = self._live.take(self) or self.deflater.take(self._history)
+        compressor = self._take()
         data = squeeze(compressor, payload, fin)
         self._sent(frame, compressor)
         return data
+
+    def _take(self) -> Compressor:
+        """The compressor that was kept, or one that goes on from the history."""
+        return self._live.take(self) or self.deflater.take(self._history)
 
     def encode_shared(self, frame: Frame) -> Frame:
         return compressed_frame(frame, self.deflater.whole(frame.payload))

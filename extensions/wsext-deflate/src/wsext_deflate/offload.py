@@ -40,7 +40,7 @@ class OffloadingDeflateCodec(DeflateCodec):
         run = asyncio.get_running_loop().run_in_executor
         if self._own_reset and frame.fin and frame.opcode:
             return compressed_frame(frame, await run(None, self.deflater.whole, payload))
-        compressor = self._live.take(self) or self.deflater.take(self._history)
+        compressor = self._take()
         try:
             data = await run(None, squeeze, compressor, payload, frame.fin)
         except asyncio.CancelledError:
