@@ -103,7 +103,7 @@ async def test_rooms(kind: str, tmp_path: Path) -> None:
 
 def test_custom_extension() -> None:
     lines = run("custom_extension.py").splitlines()
-    assert lines[0] == "agreed: permessage-deflate, x-crc32"
+    assert lines[0] == "agreed: permessage-deflate; client_max_window_bits=12, x-crc32"
     assert lines[-1] == "echoed: True"
     stages = [line.split()[1] for line in lines[1:-1] if line.startswith("out")]
     assert stages[:4] == ["app", "permessage-deflate", "x-crc32", "wire"]
@@ -113,7 +113,7 @@ async def test_deflate() -> None:
     offer = ["permessage-deflate"]
     with example("deflate") as served:
         async with wsext.connect(f"{served.ws}/prices", extensions=offer) as session:
-            assert session.negotiation.header == "permessage-deflate"
+            assert session.negotiation.header == "permessage-deflate; client_max_window_bits=12"
             messages = [message async for message in session]
             assert msgspec.json.decode(messages[0]) == {"symbol": "WSX", "bid": 100, "ask": 101}
             words = str(messages[-1]).split()
@@ -154,7 +154,7 @@ async def test_typed_orders() -> None:
 def test_client() -> None:
     with serving() as served:
         lines = run("client.py", f"{served.ws}/chat", "2").splitlines()
-    assert lines[0].startswith("connected, permessage-deflate, ")
+    assert lines[0].startswith("connected, permessage-deflate; client_max_window_bits=12, ")
     assert lines[1:] == [
         "You are connected! There are 1 users here.",
         "[user0]: hello from examples/client.py",

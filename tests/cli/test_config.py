@@ -76,7 +76,8 @@ async def test_the_environment_reaches_the_server_and_its_workers(tmp_path: Path
     with serving(env=env) as served:
         url = f"{served.ws}/echo"
         async with package.connect(url, extensions=["permessage-deflate"]) as session:
-            assert session.negotiation.header == "permessage-deflate; server_max_window_bits=9"
+            header = "permessage-deflate; server_max_window_bits=9; client_max_window_bits=12"
+            assert session.negotiation.header == header
             await session.send("too long")
             assert (await session.wait_closed()).code == 1009
 

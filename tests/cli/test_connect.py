@@ -31,7 +31,7 @@ def test_a_pipe_in_and_a_pipe_out(server: Served) -> None:
     said = done.stderr.splitlines()
     assert said[0] == f"connected to {server.ws}/echo"
     assert said[1] == "subprotocol: none"
-    assert said[2] == "extensions: permessage-deflate"
+    assert said[2] == "extensions: permessage-deflate; client_max_window_bits=12"
     assert said[3] == "closed: 1000"
     assert said[4].startswith(f"sent: 50 messages, {len(lines) - 50} bytes, ")
     assert "on the wire" in said[5]

@@ -31,7 +31,7 @@ def test_a_line_per_frame_and_stage(server: Served) -> None:
 def test_json_lines(server: Served) -> None:
     done = wsext("inspect", "--json", "--count", "1", f"{server.ws}/echo", stdin="hello hello\n")
     events = [json.loads(line) for line in done.stdout.splitlines()]
-    assert events[0]["extensions"] == ["permessage-deflate"]
+    assert events[0]["extensions"] == ["permessage-deflate; client_max_window_bits=12"]
     stages = [(e["direction"], e["stage"]) for e in events if e.get("opcode") == "text"]
     assert stages == [
         ("out", "app"),

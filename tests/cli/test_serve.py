@@ -55,7 +55,8 @@ def test_options_of_an_extension_on_the_command_line() -> None:
                 return session.negotiation.header
 
         assert asyncio.run(agreed()) == (
-            "permessage-deflate; server_no_context_takeover; server_max_window_bits=9"
+            "permessage-deflate; server_no_context_takeover; server_max_window_bits=9; "
+            "client_max_window_bits=12"
         )
 
 

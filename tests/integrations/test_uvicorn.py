@@ -127,9 +127,13 @@ async def test_the_scope_is_complete_and_has_what_was_agreed() -> None:
         session = scope["extensions"]["wsext"].pop("session")
         assert scope["extensions"] == {
             "websocket.http.response": {},
-            "wsext": {"extensions": [{"name": "permessage-deflate", "params": {}}]},
+            "wsext": {
+                "extensions": [
+                    {"name": "permessage-deflate", "params": {"client_max_window_bits": "12"}}
+                ]
+            },
         }
-        assert session.negotiation.header == "permessage-deflate"
+        assert session.negotiation.header == "permessage-deflate; client_max_window_bits=12"
         assert scope["type"] == "websocket"
         assert scope["asgi"] == {"version": "3.0", "spec_version": "2.4"}
         assert (scope["scheme"], scope["http_version"]) == ("ws", "1.1")

@@ -66,7 +66,7 @@ async def test_jsonl(tmp_path: Path) -> None:
     await talk(path)
     events = [json.loads(line) for line in path.read_text().splitlines()]
     assert events[0]["url"] == "ws://memory/chat/room?x=1"
-    assert events[0]["extensions"] == "permessage-deflate"
+    assert events[0]["extensions"] == "permessage-deflate; client_max_window_bits=12"
     headers = dict(events[0]["headers"])
     assert (headers["X-Plain"], headers["Cookie"]) == ("yes", "[left out]")
     frames = [(e["way"], e.get("text")) for e in events if e["event"] == "frame"]

@@ -40,7 +40,7 @@ async def test_it_covers_what_deflate_made(first: str) -> None:
     stack = sorted(["permessage-deflate", "permessage-checksum"], key=lambda name: name != first)
     async with testing.pair(stack) as (client, server):
         assert client.negotiation.header == (
-            "permessage-deflate, permessage-checksum; algorithm=crc32c"
+            "permessage-deflate; client_max_window_bits=12, permessage-checksum; algorithm=crc32c"
         )
         rng = random.Random(5)
         for size in (0, 1, 100, 5000, 100_000):

@@ -34,7 +34,14 @@ def accept(offer: str, **options: Any) -> tuple[str, Any]:
     ("options", "offer", "answer"),
     [
         ({}, "", ""),
-        ({}, "client_max_window_bits", ""),
+        ({}, "client_max_window_bits", "client_max_window_bits=12"),
+        ({}, "client_max_window_bits=15", "client_max_window_bits=12"),
+        ({"client_max_window_bits": 15}, "client_max_window_bits", ""),
+        (
+            {},
+            "client_no_context_takeover; client_max_window_bits",
+            "client_no_context_takeover",
+        ),
         ({}, "server_no_context_takeover", "server_no_context_takeover"),
         ({}, "client_no_context_takeover", "client_no_context_takeover"),
         ({}, "server_max_window_bits=10", "server_max_window_bits=10"),

@@ -107,7 +107,7 @@ async def test_ten_thousand_messages_through_a_stack_of_three() -> None:
         wsext.connect(server.url, extensions=stack) as session,
     ):
         assert session.negotiation.header == (
-            "permessage-meta; max_size=4096, permessage-deflate, "
+            "permessage-meta; max_size=4096, permessage-deflate; client_max_window_bits=12, "
             "permessage-checksum; algorithm=crc32c"
         )
         for number in range(10_000):

@@ -29,6 +29,9 @@ __all__ = ["DeflateOptions", "PermessageDeflate"]
 #: The window of what this side sends when no option says otherwise: 4 KiB. It needs no agreement,
 #: compresses nearly as well as 32 KiB, and takes a tenth of its memory.
 DEFAULT_OWN_BITS = 12
+#: What a server asks of clients that can limit their window when no option says otherwise: the
+#: decompressor, which is most of what a connection keeps, takes a quarter of the memory then.
+DEFAULT_PEER_BITS = 12
 
 # ISA-L takes the same memory for every window, so it may look back further within a message; what
 # a connection keeps of earlier messages is 4 KiB all the same.
@@ -84,7 +87,10 @@ class DeflateOptions(OptionSet):
         | None
     ) = None
     client_max_window_bits: (
-        Annotated[int, wire("window of what the client sends, as a power of two", ge=8, le=15)]
+        Annotated[
+            int,
+            wire("window of what the client sends; a server asks for 12 if unset", ge=8, le=15),
+        ]
         | None
     ) = None
 
@@ -118,13 +124,14 @@ class PermessageDeflate(Extension):
         self._default_bits = _OWN_BITS.get(used, DEFAULT_OWN_BITS)
 
     def memory_estimate(self) -> int:
-        """For the server's side of a connection on which both have sent compressed messages,
-        beside the compressors that ``live_compressors`` allows."""
+        """For the server's side of a connection on which both have sent compressed messages, with
+        a client that can limit its window as browsers can, beside the compressors that
+        ``live_compressors`` allows."""
         options = self.options
         return self._settings(
             own_bits=15,
             wished=options.server_max_window_bits,
-            peer_bits=options.client_max_window_bits or 15,
+            peer_bits=options.client_max_window_bits or DEFAULT_PEER_BITS,
             own_reset=options.server_no_context_takeover,
             peer_reset=options.client_no_context_takeover,
         ).memory_estimate()
@@ -175,7 +182,9 @@ class PermessageDeflate(Extension):
         peer_bits = 15
         if "client_max_window_bits" in offer:
             hint = offer.integer("client_max_window_bits", 8, 15) or 15
-            peer_bits = min(hint, options.client_max_window_bits or 15)
+            # Who keeps no context keeps no memory that a smaller window would save.
+            default = 15 if peer_reset else DEFAULT_PEER_BITS
+            peer_bits = min(hint, options.client_max_window_bits or default)
         answer = Params(
             server_no_context_takeover=own_reset,
             client_no_context_takeover=peer_reset,
