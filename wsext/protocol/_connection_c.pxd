@@ -3,6 +3,7 @@
 import cython
 
 from wsext.protocol._frames_c cimport Frame, Message, make_frame, make_message
+from wsext.protocol._leaf_c cimport copy_text, size_of
 from wsext.protocol._pipeline_c cimport Pipeline
 from wsext.protocol._prepared_c cimport PreparedMessage
 from wsext.protocol._wire_c cimport FrameParser, MaskSource, to_payload, write_frame

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsext.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from wsext.protocol._frames_py import Frame, Message, make_frame, make_message
+from wsext.protocol._leaf_py import copy_text, size_of
 from wsext.protocol._pipeline_py import Pipeline
 from wsext.protocol._prepared_py import PreparedMessage
 from wsext.protocol._wire_py import FrameParser, MaskSource, to_payload, write_frame
@@ -272,10 +273,10 @@ class Connection:
             raise self._too_big()
         data: str | bytes = whole
         if frame.opcode == 1:
-            try:
-                data = whole.decode("utf-8")
-            except UnicodeDecodeError:
-                raise _not_utf8() from None
+            text = copy_text(whole, 0, size)
+            if text is None:
+                raise _not_utf8()
+            data = text
         self.messages_in += 1
         self.app_bytes_in += size
         return make_message(data, size, frame.meta)
@@ -310,7 +311,7 @@ class Connection:
             self._wire_known = True
             self._wire_partial, self._wire_size = self._partial, self._size
         opcode = frame.opcode
-        size = len(frame.payload)
+        size = size_of(frame.payload)
         self.wire_bytes_in += size
         if frame.fin and (opcode == 1 or opcode == 2) and not self._wire_partial:
             self._wire_size = size
@@ -445,10 +446,12 @@ class Connection:
             frame = make_frame(1, text.encode("utf-8"), True, 0)
         else:
             frame = make_frame(2, data if type(data) is bytes else to_payload(data)[1], True, 0)
-        frame.hints = hints
-        frame.meta = meta
+        if hints is not None:
+            frame.hints = hints
+        if meta is not None:
+            frame.meta = meta
         self.messages_out += 1
-        self.app_bytes_out += len(frame.payload)
+        self.app_bytes_out += size_of(frame.payload)
         self._encode(frame)
 
     def share_message(self, message: PreparedMessage) -> bytes | None:

@@ -133,7 +133,7 @@ class Message:
 
 
 def make_frame(opcode: int, payload: bytes | bytearray | memoryview, fin: bool, rsv: int) -> Frame:
-    """A frame as it comes from the wire."""
+    """A frame without hints and metadata."""
     frame = Frame.__new__(Frame)
     frame.opcode = opcode
     frame.payload = payload

@@ -7,9 +7,10 @@ has checked them.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport (
+    PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE,
+)
 from cpython.memoryview cimport PyMemoryView_FromObject
-from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.string cimport memcpy
 
 cdef extern from "Python.h":
@@ -51,12 +52,21 @@ cdef extern from *:
         return rest | ((seen & UINT64_C(0x8080808080808080)) ? 0x80 : 0);
     }
 
-    static const unsigned char wsext_no_key[4] = {0, 0, 0, 0};
+    /* Text, or None if it is not UTF-8: who asks need not be ready for an exception. */
+    static PyObject *wsext_utf8(const unsigned char *data, Py_ssize_t size)
+    {
+        PyObject *text = PyUnicode_DecodeUTF8((const char *) data, size, NULL);
+        if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+            PyErr_Clear();
+            Py_RETURN_NONE;
+        }
+        return text;
+    }
     """
+    str wsext_utf8(const unsigned char *data, Py_ssize_t size)
     unsigned char wsext_xor(
         unsigned char *target, const unsigned char *source, size_t size, const unsigned char *key
     ) nogil
-    const unsigned char *wsext_no_key
 
 
 cpdef bytes unmask(const unsigned char *data, Py_ssize_t at, Py_ssize_t size, Py_ssize_t key_at):
@@ -67,7 +77,7 @@ cpdef bytes unmask(const unsigned char *data, Py_ssize_t at, Py_ssize_t size, Py
 
 
 cpdef str unmask_text(const unsigned char *data, Py_ssize_t at, Py_ssize_t size, Py_ssize_t key_at):
-    """The same as text; raises UnicodeDecodeError."""
+    """The same as text; ``None`` if it is not UTF-8."""
     return _text(data + at, size, data + key_at)
 
 
@@ -77,8 +87,8 @@ cpdef bytes copy(const unsigned char *data, Py_ssize_t at, Py_ssize_t size):
 
 
 cpdef str copy_text(const unsigned char *data, Py_ssize_t at, Py_ssize_t size):
-    """The same as text; raises UnicodeDecodeError."""
-    return PyUnicode_DecodeUTF8(<const char *> data + at, size, NULL)
+    """The same as text; ``None`` if it is not UTF-8."""
+    return wsext_utf8(data + at, size)
 
 
 cdef str _text(const unsigned char *data, Py_ssize_t size, const unsigned char *key):
@@ -88,7 +98,12 @@ cdef str _text(const unsigned char *data, Py_ssize_t size, const unsigned char *
     cdef str out = PyUnicode_New(size, 127)
     if wsext_xor(<unsigned char *> PyUnicode_DATA(out), data, size, key) < 0x80:
         return out
-    return PyUnicode_DecodeUTF8(<const char *> PyUnicode_DATA(out), size, NULL)
+    return wsext_utf8(<const unsigned char *> PyUnicode_DATA(out), size)
+
+
+cpdef Py_ssize_t size_of(object payload) except -1:
+    """How many bytes these are."""
+    return PyBytes_GET_SIZE(payload) if PyBytes_CheckExact(payload) else len(payload)
 
 
 cpdef bytes mask(bytes data, bytes key):

@@ -13,6 +13,7 @@ __all__ = [
     "copy_text",
     "mask",
     "move",
+    "size_of",
     "text_view",
     "unmask",
     "unmask_text",
@@ -30,9 +31,9 @@ def unmask(data: bytes | bytearray, at: int, size: int, key_at: int) -> bytes:
     return mask(bytes(data[at : at + size]), bytes(data[key_at : key_at + 4]))
 
 
-def unmask_text(data: bytes | bytearray, at: int, size: int, key_at: int) -> str:
-    """The same as text; raises UnicodeDecodeError."""
-    return unmask(data, at, size, key_at).decode("utf-8")
+def unmask_text(data: bytes | bytearray, at: int, size: int, key_at: int) -> str | None:
+    """The same as text; ``None`` if it is not UTF-8."""
+    return copy_text(unmask(data, at, size, key_at), 0, size)
 
 
 def copy(data: bytes | bytearray, at: int, size: int) -> bytes:
@@ -40,9 +41,17 @@ def copy(data: bytes | bytearray, at: int, size: int) -> bytes:
     return bytes(data[at : at + size])
 
 
-def copy_text(data: bytes | bytearray, at: int, size: int) -> str:
-    """The same as text; raises UnicodeDecodeError."""
-    return data[at : at + size].decode("utf-8")
+def copy_text(data: bytes | bytearray, at: int, size: int) -> str | None:
+    """The same as text; ``None`` if it is not UTF-8."""
+    try:
+        return data[at : at + size].decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def size_of(payload: bytes | bytearray | memoryview) -> int:
+    """How many bytes these are."""
+    return len(payload)
 
 
 def mask(data: bytes, key: bytes) -> bytes:

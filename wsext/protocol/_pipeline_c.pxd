@@ -2,6 +2,7 @@
 import cython
 
 from wsext.protocol._frames_c cimport Frame
+from wsext.protocol._leaf_c cimport size_of
 
 
 @cython.final
@@ -9,11 +10,13 @@ cdef class Stage:
     cdef public object encode
     cdef public object decode
     cdef public object whole
+    cdef public bint always
+    cdef public bint control
+    cdef public Stage below
+    cdef public Stage above
     cdef public long long produced
     cdef public long long limit
-    cdef public bint always
     cdef public bint active
-    cdef public bint control
     cdef public bint encodes
     cdef public bint decodes
     cdef public bint is_async
@@ -44,15 +47,20 @@ cdef class Stage:
 
 @cython.final
 cdef class Pipeline:
+    # What every frame meets comes first, so that it shares a cache line.
+    cdef Stage _first_encoder
+    cdef Stage _first_decoder
+    cdef object _hints
+    cdef public bint passive
+    cdef bint _seen_out
+    cdef bint _seen_in
     cdef tuple _encoders
     cdef tuple _decoders
-    cdef object _hints
     cdef tuple _receiving
     cdef tuple _sending
     cdef object _trace
     cdef bint _closed
     cdef public bint is_async
-    cdef public bint passive
     cdef public tuple stages
     cdef public int rsv_first
     cdef public int rsv_rest
@@ -63,11 +71,11 @@ cdef class Pipeline:
 
     cpdef list encode(self, Frame frame)
 
-    @cython.locals(stage=Stage, many=list, opcode=int, number=Py_ssize_t)
+    @cython.locals(stage=Stage, many=list, opcode=int)
     cpdef object encode_one(self, Frame frame)
 
-    @cython.locals(stage=Stage, item=Frame, out=list, number=Py_ssize_t)
-    cdef list _encode_rest(self, list frames, Py_ssize_t start)
+    @cython.locals(item=Frame, out=list)
+    cdef list _encode_rest(self, list frames, Stage stage)
 
     @cython.locals(stage=Stage, item=Frame, frames=list, out=list, passed=list)
     cpdef tuple encode_shared(self, Frame frame)
@@ -85,11 +93,11 @@ cdef class Pipeline:
 
     cpdef list decode(self, Frame frame)
 
-    @cython.locals(stage=Stage, many=list, opcode=int, number=Py_ssize_t)
+    @cython.locals(stage=Stage, many=list, opcode=int)
     cpdef object decode_one(self, Frame frame)
 
-    @cython.locals(stage=Stage, item=Frame, out=list, number=Py_ssize_t)
-    cdef list _decode_rest(self, list frames, Py_ssize_t start)
+    @cython.locals(item=Frame, out=list)
+    cdef list _decode_rest(self, list frames, Stage stage)
 
     cdef list _start_decode(self, Frame frame)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsext.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from wsext.protocol._frames_py import Frame
+from wsext.protocol._leaf_py import size_of
 from wsext.protocol.codes import RSV
 
 if TYPE_CHECKING:
@@ -42,8 +43,10 @@ class Stage:
     """
 
     __slots__ = (
+        "above",
         "active",
         "always",
+        "below",
         "codec",
         "control",
         "decode",
@@ -84,18 +87,21 @@ class Stage:
             for method in ("wants", "encode", "encode_shared", "skip_shared")
         )
         self.decodes = not _is_default(codec, "decode")
+        #: Who has to encode after this stage, and who has to decode after it.
+        self.below: Stage | None = None
+        self.above: Stage | None = None
         self.active = True  # whether the outgoing message that is half way passes this codec
         self.produced = 0  # bytes that the incoming message that is half way has grown to here
         self.limit = 0  # what `produced` may become
         self.whole: Any = 0  # the same, compiled: as an object that is made once
 
-    def skips(self, frame: Frame, hints: Mapping[str, Any]) -> bool:
+    def skips(self, frame: Frame, hints: Mapping[str, Any] | None) -> bool:
         """Whether an outgoing frame passes by this codec; asked before the codec sees it."""
         opcode = frame.opcode
         if opcode >= 8:
             return not self.control and opcode not in self.opcodes
         if opcode:  # a message starts: one decision for all its frames
-            self.active = self.wants(frame, hints)
+            self.active = self.wants(frame, _NO_HINTS if hints is None else hints)
         return not self.active
 
     def budget(self, frame: Frame) -> Any:
@@ -123,7 +129,7 @@ class Stage:
     def check_decoded(self, source: Frame, frame: Frame) -> Frame:
         """Count a frame that was made of ``source``, which hands its metadata on."""
         if frame.opcode < 8:
-            self.count(len(frame.payload))
+            self.count(size_of(frame.payload))
         if source.meta is not None and frame.meta is None:
             return frame.replace(meta=source.meta)
         return frame
@@ -174,13 +180,17 @@ class Pipeline:
 
     def __init__(self, stages: Sequence[Stage] = (), *, max_message_size: int = 1 << 20) -> None:
         self.stages = tuple(stages)
-        # Of these, who has something to do.
+        # Of these, who has something to do, and who is the first of them.
         self._encoders: tuple[Stage, ...] = ()
         self._decoders: tuple[Stage, ...] = ()
-        self._hints: Mapping[str, Any] = _NO_HINTS
+        self._first_encoder: Stage | None = None
+        self._first_decoder: Stage | None = None
+        self._hints: Mapping[str, Any] | None = None
         self._receiving: tuple[FrameHook, ...] = ()
         self._sending: tuple[FrameHook, ...] = ()
         self._trace: Trace | None = None
+        # Whether somebody else has to see what goes out, and what comes in.
+        self._seen_out = self._seen_in = False
         self._closed = False
         self.is_async = any(stage.is_async for stage in stages)
         self.rsv_first = self.rsv_rest = self.rsv_control = 0
@@ -220,6 +230,13 @@ class Pipeline:
         traced = self._trace is not None  # a trace shows every stage
         self._encoders = tuple(stage for stage in self.stages if stage.encodes or traced)
         self._decoders = tuple(stage for stage in self.stages[::-1] if stage.decodes or traced)
+        self._first_encoder = self._first_decoder = None
+        for stage in reversed(self._encoders):
+            stage.below, self._first_encoder = self._first_encoder, stage
+        for stage in reversed(self._decoders):
+            stage.above, self._first_decoder = self._first_decoder, stage
+        self._seen_out = traced or bool(self._sending)
+        self._seen_in = traced or bool(self._receiving)
         self.passive = not (
             traced
             or self._encoders
@@ -258,38 +275,36 @@ class Pipeline:
 
     def encode_one(self, frame: Frame) -> Any:
         """`encode`, without a list around the only frame: codecs that make one of one are many."""
-        if self._trace is not None or self._sending:
-            return self._encode_rest(self._start_encode(frame), 0)
+        if self._seen_out:
+            return self._encode_rest(self._start_encode(frame), self._first_encoder)
         opcode = frame.opcode
-        if 0 < opcode < 8:
-            self._hints = frame.hints if frame.hints is not None else _NO_HINTS
+        if frame.hints is not self._hints and 0 < opcode < 8:
+            self._hints = frame.hints
         many: list[Frame] | None = None
-        number = 0
+        stage = self._first_encoder
         try:
-            while number < len(self._encoders):
-                stage = self._encoders[number]
-                number += 1
-                if (not stage.always or opcode >= 8) and stage.skips(frame, self._hints):
-                    continue
-                result = stage.encode(frame)
-                if type(result) is not Frame:
-                    many = []
-                    stage.collect_encoded(result, many)
-                    break
-                frame = result
-                opcode = frame.opcode
+            while stage is not None:
+                if (stage.always and opcode < 8) or not stage.skips(frame, self._hints):
+                    result = stage.encode(frame)
+                    if type(result) is not Frame:
+                        many = []
+                        stage.collect_encoded(result, many)
+                        break
+                    frame = result
+                    opcode = frame.opcode
+                stage = stage.below
         except Exception as error:
+            assert stage is not None
             raise stage.failure(error, decoding=False) from error
         if many is not None:
-            return self._encode_rest(many, number)
+            return self._encode_rest(many, stage.below if stage is not None else None)
         if frame.rsv:
             self._check_rsv(frame)
         return frame
 
-    def _encode_rest(self, frames: list[Frame], start: int) -> list[Frame]:
-        """Run the codecs from number ``start`` on over any number of frames."""
-        for number in range(start, len(self._encoders)):
-            stage = self._encoders[number]
+    def _encode_rest(self, frames: list[Frame], stage: Stage | None) -> list[Frame]:
+        """Run the encoders from ``stage`` on over any number of frames."""
+        while stage is not None:
             out: list[Frame] = []
             try:
                 for item in frames:
@@ -300,6 +315,7 @@ class Pipeline:
             except Exception as error:
                 raise stage.failure(error, decoding=False) from error
             frames = self._end_stage("out", stage, out)
+            stage = stage.below
         return self._end_encode(frames)
 
     def encode_shared(self, frame: Frame) -> tuple[list[Frame], tuple[int, ...]]:
@@ -310,7 +326,7 @@ class Pipeline:
         Raises:
             ProtocolError: As `encode`.
         """
-        hints = frame.hints if frame.hints is not None else _NO_HINTS
+        hints = frame.hints
         frames, passed = [frame], []
         for number, stage in enumerate(self._encoders):
             out: list[Frame] = []
@@ -360,7 +376,7 @@ class Pipeline:
 
     def _start_encode(self, frame: Frame) -> list[Frame]:
         if 0 < frame.opcode < 8:
-            self._hints = frame.hints if frame.hints is not None else _NO_HINTS
+            self._hints = frame.hints
         if self._trace is not None:
             self._trace("out", "app", frame)
         return run_hooks(self._sending, frame) if self._sending else [frame]
@@ -396,38 +412,36 @@ class Pipeline:
 
     def decode_one(self, frame: Frame) -> Any:
         """`decode`, without a list around the only frame: codecs that make one of one are many."""
-        if self._trace is not None or self._receiving:
-            return self._decode_rest(self._start_decode(frame), 0)
+        if self._seen_in:
+            return self._decode_rest(self._start_decode(frame), self._first_decoder)
         many: list[Frame] | None = None
-        number = 0
+        stage = self._first_decoder
         try:
-            while number < len(self._decoders):
-                stage = self._decoders[number]
-                number += 1
+            while stage is not None:
                 opcode = frame.opcode
-                if opcode >= 8 and not stage.control and opcode not in stage.opcodes:
-                    continue
-                result = stage.decode(frame, stage.budget(frame))
-                if result is frame and opcode < 8:  # passed through
-                    stage.count(len(frame.payload))
-                elif type(result) is Frame:
-                    frame = stage.check_decoded(frame, result)
-                else:
-                    many = []
-                    stage.collect_decoded(frame, result, many)
-                    break
+                if opcode < 8 or stage.control or opcode in stage.opcodes:
+                    result = stage.decode(frame, stage.budget(frame))
+                    if result is frame and opcode < 8:  # passed through
+                        stage.count(size_of(frame.payload))
+                    elif type(result) is Frame:
+                        frame = stage.check_decoded(frame, result)
+                    else:
+                        many = []
+                        stage.collect_decoded(frame, result, many)
+                        break
+                stage = stage.above
         except Exception as error:
+            assert stage is not None
             raise stage.failure(error, decoding=True) from error
         if many is not None:
-            return self._decode_rest(many, number)
+            return self._decode_rest(many, stage.above if stage is not None else None)
         if frame.rsv:
             raise _unclaimed(frame)
         return frame
 
-    def _decode_rest(self, frames: list[Frame], start: int) -> list[Frame]:
-        """Run the decoders from number ``start`` on over any number of frames."""
-        for number in range(start, len(self._decoders)):
-            stage = self._decoders[number]
+    def _decode_rest(self, frames: list[Frame], stage: Stage | None) -> list[Frame]:
+        """Run the decoders from ``stage`` on over any number of frames."""
+        while stage is not None:
             out: list[Frame] = []
             try:
                 for item in frames:
@@ -439,6 +453,7 @@ class Pipeline:
             except Exception as error:
                 raise stage.failure(error, decoding=True) from error
             frames = self._end_stage("in", stage, out)
+            stage = stage.above
         return self._end_decode(frames)
 
     async def adecode(self, frame: Frame) -> list[Frame]:

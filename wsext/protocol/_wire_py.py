@@ -381,14 +381,13 @@ class FrameParser:
         opcode = first & 0x0F
         if self.direct and not self._halfway and (first == 0x81 or first == 0x82):
             if opcode == 1:
-                try:
-                    text = (
-                        unmask_text(data, at, size, key_at)
-                        if self._masked
-                        else copy_text(data, at, size)
-                    )
-                except UnicodeDecodeError:
-                    raise RemoteProtocolError(1007, "text is not valid UTF-8") from None
+                text = (
+                    unmask_text(data, at, size, key_at)
+                    if self._masked
+                    else copy_text(data, at, size)
+                )
+                if text is None:
+                    raise RemoteProtocolError(1007, "text is not valid UTF-8")
                 out.append(make_message(text, size, None))
             else:
                 payload = unmask(data, at, size, key_at) if self._masked else copy(data, at, size)
