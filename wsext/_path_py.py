@@ -95,7 +95,7 @@ class LinkPath:
         proactor = getattr(asyncio, "ProactorEventLoop", None)
         if proactor is not None and isinstance(self._loop, proactor):
             self._buffer = bytearray(_READ_SIZE // 4)  # Windows reads into it in the background
-            self._view = memoryview(self._buffer)
+            self._view: memoryview | bytearray = memoryview(self._buffer)
         else:
             self._buffer = _shared.buffer
             self._view = _shared.view
@@ -112,9 +112,18 @@ class LinkPath:
         self._in_place = False  # the buffer that was asked for is the payload's own
         self._lost = False
 
+    def bind(self, transport: Any) -> None:
+        """Learn how a transport wants to be used."""
+        self._transport = transport
+        self._write = transport.write
+        if hasattr(transport, "write_nocheck"):  # aiofastnet
+            self._write = transport.write_nocheck
+            # It looks into an array without asking for a view. (Others may take slices of it.)
+            self._view = self._buffer
+
     # --- reading ------------------------------------------------------------------------------
 
-    def get_buffer(self, sizehint: int) -> memoryview:
+    def get_buffer(self, sizehint: int) -> memoryview | bytearray:
         """As of an asyncio.BufferedProtocol."""
         if self._send_lock is None:
             room = self.connection.room()

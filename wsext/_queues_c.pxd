@@ -24,6 +24,7 @@ cdef class Inbox:
     cdef object _head
     cdef list _rest
     cdef Waiter _waiter
+    cdef Waiter _idle
     cdef list _waiters
     cdef public Py_ssize_t size
     cdef Py_ssize_t _capacity
@@ -71,6 +72,7 @@ cdef class Drive(Step):
     cdef object _context
     cdef object _coroutine
     cdef object _error
+    cdef object _is_cancelled
     cdef object _loop
     cdef object _parked
     cdef object _pending

@@ -103,6 +103,7 @@ class Inbox:
         "_deaf",
         "_end",
         "_head",
+        "_idle",
         "_loop",
         "_max_bytes",
         "_on_room",
@@ -127,6 +128,7 @@ class Inbox:
         self._rest: list[Message | Frame] = []
         self._waiter: Waiter | None = None
         self._waiters: list[Waiter] = []  # those after it
+        self._idle: Waiter | None = None  # the last one, if nobody has it any more
         self._loop: asyncio.AbstractEventLoop | None = None
         self._capacity = capacity
         self._max_bytes = max_bytes
@@ -246,10 +248,15 @@ class Inbox:
             raise self._end()
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-        waiter = Waiter.__new__(Waiter)
-        waiter._loop = self._loop
-        waiter._callback = waiter._context = waiter._drive = None
-        waiter._cancelled = waiter.done = False
+        waiter = self._idle
+        if waiter is None:
+            waiter = Waiter.__new__(Waiter)
+            waiter._loop = self._loop
+            waiter._callback = waiter._context = None
+            waiter._cancelled = False
+        self._idle = None
+        waiter._drive = None
+        waiter.done = False
         waiter._asyncio_future_blocking = True
         if self._waiter is None:
             self._waiter = waiter
@@ -273,6 +280,9 @@ class Take(Step):
         if inbox is None:
             raise RuntimeError("cannot reuse an awaitable that was awaited")
         if inbox._head is not None:
+            waiter = self._waiter
+            if waiter is not None and waiter.done and waiter._drive is not None:
+                inbox._idle = waiter  # no task and no callback has it
             self._waiter = None
             self.ready = True
             self._inbox = None
@@ -314,6 +324,7 @@ class Drive(Step):
         "_context",
         "_coroutine",
         "_error",
+        "_is_cancelled",
         "_loop",
         "_parked",
         "_pending",
@@ -328,6 +339,7 @@ class Drive(Step):
         self._loop = asyncio.get_running_loop()
         self._task: Any = asyncio.current_task()
         self._parked: asyncio.Future[None] | None = None  # what the task waits for meanwhile
+        self._is_cancelled: Any = None  # its method `done`: nobody else ends it before `resume`
         self._pending: Any = None  # what it has to wait for next, or the coroutine's result
         self._error: BaseException | None = None
 
@@ -371,14 +383,15 @@ class Drive(Step):
         waiter = out
         waiter._drive = self
         self._parked = parked = self._loop.create_future()
+        self._is_cancelled = parked.done
         parked._asyncio_future_blocking = True  # as its __await__ does
         return parked
 
     def resume(self) -> None:
         """A message has come: advance the coroutine, in the name of its task."""
         parked = self._parked
-        if parked is None or parked.done():
-            return  # it was cancelled
+        if parked is None or self._is_cancelled():
+            return
         task = self._task
         loop = self._loop
         try:

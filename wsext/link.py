@@ -123,8 +123,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
     def attach(self, transport: asyncio.Transport, rest: bytes = b"") -> None:
         """Take over a transport after the opening handshake, with the bytes that came with it."""
-        self._transport = transport
-        self._write = getattr(transport, "write_nocheck", transport.write)  # aiofastnet has both
+        self.bind(transport)
         transport.set_write_buffer_limits(high=self.options.outgoing_bytes)
         transport.set_protocol(self)
         if not transport.is_reading():  # much came while the handshake was being decided
