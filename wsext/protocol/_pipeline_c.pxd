@@ -26,6 +26,8 @@ cdef class Stage:
     cdef public frozenset opcodes
     cdef public str name
 
+    cpdef bint ignores(self, int opcode) except -1
+
     @cython.locals(opcode=int)
     cpdef bint skips(self, Frame frame, object hints) except -1
 
@@ -55,7 +57,6 @@ cdef class Pipeline:
     cdef bint _seen_out
     cdef bint _seen_in
     cdef tuple _encoders
-    cdef tuple _decoders
     cdef tuple _receiving
     cdef tuple _sending
     cdef object _trace

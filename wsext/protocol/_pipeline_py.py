@@ -95,11 +95,15 @@ class Stage:
         self.limit = 0  # what `produced` may become
         self.whole: Any = 0  # the same, compiled: as an object that is made once
 
+    def ignores(self, opcode: int) -> bool:
+        """Whether frames with this opcode pass by this codec, in both directions."""
+        return opcode >= 8 and not self.control and opcode not in self.opcodes
+
     def skips(self, frame: Frame, hints: Mapping[str, Any] | None) -> bool:
         """Whether an outgoing frame passes by this codec; asked before the codec sees it."""
         opcode = frame.opcode
         if opcode >= 8:
-            return not self.control and opcode not in self.opcodes
+            return self.ignores(opcode)
         if opcode:  # a message starts: one decision for all its frames
             self.active = self.wants(frame, _NO_HINTS if hints is None else hints)
         return not self.active
@@ -180,9 +184,8 @@ class Pipeline:
 
     def __init__(self, stages: Sequence[Stage] = (), *, max_message_size: int = 1 << 20) -> None:
         self.stages = tuple(stages)
-        # Of these, who has something to do, and who is the first of them.
+        # Of these, who has something to do with what goes out, and who is the first each way.
         self._encoders: tuple[Stage, ...] = ()
-        self._decoders: tuple[Stage, ...] = ()
         self._first_encoder: Stage | None = None
         self._first_decoder: Stage | None = None
         self._hints: Mapping[str, Any] | None = None
@@ -229,18 +232,18 @@ class Pipeline:
     def _update(self) -> None:
         traced = self._trace is not None  # a trace shows every stage
         self._encoders = tuple(stage for stage in self.stages if stage.encodes or traced)
-        self._decoders = tuple(stage for stage in self.stages[::-1] if stage.decodes or traced)
         self._first_encoder = self._first_decoder = None
         for stage in reversed(self._encoders):
             stage.below, self._first_encoder = self._first_encoder, stage
-        for stage in reversed(self._decoders):
-            stage.above, self._first_decoder = self._first_decoder, stage
+        for stage in self.stages:
+            if stage.decodes or traced:
+                stage.above, self._first_decoder = self._first_decoder, stage
         self._seen_out = traced or bool(self._sending)
         self._seen_in = traced or bool(self._receiving)
         self.passive = not (
             traced
             or self._encoders
-            or self._decoders
+            or self._first_decoder is not None
             or self.rsv_first
             or self.opcodes
             or self._receiving
@@ -419,7 +422,7 @@ class Pipeline:
         try:
             while stage is not None:
                 opcode = frame.opcode
-                if opcode < 8 or stage.control or opcode in stage.opcodes:
+                if not stage.ignores(opcode):
                     result = stage.decode(frame, stage.budget(frame))
                     if result is frame and opcode < 8:  # passed through
                         stage.count(size_of(frame.payload))
@@ -445,7 +448,7 @@ class Pipeline:
             out: list[Frame] = []
             try:
                 for item in frames:
-                    if item.opcode >= 8 and not stage.control and item.opcode not in stage.opcodes:
+                    if stage.ignores(item.opcode):
                         out.append(item)
                     else:
                         result = stage.decode(item, stage.budget(item))
@@ -459,11 +462,12 @@ class Pipeline:
     async def adecode(self, frame: Frame) -> list[Frame]:
         """`decode` for a pipeline with an asynchronous codec; one call at a time."""
         frames = self._start_decode(frame)
-        for stage in self._decoders:
+        stage = self._first_decoder
+        while stage is not None:
             out: list[Frame] = []
             try:
                 for item in frames:
-                    if item.opcode >= 8 and not stage.control and item.opcode not in stage.opcodes:
+                    if stage.ignores(item.opcode):
                         out.append(item)
                     else:
                         result = stage.decode(item, stage.budget(item))
@@ -473,6 +477,7 @@ class Pipeline:
             except Exception as error:
                 raise stage.failure(error, decoding=True) from error
             frames = self._end_stage("in", stage, out)
+            stage = stage.above
         return self._end_decode(frames)
 
     def _start_decode(self, frame: Frame) -> list[Frame]:
