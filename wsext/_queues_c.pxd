@@ -15,6 +15,7 @@ cdef class Waiter:
     cdef public object _asyncio_future_blocking
     cdef public bint done
 
+    @cython.locals(drive=Drive)
     cpdef wake(self)
     cdef _later(self)
 

@@ -70,8 +70,9 @@ class Waiter:
     def wake(self) -> None:
         """Resume the task that waits, at once if no other task is running."""
         self.done = True
-        if self._drive is not None:
-            self._drive.resume()
+        drive = self._drive  # held: this may have let go of it by the time it is done
+        if drive is not None:
+            drive.resume()
             return
         callback = self._callback
         if callback is None:
@@ -252,10 +253,9 @@ class Inbox:
         if waiter is None:
             waiter = Waiter.__new__(Waiter)
             waiter._loop = self._loop
-            waiter._callback = waiter._context = None
+            waiter._callback = waiter._context = waiter._drive = None
             waiter._cancelled = False
         self._idle = None
-        waiter._drive = None
         waiter.done = False
         waiter._asyncio_future_blocking = True
         if self._waiter is None:
@@ -282,6 +282,7 @@ class Take(Step):
         if inbox._head is not None:
             waiter = self._waiter
             if waiter is not None and waiter.done and waiter._drive is not None:
+                waiter._drive = None
                 inbox._idle = waiter  # no task and no callback has it
             self._waiter = None
             self.ready = True
