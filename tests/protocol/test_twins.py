@@ -193,3 +193,18 @@ def test_version_says_which_is_live() -> None:
         [sys.executable, "-m", "wsext", "--version"], capture_output=True, text=True, check=True
     )
     assert f"codec: {wire.CODEC}" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["_frames_py", "_frames_c"])
+def test_replace_changes_what_it_is_told_to_and_nothing_else(name: str) -> None:
+    old = {"opcode": 1, "payload": b"old", "fin": False, "rsv": 64, "hints": {"a": 1}, "meta": {}}
+    new = {"opcode": 2, "payload": b"", "fin": True, "rsv": 0, "hints": None, "meta": None}
+    frame = compiled(name).Frame(**old)
+    for changed in [[], *([key] for key in old), list(old)]:
+        copy = frame.replace(**{key: new[key] for key in changed})
+        assert {key: getattr(copy, key) for key in old} == {
+            key: (new if key in changed else old)[key] for key in old
+        }
+    assert {key: getattr(frame, key) for key in old} == old
+    with pytest.raises(TypeError, match="opcod"):
+        frame.replace(opcod=1)

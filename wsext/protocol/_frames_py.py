@@ -10,6 +10,7 @@ from wsext.protocol.codes import RSV, Opcode
 __all__ = ["Frame", "Message", "make_frame", "make_message"]
 
 _NO_META: Mapping[str, Any] = {}
+_SAME: Any = object()  # an argument that was not given
 
 
 class Frame:
@@ -55,18 +56,26 @@ class Frame:
         """Whether the opcode is a control opcode: 8 to 15 (RFC 6455 §5.5)."""
         return self.opcode >= 8
 
-    def replace(self, **changes: Any) -> Frame:
+    def replace(
+        self,
+        *,
+        opcode: int = _SAME,
+        payload: bytes | bytearray | memoryview = _SAME,
+        fin: bool = _SAME,
+        rsv: int = _SAME,
+        hints: Mapping[str, Any] | None = _SAME,
+        meta: Mapping[str, Any] | None = _SAME,
+    ) -> Frame:
         """A copy of this frame with some attributes changed."""
-        values: dict[str, Any] = {
-            "opcode": self.opcode,
-            "payload": self.payload,
-            "fin": self.fin,
-            "rsv": self.rsv,
-            "hints": self.hints,
-            "meta": self.meta,
-        }
-        values.update(changes)
-        return Frame(**values)
+        frame = make_frame(
+            self.opcode if opcode is _SAME else opcode,
+            self.payload if payload is _SAME else payload,
+            self.fin if fin is _SAME else fin,
+            self.rsv if rsv is _SAME else rsv,
+        )
+        frame.hints = self.hints if hints is _SAME else hints
+        frame.meta = self.meta if meta is _SAME else meta
+        return frame
 
     def __eq__(self, other: object) -> bool:  # a payload may be a bytearray, so there is no hash
         if not isinstance(other, Frame):

@@ -183,19 +183,18 @@ class DeflateCodec(Codec):
         return settings.compress_if is None or bool(settings.compress_if(frame))
 
     def encode(self, frame: Frame) -> Frame:
-        payload, fin, opcode = frame.payload, frame.fin, frame.opcode
+        payload = frame.payload
         compressor = self.compressor
         if compressor is None or self._own_reset:
             return compressed_frame(frame, self._encode_rarer(frame))
         # `squeeze` and `compressed_frame` once more: calls count where every message comes by.
         data = compressor.compress(payload) + compressor.flush(_SYNC)
-        if fin:
+        if frame.fin:
             data = data[:-4] if data else EMPTY
         self.used = True
         if self._live.crowded:
             self._remember(payload)
-        rsv = frame.rsv | _RSV1 if opcode else frame.rsv
-        return Frame(opcode, data, fin, rsv, frame.hints, frame.meta)
+        return frame.replace(payload=data, rsv=frame.rsv | _RSV1 if frame.opcode else frame.rsv)
 
     def _encode_rarer(self, frame: Frame) -> bytes:
         """Compress without a context, or without a compressor that has been kept."""
@@ -244,8 +243,8 @@ class DeflateCodec(Codec):
     # --- incoming -----------------------------------------------------------------------------
 
     def decode(self, frame: Frame, budget: int) -> Frame | Iterable[Frame]:
-        opcode, fin, rsv = frame.opcode, frame.fin, frame.rsv
-        if opcode:
+        fin, rsv = frame.fin, frame.rsv
+        if frame.opcode:
             self._compressed = rsv & _RSV1 != 0
             rsv &= ~_RSV1
         if not self._compressed:
@@ -269,7 +268,7 @@ class DeflateCodec(Codec):
             raise _corrupt() from None
         if fin and self._peer_reset:
             self._decompressor = None
-        return Frame(opcode, data, fin, rsv, frame.hints, frame.meta)
+        return frame.replace(payload=data, rsv=rsv)
 
     def _inflate_rest(
         self, decompressor: Decompressor, data: bytes, budget: int
@@ -292,8 +291,7 @@ class DeflateCodec(Codec):
 
 def compressed_frame(frame: Frame, data: bytes) -> Frame:
     """The frame with its compressed payload; RSV1 marks a message's first (RFC 7692 §6)."""
-    rsv = frame.rsv | _RSV1 if frame.opcode else frame.rsv
-    return Frame(frame.opcode, data, frame.fin, rsv, frame.hints, frame.meta)
+    return frame.replace(payload=data, rsv=frame.rsv | _RSV1 if frame.opcode else frame.rsv)
 
 
 def _corrupt() -> RemoteProtocolError:

@@ -91,8 +91,9 @@ class MetaCodec(Codec):
                 meta = unpack(bytes(self._buffer[start : start + size]))
                 body = bytes(self._buffer[start + size :])
                 self._buffer.clear()
-                rsv = first.rsv & ~int(self.rsv)
-                return Frame(first.opcode, body, fin, rsv, first.hints, meta)
+                return first.replace(
+                    payload=body, fin=fin, rsv=first.rsv & ~int(self.rsv), meta=meta
+                )
         if fin:
             raise RemoteProtocolError(CloseCode.INVALID_DATA, "the metadata is cut off")
         return ()

@@ -144,7 +144,7 @@ class ZstdCodec(Codec):
             if reset and fin:
                 self._out = None
         rsv = frame.rsv | RSV.RSV1 if frame.opcode else frame.rsv
-        return Frame(frame.opcode, data, fin, rsv, frame.hints, frame.meta)
+        return frame.replace(payload=data, rsv=rsv)
 
     # --- incoming -----------------------------------------------------------------------------
 
@@ -169,7 +169,7 @@ class ZstdCodec(Codec):
                 CloseCode.INVALID_DATA, "compressed data is corrupt"
             ) from None
         rsv = frame.rsv & ~RSV.RSV1 if frame.opcode else frame.rsv
-        return Frame(frame.opcode, data, frame.fin, rsv, frame.hints, frame.meta)
+        return frame.replace(payload=data, rsv=rsv)
 
     def _decode_whole(self, data: bytes, budget: int) -> bytes:
         about = zstandard.get_frame_parameters(data, _FORMAT)
