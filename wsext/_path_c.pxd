@@ -28,7 +28,7 @@ cdef class LinkPath:
     cdef public object _loop
     cdef public object _transport
 
-    @cython.locals(connection=Connection, events=list)
+    @cython.locals(connection=Connection)
     cdef _take(self, object data, Py_ssize_t size)
 
     @cython.locals(connection=Connection)
@@ -37,7 +37,7 @@ cdef class LinkPath:
     cdef bint _is_clear(self) except -1
     cdef _send(self, object data, object hints, object meta)
 
-    @cython.locals(connection=Connection, chunks=list, pending=Py_ssize_t)
+    @cython.locals(connection=Connection, pending=Py_ssize_t)
     cdef _write_out(self)
 
     @cython.locals(dirty=list)
@@ -52,5 +52,10 @@ cdef class SessionPath:
     cdef public LinkPath _link
     cdef public Inbox _inbox
 
-    @cython.locals(message=Message, inbox=Inbox, count=Py_ssize_t)
-    cdef _deliver(self, list events)
+    @cython.locals(inbox=Inbox, count=Py_ssize_t)
+    cpdef deliver(self, list events)
+
+    @cython.locals(inbox=Inbox)
+    cdef _deliver_one(self, Message message)
+
+    cdef _listen(self, Message message)

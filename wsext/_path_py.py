@@ -155,14 +155,16 @@ class LinkPath:
         connection = self.connection
         self._gathering = True
         try:
-            events = connection.receive_data(data, size)
-            if connection.saw_pong:
-                self.find_pongs(events)
-            if events:
+            received = connection.receive(data, size)
+            if type(received) is Message:
                 if self._session is not None:
-                    self._session._deliver(events)
+                    self._session._deliver_one(received)
                 else:
-                    self._receiver.deliver(events)
+                    self._receiver.deliver([received])
+            elif received:
+                if connection.saw_pong:
+                    self.find_pongs(received)
+                self._receiver.deliver(received)
         finally:
             self._gathering = False
         if connection.pending_bytes:
@@ -236,17 +238,17 @@ class LinkPath:
     def _write_out(self) -> None:
         connection = self.connection
         pending = connection.pending_bytes
-        chunks = connection.data_to_send()
-        if not chunks or self._write is None or self._lost:
+        output = connection.take_output()
+        if not output or self._write is None or self._lost:
             return
         if connection.state is not _OPEN and self._transport.is_closing():
             return
-        if len(chunks) == 1:
-            self._write(chunks[0])
+        if type(output) is not list:
+            self._write(output)
         elif pending <= _JOIN_AT_MOST:
-            self._write(b"".join(chunks))
+            self._write(b"".join(output))
         else:
-            self._transport.writelines(chunks)
+            self._transport.writelines(output)
 
     def _soon(self) -> None:
         if self.connection.pending_bytes > _GATHER_AT_MOST:
@@ -291,18 +293,10 @@ class SessionPath:
 
     def deliver(self, events: list[Event]) -> None:
         """Called by the link with what has come."""
-        self._deliver(events)
-
-    def _deliver(self, events: list[Event]) -> None:
-        on_message = self._on_message
-        if on_message is not None and not self._raw:
+        if self._on_message is not None and not self._raw:
             for event in events:
                 if type(event) is Message:
-                    message = event
-                    try:
-                        on_message(self, message.data)
-                    except Exception as error:
-                        self.listener_failed(error)
+                    self._listen(event)
             if self._link.blocked:  # a listener cannot wait, so the peer has to
                 self.resume_later()
             return
@@ -315,6 +309,23 @@ class SessionPath:
                     self.overflow()
         if count:
             inbox.wake(count)
+
+    def _deliver_one(self, message: Message) -> None:
+        if self._on_message is not None:
+            self._listen(message)
+            if self._link.blocked:
+                self.resume_later()
+            return
+        inbox = self._inbox
+        if not inbox.put(message):
+            self.overflow()
+        inbox.wake(1)
+
+    def _listen(self, message: Message) -> None:
+        try:
+            self._on_message(self, message.data)
+        except Exception as error:
+            self.listener_failed(error)
 
     def receive(self) -> Coroutine[Any, Any, str | bytes]:
         """The next message: ``str`` for text, ``bytes`` for binary.

@@ -3,10 +3,14 @@
 import cython
 
 from wsext.protocol._frames_c cimport Frame, Message, make_frame, make_message
-from wsext.protocol._leaf_c cimport copy_text, size_of
+from wsext.protocol._leaf_c cimport build_frame, copy_text, size_of
 from wsext.protocol._pipeline_c cimport Pipeline
 from wsext.protocol._prepared_c cimport PreparedMessage
-from wsext.protocol._wire_c cimport FrameParser, MaskSource, to_payload, write_frame
+from wsext.protocol._wire_c cimport (
+    FrameParser, MaskSource, payload_size, to_payload, write_apart,
+)
+
+cdef Py_ssize_t _APART_FROM
 
 
 @cython.final
@@ -16,7 +20,8 @@ cdef class Connection:
     cdef public Pipeline pipeline
     cdef FrameParser _parser
     cdef MaskSource _masks
-    cdef list _out
+    cdef bytes _chunk
+    cdef list _chunks
     cdef public Py_ssize_t pending_bytes
     cdef int _partial
     cdef int _sending
@@ -52,14 +57,18 @@ cdef class Connection:
 
     cpdef object room(self)
 
-    @cython.locals(parser=FrameParser, events=list, frames=list, passive=bint, frames_in="long long")
     cpdef list receive_data(self, object data, Py_ssize_t size=*)
+
+    @cython.locals(
+        parser=FrameParser, pipeline=Pipeline, events=list, frames=list, frames_in="long long"
+    )
+    cpdef object receive(self, object data, Py_ssize_t size=*)
+
+    @cython.locals(parser=FrameParser)
+    cdef _count_messages(self)
 
     @cython.locals(pipeline=Pipeline, frame=Frame)
     cdef _decode(self, list frames, list events)
-
-    @cython.locals(frame=Frame)
-    cdef _decode_only(self, list events)
 
     cdef _deliver(self, list frames, list events)
     cdef _deliver_frame(self, Frame frame, list events)
@@ -102,9 +111,15 @@ cdef class Connection:
     @cython.locals(first=int, size=Py_ssize_t)
     cpdef _write(self, Frame frame)
 
-    @cython.locals(size=Py_ssize_t)
+    @cython.locals(masks=MaskSource, size=Py_ssize_t, chunk=bytes)
     cdef Py_ssize_t _append(self, int first, object data) except -1
 
-    @cython.locals(out=list)
+    cdef _push(self, bytes chunk)
+    cdef _make_list(self)
+
+    @cython.locals(chunks=list)
     cpdef list data_to_send(self)
+
+    @cython.locals(chunk=bytes)
+    cpdef object take_output(self)
 

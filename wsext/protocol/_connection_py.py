@@ -16,10 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from wsext.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from wsext.protocol._frames_py import Frame, Message, make_frame, make_message
-from wsext.protocol._leaf_py import copy_text, size_of
+from wsext.protocol._leaf_py import build_frame, copy_text, size_of
 from wsext.protocol._pipeline_py import Pipeline
 from wsext.protocol._prepared_py import PreparedMessage
-from wsext.protocol._wire_py import FrameParser, MaskSource, to_payload, write_frame
+from wsext.protocol._wire_py import (
+    FrameParser,
+    MaskSource,
+    payload_size,
+    to_payload,
+    write_apart,
+)
 from wsext.protocol.closing import CloseCode, CloseInfo, build_close, parse_close
 from wsext.protocol.codes import Opcode
 from wsext.protocol.states import CLOSING, FRAGMENTS, Happening, Kind, Partial, State
@@ -32,6 +38,9 @@ __all__ = ["Connection"]
 
 _OPEN = State.OPEN
 _ENDED = (State.CLOSED, State.FAILED)
+
+# From this size on joining a payload to its header costs more than a second chunk.
+_APART_FROM = 16384
 
 
 class Connection:
@@ -86,7 +95,9 @@ class Connection:
             rsv_control=self.pipeline.rsv_control,
             opcodes=self.pipeline.opcodes,
         )
-        self._out: list[bytes | memoryview] = []
+        # Mostly there is one chunk to send, and it needs no list.
+        self._chunk: bytes | None = None
+        self._chunks: list[bytes | memoryview] = []
         #: About how many bytes `data_to_send` has; zero only if it has none.
         self.pending_bytes = 0
         self._wire_partial = Partial.NONE  # fragmentation on the wire
@@ -168,38 +179,57 @@ class Connection:
             data: What came; it is not kept. ``None`` if it was read to where `room` said.
             size: How many bytes of it count; by default all.
         """
-        events: list[Event] = []
+        result = self.receive(data, size)
+        return [result] if type(result) is Message else result
+
+    def receive(self, data: bytes | bytearray | None, size: int = -1) -> Any:
+        """`receive_data`, without a list around the only message: most reads have just that."""
+        events: list[Event] | None = None
         parser = self._parser
         pipeline = self.pipeline
-        passive = pipeline.passive
         if self.state is not _OPEN and (self.ended or self.remote_close is not None):
-            return events
-        parser.direct = passive and not self.raw and not self._partial
+            return []
+        parser.direct = pipeline.passive and not self.raw and not self._partial
         frames_in = parser.frames_in
         try:
+            item = None if data is None else parser.only(data, size)
+            if type(item) is Message:
+                self._count_messages()
+                return item
+            if item is not None and not pipeline.passive:
+                self._check_wire(item)
+                item = pipeline.decode_one(item)
+                if type(item) is Frame and self._is_whole(item):
+                    return self._whole(item)
+                events = []
+                self._deliver([item] if type(item) is Frame else item, events)
+                return events
+            events = []
+            frames: list[Any] = [] if item is None else [item]
             try:
                 if data is None:
-                    parser.advance(size, events)
-                else:
-                    parser.feed(data, events, size)
+                    parser.advance(size, frames)
+                elif item is None:
+                    parser.feed(data, frames, size)
             finally:
-                if parser.messages_in:  # whole messages that were made by the parser
-                    self.messages_in += parser.messages_in
-                    self.app_bytes_in += parser.bytes_in
-                    parser.messages_in = 0
-                    parser.bytes_in = 0
-                if parser.frames_in != frames_in:
-                    if not passive and len(events) == 1:
-                        self._decode_only(events)
-                    else:
-                        frames, events = events, []
-                        self._decode(frames, events)
+                self._count_messages()
+                if parser.frames_in == frames_in:
+                    events = frames
+                else:
+                    self._decode(frames, events)
         except ProtocolError as failure:
-            if events and events[0] is None:  # `_decode_only` came to nothing
-                events.clear()
             if self.remote_close is None:  # what follows a Close frame is discarded (RFC 6455 §1.4)
                 self.fail(failure)
-        return events
+        return [] if events is None else events
+
+    def _count_messages(self) -> None:
+        """Count the whole messages that were made by the parser."""
+        parser = self._parser
+        if parser.messages_in:
+            self.messages_in += parser.messages_in
+            self.app_bytes_in += parser.bytes_in
+            parser.messages_in = 0
+            parser.bytes_in = 0
 
     def _decode(self, frames: list[Any], events: list[Event]) -> None:
         """Decode and deliver frames up to a Close frame.
@@ -222,23 +252,6 @@ class Connection:
                 self._deliver_frame(decoded, events)
             else:
                 self._deliver(decoded, events)
-
-    def _decode_only(self, events: list[Any]) -> None:
-        """Decode the only frame of a read, in its place if it is a whole message."""
-        frame = events[0]
-        events[0] = None
-        self._check_wire(frame)
-        decoded = self.pipeline.decode_one(frame)
-        if type(decoded) is not Frame:
-            events.clear()
-            self._deliver(decoded, events)
-            return
-        frame = decoded
-        if self._is_whole(frame):
-            events[0] = self._whole(frame)
-        else:
-            events.clear()
-            self._deliver_other(frame, events)
 
     def _deliver(self, frames: list[Any], events: list[Event]) -> None:
         """Deliver decoded frames up to a Close frame."""
@@ -484,8 +497,7 @@ class Connection:
 
     def send_shared(self, wire: bytes) -> None:
         """Queue what `share_message` gave."""
-        self.pending_bytes += len(wire)
-        self._out.append(wire)
+        self._push(wire)
 
     def _encode(self, frame: Frame) -> None:
         try:
@@ -597,21 +609,50 @@ class Connection:
     def _append(self, first: int, data: Data) -> int:
         """Append a frame to what is to be sent; returns the payload's size."""
         masks = self._masks
-        size = write_frame(self._out, first, data, None if masks is None else masks.next())
-        self.pending_bytes += size + 2
-        return size
+        if masks is None and len(data) >= _APART_FROM:
+            self._make_list()
+            size = write_apart(self._chunks, first, data)
+            self.pending_bytes += size + 2
+            return size
+        chunk = build_frame(first, data, None if masks is None else masks.next())
+        self._push(chunk)
+        return payload_size(len(chunk), masks is not None)
+
+    def _push(self, chunk: bytes) -> None:
+        if self.pending_bytes:
+            self._make_list()
+            self._chunks.append(chunk)
+        else:
+            self._chunk = chunk
+        self.pending_bytes += len(chunk)
+
+    def _make_list(self) -> None:
+        """Make room for more than one chunk."""
+        if self._chunk is not None:
+            self._chunks.append(self._chunk)
+            self._chunk = None
 
     @property
     def has_output(self) -> bool:
         """Whether `data_to_send` has something."""
-        return bool(self._out)
+        return self.pending_bytes > 0
 
     def data_to_send(self) -> list[bytes | memoryview]:
         """The bytes to write to the transport, in order; they are handed out once."""
-        out = self._out
-        self._out = []
+        self._make_list()
+        chunks = self._chunks
+        self._chunks = []
         self.pending_bytes = 0
-        return out
+        return chunks
+
+    def take_output(self) -> Any:
+        """`data_to_send`, without a list around the only chunk."""
+        chunk = self._chunk
+        if chunk is None:
+            return self.data_to_send()
+        self._chunk = None
+        self.pending_bytes = 0
+        return chunk
 
 
 def _kind(opcode: int) -> int:

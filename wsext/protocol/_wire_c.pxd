@@ -3,7 +3,7 @@ import cython
 
 from wsext.protocol._frames_c cimport make_frame, make_message
 from wsext.protocol._leaf_c cimport (
-    build_frame, copy, copy_text, mask, move, text_view, unmask, unmask_text,
+    copy, copy_text, mask, move, text_view, unmask, unmask_text,
 )
 
 
@@ -73,10 +73,15 @@ cdef class FrameParser:
     @cython.locals(body=bytearray, start=Py_ssize_t)
     cdef _end_body(self, list out)
 
+    @cython.locals(
+        at=Py_ssize_t, end=Py_ssize_t, length=Py_ssize_t, first=int, second=int, masked=bint,
+        view="const unsigned char *",
+    )
+    cpdef object only(self, object data, Py_ssize_t size=*)
+
     @cython.locals(opcode=int)
-    cdef _complete(
-        self, const unsigned char *data, Py_ssize_t at, Py_ssize_t size, Py_ssize_t key_at,
-        int first, list out,
+    cdef object _item(
+        self, const unsigned char *data, Py_ssize_t at, Py_ssize_t size, Py_ssize_t key_at, int first
     )
 
     @cython.locals(opcode=int, rsv=int, allowed=int)
@@ -86,10 +91,9 @@ cdef class FrameParser:
 @cython.locals(first=int, mask_bit=int)
 cpdef bytes frame_header(int opcode, long long size, bint fin, int rsv, bint masked)
 
-@cython.locals(size=Py_ssize_t, chunk=bytes)
-cpdef Py_ssize_t write_frame(list out, int first, object data, bytes key) except -1
+@cython.locals(size=Py_ssize_t)
+cpdef Py_ssize_t write_apart(list out, int first, object data) except -1
 
-@cython.locals(extra=Py_ssize_t)
-cdef Py_ssize_t _head_size(Py_ssize_t whole, bint masked)
+cpdef Py_ssize_t payload_size(Py_ssize_t whole, bint masked) noexcept
 
 cpdef tuple to_payload(object data)

@@ -11,9 +11,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from wsext.errors import RemoteProtocolError
-from wsext.protocol._frames_py import make_frame, make_message
+from wsext.protocol._frames_py import Frame, Message, make_frame, make_message
 from wsext.protocol._leaf_py import (
-    build_frame,
     copy,
     copy_text,
     mask,
@@ -33,14 +32,13 @@ __all__ = [
     "Spare",
     "apply_mask",
     "frame_header",
+    "payload_size",
     "to_payload",
-    "write_frame",
+    "write_apart",
 ]
 
 # A payload of at most this many bytes is parsed again when the rest of it has come.
 _SMALL = 1024
-# From this size on joining a payload to its header costs more than a second chunk.
-_APART_FROM = 16384
 # What is kept between large messages, and what a large payload starts with: a peer that sends no
 # more than a header must not take much.
 _KEEP_AT_MOST = 1 << 22
@@ -88,40 +86,33 @@ def frame_header(opcode: int, size: int, fin: bool, rsv: int, masked: bool) -> b
     return bytes((first, mask_bit | 127)) + size.to_bytes(8, "big")
 
 
-def write_frame(
-    out: list[bytes | memoryview],
-    first: int,
-    data: str | bytes | bytearray | memoryview,
-    key: bytes | None,
+def write_apart(
+    out: list[bytes | memoryview], first: int, data: str | bytes | bytearray | memoryview
 ) -> int:
-    """Append a frame to ``out``, as one chunk or as two; returns the payload's size.
+    """Append an unmasked frame to ``out`` as two chunks; returns the payload's size.
 
     Args:
         out: Where it goes.
         first: The first byte: FIN, reserved bits, opcode.
         data: The payload. What is neither ``str`` nor ``bytes`` is copied.
-        key: The masking key of a client, or ``None``.
     """
-    if key is None and len(data) >= _APART_FROM:
-        if isinstance(data, str):
-            payload: bytes | memoryview = text_view(data)
-        else:
-            payload = data if type(data) is bytes else bytes(data)
-        size = len(payload)
-        out.append(frame_header(first & 0x0F, size, first >= 0x80, first & 0x70, False))
-        out.append(payload)
-        return size
-    chunk = build_frame(first, data, key)
-    out.append(chunk)
-    return len(chunk) - _head_size(len(chunk), key is not None)
+    if isinstance(data, str):
+        payload: bytes | memoryview = text_view(data)
+    else:
+        payload = data if type(data) is bytes else bytes(data)
+    size = len(payload)
+    out.append(frame_header(first & 0x0F, size, first >= 0x80, first & 0x70, False))
+    out.append(payload)
+    return size
 
 
-def _head_size(whole: int, masked: bool) -> int:
-    """The header's part of a frame of ``whole`` bytes."""
-    extra = 4 if masked else 0
-    if whole < 128 + extra:
-        return 2 + extra
-    return 4 + extra if whole < 65540 + extra else 10 + extra
+def payload_size(whole: int, masked: bool) -> int:
+    """The payload's part of a frame of ``whole`` bytes."""
+    if masked:
+        whole -= 4
+    if whole < 128:
+        return whole - 2
+    return whole - 4 if whole < 65540 else whole - 10
 
 
 def to_payload(data: Data) -> tuple[int, bytes]:
@@ -302,10 +293,38 @@ class FrameParser:
                     self._begin(data, body_at, end, first, length)
                     return
                 break
-            self._complete(view, body_at, length, body_at - 4, first, out)
+            out.append(self._item(view, body_at, length, body_at - 4, first))
             at = body_at + length
         if at < end:
             self._tail = bytes(data[at:end])
+
+    def only(self, data: bytes | bytearray, size: int = -1) -> Any:
+        """What `feed` would append if that is one thing: a whole message in one frame.
+
+        Otherwise ``None``, and ``data`` is for `feed`. Most reads are that, and need no list.
+
+        Raises:
+            RemoteProtocolError: As `feed`.
+        """
+        end = len(data) if size < 0 else size
+        if end < 4 or self._halfway or self._tail or self._body is not None:
+            return None
+        masked = self._masked
+        view = data  # a pointer, when compiled
+        first = view[0]
+        second = view[1]
+        length = second & 0x7F
+        at = 6 if masked else 2
+        if length > 125:
+            at += 2
+            length = view[2] << 8 | view[3] if length == 126 else 0
+            if length < 126:  # too small for its form, or too large for this one
+                return None
+        if at + length != end or length > self._max_size or (second >= 0x80) != masked:
+            return None
+        if (first & 0x8F != 0x81 and first & 0x8F != 0x82) or first & 0x70 & ~self._rsv_first:
+            return None
+        return self._item(view, at, length, at - 4, first)
 
     def _begin(
         self, data: bytes | bytearray, body_at: int, end: int, first: int, length: int
@@ -365,41 +384,33 @@ class FrameParser:
         assert body is not None
         self._body = None
         start = 4 if self._masked else 0
-        self._complete(body, start, self._need - start, 0, self._first, out)
+        out.append(self._item(body, start, self._need - start, 0, self._first))
         _spare.give(body)
 
-    def _complete(
-        self,
-        data: bytes | bytearray,
-        at: int,
-        size: int,
-        key_at: int,
-        first: int,
-        out: list[Any],
-    ) -> None:
-        """A whole payload stands in ``data``: make of it what is handed out."""
+    def _item(
+        self, data: bytes | bytearray, at: int, size: int, key_at: int, first: int
+    ) -> Message | Frame:
+        """What is handed out for a whole payload, which stands in ``data``."""
         opcode = first & 0x0F
         if self.direct and not self._halfway and (first == 0x81 or first == 0x82):
             if opcode == 1:
-                text = (
+                whole: str | bytes | None = (
                     unmask_text(data, at, size, key_at)
                     if self._masked
                     else copy_text(data, at, size)
                 )
-                if text is None:
+                if whole is None:
                     raise RemoteProtocolError(1007, "text is not valid UTF-8")
-                out.append(make_message(text, size, None))
             else:
-                payload = unmask(data, at, size, key_at) if self._masked else copy(data, at, size)
-                out.append(make_message(payload, size, None))
+                whole = unmask(data, at, size, key_at) if self._masked else copy(data, at, size)
             self.bytes_in += size
             self.messages_in += 1
-            return
+            return make_message(whole, size, None)
         if opcode < 8:
             self._halfway = first < 0x80
         self.frames_in += 1
         payload = unmask(data, at, size, key_at) if self._masked else copy(data, at, size)
-        out.append(make_frame(opcode, payload, first >= 0x80, first & 0x70))
+        return make_frame(opcode, payload, first >= 0x80, first & 0x70)
 
     def _check_head(self, first: int, second: int) -> None:
         """Raise for what is wrong with a header's first two bytes, if anything is."""
