@@ -58,4 +58,4 @@ cdef class SessionPath:
     @cython.locals(inbox=Inbox)
     cdef _deliver_one(self, Message message)
 
-    cdef _listen(self, Message message)
+    cdef _listen(self, object on_message, Message message)

@@ -293,10 +293,11 @@ class SessionPath:
 
     def deliver(self, events: list[Event]) -> None:
         """Called by the link with what has come."""
-        if self._on_message is not None and not self._raw:
+        on_message = self._on_message
+        if on_message is not None and not self._raw:
             for event in events:
                 if type(event) is Message:
-                    self._listen(event)
+                    self._listen(on_message, event)
             if self._link.blocked:  # a listener cannot wait, so the peer has to
                 self.resume_later()
             return
@@ -312,7 +313,7 @@ class SessionPath:
 
     def _deliver_one(self, message: Message) -> None:
         if self._on_message is not None:
-            self._listen(message)
+            self._listen(self._on_message, message)
             if self._link.blocked:
                 self.resume_later()
             return
@@ -321,9 +322,9 @@ class SessionPath:
             self.overflow()
         inbox.wake(1)
 
-    def _listen(self, message: Message) -> None:
+    def _listen(self, on_message: Any, message: Message) -> None:
         try:
-            self._on_message(self, message.data)
+            on_message(self, message.data)
         except Exception as error:
             self.listener_failed(error)
 
