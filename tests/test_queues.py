@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 from typing import Any
 
+import anyio
 import pytest
 
 import wsext
@@ -67,6 +68,29 @@ async def test_timeouts_work_while_it_waits_for_a_message() -> None:
         assert await session.receive() == "timed out twice"
         await session.send("two")  # nothing is lost by it
         assert await session.receive() == "two"
+
+
+async def test_cancel_scopes_of_anyio_end_where_they_should() -> None:
+    """They know their own cancellation by its message."""
+    app = App()
+    caught = []
+
+    @app.websocket("/")
+    async def handler(session: Session) -> None:
+        for _ in range(2):
+            with anyio.move_on_after(0.01) as scope:
+                await session.receive()
+            caught.append(scope.cancelled_caught)
+        await session.send("moved on twice")
+        await session.send(await session.receive())
+
+    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
+        assert await session.receive() == "moved on twice"
+        with anyio.move_on_after(0.01) as scope:
+            await session.receive()
+        assert [*caught, scope.cancelled_caught] == [True] * 3
+        await session.send("x")
+        assert await session.receive() == "x"
 
 
 async def test_an_exception_ends_it_as_any_other() -> None:
@@ -183,3 +207,13 @@ async def test_cancelling_reaches_what_it_waits_for(resumed: bool) -> None:
         await task
     assert seen == (["message", "cancelled"] if resumed else ["cancelled"])
     assert inner.cancelled() is resumed
+
+
+@pytest.mark.parametrize("driven", [False, True])
+async def test_the_message_of_a_cancellation_arrives(driven: bool) -> None:
+    inbox = Probe().inbox
+    task = asyncio.create_task(Drive(inbox.data()) if driven else inbox.data())
+    await asyncio.sleep(0)
+    task.cancel("enough")
+    with pytest.raises(asyncio.CancelledError, match="enough"):
+        await task

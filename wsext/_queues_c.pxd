@@ -10,6 +10,7 @@ cdef class Waiter:
     cdef object _loop
     cdef object _callback
     cdef object _context
+    cdef object _message
     cdef Drive _drive
     cdef bint _cancelled
     cdef public object _asyncio_future_blocking
@@ -17,6 +18,7 @@ cdef class Waiter:
 
     @cython.locals(drive=Drive)
     cpdef wake(self)
+    cdef finish(self)
     cdef _later(self)
 
 
@@ -73,19 +75,18 @@ cdef class Drive(Step):
     cdef object _context
     cdef object _coroutine
     cdef object _error
-    cdef object _is_cancelled
     cdef object _loop
-    cdef object _parked
+    cdef Waiter _parked
     cdef object _pending
     cdef object _task
 
     cdef object step(self)
     cdef object _hand_over(self)
 
-    @cython.locals(waiter=Waiter)
+    @cython.locals(waiter=Waiter, parked=Waiter)
     cdef object _settle(self, object advance, object argument)
 
-    @cython.locals(waiter=Waiter)
+    @cython.locals(waiter=Waiter, parked=Waiter)
     cpdef resume(self)
 
 
@@ -94,6 +95,9 @@ cdef class Done(Step):
 
 
 cdef int MESSAGE, DATA, FRAME, NEXT
+
+@cython.locals(waiter=Waiter)
+cdef Waiter new_waiter(object loop)
 
 @cython.locals(message=Message, frame=Frame)
 cdef Py_ssize_t _size(object item) except -1

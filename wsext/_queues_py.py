@@ -33,6 +33,7 @@ class Waiter:
         "_context",
         "_drive",
         "_loop",
+        "_message",
         "done",
     )
 
@@ -42,6 +43,7 @@ class Waiter:
     _context: Any
     _drive: Drive | None
     _loop: asyncio.AbstractEventLoop
+    _message: Any
     done: bool
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
@@ -59,13 +61,15 @@ class Waiter:
             return False
         self.done = True
         self._cancelled = True
+        self._message = msg  # anyio tells by it which scope was cancelled
         self._later()
         return True
 
     def result(self) -> None:
         """As of a future."""
         if self._cancelled:
-            raise asyncio.CancelledError
+            message = self._message
+            raise asyncio.CancelledError() if message is None else asyncio.CancelledError(message)
 
     def wake(self) -> None:
         """Resume the task that waits, at once if no other task is running."""
@@ -82,9 +86,24 @@ class Waiter:
         except RuntimeError:  # a task cannot be entered while another one is running
             self._later()
 
+    def finish(self) -> None:
+        """Resume the task that waits, a little later."""
+        self.done = True
+        self._later()
+
     def _later(self) -> None:
         if self._callback is not None:
             self._loop.call_soon(self._callback, self, context=self._context)
+
+
+def new_waiter(loop: asyncio.AbstractEventLoop) -> Waiter:
+    """Something to wait for, in this loop."""
+    waiter = Waiter.__new__(Waiter)
+    waiter._loop = loop
+    waiter._callback = waiter._context = waiter._drive = waiter._message = None
+    waiter._cancelled = waiter.done = False
+    waiter._asyncio_future_blocking = True  # as a future's __await__ does
+    return waiter
 
 
 class Inbox:
@@ -251,13 +270,11 @@ class Inbox:
             self._loop = asyncio.get_running_loop()
         waiter = self._idle
         if waiter is None:
-            waiter = Waiter.__new__(Waiter)
-            waiter._loop = self._loop
-            waiter._callback = waiter._context = waiter._drive = None
-            waiter._cancelled = False
-        self._idle = None
-        waiter.done = False
-        waiter._asyncio_future_blocking = True
+            waiter = new_waiter(self._loop)
+        else:
+            self._idle = None
+            waiter.done = False
+            waiter._asyncio_future_blocking = True
         if self._waiter is None:
             self._waiter = waiter
         else:
@@ -325,7 +342,6 @@ class Drive(Step):
         "_context",
         "_coroutine",
         "_error",
-        "_is_cancelled",
         "_loop",
         "_parked",
         "_pending",
@@ -339,8 +355,7 @@ class Drive(Step):
         self._context = contextvars.copy_context()
         self._loop = asyncio.get_running_loop()
         self._task: Any = asyncio.current_task()
-        self._parked: asyncio.Future[None] | None = None  # what the task waits for meanwhile
-        self._is_cancelled: Any = None  # its method `done`: nobody else ends it before `resume`
+        self._parked: Waiter | None = None  # what the task waits for meanwhile
         self._pending: Any = None  # what it has to wait for next, or the coroutine's result
         self._error: BaseException | None = None
 
@@ -383,15 +398,13 @@ class Drive(Step):
             return out
         waiter = out
         waiter._drive = self
-        self._parked = parked = self._loop.create_future()
-        self._is_cancelled = parked.done
-        parked._asyncio_future_blocking = True  # as its __await__ does
+        self._parked = parked = new_waiter(self._loop)
         return parked
 
     def resume(self) -> None:
         """A message has come: advance the coroutine, in the name of its task."""
         parked = self._parked
-        if parked is None or self._is_cancelled():
+        if parked is None or parked.done:  # done: the task is being cancelled
             return
         task = self._task
         loop = self._loop
@@ -415,7 +428,7 @@ class Drive(Step):
             self._pending = out
         finally:
             _leave_task(loop, task)
-        parked.set_result(None)
+        parked.finish()
 
     def close(self) -> None:
         """As of a coroutine."""
