@@ -1,41 +1,164 @@
-"""What travels on a WebSocket: frames, messages, opcodes, reserved bits and close codes.
-
-RFC 6455 §5.2 (base framing), §5.5 (control frames), §7.4 (status codes).
-"""
+"""What the hot path makes most of: frames and messages. Runs as it is, and compiled."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
-from wsext.protocol.closing import (
-    LOCAL_ONLY_CODES,
-    CloseCode,
-    CloseInfo,
-    build_close,
-    is_sendable_code,
-    parse_close,
-)
 from wsext.protocol.codes import RSV, Opcode
-from wsext.protocol.twins import CODEC
 
-if TYPE_CHECKING or CODEC == "python":
-    from wsext.protocol._frames_py import Frame, Message
-else:
-    from wsext.protocol._frames_c import Frame, Message
+__all__ = ["Frame", "Message", "make_frame", "make_message"]
 
-__all__ = [
-    "LOCAL_ONLY_CODES",
-    "RSV",
-    "CloseCode",
-    "CloseInfo",
-    "Data",
-    "Frame",
-    "Message",
-    "Opcode",
-    "build_close",
-    "is_sendable_code",
-    "parse_close",
-]
+_NO_META: Mapping[str, Any] = {}
+_SAME: Any = object()  # an argument that was not given
 
-Data: TypeAlias = "str | bytes | bytearray | memoryview"
-"""What an application may send: ``str`` is a text message, anything else a binary one."""
+
+class Frame:
+    """One frame: what codecs and interceptors see.
+
+    Treat a frame as immutable: make another one with `replace`.
+
+    Attributes:
+        opcode: 0 to 15; see `Opcode`.
+        payload: The payload, unmasked. Codecs may put any bytes-like object here.
+        fin: Whether this is the last frame of its message.
+        rsv: The reserved bits that are set, as a number; compare with `RSV`.
+        hints: What the sender said about this message (``send(data, hints=...)``); never sent.
+        meta: Per-message metadata for extensions that carry some (``send(data, meta=...)``);
+            on an incoming frame what such an extension found.
+    """
+
+    __slots__ = ("fin", "hints", "meta", "opcode", "payload", "rsv")
+
+    def __init__(
+        self,
+        opcode: int,
+        payload: bytes | bytearray | memoryview = b"",
+        fin: bool = True,
+        rsv: int = 0,
+        hints: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.opcode = opcode
+        self.payload = payload
+        self.fin = fin
+        self.rsv = rsv
+        self.hints = hints
+        self.meta = meta
+
+    @property
+    def size(self) -> int:
+        """Bytes of the payload."""
+        return len(self.payload)
+
+    @property
+    def is_control(self) -> bool:
+        """Whether the opcode is a control opcode: 8 to 15 (RFC 6455 §5.5)."""
+        return self.opcode >= 8
+
+    def replace(
+        self,
+        *,
+        opcode: int = _SAME,
+        payload: bytes | bytearray | memoryview = _SAME,
+        fin: bool = _SAME,
+        rsv: int = _SAME,
+        hints: Mapping[str, Any] | None = _SAME,
+        meta: Mapping[str, Any] | None = _SAME,
+    ) -> Frame:
+        """A copy of this frame with some attributes changed."""
+        frame = make_frame(
+            self.opcode if opcode is _SAME else opcode,
+            self.payload if payload is _SAME else payload,
+            self.fin if fin is _SAME else fin,
+            self.rsv if rsv is _SAME else rsv,
+        )
+        frame.hints = self.hints if hints is _SAME else hints
+        frame.meta = self.meta if meta is _SAME else meta
+        return frame
+
+    def __eq__(self, other: object) -> bool:  # a payload may be a bytearray, so there is no hash
+        if not isinstance(other, Frame):
+            return NotImplemented
+        return (
+            self.opcode == other.opcode
+            and self.fin == other.fin
+            and self.rsv == other.rsv
+            and self.payload == other.payload
+        )
+
+    def __repr__(self) -> str:
+        try:
+            name = Opcode(self.opcode).name
+        except ValueError:
+            name = f"0x{self.opcode:X}"
+        bits = RSV(self.rsv).names()
+        parts = [name, "FIN" if self.fin else "", bits, f"{len(self.payload)} bytes"]
+        return f"<Frame {' '.join(part for part in parts if part)}>"
+
+
+class Message:
+    """One received message.
+
+    Attributes:
+        data: ``str`` for a text message, ``bytes`` for a binary one.
+        size: Bytes that the message had, as UTF-8 for text.
+        meta: Metadata that an extension carried beside the message; empty without one.
+        fin: ``False`` for a fragment, which only streaming receive sees.
+        first: Whether a streamed fragment starts its message.
+    """
+
+    __slots__ = ("data", "fin", "first", "meta", "size")
+
+    def __init__(
+        self,
+        data: str | bytes,
+        size: int,
+        meta: Mapping[str, Any] | None = None,
+        fin: bool = True,
+        first: bool = True,
+    ) -> None:
+        self.data = data
+        self.size = size
+        self.meta: Mapping[str, Any] = meta if meta is not None else _NO_META
+        self.fin = fin
+        self.first = first
+
+    @property
+    def is_text(self) -> bool:
+        """Whether this is a text message."""
+        return type(self.data) is str
+
+    @property
+    def type(self) -> str:
+        """``"text"`` or ``"binary"``."""
+        return "text" if self.is_text else "binary"
+
+    def __repr__(self) -> str:
+        return f"<Message {self.type} {self.size} bytes>"
+
+
+# Compiled, these two make an object without a call of the type; that is what they are for.
+
+
+def make_frame(opcode: int, payload: bytes | bytearray | memoryview, fin: bool, rsv: int) -> Frame:
+    """A frame without hints and metadata."""
+    frame = Frame.__new__(Frame)
+    frame.opcode = opcode
+    frame.payload = payload
+    frame.fin = fin
+    frame.rsv = rsv
+    frame.hints = None
+    frame.meta = None
+    return frame
+
+
+def make_message(data: str | bytes, size: int, meta: Mapping[str, Any] | None) -> Message:
+    """A whole message."""
+    message = Message.__new__(Message)
+    message.data = data
+    message.size = size
+    message.meta = meta if meta is not None else _NO_META
+    message.fin = True
+    message.first = True
+    return message

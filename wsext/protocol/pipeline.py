@@ -1,45 +1,536 @@
-"""The pipeline of codecs, compiled or not, and the shapes of what it works with."""
+"""Runs the agreed codecs over the frames of one connection.
+
+With a response ``foo, bar`` the stages are [foo, bar], and frames travel like this::
+
+    application ── hooks ──> foo.encode ──> bar.encode ──> wire      outgoing: bar(foo(frame))
+    application <── hooks ── foo.decode <── bar.decode <── wire      incoming: the exact inverse
+
+Every stage gives 0..n frames for a frame. Control frames pass by a codec unless it opts in. The
+limit of the whole message is kept at every stage: a stage may make a message as large as the limit
+allows, counted over all its fragments, and not a byte more.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+import inspect
+import logging
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from wsext.protocol.frames import RSV, Frame
-from wsext.protocol.twins import CODEC
+from wsext.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from wsext.protocol._frames_py import Frame
+from wsext.protocol._leaf_py import size_of
+from wsext.protocol.codes import RSV
 
-if TYPE_CHECKING or CODEC == "python":
-    from wsext.protocol._pipeline_py import Pipeline, Stage
-else:
-    from wsext.protocol._pipeline_c import Pipeline, Stage
+if TYPE_CHECKING:
+    from wsext.protocol.pipeline import CodecLike, FrameHook, Trace
 
-__all__ = ["CodecLike", "FrameHook", "Pipeline", "Stage", "Trace"]
+__all__ = ["Pipeline", "Stage", "run_hooks"]
 
-Frames: TypeAlias = "Frame | Iterable[Frame]"
+logger = logging.getLogger("wsext.pipeline")
 
-#: A local interceptor, bound to its session: ``None`` leaves the frame as it is.
-FrameHook: TypeAlias = "Callable[[Frame], Frames | None]"
-
-#: Told of every frame at every stage: (``"in"`` or ``"out"``, stage, frame). ``"wire"`` is the
-#: stage next to the network, ``"app"`` the one next to the application, and every codec's token
-#: names the frames that come out of it.
-Trace: TypeAlias = "Callable[[str, str, Frame], None]"
+_NO_HINTS: Mapping[str, Any] = {}
 
 
-class CodecLike(Protocol):
-    """What the pipeline needs from a codec; `wsext.Codec` is one."""
+class Stage:
+    """One codec in a pipeline, with what the pipeline has to remember about it.
 
-    rsv: RSV
-    control_frames: bool
-    first_frame_rsv: bool
+    Args:
+        name: The extension's token.
+        codec: The codec of this connection.
+        rsv: The reserved bits that the extension claims.
+        opcodes: The reserved opcodes that it claims.
+    """
+
+    __slots__ = (
+        "above",
+        "active",
+        "always",
+        "below",
+        "codec",
+        "control",
+        "decode",
+        "decodes",
+        "encode",
+        "encodes",
+        "is_async",
+        "limit",
+        "name",
+        "opcodes",
+        "produced",
+        "rsv",
+        "wants",
+        "whole",
+    )
+
+    def __init__(
+        self, name: str, codec: CodecLike, rsv: RSV, opcodes: frozenset[int] = frozenset()
+    ) -> None:
+        codec.rsv = rsv
+        self.name = name
+        self.codec = codec
+        self.rsv = int(rsv)
+        self.opcodes = opcodes
+        self.control = codec.control_frames
+        self.encode: Callable[[Frame], Any] = codec.encode
+        self.decode: Callable[[Frame, int], Any] = codec.decode
+        self.wants = codec.wants
+        self.is_async = any(
+            inspect.iscoroutinefunction(getattr(codec, method, None))
+            for method in ("encode", "decode", "encode_message", "decode_message")
+        )
+        #: Whether the codec takes every message, so that it need not be asked.
+        self.always = _is_default(codec, "wants")
+        #: Whether it does anything with what goes out, and with what comes in.
+        self.encodes = not all(
+            _is_default(codec, method)
+            for method in ("wants", "encode", "encode_shared", "skip_shared")
+        )
+        self.decodes = not _is_default(codec, "decode")
+        #: Who has to encode after this stage, and who has to decode after it.
+        self.below: Stage | None = None
+        self.above: Stage | None = None
+        self.active = True  # whether the outgoing message that is half way passes this codec
+        self.produced = 0  # bytes that the incoming message that is half way has grown to here
+        self.limit = 0  # what `produced` may become
+        self.whole: Any = 0  # the same, compiled: as an object that is made once
+
+    def ignores(self, opcode: int) -> bool:
+        """Whether frames with this opcode pass by this codec, in both directions."""
+        return opcode >= 8 and not self.control and opcode not in self.opcodes
+
+    def skips(self, frame: Frame, hints: Mapping[str, Any] | None) -> bool:
+        """Whether an outgoing frame passes by this codec; asked before the codec sees it."""
+        opcode = frame.opcode
+        if opcode >= 8:
+            return self.ignores(opcode)
+        if opcode:  # a message starts: one decision for all its frames
+            self.active = self.wants(frame, _NO_HINTS if hints is None else hints)
+        return not self.active
+
+    def budget(self, frame: Frame) -> Any:
+        """How many bytes this stage may still make of the incoming frame's message."""
+        opcode = frame.opcode
+        if opcode >= 8:
+            return 125
+        if opcode:
+            self.produced = 0
+            return self.whole
+        return self.limit - self.produced
+
+    def collect_encoded(self, result: Any, out: list[Frame]) -> None:
+        if type(result) is Frame:
+            result = (result,)
+        for frame in self._frames(result):
+            out.append(frame)
+
+    def collect_decoded(self, source: Frame, result: Any, out: list[Frame]) -> None:
+        if type(result) is Frame:
+            result = (result,)
+        for frame in self._frames(result):
+            out.append(self.check_decoded(source, frame))
+
+    def check_decoded(self, source: Frame, frame: Frame) -> Frame:
+        """Count a frame that was made of ``source``, which hands its metadata on."""
+        if frame.opcode < 8:
+            self.count(size_of(frame.payload))
+        if source.meta is not None and frame.meta is None:
+            return frame.replace(meta=source.meta)
+        return frame
+
+    def count(self, size: int) -> None:
+        """Add to what the incoming message that is half way has grown to."""
+        self.produced += size
+        if self.produced > self.limit:
+            raise RemoteProtocolError(1009, f"message grows beyond {self.limit} bytes", self.name)
+
+    def _frames(self, result: Any) -> Iterable[Frame]:
+        if result is None or isinstance(result, (bytes, str)):
+            raise LocalProtocolError(
+                f"codec returned {type(result).__name__}, not a Frame or frames",
+                extension=self.name,
+            )
+        frames: Iterable[Frame] = result
+        return frames
+
+    def failure(self, error: Exception, decoding: bool) -> ProtocolError:
+        """The exception of a codec as the protocol error that fails the connection."""
+        if isinstance(error, ProtocolError):
+            error.extension = error.extension or self.name
+            return error
+        if decoding and isinstance(error, ValueError):
+            return RemoteProtocolError(1007, "message cannot be decoded", self.name)
+        logger.error("extension %s failed: %s: %s", self.name, type(error).__name__, error)
+        logger.debug("extension %s: traceback", self.name, exc_info=error)
+        return LocalProtocolError("extension failed", extension=self.name)
+
+
+def _is_default(codec: CodecLike, method: str) -> bool:
+    """Whether a codec's method is the one that does nothing, which need not be called.
+
+    Its mark is the function itself, so that a wrapper that takes over attributes is none.
+    """
+    function = getattr(getattr(codec, method), "__func__", None)
+    return function is not None and getattr(function, "default", None) is function
+
+
+class Pipeline:
+    """The stages of one connection, and the local hooks on their application side.
+
+    Args:
+        stages: In the order of the response.
+        max_message_size: The limit of a whole message as the application sees it, in bytes.
+    """
+
+    def __init__(self, stages: Sequence[Stage] = (), *, max_message_size: int = 1 << 20) -> None:
+        self.stages = tuple(stages)
+        # Of these, who has something to do with what goes out, and who is the first each way.
+        self._encoders: tuple[Stage, ...] = ()
+        self._first_encoder: Stage | None = None
+        self._first_decoder: Stage | None = None
+        self._hints: Mapping[str, Any] | None = None
+        self._receiving: tuple[FrameHook, ...] = ()
+        self._sending: tuple[FrameHook, ...] = ()
+        self._trace: Trace | None = None
+        # Whether somebody else has to see what goes out, and what comes in.
+        self._seen_out = self._seen_in = False
+        self._closed = False
+        self.is_async = any(stage.is_async for stage in stages)
+        self.rsv_first = self.rsv_rest = self.rsv_control = 0
+        opcodes: set[int] = set()
+        size = max_message_size
+        for stage in self.stages:
+            self.rsv_first |= stage.rsv
+            if not stage.codec.first_frame_rsv:
+                self.rsv_rest |= stage.rsv
+            if stage.control:
+                self.rsv_control |= stage.rsv
+            opcodes |= stage.opcodes
+            stage.limit = stage.whole = size
+            if stage.encodes or stage.decodes:
+                size = max(size, stage.codec.encoded_bound(size))
+        self.opcodes = frozenset(opcodes)
+        self.wire_limit = size
+        #: Nothing to do for any frame: the connection skips the pipeline.
+        self.passive = True
+        #: The share key while nothing on this connection has to see its own frames, else ``None``.
+        self.shared_key: Hashable | None = None
+        self._update()
+
+    def set_hooks(
+        self, receiving: Sequence[FrameHook] = (), sending: Sequence[FrameHook] = ()
+    ) -> None:
+        """Put local interceptors on the application side, in the order in which they run."""
+        self._receiving, self._sending = tuple(receiving), tuple(sending)
+        self._update()
+
+    def set_trace(self, trace: Trace | None) -> None:
+        """Be told of every frame at every stage, or no more. Costs nothing while unset."""
+        self._trace = trace
+        self._update()
+
+    def _update(self) -> None:
+        traced = self._trace is not None  # a trace shows every stage
+        self._encoders = tuple(stage for stage in self.stages if stage.encodes or traced)
+        self._first_encoder = self._first_decoder = None
+        for stage in reversed(self._encoders):
+            stage.below, self._first_encoder = self._first_encoder, stage
+        for stage in self.stages:
+            if stage.decodes or traced:
+                stage.above, self._first_decoder = self._first_decoder, stage
+        self._seen_out = traced or bool(self._sending)
+        self._seen_in = traced or bool(self._receiving)
+        self.passive = not (
+            traced
+            or self._encoders
+            or self._first_decoder is not None
+            or self.rsv_first
+            or self.opcodes
+            or self._receiving
+            or self._sending
+        )
+        self.shared_key = self._shared_key()
+
+    def _shared_key(self) -> Hashable | None:
+        private = self.is_async or self._sending or self._trace is not None
+        return None if private else self.share_key
 
     @property
-    def share_key(self) -> Hashable | None: ...
+    def share_key(self) -> Hashable | None:
+        """Equal keys mean that equal messages become equal bytes; ``None`` means never."""
+        keys = []
+        for stage in self._encoders:
+            if stage.codec.share_key is None:
+                return None
+            keys.append((stage.name, stage.codec.share_key))
+        return tuple(keys)
 
-    def encode(self, frame: Frame) -> Frames | Awaitable[Frames]: ...
-    def encode_shared(self, frame: Frame) -> Frames | Awaitable[Frames]: ...
-    def skip_shared(self) -> None: ...
-    def decode(self, frame: Frame, budget: int) -> Frames | Awaitable[Frames]: ...
-    def wants(self, frame: Frame, hints: Mapping[str, Any]) -> bool: ...
-    def encoded_bound(self, size: int) -> int: ...
-    def close(self) -> None: ...
+    # --- outgoing -----------------------------------------------------------------------------
+
+    def encode(self, frame: Frame) -> list[Frame]:
+        """An application's frame as the frames that travel.
+
+        Raises:
+            ProtocolError: If a codec fails; the frame must not be sent.
+        """
+        result = self.encode_one(frame)
+        return [result] if type(result) is Frame else result
+
+    def encode_one(self, frame: Frame) -> Any:
+        """`encode`, without a list around the only frame: codecs that make one of one are many."""
+        if self._seen_out:
+            return self._encode_rest(self._start_encode(frame), self._first_encoder)
+        opcode = frame.opcode
+        if frame.hints is not self._hints and 0 < opcode < 8:
+            self._hints = frame.hints
+        many: list[Frame] | None = None
+        stage = self._first_encoder
+        try:
+            while stage is not None:
+                if (stage.always and opcode < 8) or not stage.skips(frame, self._hints):
+                    result = stage.encode(frame)
+                    if type(result) is not Frame:
+                        many = []
+                        stage.collect_encoded(result, many)
+                        break
+                    frame = result
+                    opcode = frame.opcode
+                stage = stage.below
+        except Exception as error:
+            assert stage is not None
+            raise stage.failure(error, decoding=False) from error
+        if many is not None:
+            return self._encode_rest(many, stage.below if stage is not None else None)
+        if frame.rsv:
+            self._check_rsv(frame)
+        return frame
+
+    def _encode_rest(self, frames: list[Frame], stage: Stage | None) -> list[Frame]:
+        """Run the encoders from ``stage`` on over any number of frames."""
+        while stage is not None:
+            out: list[Frame] = []
+            try:
+                for item in frames:
+                    if stage.skips(item, self._hints):
+                        out.append(item)
+                    else:
+                        stage.collect_encoded(stage.encode(item), out)
+            except Exception as error:
+                raise stage.failure(error, decoding=False) from error
+            frames = self._end_stage("out", stage, out)
+            stage = stage.below
+        return self._end_encode(frames)
+
+    def encode_shared(self, frame: Frame) -> tuple[list[Frame], tuple[int, ...]]:
+        """A whole message as the frames that travel on every connection with this `shared_key`.
+
+        Also the numbers of the stages that it passed, for `skip_shared`.
+
+        Raises:
+            ProtocolError: As `encode`.
+        """
+        hints = frame.hints
+        frames, passed = [frame], []
+        for number, stage in enumerate(self._encoders):
+            out: list[Frame] = []
+            try:
+                for item in frames:
+                    if stage.skips(item, hints):
+                        out.append(item)
+                        continue
+                    passed.append(number)
+                    stage.collect_encoded(stage.codec.encode_shared(item), out)
+            except Exception as error:
+                raise stage.failure(error, decoding=False) from error
+            frames = out
+        return self._end_encode(frames), tuple(dict.fromkeys(passed))
+
+    def skip_shared(self, stages: tuple[int, ...]) -> None:
+        """Tell these stages' codecs that shared frames are sent in place of their own.
+
+        Raises:
+            ProtocolError: If a codec fails; the frames must not be sent.
+        """
+        for number in stages:
+            stage = self._encoders[number]
+            try:
+                stage.codec.skip_shared()
+            except Exception as error:
+                raise stage.failure(error, decoding=False) from error
+
+    async def aencode(self, frame: Frame) -> list[Frame]:
+        """`encode` for a pipeline with an asynchronous codec; one call at a time."""
+        frames = self._start_encode(frame)
+        for stage in self._encoders:
+            out: list[Frame] = []
+            try:
+                for item in frames:
+                    if stage.skips(item, self._hints):
+                        out.append(item)
+                    else:
+                        result = stage.encode(item)
+                        if inspect.isawaitable(result):
+                            result = await result
+                        stage.collect_encoded(result, out)
+            except Exception as error:
+                raise stage.failure(error, decoding=False) from error
+            frames = self._end_stage("out", stage, out)
+        return self._end_encode(frames)
+
+    def _start_encode(self, frame: Frame) -> list[Frame]:
+        if 0 < frame.opcode < 8:
+            self._hints = frame.hints
+        if self._trace is not None:
+            self._trace("out", "app", frame)
+        return run_hooks(self._sending, frame) if self._sending else [frame]
+
+    def _end_encode(self, frames: list[Frame]) -> list[Frame]:
+        for frame in frames:
+            if frame.rsv:
+                self._check_rsv(frame)
+            if self._trace is not None:
+                self._trace("out", "wire", frame)
+        return frames
+
+    def _check_rsv(self, frame: Frame) -> None:
+        if frame.opcode >= 8:
+            allowed = self.rsv_control
+        else:
+            allowed = self.rsv_first if frame.opcode else self.rsv_rest
+        if frame.rsv & ~allowed:
+            bits = RSV(frame.rsv & ~allowed).names()
+            names = ", ".join(stage.name for stage in self.stages) or "no extension"
+            raise LocalProtocolError(f"{bits} set on {frame!r}, claimed by none of: {names}")
+
+    # --- incoming -----------------------------------------------------------------------------
+
+    def decode(self, frame: Frame) -> list[Frame]:
+        """A frame from the wire as the frames that the application's side sees.
+
+        Raises:
+            ProtocolError: If a codec refuses the frame or fails; nothing of it is passed on.
+        """
+        result = self.decode_one(frame)
+        return [result] if type(result) is Frame else result
+
+    def decode_one(self, frame: Frame) -> Any:
+        """`decode`, without a list around the only frame: codecs that make one of one are many."""
+        if self._seen_in:
+            return self._decode_rest(self._start_decode(frame), self._first_decoder)
+        many: list[Frame] | None = None
+        stage = self._first_decoder
+        try:
+            while stage is not None:
+                opcode = frame.opcode
+                if not stage.ignores(opcode):
+                    result = stage.decode(frame, stage.budget(frame))
+                    if result is frame and opcode < 8:  # passed through
+                        stage.count(size_of(frame.payload))
+                    elif type(result) is Frame:
+                        frame = stage.check_decoded(frame, result)
+                    else:
+                        many = []
+                        stage.collect_decoded(frame, result, many)
+                        break
+                stage = stage.above
+        except Exception as error:
+            assert stage is not None
+            raise stage.failure(error, decoding=True) from error
+        if many is not None:
+            return self._decode_rest(many, stage.above if stage is not None else None)
+        if frame.rsv:
+            raise _unclaimed(frame)
+        return frame
+
+    def _decode_rest(self, frames: list[Frame], stage: Stage | None) -> list[Frame]:
+        """Run the decoders from ``stage`` on over any number of frames."""
+        while stage is not None:
+            out: list[Frame] = []
+            try:
+                for item in frames:
+                    if stage.ignores(item.opcode):
+                        out.append(item)
+                    else:
+                        result = stage.decode(item, stage.budget(item))
+                        stage.collect_decoded(item, result, out)
+            except Exception as error:
+                raise stage.failure(error, decoding=True) from error
+            frames = self._end_stage("in", stage, out)
+            stage = stage.above
+        return self._end_decode(frames)
+
+    async def adecode(self, frame: Frame) -> list[Frame]:
+        """`decode` for a pipeline with an asynchronous codec; one call at a time."""
+        frames = self._start_decode(frame)
+        stage = self._first_decoder
+        while stage is not None:
+            out: list[Frame] = []
+            try:
+                for item in frames:
+                    if stage.ignores(item.opcode):
+                        out.append(item)
+                    else:
+                        result = stage.decode(item, stage.budget(item))
+                        if inspect.isawaitable(result):
+                            result = await result
+                        stage.collect_decoded(item, result, out)
+            except Exception as error:
+                raise stage.failure(error, decoding=True) from error
+            frames = self._end_stage("in", stage, out)
+            stage = stage.above
+        return self._end_decode(frames)
+
+    def _start_decode(self, frame: Frame) -> list[Frame]:
+        if self._trace is not None:
+            self._trace("in", "wire", frame)
+        return [frame]
+
+    def _end_decode(self, frames: list[Frame]) -> list[Frame]:
+        for frame in frames:
+            if frame.rsv:
+                raise _unclaimed(frame)
+        out = frames
+        if self._receiving:
+            out = [item for frame in frames for item in run_hooks(self._receiving, frame)]
+        if self._trace is not None:
+            for frame in out:
+                self._trace("in", "app", frame)
+        return out
+
+    def _end_stage(self, direction: str, stage: Stage, frames: list[Frame]) -> list[Frame]:
+        if self._trace is not None:
+            for frame in frames:
+                self._trace(direction, stage.name, frame)
+        return frames
+
+    def close(self) -> None:
+        """Close every codec, exactly once; a codec that fails to close does not stop the others."""
+        if self._closed:
+            return
+        self._closed = True
+        for stage in self.stages:
+            try:
+                stage.codec.close()
+            except Exception as error:
+                logger.error("extension %s: close() failed: %r", stage.name, error)
+
+
+def _unclaimed(frame: Frame) -> RemoteProtocolError:
+    return RemoteProtocolError(1002, f"{RSV(frame.rsv).names()} set where no extension handles it")
+
+
+def run_hooks(hooks: Sequence[FrameHook], frame: Frame) -> list[Frame]:
+    """Run local interceptors over a frame, each over what the one before it made of it."""
+    frames = [frame]
+    for hook in hooks:
+        out: list[Frame] = []
+        for item in frames:
+            result = hook(item)
+            if result is None:
+                out.append(item)
+            elif type(result) is Frame:
+                out.append(result)
+            else:
+                out.extend(result)  # type: ignore[arg-type]
+        frames = out
+    return frames
