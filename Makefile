@@ -14,7 +14,10 @@ help:      ## List the targets
 
 install: $(STAMP)  ## Install the core, every extension and the test tools into .venv
 
-$(STAMP): pyproject.toml setup.py requirements/dev.txt $(wildcard extensions/*/pyproject.toml)
+# What is compiled in place is built again when a source or its types change.
+FAST := $(wildcard wsext/*/*.pxd wsext/*/*.pyx) $(patsubst %.pxd,%.py,$(wildcard wsext/*/*.pxd))
+
+$(STAMP): pyproject.toml setup.py requirements/dev.txt $(wildcard extensions/*/pyproject.toml) $(FAST)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	@touch $(STAMP)

@@ -1,14 +1,11 @@
-"""Builds the compiled twins of the hot path, if it can; everything else is in pyproject.toml.
+"""Compiles the fast modules in place, if it can; everything else is in pyproject.toml.
 
 ``WSEXT_BUILD_CODEC=auto`` (the default) goes on without a compiler, ``yes`` fails without one,
-``no`` does not try.
-
-Every ``_NAME_py.py`` is one readable source with two lives: it runs as it is, and it is compiled
-under the name ``_NAME_c`` with the types of ``_NAME_c.pxd``, so that both can be tested.
+``no`` does not try. `wsext.compiled` lists the modules and says how they are chosen.
 """
 
 import os
-import re
+import runpy
 from pathlib import Path
 
 from setuptools import setup
@@ -17,35 +14,11 @@ CHOICE = os.environ.get("WSEXT_BUILD_CODEC", "auto")
 if CHOICE not in ("auto", "yes", "no"):
     raise SystemExit(f"WSEXT_BUILD_CODEC is auto, yes or no, not {CHOICE!r}")
 
-#: Modules that are C in all but syntax, and those that are made from a Python source.
-LEAVES = ("wsext/_step", "wsext/protocol/_leaf")
-TWINS = (
-    "wsext/protocol/_frames",
-    "wsext/protocol/_wire",
-    "wsext/protocol/_pipeline",
-    "wsext/protocol/_prepared",
-    "wsext/protocol/_connection",
-    "wsext/_queues",
-    "wsext/_path",
-)
-BUILD = Path("build/cython")
 
-
-def source_of(twin):
-    """Write a twin's source under its second name, so that twins import twins.
-
-    Some directives count only above the class itself, so those of the .pxd are put there.
-    """
-    text = Path(f"{twin}_py.py").read_text(encoding="utf-8").replace("_py import ", "_c import ")
-    types = Path(f"{twin}_c.pxd").read_text(encoding="utf-8")
-    for directives, name in re.findall(r"^((?:@cython\..+\n)+)cdef class (\w+)", types, re.M):
-        text = re.sub(rf"^(?=class {name}\b)", f"{directives}@cython.cclass\n", text, flags=re.M)
-    text = re.sub(r"^(from __future__ .+\n)", r"\1import cython\n", text, flags=re.M)
-    target = BUILD / f"{twin}_c.py"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.exists() or target.read_text(encoding="utf-8") != text:
-        target.write_text(text, encoding="utf-8")
-    return str(target)
+def source_of(module):
+    """The file to compile: what is C in all but syntax has a ``.pyx`` beside its ``.py``."""
+    path = Path(*module.split("."))
+    return str(path.with_suffix(".pyx" if path.with_suffix(".pyx").exists() else ".py"))
 
 
 def modules():
@@ -60,15 +33,10 @@ def modules():
             raise
         return []
     fast = [] if os.name == "nt" else ["-O3"]
-    sources = {leaf: f"{leaf}_c.pyx" for leaf in LEAVES}
-    sources |= {twin: source_of(twin) for twin in TWINS}
+    names = runpy.run_path("wsext/compiled.py")["MODULES"]
     compiled = cythonize(
-        [
-            Extension(f"{name.replace('/', '.')}_c", [source], extra_compile_args=fast)
-            for name, source in sources.items()
-        ],
-        build_dir=str(BUILD / "c"),
-        include_path=["."],
+        [Extension(name, [source_of(name)], extra_compile_args=fast) for name in names],
+        build_dir="build/cython",
         force=True,  # it does not see that a .pxd elsewhere has changed
         compiler_directives={
             "language_level": "3",

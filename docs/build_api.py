@@ -21,7 +21,8 @@ os.environ["WSEXT_CODEC"] = "python"  # compiled classes have no signatures
 import wsext
 import wsext.integrations.uvicorn
 import wsext.integrations.websockets
-from wsext import asyncapi, inspector, integrations, testing
+from wsext import inspector, integrations, testing
+from wsext.app import asyncapi
 from wsext.sdk import hookspecs
 
 PAGE = Path(__file__).with_name("api.md")
@@ -118,7 +119,7 @@ def page() -> str:
         parts.append(f"## `{module.__name__}`\n")
         names = [name for name in module.__all__ if name != "Protocol"]  # made when looked up
         parts += [entry(name, getattr(module, name)) for name in names]
-    parts += ["## `wsext.asyncapi`\n", entry("document", asyncapi.document)]
+    parts += ["## `wsext.app.asyncapi`\n", entry("document", asyncapi.document)]
     parts += ["## `wsext.inspector`\n", entry("Inspector", inspector.Inspector)]
     parts.append("## Hooks\n")
     for name, function in vars(hookspecs).items():

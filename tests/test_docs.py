@@ -16,15 +16,17 @@ import pytest
 
 import wsext
 from wsext import testing
-from wsext.backplanes.options import NatsOptions
+from wsext.app.settings import ServerOptions
 from wsext.cli import cli
 from wsext.cli.ext import ext
 from wsext.cli.serve import serve
-from wsext.config import Config, PluginOptions, ServeOptions
+from wsext.config.configuration import Config, PluginOptions, ServeOptions
 from wsext.reference import build_app
+from wsext.rooms.backplanes.options import NatsOptions
+from wsext.rooms.settings import RoomOptions
+from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk import hookspecs
 from wsext.sdk.options import option_fields
-from wsext.settings import RoomOptions, ServerOptions, WebSocketOptions
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -16,7 +16,7 @@ import zstandard
 from tests.e2e.processes import WSEXT
 from tests.test_docs import PAGES, ROOT, blocks
 from wsext.cli import cli
-from wsext.config import Config
+from wsext.config.configuration import Config
 
 READMES = sorted(ROOT.glob("extensions/*/README.md"))
 EVERYTHING = [*PAGES, *READMES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]

@@ -9,31 +9,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from wsext import compiled as compiled  # before any fast module is imported
+from wsext.version import __version__ as __version__
 
 _NAMES = {
-    "wsext.app": ("App",),
-    "wsext.backplanes": (
-        "Backplane",
-        "BackplaneStatus",
+    "wsext.app.application": ("App",),
+    "wsext.app.routing": ("Router",),
+    "wsext.app.settings": ("ServerOptions",),
+    "wsext.app.typed": (
+        "Dispatcher",
+        "ErrorReply",
+        "on",
     ),
-    "wsext.backplanes.broker": (
-        "Broker",
-        "Record",
-    ),
-    "wsext.backplanes.options": ("RemoteOptions",),
-    "wsext.backplanes.remote": ("RemoteBackplane",),
-    "wsext.hub": ("Hub",),
-    "wsext.presence": (
-        "Presence",
-        "PresenceChange",
-    ),
-    "wsext.rooms": (
-        "Members",
-        "Room",
-    ),
-    "wsext.client": ("connect",),
+    "wsext.client.connect": ("connect",),
     "wsext.errors": (
+        "CloseInfo",
         "ConnectionClosed",
         "ConnectionClosedError",
         "ConnectionClosedOK",
@@ -52,15 +42,6 @@ _NAMES = {
         "RemoteProtocolError",
         "WsextError",
     ),
-    "wsext.protocol.frames": (
-        "RSV",
-        "CloseCode",
-        "CloseInfo",
-        "Frame",
-        "Message",
-        "Opcode",
-    ),
-    "wsext.protocol.http": ("Headers", "Request", "Response"),
     "wsext.protocol.agreement": (
         "Agreed",
         "Agreement",
@@ -71,29 +52,80 @@ _NAMES = {
         "Phase",
         "Verdict",
     ),
+    "wsext.protocol.closing": ("CloseCode",),
+    "wsext.protocol.codes": (
+        "Opcode",
+        "RSV",
+    ),
+    "wsext.protocol.frames": (
+        "Frame",
+        "Message",
+    ),
+    "wsext.protocol.http": (
+        "Headers",
+        "Request",
+        "Response",
+    ),
     "wsext.protocol.params": ("Params",),
     "wsext.protocol.prepared": ("PreparedMessage",),
-    "wsext.routing": ("Router",),
-    "wsext.sdk.extension": ("Codec", "Extension", "Interceptor", "MessageCodec"),
-    "wsext.sdk.hookspecs": ("hookimpl", "hookspec"),
-    "wsext.sdk.options": ("NamedOptionSet", "OptionSet", "local", "wire"),
+    "wsext.rooms.backplanes": (
+        "Backplane",
+        "BackplaneStatus",
+    ),
+    "wsext.rooms.backplanes.broker": (
+        "Broker",
+        "Record",
+    ),
+    "wsext.rooms.backplanes.options": ("RemoteOptions",),
+    "wsext.rooms.backplanes.remote": ("RemoteBackplane",),
+    "wsext.rooms.hub": ("Hub",),
+    "wsext.rooms.presence": (
+        "Presence",
+        "PresenceChange",
+    ),
+    "wsext.rooms.room": (
+        "Members",
+        "Room",
+    ),
+    "wsext.rooms.settings": ("RoomOptions",),
+    "wsext.runtime.session": (
+        "Listener",
+        "Session",
+    ),
+    "wsext.runtime.settings": ("WebSocketOptions",),
+    "wsext.sdk.extension": (
+        "Codec",
+        "Extension",
+        "Interceptor",
+        "MessageCodec",
+    ),
+    "wsext.sdk.hookspecs": (
+        "hookimpl",
+        "hookspec",
+    ),
+    "wsext.sdk.options": (
+        "NamedOptionSet",
+        "OptionSet",
+        "local",
+        "wire",
+    ),
     "wsext.sdk.plugins": ("option_set",),
-    "wsext.server": ("Server", "serve"),
-    "wsext.session": ("Listener", "Session"),
-    "wsext.settings": ("RoomOptions", "ServerOptions", "WebSocketOptions"),
-    "wsext.typed": ("Dispatcher", "ErrorReply", "on"),
+    "wsext.server.server": (
+        "Server",
+        "serve",
+    ),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 if TYPE_CHECKING:
-    from wsext.app import App as App
-    from wsext.backplanes import Backplane as Backplane
-    from wsext.backplanes import BackplaneStatus as BackplaneStatus
-    from wsext.backplanes.broker import Broker as Broker
-    from wsext.backplanes.broker import Record as Record
-    from wsext.backplanes.options import RemoteOptions as RemoteOptions
-    from wsext.backplanes.remote import RemoteBackplane as RemoteBackplane
-    from wsext.client import connect as connect
+    from wsext.app.application import App as App
+    from wsext.app.routing import Router as Router
+    from wsext.app.settings import ServerOptions as ServerOptions
+    from wsext.app.typed import Dispatcher as Dispatcher
+    from wsext.app.typed import ErrorReply as ErrorReply
+    from wsext.app.typed import on as on
+    from wsext.client.connect import connect as connect
+    from wsext.errors import CloseInfo as CloseInfo
     from wsext.errors import ConnectionClosed as ConnectionClosed
     from wsext.errors import ConnectionClosedError as ConnectionClosedError
     from wsext.errors import ConnectionClosedOK as ConnectionClosedOK
@@ -111,9 +143,6 @@ if TYPE_CHECKING:
     from wsext.errors import QueueFull as QueueFull
     from wsext.errors import RemoteProtocolError as RemoteProtocolError
     from wsext.errors import WsextError as WsextError
-    from wsext.hub import Hub as Hub
-    from wsext.presence import Presence as Presence
-    from wsext.presence import PresenceChange as PresenceChange
     from wsext.protocol.agreement import Agreed as Agreed
     from wsext.protocol.agreement import Agreement as Agreement
     from wsext.protocol.agreement import Declined as Declined
@@ -122,20 +151,31 @@ if TYPE_CHECKING:
     from wsext.protocol.agreement import Offer as Offer
     from wsext.protocol.agreement import Phase as Phase
     from wsext.protocol.agreement import Verdict as Verdict
-    from wsext.protocol.frames import RSV as RSV
-    from wsext.protocol.frames import CloseCode as CloseCode
-    from wsext.protocol.frames import CloseInfo as CloseInfo
+    from wsext.protocol.closing import CloseCode as CloseCode
+    from wsext.protocol.codes import RSV as RSV
+    from wsext.protocol.codes import Opcode as Opcode
     from wsext.protocol.frames import Frame as Frame
     from wsext.protocol.frames import Message as Message
-    from wsext.protocol.frames import Opcode as Opcode
     from wsext.protocol.http import Headers as Headers
     from wsext.protocol.http import Request as Request
     from wsext.protocol.http import Response as Response
     from wsext.protocol.params import Params as Params
     from wsext.protocol.prepared import PreparedMessage as PreparedMessage
-    from wsext.rooms import Members as Members
-    from wsext.rooms import Room as Room
-    from wsext.routing import Router as Router
+    from wsext.rooms.backplanes import Backplane as Backplane
+    from wsext.rooms.backplanes import BackplaneStatus as BackplaneStatus
+    from wsext.rooms.backplanes.broker import Broker as Broker
+    from wsext.rooms.backplanes.broker import Record as Record
+    from wsext.rooms.backplanes.options import RemoteOptions as RemoteOptions
+    from wsext.rooms.backplanes.remote import RemoteBackplane as RemoteBackplane
+    from wsext.rooms.hub import Hub as Hub
+    from wsext.rooms.presence import Presence as Presence
+    from wsext.rooms.presence import PresenceChange as PresenceChange
+    from wsext.rooms.room import Members as Members
+    from wsext.rooms.room import Room as Room
+    from wsext.rooms.settings import RoomOptions as RoomOptions
+    from wsext.runtime.session import Listener as Listener
+    from wsext.runtime.session import Session as Session
+    from wsext.runtime.settings import WebSocketOptions as WebSocketOptions
     from wsext.sdk.extension import Codec as Codec
     from wsext.sdk.extension import Extension as Extension
     from wsext.sdk.extension import Interceptor as Interceptor
@@ -147,16 +187,8 @@ if TYPE_CHECKING:
     from wsext.sdk.options import local as local
     from wsext.sdk.options import wire as wire
     from wsext.sdk.plugins import option_set as option_set
-    from wsext.server import Server as Server
-    from wsext.server import serve as serve
-    from wsext.session import Listener as Listener
-    from wsext.session import Session as Session
-    from wsext.settings import RoomOptions as RoomOptions
-    from wsext.settings import ServerOptions as ServerOptions
-    from wsext.settings import WebSocketOptions as WebSocketOptions
-    from wsext.typed import Dispatcher as Dispatcher
-    from wsext.typed import ErrorReply as ErrorReply
-    from wsext.typed import on as on
+    from wsext.server.server import Server as Server
+    from wsext.server.server import serve as serve
 
 __all__ = ["__version__", *sorted(_HOMES)]  # built from the table above
 

@@ -1,30 +1,86 @@
-"""Which twin of the hot path runs: the compiled one when it was built, else its Python source.
+"""Which life the fast modules lead: compiled, or as the Python source that they are compiled from.
 
-``WSEXT_CODEC=python`` takes the source, ``c`` insists on the compiled twin, ``auto`` is the
-default. Every ``_NAME_c`` is made from ``_NAME_py.py``; all of them are taken, or none.
+A fast module is one readable file, for example ``wire.py``, with its C types beside it in
+``wire.pxd``. The build puts the compiled module next to it under the same name, and Python prefers
+that one. ``WSEXT_CODEC=python`` runs the sources instead, ``c`` insists on the compiled modules,
+and ``auto``, the default, takes them if all of them are there. `wsext` asks this module before any
+of them is imported.
 """
 
-from __future__ import annotations
-
-import importlib
 import os
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, SourceFileLoader
+from typing import Any
 
-__all__ = ["CODEC"]
+__all__ = ["CODEC", "MODULES", "Sources", "cython"]
+
+#: The fast modules. ``setup.py`` compiles the same ones.
+MODULES = (
+    "wsext.protocol.frames",
+    "wsext.protocol.leaf",
+    "wsext.protocol.wire",
+    "wsext.protocol.pipeline",
+    "wsext.protocol.prepared",
+    "wsext.protocol.connection",
+    "wsext.runtime.step",
+    "wsext.runtime.drive",
+    "wsext.runtime.inbox",
+    "wsext.runtime.path",
+)
+
+_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def _file(module: str) -> str:
+    """The path of a module without its suffix."""
+    return os.path.join(_FOLDER, *module.split("."))
+
+
+class Sources:
+    """Finds the Python sources of the fast modules, also where compiled modules stand beside them;
+    an item of ``sys.meta_path``."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """As of an import system's finder."""
+        if name not in MODULES:
+            return None
+        file = _file(name) + ".py"
+        spec = ModuleSpec(name, SourceFileLoader(name, file), origin=file)
+        spec.has_location = True
+        return spec
+
+
+def _unchanged(item: Any) -> Any:
+    return item
+
+
+class cython:
+    """What decorates the fast modules' classes for the compiler, when Cython is not installed."""
+
+    cclass = final = no_gc = staticmethod(_unchanged)
+
+    @staticmethod
+    def freelist(size: int) -> Any:
+        """The number of freed objects that are kept for the next ones."""
+        return _unchanged
 
 
 def _choose() -> str:
     choice = os.environ.get("WSEXT_CODEC", "auto")
     if choice not in ("auto", "c", "python"):
         raise ImportError(f"WSEXT_CODEC is auto, c or python, not {choice!r}")
-    if choice != "python":
-        try:
-            importlib.import_module("wsext._path_c")  # which imports all the others
-        except ImportError:
-            if choice == "c":
-                raise
-        else:
-            return "c"
-    return "python"
+    missing = [
+        module
+        for module in MODULES
+        if not any(os.path.exists(_file(module) + suffix) for suffix in EXTENSION_SUFFIXES)
+    ]
+    if choice == "c" and missing:
+        raise ImportError(f"WSEXT_CODEC=c, but {missing[0]} is not compiled")
+    if choice == "python" or missing:
+        sys.meta_path.insert(0, Sources)
+        return "python"
+    return "c"
 
 
 #: Which one it is: ``"c"`` or ``"python"``.

@@ -16,10 +16,10 @@ from msgspec import Struct
 
 from tests.e2e.processes import wsext
 from wsext import App, Dispatcher, Listener, Router, Session, on, testing
-from wsext.asyncapi import document
+from wsext.app.asyncapi import document
 from wsext.reference import build_app
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "tests" / "data" / "asyncapi" / "3.0.0.json.gz"
 
 

@@ -26,7 +26,7 @@ from wsext import (
     on,
     testing,
 )
-from wsext.formats import decode
+from wsext.runtime.formats import decode
 
 
 class Place(Struct, tag="place"):

@@ -14,7 +14,7 @@ import wsext as package
 from tests.e2e.processes import serving, wsext
 from tests.raw import fetch
 from wsext import App, Session, hookimpl
-from wsext.health import Health
+from wsext.server.health import Health
 
 
 async def get(port: int, path: str) -> tuple[int, bytes]:

@@ -22,7 +22,7 @@ from wsext import (
     WebSocketOptions,
     testing,
 )
-from wsext.client import Backoff
+from wsext.runtime.backoff import Backoff
 
 FAST = Backoff(initial=0.001, maximum=0.01)
 

@@ -24,8 +24,8 @@ from hyperframe.frame import GoAwayFrame, HeadersFrame, SettingsFrame
 import wsext
 from tests.http2.peer import random_frames
 from wsext import App, InvalidHandshake, InvalidStatus, ServerOptions, Session
-from wsext.client import Backoff
 from wsext.protocol.wire import frame_header
+from wsext.runtime.backoff import Backoff
 
 #: The name of a pseudo-header that only the request has, as HPACK writes it.
 CONNECT = Encoder().encode([(":protocol", "websocket")])[1:8]

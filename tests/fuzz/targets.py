@@ -23,8 +23,9 @@ from wsext import (
     RemoteProtocolError,
 )
 from wsext.protocol import handshake
+from wsext.protocol.closing import CloseCode
 from wsext.protocol.connection import Connection
-from wsext.protocol.frames import CloseCode, Message
+from wsext.protocol.frames import Message
 from wsext.protocol.http import RequestReader, ResponseReader
 from wsext.protocol.negotiation import confirm, make_offers, negotiate, offers_header, parse_offers
 from wsext.protocol.pipeline import Pipeline, Stage

@@ -17,7 +17,7 @@ from wsext import App, InvalidStatus, Session, testing
 from wsext.inspector import Inspector
 from wsext.inspector.frames import Recorder
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def app_with(inspector: Inspector) -> App:

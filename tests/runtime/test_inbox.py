@@ -11,7 +11,8 @@ import pytest
 
 import wsext
 from wsext import App, Session
-from wsext.queues import Drive, Inbox
+from wsext.runtime.drive import Drive
+from wsext.runtime.inbox import Inbox
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 

@@ -10,16 +10,18 @@ from typing import Any
 
 from werkzeug.routing import BaseConverter
 
-from wsext.backplanes import Backplane
+from wsext.app.routing import Guard, Route, Router, RouteTable
+from wsext.app.settings import ServerOptions
 from wsext.errors import ProtocolError
-from wsext.hub import Hub
-from wsext.protocol.frames import CloseCode, is_sendable_code
-from wsext.rooms import Room
-from wsext.routing import Guard, Route, Router, RouteTable
+from wsext.protocol.closing import CloseCode, is_sendable_code
+from wsext.rooms.backplanes import Backplane
+from wsext.rooms.hub import Hub
+from wsext.rooms.room import Room
+from wsext.rooms.settings import RoomOptions
+from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.installed import Installed
 from wsext.sdk.options import NamedOptionSet
 from wsext.sdk.plugins import Plugins
-from wsext.settings import RoomOptions, ServerOptions, WebSocketOptions
 
 __all__ = ["App"]
 
@@ -226,7 +228,7 @@ class App(Router):
 
         Uses uvloop when it is installed.
         """
-        from wsext.server import run_until_signal
+        from wsext.server.server import run_until_signal
 
         run_until_signal(self, host, port, **serving)
 

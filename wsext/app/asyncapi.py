@@ -16,9 +16,9 @@ from typing import Any
 
 import msgspec
 
-from wsext.app import App
-from wsext.routing import Route
-from wsext.typed import Dispatcher, ErrorReply, union_members
+from wsext.app.application import App
+from wsext.app.routing import Route
+from wsext.app.typed import Dispatcher, ErrorReply, union_members
 
 __all__ = ["document"]
 

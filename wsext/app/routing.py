@@ -16,11 +16,11 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import BaseConverter, Map, RequestRedirect, Rule
 from werkzeug.routing.exceptions import WebsocketMismatch
 
+from wsext.app.typed import as_dispatcher, as_handler
 from wsext.errors import HandshakeRejected
 from wsext.protocol.http import Request, Response
-from wsext.session import Listener
-from wsext.settings import WebSocketOptions
-from wsext.typed import as_dispatcher, as_handler
+from wsext.runtime.session import Listener
+from wsext.runtime.settings import WebSocketOptions
 
 __all__ = ["Route", "RouteTable", "Router"]
 

@@ -23,10 +23,15 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
-from wsext.errors import ConnectionClosed, MessageError, ProtocolError, RemoteProtocolError
-from wsext.formats import Format, decode, decoder, encode
-from wsext.protocol.frames import CloseInfo
-from wsext.session import Session
+from wsext.errors import (
+    CloseInfo,
+    ConnectionClosed,
+    MessageError,
+    ProtocolError,
+    RemoteProtocolError,
+)
+from wsext.runtime.formats import Format, decode, decoder, encode
+from wsext.runtime.session import Session
 
 __all__ = ["Dispatcher", "ErrorReply", "as_dispatcher", "as_handler", "on", "union_members"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from wsext import __version__
+from wsext.version import __version__
 
 __all__ = ["cli", "main"]
 
@@ -76,7 +76,7 @@ class _Commands(click.Group):
 
 def _print_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from wsext.protocol.wire import CODEC
+        from wsext.compiled import CODEC
 
         click.echo(f"wsext {__version__} (codec: {CODEC})")
         ctx.exit()

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from wsext.asyncapi import document
+from wsext.app.asyncapi import document
 from wsext.cli.common import as_json, fail
 from wsext.cli.serve import load_app
 from wsext.errors import OptionError

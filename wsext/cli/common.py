@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 from rich.console import Console
 
-from wsext.config import dotted_names, plugins_of, read_config
+from wsext.config.configuration import dotted_names, plugins_of, read_config
 from wsext.sdk.plugins import Plugins, PluginStatus
 
 __all__ = [

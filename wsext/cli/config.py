@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from wsext.cli.common import SettingName, as_json, output, plugins_of, read_config
-from wsext.config import SECTIONS, Config
+from wsext.config.configuration import SECTIONS, Config
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins
 

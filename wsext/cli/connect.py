@@ -12,7 +12,7 @@ import click
 
 from wsext.cli.dialing import dial, dial_options, input_lines, printable
 from wsext.errors import ConnectionClosed
-from wsext.session import Session
+from wsext.runtime.session import Session
 
 __all__ = ["connect", "converse", "traffic"]
 

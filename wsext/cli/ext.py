@@ -11,7 +11,7 @@ from rich.table import Table
 
 from wsext.cli.common import ExtensionToken, OptionSetName, as_json, output, plugins_of, read_config
 from wsext.errors import OptionError, PluginError, nearest
-from wsext.protocol.frames import RSV
+from wsext.protocol.codes import RSV
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.options import NamedOptionSet, OptionField, option_fields
 from wsext.sdk.plugins import PluginInfo, Plugins, PluginStatus

@@ -12,15 +12,8 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from wsext.cli.common import (
-    ExtensionArgument,
-    as_json,
-    fail,
-    output,
-    plugins_of,
-    read_config,
-)
-from wsext.config import Config, install
+from wsext.cli.common import ExtensionArgument, as_json, fail, output, plugins_of, read_config
+from wsext.config.configuration import Config, install
 from wsext.errors import NegotiationError, OptionError, PluginError
 from wsext.protocol.agreement import Negotiation, NegotiationContext
 from wsext.protocol.negotiation import (

@@ -12,8 +12,9 @@ from rich.markup import escape
 
 from wsext.cli.connect import converse, traffic
 from wsext.cli.dialing import dial, dial_options, printable
-from wsext.protocol.frames import RSV, Frame, Opcode
-from wsext.session import Session
+from wsext.protocol.codes import RSV, Opcode
+from wsext.protocol.frames import Frame
+from wsext.runtime.session import Session
 
 __all__ = ["inspect_"]
 

@@ -17,9 +17,7 @@ from typing import Any, NoReturn
 
 import click
 
-from wsext import __version__, net
-from wsext.access import JSONFormatter
-from wsext.app import App, new_event_loop
+from wsext.app.application import App, new_event_loop
 from wsext.cli.common import (
     ExtensionArgument,
     ExtensionToken,
@@ -29,16 +27,19 @@ from wsext.cli.common import (
     plugins_of,
     read_config,
 )
-from wsext.config import Config, ServeOptions, apply
+from wsext.config.configuration import Config, ServeOptions, apply
 from wsext.errors import OptionError, nearest
-from wsext.health import Health
 from wsext.http2 import is_available
 from wsext.inspector import Inspector
+from wsext.runtime import net
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins
-from wsext.server import Server, run_until_signal
-from wsext.supervisor import Supervisor
-from wsext.worker import Ready, run_worker
+from wsext.server.access import JSONFormatter
+from wsext.server.health import Health
+from wsext.server.server import Server, run_until_signal
+from wsext.server.supervisor import Supervisor
+from wsext.server.worker import Ready, run_worker
+from wsext.version import __version__
 
 __all__ = ["serve"]
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import socket
 import ssl as ssl_module
 import urllib.request
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -16,7 +15,7 @@ from websockets.exceptions import InvalidURI
 from websockets.headers import build_authorization_basic, build_host
 from websockets.uri import parse_uri
 
-from wsext import __version__, http2, net
+from wsext import http2
 from wsext.errors import (
     ConnectionClosed,
     HandshakeError,
@@ -24,17 +23,20 @@ from wsext.errors import (
     InvalidStatus,
     NegotiationError,
 )
-from wsext.link import Timers
 from wsext.protocol import handshake, negotiation
 from wsext.protocol.agreement import NegotiationContext, Offer
-from wsext.protocol.frames import CloseCode
+from wsext.protocol.closing import CloseCode
 from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
 from wsext.protocol.negotiation import find_missing
+from wsext.runtime import net
+from wsext.runtime.backoff import Backoff
+from wsext.runtime.session import Session
+from wsext.runtime.settings import WebSocketOptions
+from wsext.runtime.timers import Timers
 from wsext.sdk.installed import Installed, build
-from wsext.session import Session
-from wsext.settings import WebSocketOptions
+from wsext.version import __version__
 
-__all__ = ["Backoff", "HTTP2Choice", "connect"]
+__all__ = ["HTTP2Choice", "connect"]
 
 logger = logging.getLogger("wsext.client")
 
@@ -47,26 +49,6 @@ _ALPN: dict[HTTP2Choice, list[str]] = {
     True: ["h2"],
     "auto": ["h2", "http/1.1"],
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """How long to wait between attempts to reconnect, in seconds.
-
-    The wait before attempt n is a random part, from half to whole, of
-    ``initial * factor ** n``, at most ``maximum``.
-    """
-
-    initial: float = 0.5
-    factor: float = 2.0
-    maximum: float = 60.0
-
-    def delays(self) -> Iterator[float]:
-        """The waits, without end."""
-        delay = self.initial
-        while True:
-            yield delay * random.uniform(0.5, 1.0)  # spreads load, guards nothing
-            delay = min(delay * self.factor, self.maximum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +111,7 @@ class _ClientProtocol(asyncio.Protocol):
         return chosen
 
     def _hand_over(self, transport: asyncio.Transport) -> None:
-        from wsext.http2.client import ClientConnection
+        from wsext.client.http2 import ClientConnection
 
         ClientConnection(self._request, self).start(transport)
 

@@ -40,13 +40,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from wsext.app import App
+from wsext.app.application import App
+from wsext.app.settings import ServerOptions
 from wsext.errors import OptionError, PluginError, nearest
+from wsext.rooms.settings import RoomOptions
+from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.extension import Extension
 from wsext.sdk.installed import Installed
 from wsext.sdk.options import OptionSet, local, option_fields
 from wsext.sdk.plugins import Plugins, set_default_plugins
-from wsext.settings import RoomOptions, ServerOptions, WebSocketOptions
 
 __all__ = [
     "SECTIONS",

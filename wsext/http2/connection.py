@@ -31,7 +31,7 @@ from hyperframe.frame import GoAwayFrame
 
 from wsext.http2.frames import LONGEST_FRAME, FrameGuard, GoAway, Limits, Violation
 from wsext.http2.stream import StreamTransport
-from wsext.link import Timers
+from wsext.runtime.timers import Timers
 
 __all__ = ["HTTP2Connection"]
 

@@ -14,10 +14,9 @@ from http import HTTPStatus
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import unquote
 
-from wsext.errors import ConnectionClosed
-from wsext.protocol.frames import CloseInfo
+from wsext.errors import CloseInfo, ConnectionClosed
 from wsext.protocol.http import Request
-from wsext.session import Session
+from wsext.runtime.session import Session
 
 __all__ = [
     "ClientDisconnected",

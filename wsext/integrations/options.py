@@ -8,7 +8,7 @@ from typing import Any
 
 import uvicorn
 
-from wsext.settings import WebSocketOptions
+from wsext.runtime.settings import WebSocketOptions
 
 __all__ = ["session_options"]
 

@@ -26,8 +26,8 @@ from uvicorn.protocols.utils import (
     is_ssl,
 )
 
-from wsext.app import App
-from wsext.config import apply, plugins_of, read_config
+from wsext.app.application import App
+from wsext.config.configuration import apply, plugins_of, read_config
 from wsext.errors import HandshakeRejected
 from wsext.integrations.asgi import (
     ClientDisconnected,
@@ -39,14 +39,14 @@ from wsext.integrations.asgi import (
     response_head,
 )
 from wsext.integrations.options import session_options
-from wsext.limits import Sweep
 from wsext.protocol import handshake
 from wsext.protocol.agreement import NegotiationContext
 from wsext.protocol.http import Request, RequestReader, Response, rejection
 from wsext.protocol.negotiation import find_missing
+from wsext.runtime.session import Session
+from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.installed import Installed
-from wsext.session import Session
-from wsext.settings import WebSocketOptions
+from wsext.server.limits import Sweep
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState

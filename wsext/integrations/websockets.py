@@ -34,7 +34,9 @@ from wsext.errors import (
     WsextError,
 )
 from wsext.protocol.agreement import Agreed, NegotiationContext, Offer
-from wsext.protocol.frames import RSV, CloseCode, Frame
+from wsext.protocol.closing import CloseCode
+from wsext.protocol.codes import RSV
+from wsext.protocol.frames import Frame
 from wsext.protocol.negotiation import confirm, make_offers, negotiate
 from wsext.protocol.params import Params
 from wsext.protocol.pipeline import Pipeline, Stage

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, ClassVar, Protocol
 
-from wsext.protocol.frames import RSV
+from wsext.protocol.codes import RSV
+from wsext.protocol.contract import CodecLike
 from wsext.protocol.params import Params
-from wsext.protocol.pipeline import CodecLike
 
 __all__ = [
     "Agreed",

@@ -1,8 +1,7 @@
-"""Close codes, the payload of Close frames, and how a session ended (RFC 6455 §7)."""
+"""Close codes and the payload of Close frames (RFC 6455 §7)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 from wsext.errors import RemoteProtocolError
@@ -10,7 +9,6 @@ from wsext.errors import RemoteProtocolError
 __all__ = [
     "LOCAL_ONLY_CODES",
     "CloseCode",
-    "CloseInfo",
     "build_close",
     "is_sendable_code",
     "parse_close",
@@ -44,59 +42,6 @@ LOCAL_ONLY_CODES = frozenset({1005, 1006, 1015})
 def is_sendable_code(code: int) -> bool:
     """Whether a close code may stand in a Close frame (RFC 6455 §7.4)."""
     return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999
-
-
-@dataclass(frozen=True, slots=True)
-class CloseInfo:
-    """How a session ended; always filled in when it has.
-
-    Attributes:
-        local: Code and reason that this side sent, or ``None``.
-        remote: Code and reason that the peer sent, or ``None``; code 1005 when its Close frame
-            was empty.
-        clean: Whether both Close frames travelled (RFC 6455 §7.1.4).
-        exception: What ended the session, when something did.
-        local_first: Whether this side began the closing handshake.
-    """
-
-    local: tuple[int, str] | None = None
-    remote: tuple[int, str] | None = None
-    clean: bool = False
-    exception: BaseException | None = None
-    local_first: bool = False
-
-    @property
-    def code(self) -> int:
-        """The close code that tells the end best: the first Close frame's, or 1006 without one."""
-        return self._deciding[0]
-
-    @property
-    def reason(self) -> str:
-        """The reason beside `code`; may be empty."""
-        return self._deciding[1]
-
-    @property
-    def _deciding(self) -> tuple[int, str]:
-        first, second = self.local, self.remote
-        if not self.local_first:
-            first, second = second, first
-        return first or second or (CloseCode.ABNORMAL, "")
-
-    @property
-    def ok(self) -> bool:
-        """Whether the session ended as planned: cleanly, with 1000, 1001 or an empty Close."""
-        return self.clean and self.code in (1000, 1001, 1005)
-
-    def __str__(self) -> str:
-        parts = []
-        for who, close in (("sent", self.local), ("received", self.remote)):
-            if close:
-                parts.append(f"{who} {close[0]}" + (f" ({close[1]})" if close[1] else ""))
-        if not parts:
-            parts.append("no close frame sent or received (1006)")
-        if self.exception is not None:
-            parts.append(f"{type(self.exception).__name__}: {self.exception}")
-        return "; ".join(parts)
 
 
 def parse_close(payload: bytes | bytearray | memoryview) -> tuple[int, str]:

@@ -1,19 +1,17 @@
-# C types for `_connection_py.py`, which is compiled as `_connection_c`; the source stays plain
-# Python.
+# C types for connection.py, which is compiled with them.
 import cython
 
-from wsext.protocol._frames_c cimport Frame, Message, make_frame, make_message
-from wsext.protocol._leaf_c cimport build_frame, copy_text, size_of
-from wsext.protocol._pipeline_c cimport Pipeline
-from wsext.protocol._prepared_c cimport PreparedMessage
-from wsext.protocol._wire_c cimport (
+from wsext.protocol.frames cimport Frame, Message, make_frame, make_message
+from wsext.protocol.leaf cimport build_frame, copy_text, size_of
+from wsext.protocol.pipeline cimport Pipeline
+from wsext.protocol.prepared cimport PreparedMessage
+from wsext.protocol.wire cimport (
     FrameParser, MaskSource, payload_size, to_payload, write_apart,
 )
 
 cdef Py_ssize_t _APART_FROM
 
 
-@cython.final
 cdef class Connection:
     # What every message meets comes first, so that it shares cache lines.
     cdef public object state

@@ -12,27 +12,17 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from wsext.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
-from wsext.protocol._frames_py import Frame, Message, make_frame, make_message
-from wsext.protocol._leaf_py import build_frame, copy_text, size_of
-from wsext.protocol._pipeline_py import Pipeline
-from wsext.protocol._prepared_py import PreparedMessage
-from wsext.protocol._wire_py import (
-    FrameParser,
-    MaskSource,
-    payload_size,
-    to_payload,
-    write_apart,
-)
-from wsext.protocol.closing import CloseCode, CloseInfo, build_close, parse_close
+from wsext.errors import CloseInfo, LocalProtocolError, ProtocolError, RemoteProtocolError
+from wsext.protocol.closing import CloseCode, build_close, parse_close
 from wsext.protocol.codes import Opcode
+from wsext.protocol.frames import Data, Event, Frame, Message, make_frame, make_message
+from wsext.protocol.leaf import build_frame, copy_text, size_of
+from wsext.protocol.pipeline import Pipeline
+from wsext.protocol.prepared import PreparedMessage
 from wsext.protocol.states import CLOSING, FRAGMENTS, Happening, Kind, Partial, State
-
-if TYPE_CHECKING:
-    from wsext.protocol.connection import Event
-    from wsext.protocol.frames import Data
+from wsext.protocol.wire import FrameParser, MaskSource, payload_size, to_payload, write_apart
 
 __all__ = ["Connection"]
 

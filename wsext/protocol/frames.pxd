@@ -1,10 +1,7 @@
-# C types for `_frames_py.py`, which is compiled as `_frames_c`; the source stays plain Python.
+# C types for frames.py, which is compiled with them.
 import cython
 
 
-@cython.no_gc  # payloads are bytes; hints and meta hold plain values
-@cython.freelist(64)
-@cython.final
 cdef class Frame:
     cdef public int opcode
     cdef public object payload
@@ -14,9 +11,6 @@ cdef class Frame:
     cdef public object meta
 
 
-@cython.no_gc
-@cython.freelist(64)
-@cython.final
 cdef class Message:
     cdef public object data
     cdef public Py_ssize_t size

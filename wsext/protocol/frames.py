@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from wsext.protocol.codes import RSV, Opcode
 
-__all__ = ["Frame", "Message", "make_frame", "make_message"]
+try:
+    import cython  # type: ignore
+except ImportError:  # needed to compile this module, not to run it
+    from wsext.compiled import cython
+
+__all__ = ["Data", "Event", "Frame", "Message", "make_frame", "make_message"]
+
+#: What an application may send: ``str`` is a text message, anything else a binary one.
+Data: TypeAlias = "str | bytes | bytearray | memoryview"
+
+#: What comes out of a connection: a whole message, or a frame.
+Event: TypeAlias = "Message | Frame"
 
 _NO_META: Mapping[str, Any] = {}
 _SAME: Any = object()  # an argument that was not given
 
 
+@cython.no_gc  # payloads are bytes; hints and meta hold plain values
+@cython.freelist(64)
+@cython.final
+@cython.cclass
 class Frame:
     """One frame: what codecs and interceptors see.
 
@@ -97,6 +112,10 @@ class Frame:
         return f"<Frame {' '.join(part for part in parts if part)}>"
 
 
+@cython.no_gc
+@cython.freelist(64)
+@cython.final
+@cython.cclass
 class Message:
     """One received message.
 

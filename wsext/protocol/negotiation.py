@@ -28,7 +28,7 @@ from wsext.protocol.agreement import (
     OfferRecord,
     Verdict,
 )
-from wsext.protocol.frames import RSV
+from wsext.protocol.codes import RSV
 from wsext.protocol.params import Params
 
 __all__ = [

@@ -1,11 +1,10 @@
-# C types for `_pipeline_py.py`, which is compiled as `_pipeline_c`; the source stays plain Python.
+# C types for pipeline.py, which is compiled with them.
 import cython
 
-from wsext.protocol._frames_c cimport Frame
-from wsext.protocol._leaf_c cimport size_of
+from wsext.protocol.frames cimport Frame
+from wsext.protocol.leaf cimport size_of
 
 
-@cython.final
 cdef class Stage:
     cdef public object encode
     cdef public object decode
@@ -47,7 +46,6 @@ cdef class Stage:
     cdef _frames(self, object result)
 
 
-@cython.final
 cdef class Pipeline:
     # What every frame meets comes first, so that it shares a cache line.
     cdef Stage _first_encoder

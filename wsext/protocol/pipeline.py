@@ -15,15 +15,13 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wsext.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
-from wsext.protocol._frames_py import Frame
-from wsext.protocol._leaf_py import size_of
 from wsext.protocol.codes import RSV
-
-if TYPE_CHECKING:
-    from wsext.protocol.pipeline import CodecLike, FrameHook, Trace
+from wsext.protocol.contract import CodecLike, FrameHook, Trace
+from wsext.protocol.frames import Frame
+from wsext.protocol.leaf import size_of
 
 __all__ = ["Pipeline", "Stage", "run_hooks"]
 

@@ -1,11 +1,10 @@
-# C types for `_prepared_py.py`, which is compiled as `_prepared_c`; the source stays plain Python.
+# C types for prepared.py, which is compiled with them.
 import cython
 
-from wsext.protocol._frames_c cimport Frame
-from wsext.protocol._pipeline_c cimport Pipeline
+from wsext.protocol.frames cimport Frame
+from wsext.protocol.pipeline cimport Pipeline
 
 
-@cython.final
 cdef class PreparedMessage:
     cdef Frame _frame
     cdef public object data

@@ -8,14 +8,11 @@ that have to know, counters, an append.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from wsext.protocol._frames_py import Frame
-from wsext.protocol._pipeline_py import Pipeline
-from wsext.protocol._wire_py import frame_header, to_payload
-
-if TYPE_CHECKING:
-    from wsext.protocol.frames import Data
+from wsext.protocol.frames import Data, Frame
+from wsext.protocol.pipeline import Pipeline
+from wsext.protocol.wire import frame_header, to_payload
 
 __all__ = ["PreparedMessage"]
 

@@ -1,13 +1,12 @@
-# C types for `_wire_py.py`, which is compiled as `_wire_c`; the source stays plain Python.
+# C types for wire.py, which is compiled with them.
 import cython
 
-from wsext.protocol._frames_c cimport make_frame, make_message
-from wsext.protocol._leaf_c cimport (
+from wsext.protocol.frames cimport make_frame, make_message
+from wsext.protocol.leaf cimport (
     copy, copy_text, mask, move, text_view, unmask, unmask_text,
 )
 
 
-@cython.final
 cdef class MaskSource:
     cdef bytes _pool
     cdef Py_ssize_t _at
@@ -16,7 +15,6 @@ cdef class MaskSource:
     cpdef bytes next(self)
 
 
-@cython.final
 cdef class Spare:
     cdef list _buffers
     cdef Py_ssize_t _size
@@ -31,7 +29,6 @@ cdef class Spare:
 cdef Spare _spare
 
 
-@cython.final
 cdef class FrameParser:
     cdef bytearray _body
     cdef bytes _tail

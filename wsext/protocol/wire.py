@@ -8,23 +8,12 @@ not kept. ``_wire_c.pxd`` has the types for the compiled twin, and `wsext.protoc
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wsext.errors import RemoteProtocolError
-from wsext.protocol._frames_py import Frame, Message, make_frame, make_message
-from wsext.protocol._leaf_py import (
-    copy,
-    copy_text,
-    mask,
-    move,
-    text_view,
-    unmask,
-    unmask_text,
-)
 from wsext.protocol.codes import RSV
-
-if TYPE_CHECKING:
-    from wsext.protocol.frames import Data
+from wsext.protocol.frames import Data, Frame, Message, make_frame, make_message
+from wsext.protocol.leaf import copy, copy_text, mask, move, text_view, unmask, unmask_text
 
 __all__ = [
     "FrameParser",

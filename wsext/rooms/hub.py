@@ -12,16 +12,16 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from wsext.backplanes import Backplane, BackplaneStatus, make_backplane
-from wsext.outbox import Counters
-from wsext.presence import Presence
 from wsext.protocol.prepared import PreparedMessage
-from wsext.rooms import Key, Room
-from wsext.session import Session
-from wsext.settings import RoomOptions
+from wsext.rooms.backplanes import Backplane, BackplaneStatus, make_backplane
+from wsext.rooms.outbox import Counters
+from wsext.rooms.presence import Presence
+from wsext.rooms.room import Key, Room
+from wsext.rooms.settings import RoomOptions
+from wsext.runtime.session import Session
 
 if TYPE_CHECKING:
-    from wsext.app import App
+    from wsext.app.application import App
 
 __all__ = ["Hub"]
 

@@ -7,10 +7,10 @@ from collections import OrderedDict
 from collections.abc import Hashable
 
 from wsext.errors import ConnectionClosed, ProtocolError
-from wsext.protocol.frames import CloseCode
+from wsext.protocol.closing import CloseCode
 from wsext.protocol.prepared import PreparedMessage
-from wsext.session import Session
-from wsext.settings import RoomOverflow
+from wsext.rooms.settings import RoomOverflow
+from wsext.runtime.session import Session
 
 __all__ = ["Counters", "Outbox"]
 

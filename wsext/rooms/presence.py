@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 if TYPE_CHECKING:
-    from wsext.rooms import Room
+    from wsext.rooms.room import Room
 
 __all__ = ["Presence", "PresenceChange", "Watch"]
 

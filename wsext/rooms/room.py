@@ -8,16 +8,16 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from wsext.errors import OptionError, ProtocolError
-from wsext.outbox import Counters, Outbox
-from wsext.presence import Presence, PresenceChange, Watch
-from wsext.protocol.frames import CloseInfo, Data
+from wsext.errors import CloseInfo, OptionError, ProtocolError
+from wsext.protocol.frames import Data
 from wsext.protocol.prepared import PreparedMessage
-from wsext.session import Session
-from wsext.settings import RoomOverflow
+from wsext.rooms.outbox import Counters, Outbox
+from wsext.rooms.presence import Presence, PresenceChange, Watch
+from wsext.rooms.settings import RoomOverflow
+from wsext.runtime.session import Session
 
 if TYPE_CHECKING:
-    from wsext.hub import Hub
+    from wsext.rooms.hub import Hub
 
 __all__ = ["Key", "Members", "Room"]
 

@@ -8,7 +8,7 @@ from wsext.errors import ConnectionClosedOK
 from wsext.protocol.frames import Frame
 
 if TYPE_CHECKING:
-    from wsext.session import Session
+    from wsext.runtime.session import Session
 
 __all__ = ["Incoming", "Outgoing"]
 

@@ -1,28 +1,11 @@
-# C types for `_queues_py.py`, which is compiled as `_queues_c`; the source stays plain Python.
+# C types for inbox.py, which is compiled with them.
 import cython
 
-from wsext._step_c cimport Step, advance
-from wsext.protocol._frames_c cimport Frame, Message
+from wsext.protocol.frames cimport Frame, Message
+from wsext.runtime.drive cimport Waiter, new_waiter
+from wsext.runtime.step cimport Step
 
 
-@cython.freelist(64)
-cdef class Waiter:
-    cdef object _loop
-    cdef object _callback
-    cdef object _context
-    cdef object _message
-    cdef Drive _drive
-    cdef bint _cancelled
-    cdef public object _asyncio_future_blocking
-    cdef public bint done
-
-    @cython.locals(drive=Drive)
-    cpdef wake(self)
-    cdef finish(self)
-    cdef _later(self)
-
-
-@cython.final
 cdef class Inbox:
     cdef object _head
     cdef list _rest
@@ -71,33 +54,11 @@ cdef class Take(Step):
     cdef object step(self)
 
 
-cdef class Drive(Step):
-    cdef object _context
-    cdef object _coroutine
-    cdef object _error
-    cdef object _loop
-    cdef Waiter _parked
-    cdef object _pending
-    cdef object _task
-
-    cdef object step(self)
-    cdef object _hand_over(self)
-
-    @cython.locals(waiter=Waiter, parked=Waiter)
-    cdef object _settle(self, object advance, object argument)
-
-    @cython.locals(waiter=Waiter, parked=Waiter)
-    cpdef resume(self)
-
-
 cdef class Done(Step):
     cdef object step(self)
 
 
 cdef int MESSAGE, DATA, FRAME, NEXT
-
-@cython.locals(waiter=Waiter)
-cdef Waiter new_waiter(object loop)
 
 @cython.locals(message=Message, frame=Frame)
 cdef Py_ssize_t _size(object item) except -1

@@ -9,26 +9,21 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-from wsext.errors import (
-    LocalProtocolError,
-    ProtocolError,
-    QueueFull,
-)
-from wsext.protocol.connection import Connection, Event, to_payload
-from wsext.protocol.frames import CloseCode, Data, Frame, Opcode
+from wsext.errors import LocalProtocolError, ProtocolError, QueueFull
+from wsext.protocol.closing import CloseCode
+from wsext.protocol.codes import Opcode
+from wsext.protocol.connection import Connection
+from wsext.protocol.frames import Data, Event, Frame
 from wsext.protocol.states import State
-from wsext.protocol.twins import CODEC
-from wsext.settings import WebSocketOptions
+from wsext.protocol.wire import to_payload
+from wsext.runtime.path import LinkPath
+from wsext.runtime.settings import WebSocketOptions
+from wsext.runtime.timers import Timers
 
-if TYPE_CHECKING or CODEC == "python":
-    from wsext._path_py import LinkPath
-else:
-    from wsext._path_c import LinkPath
-
-__all__ = ["Link", "Receiver", "Timers"]
+__all__ = ["Link", "Receiver"]
 
 #: How long a failed connection is kept readable, so that the peer can still read our Close frame:
 #: closing a socket with unread data in it makes TCP throw away what was sent.
@@ -52,16 +47,6 @@ class Receiver(Protocol):
 
     def ended(self) -> None:
         """The transport is gone."""
-
-
-class Timers(Protocol):
-    """What runs timeouts and pings: an event loop, or a clock that tests advance."""
-
-    def time(self) -> float:
-        """Seconds on a clock that never goes back."""
-
-    def call_later(self, delay: float, callback: Callable[[], None], /) -> Any:
-        """Call once after some seconds, unless what is returned is told to ``cancel()``."""
 
 
 class Link(LinkPath, asyncio.BufferedProtocol):

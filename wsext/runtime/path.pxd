@@ -1,10 +1,10 @@
-# C types for `_path_py.py`, which is compiled as `_path_c`; the source stays plain Python.
+# C types for path.py, which is compiled with them.
 import cython
 
-from wsext._queues_c cimport Inbox
-from wsext.protocol._connection_c cimport Connection
-from wsext.protocol._frames_c cimport Frame, Message
-from wsext.protocol._prepared_c cimport PreparedMessage
+from wsext.runtime.inbox cimport Inbox
+from wsext.protocol.connection cimport Connection
+from wsext.protocol.frames cimport Frame, Message
+from wsext.protocol.prepared cimport PreparedMessage
 
 
 cdef class LinkPath:

@@ -11,20 +11,16 @@ import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from wsext._queues_py import DONE, Inbox
 from wsext.errors import ProtocolError
-from wsext.protocol._connection_py import Connection
-from wsext.protocol._frames_py import Frame, Message
-from wsext.protocol._prepared_py import PreparedMessage
 from wsext.protocol.codes import Opcode
+from wsext.protocol.connection import Connection
+from wsext.protocol.frames import Data, Event, Frame, Message
+from wsext.protocol.prepared import PreparedMessage
 from wsext.protocol.states import State
-
-if TYPE_CHECKING:
-    from wsext.protocol.connection import Event
-    from wsext.protocol.frames import Data
-    from wsext.settings import WebSocketOptions
+from wsext.runtime.inbox import DONE, Inbox
+from wsext.runtime.settings import WebSocketOptions
 
 __all__ = ["LinkPath", "SessionPath"]
 

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, M
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from wsext.channels import Incoming, Outgoing
 from wsext.errors import (
+    CloseInfo,
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
@@ -21,24 +21,24 @@ from wsext.errors import (
     ProtocolError,
     RemoteProtocolError,
 )
-from wsext.formats import NAMES, Format, decode, encode
-from wsext.link import Link, Timers
 from wsext.protocol.agreement import Agreed, Negotiation
-from wsext.protocol.connection import Connection, to_payload
-from wsext.protocol.frames import CloseCode, CloseInfo, Data, Frame, Opcode
+from wsext.protocol.closing import CloseCode
+from wsext.protocol.codes import Opcode
+from wsext.protocol.connection import Connection
+from wsext.protocol.contract import Trace
+from wsext.protocol.frames import Data, Frame
 from wsext.protocol.http import Headers, Request
-from wsext.protocol.pipeline import Trace
 from wsext.protocol.prepared import PreparedMessage
 from wsext.protocol.states import State
-from wsext.protocol.twins import CODEC
-from wsext.queues import Inbox
+from wsext.protocol.wire import to_payload
+from wsext.runtime.channels import Incoming, Outgoing
+from wsext.runtime.formats import NAMES, Format, decode, encode
+from wsext.runtime.inbox import Inbox
+from wsext.runtime.link import Link
+from wsext.runtime.path import SessionPath
+from wsext.runtime.settings import WebSocketOptions
+from wsext.runtime.timers import Timers
 from wsext.sdk.installed import Installed, make_pipeline
-from wsext.settings import WebSocketOptions
-
-if TYPE_CHECKING or CODEC == "python":
-    from wsext._path_py import SessionPath
-else:
-    from wsext._path_c import SessionPath
 
 __all__ = ["Listener", "Progress", "Session", "Stats"]
 

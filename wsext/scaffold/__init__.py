@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
-from wsext import __version__
 from wsext.errors import OptionError
+from wsext.version import __version__
 
 __all__ = ["KINDS", "LICENSES", "Package", "render"]
 

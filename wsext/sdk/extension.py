@@ -26,7 +26,8 @@ from typing import Any, ClassVar, TypeVar
 
 from wsext.errors import NegotiationError, OptionError
 from wsext.protocol.agreement import Agreement, Declined, NegotiationContext, Phase
-from wsext.protocol.frames import RSV, Frame
+from wsext.protocol.codes import RSV
+from wsext.protocol.frames import Frame
 from wsext.protocol.params import Params
 from wsext.sdk.options import OptionSet, option_fields
 

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
+from wsext.errors import CloseInfo
 from wsext.protocol.agreement import Offer
-from wsext.protocol.frames import CloseInfo, Frame
+from wsext.protocol.frames import Frame
 from wsext.protocol.http import Request, Response
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.options import NamedOptionSet

@@ -9,12 +9,13 @@ from typing import Any
 
 import pluggy
 
-from wsext.errors import ExtensionConflict, OptionError, PluginError
+from wsext.errors import CloseInfo, ExtensionConflict, OptionError, PluginError
 from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
-from wsext.protocol.frames import CloseInfo, Frame
+from wsext.protocol.contract import FrameHook
+from wsext.protocol.frames import Frame
 from wsext.protocol.http import Request, Response
 from wsext.protocol.negotiation import negotiate, parse_offers, shared_claim
-from wsext.protocol.pipeline import FrameHook, Pipeline, Stage
+from wsext.protocol.pipeline import Pipeline, Stage
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.options import NamedOptionSet
 from wsext.sdk.plugins import Plugins, bind_hook, default_plugins, is_installable, new_manager

@@ -8,21 +8,21 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any, cast
 
-from wsext import access
-from wsext.app import App
+from wsext.app.application import App
+from wsext.app.routing import Route, as_response
 from wsext.errors import ConnectionClosed, HandshakeRejected
 from wsext.http2 import PREFACE
-from wsext.limits import limited_address
 from wsext.protocol import handshake
-from wsext.protocol.frames import CloseCode
+from wsext.protocol.closing import CloseCode
 from wsext.protocol.http import Request, RequestReader, Response, rejection
-from wsext.queues import Drive
-from wsext.routing import Route, as_response
-from wsext.session import Listener, Session
+from wsext.runtime.drive import Drive
+from wsext.runtime.session import Listener, Session
+from wsext.server import access
+from wsext.server.limits import limited_address
 
 if TYPE_CHECKING:
-    from wsext.http2.server import ServerConnection
-    from wsext.server import Server
+    from wsext.server.http2 import ServerConnection
+    from wsext.server.server import Server
 
 __all__ = ["Handshake", "HandshakeProtocol", "run_handler"]
 
@@ -301,7 +301,7 @@ class HandshakeProtocol(Handshake):
             self._hand_over(b"")
 
     def _hand_over(self, data: bytes) -> None:
-        from wsext.http2.server import ServerConnection
+        from wsext.server.http2 import ServerConnection
 
         assert self.transport is not None
         self._http2 = ServerConnection(self._server, self)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from wsext.protocol.http import Request
-from wsext.session import Session
+from wsext.runtime.session import Session
 
 __all__ = ["JSONFormatter", "log_answer", "log_end"]
 

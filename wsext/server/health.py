@@ -7,13 +7,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from wsext.app.application import App
 from wsext.protocol.http import Request, Response
 from wsext.sdk.hookspecs import hookimpl
-
-if TYPE_CHECKING:
-    from wsext.app import App
 
 __all__ = ["Health"]
 

@@ -8,7 +8,6 @@ from h2.errors import ErrorCodes
 from h2.events import RequestReceived
 from h2.settings import SettingCodes
 
-from wsext.accept import Handshake
 from wsext.errors import HandshakeRejected
 from wsext.http2 import fields
 from wsext.http2.connection import HTTP2Connection
@@ -16,11 +15,12 @@ from wsext.http2.frames import Limits
 from wsext.http2.stream import StreamTransport
 from wsext.protocol.handshake import accept_headers
 from wsext.protocol.http import Response, rejection
+from wsext.server.accept import Handshake
 
 if TYPE_CHECKING:
-    from wsext.accept import HandshakeProtocol
-    from wsext.server import Server
-    from wsext.session import Session
+    from wsext.runtime.session import Session
+    from wsext.server.accept import HandshakeProtocol
+    from wsext.server.server import Server
 
 __all__ = ["ServerConnection", "StreamHandshake"]
 

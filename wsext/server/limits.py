@@ -11,11 +11,11 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Protocol
 
+from wsext.app.settings import ServerOptions
 from wsext.errors import OptionError, RemoteProtocolError
-from wsext.protocol.frames import CloseCode
+from wsext.protocol.closing import CloseCode
 from wsext.protocol.http import Request
-from wsext.session import Progress, Session
-from wsext.settings import ServerOptions
+from wsext.runtime.session import Progress, Session
 
 __all__ = ["Addresses", "Proxies", "Sweep"]
 

@@ -11,19 +11,21 @@ import ssl as ssl_module
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
-from wsext import access, http2, net
-from wsext.accept import Handshake, HandshakeProtocol
-from wsext.app import App, new_event_loop
+from wsext import http2
+from wsext.app.application import App, new_event_loop
 from wsext.errors import HandshakeRejected
-from wsext.limits import Addresses, Proxies, Sweep
-from wsext.link import Timers
 from wsext.protocol.agreement import Negotiation, NegotiationContext
-from wsext.protocol.frames import CloseCode
+from wsext.protocol.closing import CloseCode
 from wsext.protocol.http import Request
 from wsext.protocol.negotiation import find_missing
+from wsext.runtime import net
+from wsext.runtime.session import Session
+from wsext.runtime.settings import WebSocketOptions
+from wsext.runtime.timers import Timers
 from wsext.sdk.installed import Installed
-from wsext.session import Session
-from wsext.settings import WebSocketOptions
+from wsext.server import access
+from wsext.server.accept import Handshake, HandshakeProtocol
+from wsext.server.limits import Addresses, Proxies, Sweep
 
 __all__ = ["Server", "serve"]
 

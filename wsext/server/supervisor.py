@@ -30,8 +30,8 @@ from typing import Any
 
 import msgspec
 
-from wsext.client import Backoff
-from wsext.worker import Ready
+from wsext.runtime.backoff import Backoff
+from wsext.server.worker import Ready
 
 __all__ = ["Supervisor"]
 

@@ -1,6 +1,6 @@
 """One of a supervisor's workers: serves the connections that it is handed.
 
-See `wsext.supervisor` for what the two say to each other.
+See `wsext.server.supervisor` for what the two say to each other.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from wsext.app import App
-from wsext.server import Server
+from wsext.app.application import App
+from wsext.server.server import Server
 
 __all__ = ["Ready", "run_worker"]
 

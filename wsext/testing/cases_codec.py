@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wsext.errors import ProtocolError
-from wsext.protocol.frames import RSV, Frame, Message
+from wsext.protocol.codes import RSV
+from wsext.protocol.frames import Frame, Message
 from wsext.protocol.wire import apply_mask, frame_header
 from wsext.sdk.extension import Codec, Extension, MessageCodec
 from wsext.testing.cases_base import Cases, fragments, skip

@@ -6,10 +6,10 @@ import inspect
 from typing import Any, ClassVar
 
 from wsext.errors import OptionError, PluginError
+from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk import hookspecs
 from wsext.sdk.options import NamedOptionSet
 from wsext.sdk.plugins import default_plugins
-from wsext.settings import WebSocketOptions
 from wsext.testing.cases_base import skip
 
 __all__ = ["PluginCases"]

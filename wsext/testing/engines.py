@@ -10,13 +10,7 @@ from wsext.errors import ProtocolError
 from wsext.protocol.agreement import Negotiation, NegotiationContext
 from wsext.protocol.connection import Connection
 from wsext.protocol.frames import Frame, Message
-from wsext.protocol.negotiation import (
-    confirm,
-    make_offers,
-    negotiate,
-    offers_header,
-    parse_offers,
-)
+from wsext.protocol.negotiation import confirm, make_offers, negotiate, offers_header, parse_offers
 from wsext.protocol.wire import FrameParser
 from wsext.sdk.extension import Extension
 from wsext.sdk.installed import make_pipeline

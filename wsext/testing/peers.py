@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from wsext.accept import HandshakeProtocol
-from wsext.app import App
-from wsext.client import HTTP2Choice
-from wsext.client import connect as _connect
+from wsext.app.application import App
+from wsext.client.connect import HTTP2Choice
+from wsext.client.connect import connect as _connect
 from wsext.protocol import handshake
 from wsext.protocol.frames import Frame
 from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
 from wsext.protocol.wire import MaskSource, apply_mask, frame_header
-from wsext.server import Server
-from wsext.session import Session
+from wsext.runtime.session import Session
+from wsext.server.accept import HandshakeProtocol
+from wsext.server.server import Server
 from wsext.testing.clock import Clock, settle
 from wsext.testing.engines import lenient_parser
 from wsext.testing.memory import MemoryTransport, transport_pair

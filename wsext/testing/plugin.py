@@ -14,8 +14,8 @@ import pytest
 
 if TYPE_CHECKING:
     from wsext import App
+    from wsext.runtime.session import Session
     from wsext.sdk.plugins import Plugins
-    from wsext.session import Session
     from wsext.testing.peers import ClientSession, RawPeer
     from wsext.testing.transcript import Transcript
 

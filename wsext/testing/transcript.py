@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wsext.errors import ProtocolError
-from wsext.protocol.frames import RSV, Frame, Opcode
+from wsext.protocol.codes import RSV, Opcode
+from wsext.protocol.frames import Frame
 from wsext.protocol.wire import FrameParser
 from wsext.testing.engines import lenient_parser
 

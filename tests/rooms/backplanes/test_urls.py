@@ -11,9 +11,9 @@ import pytest
 
 import wsext
 from tests.e2e.processes import wsext as command
-from tests.test_rooms import Place
+from tests.rooms.test_room import Place
 from wsext import App, Backplane, OptionError, RemoteBackplane, ServerOptions, hookimpl
-from wsext.backplanes.memory import MemoryBackplane
+from wsext.rooms.backplanes.memory import MemoryBackplane
 
 
 def test_the_scheme_chooses() -> None:

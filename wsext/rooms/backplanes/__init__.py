@@ -152,12 +152,12 @@ class Backplane(ABC):
 BackplaneFactory: TypeAlias = Callable[[str], Backplane]
 
 _BUILT_IN = {
-    "memory": ("wsext.backplanes.memory", "MemoryBackplane", ""),
-    "redis": ("wsext.backplanes.redis", "redis_backplane", "redis"),
-    "rediss": ("wsext.backplanes.redis", "redis_backplane", "redis"),
-    "unix": ("wsext.backplanes.redis", "redis_backplane", "redis"),
-    "nats": ("wsext.backplanes.nats", "nats_backplane", "nats"),
-    "tls": ("wsext.backplanes.nats", "nats_backplane", "nats"),
+    "memory": ("wsext.rooms.backplanes.memory", "MemoryBackplane", ""),
+    "redis": ("wsext.rooms.backplanes.redis", "redis_backplane", "redis"),
+    "rediss": ("wsext.rooms.backplanes.redis", "redis_backplane", "redis"),
+    "unix": ("wsext.rooms.backplanes.redis", "redis_backplane", "redis"),
+    "nats": ("wsext.rooms.backplanes.nats", "nats_backplane", "nats"),
+    "tls": ("wsext.rooms.backplanes.nats", "nats_backplane", "nats"),
 }
 
 

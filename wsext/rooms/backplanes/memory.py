@@ -11,8 +11,8 @@ from collections import OrderedDict, deque
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
-from wsext.backplanes import Backplane, Receiver
-from wsext.backplanes.options import MemoryOptions, take_options
+from wsext.rooms.backplanes import Backplane, Receiver
+from wsext.rooms.backplanes.options import MemoryOptions, take_options
 
 __all__ = ["MemoryBackplane"]
 

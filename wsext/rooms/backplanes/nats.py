@@ -32,9 +32,9 @@ from nats.js.client import JetStreamContext
 from nats.js.errors import BadRequestError, KeyNotFoundError, NotFoundError
 from nats.js.kv import KV_OP, KeyValue
 
-from wsext.backplanes.broker import Broker, Deliver, Lost, Record
-from wsext.backplanes.options import NatsOptions, take_options
-from wsext.backplanes.remote import RemoteBackplane
+from wsext.rooms.backplanes.broker import Broker, Deliver, Lost, Record
+from wsext.rooms.backplanes.options import NatsOptions, take_options
+from wsext.rooms.backplanes.remote import RemoteBackplane
 
 __all__ = ["NatsBroker", "nats_backplane"]
 

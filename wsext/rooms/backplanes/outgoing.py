@@ -7,8 +7,8 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
-from wsext.backplanes import BackplaneStatus
-from wsext.backplanes.broker import Record
+from wsext.rooms.backplanes import BackplaneStatus
+from wsext.rooms.backplanes.broker import Record
 
 __all__ = ["Outgoing"]
 

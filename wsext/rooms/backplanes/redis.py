@@ -20,9 +20,9 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from wsext.backplanes.broker import Broker, Deliver, Lost, Record
-from wsext.backplanes.options import RemoteOptions, take_options
-from wsext.backplanes.remote import RemoteBackplane
+from wsext.rooms.backplanes.broker import Broker, Deliver, Lost, Record
+from wsext.rooms.backplanes.options import RemoteOptions, take_options
+from wsext.rooms.backplanes.remote import RemoteBackplane
 
 __all__ = ["RedisBroker", "redis_backplane"]
 

@@ -24,11 +24,11 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from wsext.backplanes import Backplane, Receiver, safe_url
-from wsext.backplanes.broker import Broker, Record
-from wsext.backplanes.options import RemoteOptions
-from wsext.backplanes.outgoing import Outgoing
-from wsext.backplanes.roster import Roster
+from wsext.rooms.backplanes import Backplane, Receiver, safe_url
+from wsext.rooms.backplanes.broker import Broker, Record
+from wsext.rooms.backplanes.options import RemoteOptions
+from wsext.rooms.backplanes.outgoing import Outgoing
+from wsext.rooms.backplanes.roster import Roster
 
 __all__ = ["RemoteBackplane"]
 

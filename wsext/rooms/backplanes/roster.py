@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from wsext.backplanes.broker import Broker
+from wsext.rooms.backplanes.broker import Broker
 
 __all__ = ["Roster"]
 

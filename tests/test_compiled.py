@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import subprocess
 import sys
-from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.lives import compiled, sources
 from wsext import ProtocolError
-from wsext.protocol import _leaf_py, _wire_py, wire
+from wsext.compiled import CODEC
 
-
-def compiled(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(f"wsext.protocol.{name}")
-    except ImportError:
-        if os.environ.get("CI"):
-            pytest.fail("the codec is not compiled, and CI must test it")
-        pytest.skip("the codec is not compiled")
+wire_source = sources("wsext.protocol.wire")
+leaf_source = sources("wsext.protocol.leaf")
 
 
 def outcome(
@@ -102,9 +95,9 @@ def test_both_parsers_do_the_same(stream: bytes, options: dict[str, Any], data: 
         step = data.draw(st.one_of(st.integers(1, 9), st.integers(1, 70_000)))
         chunks.append(stream[at : at + step])
         at += step
-    expected = outcome(_wire_py, chunks, options)
-    assert outcome(compiled("_wire_c"), chunks, options) == expected
-    for module in (compiled("_wire_c"), _wire_py):
+    expected = outcome(wire_source, chunks, options)
+    assert outcome(compiled("wsext.protocol.wire"), chunks, options) == expected
+    for module in (compiled("wsext.protocol.wire"), wire_source):
         assert outcome(module, chunks, options, ask_only=True) == expected
 
 
@@ -117,10 +110,10 @@ def test_both_parsers_do_the_same(stream: bytes, options: dict[str, Any], data: 
 def test_a_read_that_is_one_message_is_known_as_such(
     size: int, first: int, masked: bool, more: int
 ) -> None:
-    header = _wire_py.frame_header(first & 0x0F, size, first >= 0x80, first & 0x70, masked)
+    header = wire_source.frame_header(first & 0x0F, size, first >= 0x80, first & 0x70, masked)
     read = header + bytes(4 if masked else 0) + b"x" * size + b"\x81\x00"[:more]
     is_one = first in (0x81, 0x82, 0xC2) and not more and size < 65536 and len(read) >= 4
-    for module in (compiled("_wire_c"), _wire_py):
+    for module in (compiled("wsext.protocol.wire"), wire_source):
         parser = module.FrameParser(masked=masked, max_size=1 << 20, rsv_first=0x40)
         for buffer in (read, bytearray(read + b"what was read before")):
             item = parser.only(buffer, len(read))
@@ -139,17 +132,17 @@ def test_a_read_that_is_one_message_is_known_as_such(
 def test_both_write_the_same_headers(
     opcode: int, size: int, fin: bool, rsv: int, masked: bool
 ) -> None:
-    c = compiled("_wire_c").frame_header(opcode, size, fin, rsv, masked)
-    assert c == _wire_py.frame_header(opcode, size, fin, rsv, masked)
+    c = compiled("wsext.protocol.wire").frame_header(opcode, size, fin, rsv, masked)
+    assert c == wire_source.frame_header(opcode, size, fin, rsv, masked)
 
 
 @given(data=st.binary(max_size=2000), key=st.binary(min_size=4, max_size=4), pad=st.integers(0, 9))
 def test_both_mask_alike(data: bytes, key: bytes, pad: int) -> None:
-    c = compiled("_leaf_c")
-    assert c.mask(data, key) == _leaf_py.mask(data, key)
+    c = compiled("wsext.protocol.leaf")
+    assert c.mask(data, key) == leaf_source.mask(data, key)
     around = bytes(pad) + key + data + b"after"
-    expected = _leaf_py.unmask(around, pad + 4, len(data), pad)
-    assert c.unmask(around, pad + 4, len(data), pad) == expected == _leaf_py.mask(data, key)
+    expected = leaf_source.unmask(around, pad + 4, len(data), pad)
+    assert c.unmask(around, pad + 4, len(data), pad) == expected == leaf_source.mask(data, key)
 
 
 @given(
@@ -160,11 +153,11 @@ def test_both_mask_alike(data: bytes, key: bytes, pad: int) -> None:
     key=st.one_of(st.none(), st.binary(min_size=4, max_size=4)),
 )
 def test_both_build_the_same_frames(first: int, data: str | bytes, key: bytes | None) -> None:
-    expected = _leaf_py.build_frame(first, data, key)
-    assert compiled("_leaf_c").build_frame(first, data, key) == expected
+    expected = leaf_source.build_frame(first, data, key)
+    assert compiled("wsext.protocol.leaf").build_frame(first, data, key) == expected
     view = memoryview(data.encode() if isinstance(data, str) else data)
-    assert compiled("_leaf_c").build_frame(first, view, key) == expected
-    for module in (compiled("_wire_c"), _wire_py):
+    assert compiled("wsext.protocol.leaf").build_frame(first, view, key) == expected
+    for module in (compiled("wsext.protocol.wire"), wire_source):
         assert module.payload_size(len(expected), key is not None) == len(view)
         if key is None:
             out: list[Any] = []
@@ -178,13 +171,13 @@ def test_both_decode_text_alike(data: bytes, key: bytes) -> None:
         text = data.decode()
     except UnicodeDecodeError:
         text = None
-    for module in (compiled("_leaf_c"), _leaf_py):
+    for module in (compiled("wsext.protocol.leaf"), leaf_source):
         assert module.unmask_text(key + module.mask(data, key), 4, len(data), 0) == text
         assert module.copy_text(b"head" + data, 4, len(data)) == text
 
 
 def test_the_leaf_writes_nothing_outside_of_its_target() -> None:
-    c = compiled("_leaf_c")
+    c = compiled("wsext.protocol.leaf")
     for at, size in ((-1, 1), (0, 9), (8, 1), (0, -1)):
         with pytest.raises(IndexError):
             c.move(bytearray(8), at, bytes(16), 0, size)
@@ -195,14 +188,18 @@ def test_the_leaf_writes_nothing_outside_of_its_target() -> None:
 @pytest.mark.parametrize("choice", ["python", "c"])
 def test_the_environment_chooses(choice: str) -> None:
     if choice == "c":
-        compiled("_wire_c")
-    code = "from wsext.protocol import wire; print(wire.CODEC, wire.FrameParser.__module__)"
+        compiled("wsext.protocol.wire")
+    code = (
+        "from wsext import compiled; from wsext.protocol import wire;"
+        "print(compiled.CODEC, wire.__file__)"
+    )
     env = {**os.environ, "WSEXT_CODEC": choice}
     done = subprocess.run(
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
     )
-    suffix = "c" if choice == "c" else "py"
-    assert done.stdout.split() == [choice, f"wsext.protocol._wire_{suffix}"]
+    life, file = done.stdout.split()
+    assert life == choice
+    assert file.endswith("wire.py") == (choice == "python")
 
 
 def test_a_wrong_choice_says_what_is_right() -> None:
@@ -221,14 +218,14 @@ def test_version_says_which_is_live() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "wsext", "--version"], capture_output=True, text=True, check=True
     )
-    assert f"codec: {wire.CODEC}" in done.stdout
+    assert f"codec: {CODEC}" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["_frames_py", "_frames_c"])
-def test_replace_changes_what_it_is_told_to_and_nothing_else(name: str) -> None:
+@pytest.mark.parametrize("life", [sources, compiled])
+def test_replace_changes_what_it_is_told_to_and_nothing_else(life: Any) -> None:
     old = {"opcode": 1, "payload": b"old", "fin": False, "rsv": 64, "hints": {"a": 1}, "meta": {}}
     new = {"opcode": 2, "payload": b"", "fin": True, "rsv": 0, "hints": None, "meta": None}
-    frame = compiled(name).Frame(**old)
+    frame = life("wsext.protocol.frames").Frame(**old)
     for changed in [[], *([key] for key in old), list(old)]:
         copy = frame.replace(**{key: new[key] for key in changed})
         assert {key: getattr(copy, key) for key in old} == {

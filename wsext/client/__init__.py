@@ -1,0 +1,1 @@
+"""The client: addresses and proxies, opening a session, opening it again."""

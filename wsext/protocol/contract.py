@@ -1,0 +1,40 @@
+"""What the pipeline needs from a codec, and the shapes of what it calls."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from typing import Any, Protocol, TypeAlias
+
+from wsext.protocol.codes import RSV
+from wsext.protocol.frames import Frame
+
+__all__ = ["CodecLike", "FrameHook", "Frames", "Trace"]
+
+Frames: TypeAlias = "Frame | Iterable[Frame]"
+
+#: A local interceptor, bound to its session: ``None`` leaves the frame as it is.
+FrameHook: TypeAlias = "Callable[[Frame], Frames | None]"
+
+#: Told of every frame at every stage: (``"in"`` or ``"out"``, stage, frame). ``"wire"`` is the
+#: stage next to the network, ``"app"`` the one next to the application, and every codec's token
+#: names the frames that come out of it.
+Trace: TypeAlias = "Callable[[str, str, Frame], None]"
+
+
+class CodecLike(Protocol):
+    """What the pipeline needs from a codec; `wsext.Codec` is one."""
+
+    rsv: RSV
+    control_frames: bool
+    first_frame_rsv: bool
+
+    @property
+    def share_key(self) -> Hashable | None: ...
+
+    def encode(self, frame: Frame) -> Frames | Awaitable[Frames]: ...
+    def encode_shared(self, frame: Frame) -> Frames | Awaitable[Frames]: ...
+    def skip_shared(self) -> None: ...
+    def decode(self, frame: Frame, budget: int) -> Frames | Awaitable[Frames]: ...
+    def wants(self, frame: Frame, hints: Mapping[str, Any]) -> bool: ...
+    def encoded_bound(self, size: int) -> int: ...
+    def close(self) -> None: ...

@@ -1,0 +1,36 @@
+"""The options of rooms, as an option set."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from wsext.sdk.options import OptionSet, local
+
+__all__ = ["RoomOptions", "RoomOverflow"]
+
+RoomOverflow = Literal["close", "drop-oldest", "coalesce"]
+
+
+class RoomOptions(OptionSet):
+    """What every room of an app goes by. Sizes in bytes.
+
+    Raises:
+        OptionError: For a value outside its bounds.
+    """
+
+    __owner__: ClassVar[str] = "rooms"
+
+    queue_bytes: Annotated[
+        int, local("bytes of broadcasts that may wait for a member that reads slowly", ge=1)
+    ] = 1 << 18
+    overflow: Annotated[
+        RoomOverflow,
+        local(
+            "what happens when too much waits: close with 1013, drop the oldest, or keep only the "
+            "newest of each key and then close"
+        ),
+    ] = "close"
+    history: Annotated[
+        int, local("messages of a room that are kept for those who join", ge=0, le=100_000)
+    ] = 100
+    history_bytes: Annotated[int, local("bytes of them", ge=1)] = 1 << 18

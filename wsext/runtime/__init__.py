@@ -1,0 +1,1 @@
+"""One connection on asyncio: sessions, reading and writing, flow control, pings, closing."""

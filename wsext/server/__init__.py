@@ -1,0 +1,1 @@
+"""Many connections: listening, the decision about a handshake, limits, logs, workers."""
