@@ -84,7 +84,7 @@ _NAMES = {
         "PresenceChange",
     ),
     "wsext.rooms.room": (
-        "Members",
+        "Membership",
         "Room",
     ),
     "wsext.rooms.settings": ("RoomOptions",),
@@ -170,7 +170,7 @@ if TYPE_CHECKING:
     from wsext.rooms.hub import Hub as Hub
     from wsext.rooms.presence import Presence as Presence
     from wsext.rooms.presence import PresenceChange as PresenceChange
-    from wsext.rooms.room import Members as Members
+    from wsext.rooms.room import Membership as Membership
     from wsext.rooms.room import Room as Room
     from wsext.rooms.settings import RoomOptions as RoomOptions
     from wsext.runtime.session import Listener as Listener

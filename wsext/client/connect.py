@@ -30,6 +30,7 @@ from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize
 from wsext.protocol.negotiation import find_missing
 from wsext.runtime import net
 from wsext.runtime.backoff import Backoff
+from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.timers import Timers
@@ -305,10 +306,11 @@ class connect:
             timers=self._timers,
         )
         session.response_headers = response.headers
+        request.transport = protocol.transport
         if protocol.transport is None:
             agreed.close()
             raise InvalidHandshake("the connection ended during the handshake")
-        session.start(protocol.transport, protocol.take_rest())
+        life_of(session).start(protocol.transport, protocol.take_rest())
         return session, find_missing(self._required, agreed)
 
     async def _connect(self, request: Request, choice: HTTP2Choice) -> _ClientProtocol:
@@ -382,7 +384,7 @@ class connect:
                 await asyncio.sleep(delay)
                 continue
             delays = self._backoff.delays()
-            session.ends_quietly = True
+            session._inbox.quiet = True
             try:
                 yield session
             except BaseException as error:
@@ -410,13 +412,13 @@ async def _finish(session: Session, error: BaseException | None) -> None:
         elif error is None or isinstance(error, (ConnectionClosed, GeneratorExit)):
             await session.close()
         else:
-            session.set_failure(error)
+            life_of(session).set_failure(error)
             await session.close(CloseCode.INTERNAL_ERROR, "client failed")
-        carrier = session.get_extra_info("carrier")
+        carrier = life_of(session).carrier
         if carrier is not None:
             await carrier.gone
     finally:
-        await session.cancel_tasks()
+        await life_of(session).release()
 
 
 def _worth_retrying(error: Exception) -> bool:
