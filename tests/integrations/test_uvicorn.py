@@ -32,7 +32,8 @@ from wsext import (
     hookimpl,
 )
 from wsext.integrations.asgi import ClientDisconnected
-from wsext.integrations.uvicorn import protocol_from_environment
+from wsext.integrations.environment import settings_from_environment
+from wsext.integrations.uvicorn import WebSocketProtocol
 from wsext.sdk.plugins import set_default_plugins
 
 WORDS = "the quick brown fox jumps over the lazy dog " * 50
@@ -715,7 +716,7 @@ async def test_the_configuration_file_is_read(
         "[extensions.permessage-deflate]\nserver_no_context_takeover = true\n"
         "[websocket]\nmax_message_size = 1048576\nincoming_capacity = 7\nclose_timeout = 3\n"
     )
-    ws = protocol_from_environment()
+    ws = WebSocketProtocol.using(*settings_from_environment())
     assert {item.name for item in ws.settings.installed.items} == {
         "permessage-deflate",
         "permessage-zstd",

@@ -1,4 +1,4 @@
-"""One accepted connection: reads the handshake, answers it, runs the route's handler."""
+"""One request on one transport, from the first byte to its answer, whatever version of HTTP."""
 
 from __future__ import annotations
 
@@ -6,25 +6,22 @@ import asyncio
 import inspect
 import logging
 import math
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
 
 from wsext.app.application import App
 from wsext.app.routing import Route, as_response
-from wsext.errors import ConnectionClosed, HandshakeRejected
-from wsext.http2 import PREFACE
-from wsext.protocol import handshake
-from wsext.protocol.closing import CloseCode
-from wsext.protocol.http import Request, RequestReader, Response, rejection
-from wsext.runtime.drive import Drive
-from wsext.runtime.session import Listener, Session
+from wsext.errors import HandshakeRejected
+from wsext.protocol.http import Request, Response, rejection
+from wsext.runtime.session import Session
+from wsext.runtime.timers import Timers
 from wsext.server import access
-from wsext.server.limits import limited_address
+from wsext.server.addresses import Addresses, limited_address
+from wsext.server.decision import Terms, ask_guards, decide, internal_error
+from wsext.server.proxies import Proxies
+from wsext.server.sessions import run_session
 
-if TYPE_CHECKING:
-    from wsext.server.http2 import ServerConnection
-    from wsext.server.server import Server
-
-__all__ = ["Handshake", "HandshakeProtocol", "run_handler"]
+__all__ = ["Handshake", "Host"]
 
 logger = logging.getLogger("wsext.server")
 
@@ -34,35 +31,72 @@ _LINGER = 1.0
 _LATER = {"Retry-After": "5"}
 
 
+class Host(Protocol):
+    """What a handshake needs of the server that it came to."""
+
+    @property
+    def app(self) -> App:
+        """The application."""
+
+    @property
+    def timers(self) -> Timers:
+        """What runs timeouts."""
+
+    @property
+    def proxies(self) -> Proxies:
+        """Who is believed what it says about its clients."""
+
+    @property
+    def addresses(self) -> Addresses:
+        """What each address takes."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server is shutting down."""
+
+    def admit(self, connection: Handshake) -> str:
+        """Count a new connection; the limit's name if there are too many."""
+
+    def release(self, connection: Handshake) -> None:
+        """A connection is gone."""
+
+    def start_session(self, connection: Handshake, session: Session) -> None:
+        """A handshake has become a session."""
+
+    def end_session(self, connection: Handshake, session: Session) -> None:
+        """The session has ended, and its handler, too."""
+
+
 class Handshake(asyncio.Protocol):
-    """One request on one transport until it is answered, whatever version of HTTP brought it.
+    """One request on one transport until it is answered.
 
     The transport is a connection's (HTTP/1.1) or a stream's (HTTP/2). Subclasses read the request
-    and write the answers; what the answers are is decided here.
+    and write the answer; `wsext.server.decision` decides what the answer is.
     """
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, host: Host) -> None:
+        self._host = host
         self._timeout: Any = None
         self.task: asyncio.Task[None] | None = None
         self._rest = bytearray()
         self._peer: str | None = None
         self._address: str | None = None  # what the connection is counted under
         self._too_many = ""  # the limit that it is beyond
+        self._rate_counted = False
         self._answered = False
         self._is_session = False
-        self.made = server.loop.time()
+        self.made = asyncio.get_running_loop().time()
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
-        self._too_many = self._server.admit(self)
+        self._too_many = self._host.admit(self)
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if isinstance(peer, tuple) else None
-        if not self._server.proxies.trusts(self._peer):
+        if not self._host.proxies.trusts(self._peer):
             self._count(self._peer)
-        self._timeout = self._server.timers.call_later(
-            self._server.app.server_options.handshake_timeout, self.transport.abort
+        self._timeout = self._host.timers.call_later(
+            self._host.app.server_options.handshake_timeout, self.transport.abort
         )
 
     def _count(self, address: str | None) -> None:
@@ -70,7 +104,7 @@ class Handshake(asyncio.Protocol):
         self._address = limited_address(address)
         if self._address is None:
             return
-        addresses = self._server.addresses
+        addresses = self._host.addresses
         if not addresses.enter(self._address):
             self._too_many = self._too_many or "max_connections_per_address"
             if addresses.is_flooding(self._address) and self.transport is not None:
@@ -79,29 +113,12 @@ class Handshake(asyncio.Protocol):
     def uncount(self) -> None:
         """The connection is gone."""
         if self._address is not None:
-            self._server.addresses.leave(self._address)
+            self._host.addresses.leave(self._address)
             self._address = None
-
-    def begin(self, request: Request) -> None:
-        """Start to answer a request that is whole."""
-        self._complete(request)
-        self.task = self._server.loop.create_task(self._serve(request))
-
-    def _complete(self, request: Request) -> None:
-        transport = self.transport
-        if transport is None:
-            return
-        peer = transport.get_extra_info("peername")
-        if isinstance(peer, tuple):
-            request.remote = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
-        request.secure = transport.get_extra_info("ssl_object") is not None
-        proxies = self._server.proxies
-        if proxies.trusts(self._peer):
-            self._count(proxies.apply(request, self._peer))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.stop_timeout()
-        self._server.release(self)
+        self._host.release(self)
         if self.task is not None:
             self.task.cancel()
 
@@ -109,7 +126,7 @@ class Handshake(asyncio.Protocol):
         """Whether a request that is no session may come, or is being answered, or just was.
 
         Args:
-            fresh: The loop's time after which a connection is too new to have sent one.
+            fresh: The time after which a connection is too new to have sent one.
         """
         if self._is_session:
             return False
@@ -126,109 +143,127 @@ class Handshake(asyncio.Protocol):
             self._timeout.cancel()
             self._timeout = None
 
-    # --- answering ----------------------------------------------------------------------------
+    def drain(self) -> None:
+        """The server shuts down: take no more requests. Here, there is only the one."""
+
+    # --- the request --------------------------------------------------------------------------
+
+    def begin(self, request: Request) -> None:
+        """Start to answer a request that is whole."""
+        self._complete(request)
+        self.task = asyncio.get_running_loop().create_task(self._serve(request))
+
+    def _complete(self, request: Request) -> None:
+        transport = self.transport
+        if transport is None:
+            return
+        peer = transport.get_extra_info("peername")
+        if isinstance(peer, tuple):
+            request.remote = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
+        request.secure = transport.get_extra_info("ssl_object") is not None
+        request.draining = self._host.draining
+        proxies = self._host.proxies
+        if proxies.trusts(self._peer):
+            self._count(proxies.apply(request, self._peer))
 
     async def _serve(self, request: Request) -> None:
-        """Answer a request, and run the session if one was accepted, until it has ended."""
-        session, route = await self._answer(request)
-        if session is None or route is None:
-            return
-        server, transport = self._server, self.transport
-        assert transport is not None  # it was there when the session was made
-        request.pack()
-        self._is_session = True
-        server.start_session(self, session)
-        is_listener = inspect.isclass(route.handler) and issubclass(route.handler, Listener)
+        """Answer a request; if the answer is a session, run it until it has ended."""
         try:
-            listener = route.handler() if is_listener else None
-            session.start(transport, bytes(self._rest), listener)
-            self._rest = bytearray()
-            if is_listener:
-                await session.wait_closed()
+            route, params = self._host.app.table.match(request)
+            request.route = route.path
+            if route.kind == "http":
+                answer: Response | Session | None = await _ask_http(route, params, request)
             else:
-                await run_handler(session, route, server.app)
-        finally:
-            await session.cancel_tasks()
-            server.end_session(self, session)
-
-    async def _answer(self, request: Request) -> tuple[Session | None, Route | None]:
-        """Write the answer; the session and its route if it is one."""
-        try:
-            return await self._accept(request)
+                answer = await self._ask_for_session(route, params, request)
         except HandshakeRejected as error:
-            self.respond(request, rejection(error))
-        except _Answered as answered:
-            self.respond(request, answered.response)
+            answer = rejection(error)
         except Exception:
             logger.exception("answering %s failed", request.path)
-            self.respond(request, Response(500, "internal server error\n"))
-        return None, None
+            answer = internal_error()
+        if isinstance(answer, Response):
+            self.respond(request, answer)
+        elif answer is not None:
+            await self._run(answer, route)
 
-    async def _accept(self, request: Request) -> tuple[Session | None, Route]:
-        server = self._server
-        route, params = server.app.table.match(request)
-        request.route = route.path
-        request.draining = server.draining
-        if route.kind == "http":
-            await _ask_guards(route, request)
-            result = route.handler(request, **params)
-            if inspect.isawaitable(result):
-                result = await result
-            raise _Answered(as_response(result))
-        handshake.check_upgrade(request)
-        self._check_open()
-        self._check_rate()
-        options, installed = server.app.profile(route)
-        handshake.check_origin(request, options.origins)
-        await _ask_guards(route, request)
-        response = await installed.handshake(request)
-        if response is not None:
-            raise _Answered(response)
-        subprotocol = handshake.select_subprotocol(
-            handshake.offered_subprotocols(request), route.subprotocols
+    async def _ask_for_session(
+        self, route: Route, params: Mapping[str, Any], request: Request
+    ) -> Session | Response | None:
+        """A session whose handshake was accepted, a refusal, or ``None`` if the client has gone."""
+        host = self._host
+        options, installed = host.app.profile(route)
+        terms = Terms(
+            options,
+            installed,
+            route.subprotocols,
+            route.guards,
+            self._check_place,
+            host.app.server_options.max_offers,
         )
-        self._check_open()  # guards may have taken their time
-        negotiation = server.negotiate(request, options, installed)
-        transport = self.transport
-        if transport is None or transport.is_closing():
-            negotiation.close()
-            return None, route
-        session = Session(
-            "server",
-            request,
-            options=options,
-            installed=installed,
-            negotiation=negotiation,
-            subprotocol=subprotocol,
-            path_params=params,
-            raw=route.kind == "raw",
-            timers=server.timers,
-        )
+        decision = await decide(request, terms)
+        if isinstance(decision, Response):
+            return decision
+        try:
+            if self.transport is None or self.transport.is_closing():
+                decision.negotiation.close()
+                return None
+            session = Session(
+                "server",
+                request,
+                options=options,
+                installed=installed,
+                negotiation=decision.negotiation,
+                subprotocol=decision.subprotocol,
+                path_params=params,
+                raw=route.kind == "raw",
+                timers=host.timers,
+            )
+            status = self._write_acceptance(session)
+        except BaseException:
+            decision.negotiation.close()
+            raise
         self.stop_timeout()
-        self._tell(request, self._write_acceptance(session))
-        return session, route
+        self._tell(request, status)
+        return session
 
-    def _check_open(self) -> None:
+    async def _run(self, session: Session, route: Route) -> None:
+        """Run the handler. Whatever happens in it, the server's counters come back."""
+        host, transport = self._host, self.transport
+        assert transport is not None  # it was there when the session was made
+        rest, self._rest = bytes(self._rest), bytearray()
+        session.request.pack()
+        self._is_session = True
+        host.start_session(self, session)
+        try:
+            await run_session(session, route, host.app, transport, rest)
+        except Exception:
+            logger.exception("session %s failed", session.id)
+        finally:
+            host.end_session(self, session)
+
+    # --- limits -------------------------------------------------------------------------------
+
+    def _check_place(self) -> None:
         """Refuse handshakes when there is no place; plain requests are answered all the same."""
-        if self._server.draining:
+        if self._host.draining:
             raise HandshakeRejected(503, "the server is shutting down", _LATER)
         if self._too_many:
             status = 503 if self._too_many == "max_connections" else 429
             raise HandshakeRejected(status, "too many connections", _LATER)
-
-    def _check_rate(self) -> None:
-        if self._address is None:
+        if self._address is None or self._rate_counted:
             return
-        wait = self._server.addresses.shake(self._address)
+        self._rate_counted = True
+        wait = self._host.addresses.shake(self._address)
         if wait > 0:
             self._too_many = "handshake_rate"
             later = {"Retry-After": str(math.ceil(wait))}
             raise HandshakeRejected(429, "too many handshakes", later)
 
+    # --- the answer ---------------------------------------------------------------------------
+
     def _tell(self, request: Request | None, status: int) -> None:
         """Tell the log and the hooks how a request was answered."""
         access.log_answer(request, status)
-        installed = self._server.app.installed
+        installed = self._host.app.installed
         if self._too_many and status != 101:
             installed.limited(self._too_many, request)
         installed.answered(request, status)
@@ -244,7 +279,7 @@ class Handshake(asyncio.Protocol):
             self._write_response(response, head_only)
         except Exception:  # a header that nobody may send
             logger.exception("the answer cannot be sent")
-            response = Response(500, "internal server error\n")
+            response = internal_error()
             self._write_response(response, head_only)
         self._tell(request, response.status)
         # Unread data in the socket would make TCP drop the answer: half-close, then wait a little.
@@ -254,24 +289,19 @@ class Handshake(asyncio.Protocol):
             transport.write_eof()
         else:
             transport.close()
-        patience = self._server.app.server_options.handshake_timeout
-        self._linger(transport, self._server.timers.time() + patience)
+        patience = self._host.app.server_options.handshake_timeout
+        self._linger(transport, self._host.timers.time() + patience)
 
     def _linger(self, transport: asyncio.Transport, until: float) -> None:
         """Drop the connection in a little while, later if the peer still reads the answer."""
 
         def end() -> None:
-            if transport.get_write_buffer_size() and self._server.timers.time() < until:
+            if transport.get_write_buffer_size() and self._host.timers.time() < until:
                 self._linger(transport, until)
             else:
                 transport.abort()
 
-        self._timeout = self._server.timers.call_later(_LINGER, end)
-
-    def drain(self) -> None:
-        """The server shuts down: take no more requests. Here, there is only the one."""
-
-    # --- what the version of HTTP decides -----------------------------------------------------
+        self._timeout = self._host.timers.call_later(_LINGER, end)
 
     def _write_acceptance(self, session: Session) -> int:
         """Accept the handshake; the status."""
@@ -282,126 +312,16 @@ class Handshake(asyncio.Protocol):
         raise NotImplementedError
 
 
-class HandshakeProtocol(Handshake):
-    """The handshake of HTTP/1.1, on a connection of its own; hands HTTP/2 over to its own front."""
+async def _ask_http(route: Route, params: Mapping[str, Any], request: Request) -> Response:
+    """The answer of a plain HTTP route.
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server)
-        options = server.app.server_options
-        self._reader: RequestReader | None = RequestReader(
-            max_size=options.max_header_size, max_count=options.max_header_count
-        )
-        self._first: bytes | None = b"" if server.http2 else None
-        self._http2: ServerConnection | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        tls = transport.get_extra_info("ssl_object")
-        if self._first is not None and tls is not None and tls.selected_alpn_protocol() == "h2":
-            self._hand_over(b"")
-
-    def _hand_over(self, data: bytes) -> None:
-        from wsext.server.http2 import ServerConnection
-
-        assert self.transport is not None
-        self._http2 = ServerConnection(self._server, self)
-        self._http2.start(self.transport, data)
-
-    def drain(self) -> None:
-        if self._http2 is not None:
-            self._http2.drain()
-
-    @property
-    def is_undecided(self) -> bool:
-        if self._http2 is None:
-            return super().is_undecided
-        return self._timeout is not None  # from the first request on, its streams count
-
-    def data_received(self, data: bytes) -> None:
-        if self._answered:
-            return
-        if self._first is not None:  # does HTTP/2 begin, with prior knowledge (RFC 9113 §3.3)?
-            data = self._first + data
-            if data.startswith(PREFACE):
-                self._hand_over(data)
-                return
-            self._first = data if PREFACE.startswith(data) else None
-            if self._first is not None:
-                return
-        if self._reader is None:
-            self._rest += data
-            if len(self._rest) > self._server.app.server_options.max_header_size:
-                self._pause()
-            return
-        try:
-            request = self._reader.feed(data)
-        except HandshakeRejected as error:
-            self._reader = None
-            self.respond(None, rejection(error))
-            return
-        if request is None:
-            return
-        self._rest += self._reader.take_rest()
-        self._reader = None
-        self.begin(request)
-
-    def _pause(self) -> None:
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.pause_reading()
-
-    def _write_acceptance(self, session: Session) -> int:
-        assert self.transport is not None
-        self.transport.write(
-            handshake.accept_response(
-                session.request,
-                subprotocol=session.subprotocol,
-                extensions=session.negotiation.header,
-            )
-        )
-        return 101
-
-    def _write_response(self, response: Response, head_only: bool) -> None:
-        assert self.transport is not None
-        self.transport.write(response.serialize(head_only=head_only))
-
-
-class _Answered(Exception):
-    """The request has an answer that is not a session."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__(response.status)
-        self.response = response
-
-
-async def _ask_guards(route: Route, request: Request) -> None:
-    for guard in route.guards:
-        result = guard(request)
-        if inspect.isawaitable(result):
-            result = await result
-        if result is not None:
-            raise _Answered(as_response(result))
-
-
-async def run_handler(session: Session, route: Route, app: App) -> None:
-    """Run a coroutine handler and end the session as its outcome says."""
-    code, reason = int(CloseCode.NORMAL), ""
-    try:
-        work = route.handler(session, **session.path_params)
-        await (Drive(work) if inspect.iscoroutine(work) else work)
-    except ConnectionClosed as error:
-        logger.debug("session %s: %s", session.id, error)
-    except asyncio.CancelledError:
-        session.abort()
-        raise
-    except Exception as error:
-        code, reason, planned = app.close_for(error)
-        session.set_failure(error)
-        if planned:
-            logger.info("session %s: %s: %s", session.id, type(error).__name__, error)
-        else:
-            logger.error("session %s: handler of %s failed", session.id, route.path, exc_info=error)
-    if route.kind == "raw":
-        session.end_raw()
-        await session.wait_closed()
-    else:
-        await session.close(code, reason)
+    Raises:
+        HandshakeRejected: If a guard or the handler does.
+    """
+    refusal = await ask_guards(route.guards, request)
+    if refusal is not None:
+        return refusal
+    result = route.handler(request, **params)
+    if inspect.isawaitable(result):
+        result = await result
+    return as_response(result)

@@ -100,10 +100,10 @@ async def run_worker(app: App, channel: int, ssl: ssl_module.SSLContext | None) 
         channel: The descriptor of this end of the socket pair.
         ssl: A TLS context.
     """
-    app.prepare()
     server = Server(app, ssl)
     connections = _Channel(server, channel)
     server.add_listener(connections)
+    await server.start()
     names = [item.name for item in app.installed.items]
     await connections.say(Ready(names, app.server_options.drain_timeout))
     await server.wait_closed()

@@ -1,0 +1,121 @@
+"""One accepted connection: reads the request as HTTP/1.1, or finds out that HTTP/2 is spoken."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from wsext.errors import HandshakeRejected
+from wsext.http2 import PREFACE
+from wsext.protocol.handshake import accept_response
+from wsext.protocol.http import RequestReader, Response, rejection
+from wsext.runtime.session import Session
+from wsext.server.answering import Handshake, Host
+
+__all__ = ["HTTP2Host", "HandshakeProtocol", "Successor"]
+
+
+class Successor(Protocol):
+    """Who goes on with a connection on which HTTP/2 is spoken."""
+
+    def start(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Take over the transport, with what has been read from it."""
+
+    def drain(self) -> None:
+        """The server shuts down: take no more requests."""
+
+
+class HTTP2Host(Host, Protocol):
+    """A server that knows who speaks HTTP/2."""
+
+    @property
+    def http2(self) -> bool:
+        """Whether HTTP/2 is spoken."""
+
+    def make_http2(self, owner: Handshake) -> Successor:
+        """Make who goes on with a connection that belongs to ``owner``."""
+
+
+class HandshakeProtocol(Handshake):
+    """The handshake of HTTP/1.1, on a connection of its own; hands HTTP/2 over to its successor."""
+
+    def __init__(self, host: HTTP2Host) -> None:
+        super().__init__(host)
+        options = host.app.server_options
+        self._make_http2 = host.make_http2
+        self._max_early = options.max_header_size
+        self._reader: RequestReader | None = RequestReader(
+            max_size=options.max_header_size, max_count=options.max_header_count
+        )
+        #: What may still become the preface of HTTP/2; ``None`` once it cannot.
+        self._preface: bytes | None = b"" if host.http2 else None
+        self._http2: Successor | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        if self._preface is not None and tls is not None and tls.selected_alpn_protocol() == "h2":
+            self._hand_over(b"")
+
+    def _hand_over(self, data: bytes) -> None:
+        assert self.transport is not None
+        self._http2 = self._make_http2(self)
+        self._http2.start(self.transport, data)
+
+    def drain(self) -> None:
+        if self._http2 is not None:
+            self._http2.drain()
+
+    @property
+    def is_undecided(self) -> bool:
+        if self._http2 is None:
+            return super().is_undecided
+        return self._timeout is not None  # from the first request on, its streams count
+
+    def data_received(self, data: bytes) -> None:
+        if self._answered:
+            return
+        if self._preface is not None:  # with prior knowledge (RFC 9113 §3.3)
+            data = self._preface + data
+            if data.startswith(PREFACE):
+                self._hand_over(data)
+                return
+            self._preface = data if PREFACE.startswith(data) else None
+            if self._preface is not None:
+                return
+        if self._reader is not None:
+            self._read(self._reader, data)
+            return
+        self._rest += data
+        if len(self._rest) > self._max_early:
+            self._pause()
+
+    def _read(self, reader: RequestReader, data: bytes) -> None:
+        try:
+            request = reader.feed(data)
+        except HandshakeRejected as error:
+            self._reader = None
+            self.respond(None, rejection(error))
+            return
+        if request is not None:
+            self._reader = None
+            self._rest += reader.take_rest()
+            self.begin(request)
+
+    def _pause(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def _write_acceptance(self, session: Session) -> int:
+        assert self.transport is not None
+        response = accept_response(
+            session.request,
+            subprotocol=session.subprotocol,
+            extensions=session.negotiation.header,
+        )
+        self.transport.write(response)
+        return 101
+
+    def _write_response(self, response: Response, head_only: bool) -> None:
+        assert self.transport is not None
+        self.transport.write(response.serialize(head_only=head_only))
