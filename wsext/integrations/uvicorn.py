@@ -31,12 +31,11 @@ from wsext.errors import HandshakeRejected
 from wsext.integrations.asgi import (
     ClientDisconnected,
     Conversation,
-    RawHeaders,
     State,
     build_scope,
     describe,
-    response_head,
 )
+from wsext.integrations.denial import RawHeaders, response_head
 from wsext.integrations.environment import settings_from_environment
 from wsext.integrations.options import Profiles
 from wsext.protocol.handshake import accept_headers

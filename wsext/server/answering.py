@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import math
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
@@ -16,7 +15,8 @@ from wsext.protocol.http import Request, Response, rejection
 from wsext.runtime.session import Session
 from wsext.runtime.timers import Timers
 from wsext.server import access
-from wsext.server.addresses import Addresses, limited_address
+from wsext.server.addresses import Addresses
+from wsext.server.admission import Admission
 from wsext.server.decision import Terms, ask_guards, decide, internal_error
 from wsext.server.proxies import Proxies
 from wsext.server.sessions import run_session
@@ -27,8 +27,6 @@ logger = logging.getLogger("wsext.server")
 
 #: Seconds that an answered connection stays readable, so that the peer gets the answer.
 _LINGER = 1.0
-
-_LATER = {"Retry-After": "5"}
 
 
 class Host(Protocol):
@@ -79,10 +77,7 @@ class Handshake(asyncio.Protocol):
         self._timeout: Any = None
         self.task: asyncio.Task[None] | None = None
         self._rest = bytearray()
-        self._peer: str | None = None
-        self._address: str | None = None  # what the connection is counted under
-        self._too_many = ""  # the limit that it is beyond
-        self._rate_counted = False
+        self._admission: Admission | None = None
         self._answered = False
         self._is_session = False
         self.made = asyncio.get_running_loop().time()
@@ -90,31 +85,20 @@ class Handshake(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
-        self._too_many = self._host.admit(self)
-        peer = transport.get_extra_info("peername")
-        self._peer = peer[0] if isinstance(peer, tuple) else None
-        if not self._host.proxies.trusts(self._peer):
-            self._count(self._peer)
-        self._timeout = self._host.timers.call_later(
-            self._host.app.server_options.handshake_timeout, self.transport.abort
+        host = self._host
+        peername = transport.get_extra_info("peername")
+        limit = host.admit(self)
+        self._admission = Admission(host.addresses, host.proxies, peername, limit)
+        if self._admission.is_flood:
+            self.transport.abort()
+        self._timeout = host.timers.call_later(
+            host.app.server_options.handshake_timeout, self.transport.abort
         )
-
-    def _count(self, address: str | None) -> None:
-        """Count the connection under its client's address, once that is known."""
-        self._address = limited_address(address)
-        if self._address is None:
-            return
-        addresses = self._host.addresses
-        if not addresses.enter(self._address):
-            self._too_many = self._too_many or "max_connections_per_address"
-            if addresses.is_flooding(self._address) and self.transport is not None:
-                self.transport.abort()
 
     def uncount(self) -> None:
         """The connection is gone."""
-        if self._address is not None:
-            self._host.addresses.leave(self._address)
-            self._address = None
+        if self._admission is not None:
+            self._admission.leave()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.stop_timeout()
@@ -150,21 +134,15 @@ class Handshake(asyncio.Protocol):
 
     def begin(self, request: Request) -> None:
         """Start to answer a request that is whole."""
-        self._complete(request)
-        self.task = asyncio.get_running_loop().create_task(self._serve(request))
-
-    def _complete(self, request: Request) -> None:
-        transport = self.transport
-        if transport is None:
+        transport, admission = self.transport, self._admission
+        if transport is None or admission is None:
             return
-        peer = transport.get_extra_info("peername")
-        if isinstance(peer, tuple):
-            request.remote = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
         request.secure = transport.get_extra_info("ssl_object") is not None
         request.draining = self._host.draining
-        proxies = self._host.proxies
-        if proxies.trusts(self._peer):
-            self._count(proxies.apply(request, self._peer))
+        admission.complete(request)
+        if admission.is_flood:
+            transport.abort()
+        self.task = asyncio.get_running_loop().create_task(self._serve(request))
 
     async def _serve(self, request: Request) -> None:
         """Answer a request; if the answer is a session, run it until it has ended."""
@@ -225,6 +203,13 @@ class Handshake(asyncio.Protocol):
         self._tell(request, status)
         return session
 
+    def _check_place(self) -> None:
+        """Refuse handshakes when there is no place; plain requests are answered all the same."""
+        if self._host.draining:
+            raise HandshakeRejected(503, "the server is shutting down", {"Retry-After": "5"})
+        if self._admission is not None:
+            self._admission.check()
+
     async def _run(self, session: Session, route: Route) -> None:
         """Run the handler. Whatever happens in it, the server's counters come back."""
         host, transport = self._host, self.transport
@@ -240,32 +225,15 @@ class Handshake(asyncio.Protocol):
         finally:
             host.end_session(self, session)
 
-    # --- limits -------------------------------------------------------------------------------
-
-    def _check_place(self) -> None:
-        """Refuse handshakes when there is no place; plain requests are answered all the same."""
-        if self._host.draining:
-            raise HandshakeRejected(503, "the server is shutting down", _LATER)
-        if self._too_many:
-            status = 503 if self._too_many == "max_connections" else 429
-            raise HandshakeRejected(status, "too many connections", _LATER)
-        if self._address is None or self._rate_counted:
-            return
-        self._rate_counted = True
-        wait = self._host.addresses.shake(self._address)
-        if wait > 0:
-            self._too_many = "handshake_rate"
-            later = {"Retry-After": str(math.ceil(wait))}
-            raise HandshakeRejected(429, "too many handshakes", later)
-
     # --- the answer ---------------------------------------------------------------------------
 
     def _tell(self, request: Request | None, status: int) -> None:
         """Tell the log and the hooks how a request was answered."""
         access.log_answer(request, status)
         installed = self._host.app.installed
-        if self._too_many and status != 101:
-            installed.limited(self._too_many, request)
+        limit = "" if self._admission is None else self._admission.limit
+        if limit and status != 101:
+            installed.limited(limit, request)
         installed.answered(request, status)
 
     def respond(self, request: Request | None, response: Response) -> None:

@@ -16,21 +16,10 @@ from typing import Any
 import msgspec
 
 from wsext.app.application import App
+from wsext.server.process import Ready
 from wsext.server.server import Server
 
 __all__ = ["Ready", "run_worker"]
-
-
-class Ready(msgspec.Struct):
-    """What a worker says once it can take connections.
-
-    Attributes:
-        extensions: What is installed.
-        drain: Seconds that it takes to drain, at most.
-    """
-
-    extensions: list[str]
-    drain: float
 
 
 class _Channel:
