@@ -27,6 +27,7 @@ from wsext_zstd import PermessageZstd
 
 import wsext
 from tests.extensions import Append, Reverse, Slow, Split, claiming
+from tests.raw import masked, raw_peer
 from wsext import (
     RSV,
     Codec,
@@ -398,18 +399,20 @@ async def test_max_size_bounds_all_fragments_together() -> None:
         assert client.close_code == 1009
 
 
+CHECKSUM = "Sec-WebSocket-Extensions: permessage-checksum\r\n"
+
+
 async def test_what_a_codec_holds_back_is_bounded() -> None:
     async with (
         serving("permessage-checksum", max_size=10_000) as server,
-        wsext.connect(url_of(server), extensions=["permessage-checksum"]) as session,
+        raw_peer(server.sockets[0].getsockname()[1]) as peer,
     ):
-        # Marked by hand: the checksum of a message that never ends is never checked.
-        session._connection._write(Frame(2, b"x" * 5_000, False, RSV.RSV2))
+        assert "permessage-checksum" in await peer.shake(more=CHECKSUM)
+        # The checksum of a message that never ends is never checked.
+        peer.send(masked(2, b"x" * 5_000, False, RSV.RSV2))
         for _ in range(3):
-            session._connection._write(Frame(0, b"x" * 5_000, False))
-        session._link.write_out()
-        await session.wait_closed()
-        assert session.close_info.code == 1009
+            peer.send(masked(0, b"x" * 5_000, False))
+        assert await peer.close_code() == 1009
 
 
 @pytest.mark.parametrize(
@@ -424,13 +427,11 @@ async def test_what_a_codec_holds_back_is_bounded() -> None:
 async def test_a_broken_rule_closes_with_its_code(frames: list[Frame], code: int) -> None:
     async with (
         serving("permessage-checksum") as server,
-        wsext.connect(url_of(server), extensions=["permessage-checksum"]) as session,
+        raw_peer(server.sockets[0].getsockname()[1]) as peer,
     ):
-        for frame in frames:
-            session._connection._write(frame)
-        session._link.write_out()
-        await session.wait_closed()
-        assert session.close_info.code == code
+        assert "permessage-checksum" in await peer.shake(more=CHECKSUM)
+        peer.send(b"".join(masked(f.opcode, bytes(f.payload), f.fin, f.rsv) for f in frames))
+        assert await peer.close_code() == code
 
 
 async def test_a_codec_is_closed_when_websockets_lets_go_of_it() -> None:

@@ -159,6 +159,25 @@ def test_what_a_request_knows() -> None:
     assert asked.origin == "https://o"
 
 
+@pytest.mark.parametrize(
+    ("lines", "cookies"),
+    [
+        (["a=1; b=2", "c=3"], {"a": "1", "b": "2", "c": "3"}),
+        (["a=1; b[]=2; ü=3; d"], {"a": "1", "b[]": "2", "ü": "3"}),
+        (["{=1; session=mine"], {"{": "1", "session": "mine"}),
+        (['q="a b\\054c"; e=; f=x=y'], {"q": "a b,c", "e": "", "f": "x=y"}),
+        (['broken="; session=mine'], {"broken": '"', "session": "mine"}),
+        (["a=1; a=2"], {"a": "2"}),
+        ([";;;", ""], {}),
+    ],
+)
+def test_an_odd_cookie_hides_no_other(lines: list[str], cookies: dict[str, str]) -> None:
+    headers = Headers()
+    for line in lines:
+        headers["Cookie"] = line
+    assert Request("GET", "/", headers).cookies == cookies
+
+
 # --- client -----------------------------------------------------------------------------------
 
 

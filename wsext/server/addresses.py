@@ -31,6 +31,7 @@ class Addresses:
         self._clock = clock
         self._connections: dict[str, int] = {}
         self._handshakes: dict[str, Bucket] = {}
+        self._forget_at = _REMEMBERED
 
     def enter(self, address: str) -> bool:
         """Count a connection of an address; ``False`` if it has too many by now."""
@@ -56,15 +57,19 @@ class Addresses:
         now = self._clock()
         bucket = self._handshakes.get(address)
         if bucket is None:
-            if len(self._handshakes) >= _REMEMBERED:
-                self._handshakes = {
-                    key: item for key, item in self._handshakes.items() if not item.is_full(now)
-                }
+            if len(self._handshakes) >= self._forget_at:
+                self._forget(now)
             bucket = self._handshakes[address] = Bucket(self._rate, _BURST, now)
         wait = bucket.take(1, now)
         if wait > 0:
             bucket.give_back(1)  # a refused handshake does not make the next one later
         return wait
+
+    def _forget(self, now: float) -> None:
+        """Forget who is quiet again; the next time when there are twice as many as are left."""
+        busy = {key: item for key, item in self._handshakes.items() if not item.is_full(now)}
+        self._handshakes = busy
+        self._forget_at = max(_REMEMBERED, 2 * len(busy))
 
 
 @lru_cache(maxsize=1024)

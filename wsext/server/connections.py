@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 
 from wsext.app.application import App
@@ -53,7 +53,7 @@ class Connections:
         return frozenset(self._sessions)
 
     @property
-    def connections(self) -> Iterable[Handshake]:
+    def connections(self) -> Sequence[Handshake]:
         """The connections now, and the streams of HTTP/2."""
         return list(self._connections)
 

@@ -80,6 +80,11 @@ class _Channel:
                 if received[1]:
                     self._server.take(socket.socket(fileno=received[1][0]))
 
+    def hang_up(self) -> None:
+        """The server has ended."""
+        self._loop.remove_reader(self._sock)
+        self._sock.close()
+
 
 async def run_worker(app: App, channel: int, ssl: ssl_module.SSLContext | None) -> None:
     """Serve what a supervisor hands over until it says that it is enough.
@@ -96,3 +101,4 @@ async def run_worker(app: App, channel: int, ssl: ssl_module.SSLContext | None) 
     names = [item.name for item in app.installed.items]
     await connections.say(Ready(names, app.server_options.drain_timeout))
     await server.wait_closed()
+    connections.hang_up()
