@@ -26,11 +26,9 @@ class Successor(Protocol):
 
 
 class HTTP2Host(Host, Protocol):
-    """A server that knows who speaks HTTP/2."""
+    """A server that knows who speaks HTTP/2, if it is spoken here (``http2``)."""
 
-    @property
-    def http2(self) -> bool:
-        """Whether HTTP/2 is spoken."""
+    http2: bool
 
     def make_http2(self, owner: Handshake) -> Successor:
         """Make who goes on with a connection that belongs to ``owner``."""

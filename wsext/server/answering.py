@@ -30,27 +30,21 @@ _LINGER = 1.0
 
 
 class Host(Protocol):
-    """What a handshake needs of the server that it came to."""
+    """What a handshake needs of the server that it came to.
 
-    @property
-    def app(self) -> App:
-        """The application."""
+    Attributes:
+        app: The application.
+        timers: What runs timeouts.
+        proxies: Who is believed what it says about its clients.
+        addresses: What each address takes.
+        draining: Whether the server is shutting down.
+    """
 
-    @property
-    def timers(self) -> Timers:
-        """What runs timeouts."""
-
-    @property
-    def proxies(self) -> Proxies:
-        """Who is believed what it says about its clients."""
-
-    @property
-    def addresses(self) -> Addresses:
-        """What each address takes."""
-
-    @property
-    def draining(self) -> bool:
-        """Whether the server is shutting down."""
+    app: App
+    timers: Timers
+    proxies: Proxies
+    addresses: Addresses
+    draining: bool
 
     def admit(self, connection: Handshake) -> str:
         """Count a new connection; the limit's name if there are too many."""

@@ -46,28 +46,16 @@ class Listening:
         self._ssl = ssl
         self._backlog = backlog
         self._sources: list[Source] = []
-        self._url: str | None = None
-        self._port: int | None = None
         self._setting_up: set[asyncio.Task[None]] = set()
+        #: The first address: ``ws://host:port`` or ``ws+unix:path``; ``None`` without one.
+        self.url: str | None = None
+        #: The first TCP port; ``None`` without one.
+        self.port: int | None = None
 
     @property
     def sockets(self) -> Sequence[Any]:
         """The listening sockets."""
         return [sock for source in self._sources for sock in source.sockets]
-
-    @property
-    def port(self) -> int:
-        """The TCP port; see `Server.port`."""
-        if self._port is None:
-            raise RuntimeError("the server does not listen on TCP")
-        return self._port
-
-    @property
-    def url(self) -> str:
-        """The address for clients; see `Server.url`."""
-        if self._url is None:
-            raise RuntimeError("the server does not listen")
-        return self._url
 
     @property
     def is_setting_up(self) -> bool:
@@ -94,10 +82,10 @@ class Listening:
             source = await net.create_server(self._factory, host, port, **options)
         self.add(source)
         bound = source.sockets[0]
-        if self._url is None:
-            self._url = net.url_of(bound, self._ssl is not None)
-        if self._port is None and bound.family != socket.AF_UNIX:
-            self._port = int(bound.getsockname()[1])
+        if self.url is None:
+            self.url = net.url_of(bound, self._ssl is not None)
+        if self.port is None and bound.family != socket.AF_UNIX:
+            self.port = int(bound.getsockname()[1])
 
     def add(self, source: Source) -> None:
         """Close this, too, when the server has drained."""

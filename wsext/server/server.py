@@ -58,6 +58,8 @@ class Server(Connections):
         Raises:
             RuntimeError: If it listens on a Unix socket or not at all.
         """
+        if self._listening.port is None:
+            raise RuntimeError("the server does not listen on TCP")
         return self._listening.port
 
     @property
@@ -67,6 +69,8 @@ class Server(Connections):
         Raises:
             RuntimeError: If it does not listen.
         """
+        if self._listening.url is None:
+            raise RuntimeError("the server does not listen")
         return self._listening.url
 
     # --- connections --------------------------------------------------------------------------
