@@ -110,10 +110,8 @@ _NAMES = {
         "wire",
     ),
     "wsext.sdk.plugins": ("option_set",),
-    "wsext.server.server": (
-        "Server",
-        "serve",
-    ),
+    "wsext.server.running": ("serve",),
+    "wsext.server.server": ("Server",),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -187,8 +185,8 @@ if TYPE_CHECKING:
     from wsext.sdk.options import local as local
     from wsext.sdk.options import wire as wire
     from wsext.sdk.plugins import option_set as option_set
+    from wsext.server.running import serve as serve
     from wsext.server.server import Server as Server
-    from wsext.server.server import serve as serve
 
 __all__ = ["__version__", *sorted(_HOMES)]  # built from the table above
 

@@ -228,7 +228,7 @@ class App(Router):
 
         Uses uvloop when it is installed.
         """
-        from wsext.server.server import run_until_signal
+        from wsext.server.running import run_until_signal
 
         run_until_signal(self, host, port, **serving)
 

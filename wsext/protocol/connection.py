@@ -79,7 +79,8 @@ class Connection(Sender):
             opcodes=self.pipeline.opcodes,
         )
         self._turn = 0  # units that are left of this turn
-        # Whether events were handed out that nobody may have dealt with yet, and what waits for that.
+        # Whether events were handed out with which nobody may have dealt yet, and what waits for
+        # that.
         self._handed_out = False
         self._due: ProtocolError | None = None
         self._decoded: list[Frame] = []  # more frames that a codec made of one, the next one last

@@ -10,7 +10,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
+from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -36,6 +36,8 @@ __all__ = [
 
 #: The longest line that the grammar takes.
 _MAX_LINE = 8192
+#: Knows how values are quoted.
+_COOKIES: SimpleCookie = SimpleCookie()
 #: The most bytes of a response's body that a client reads.
 MAX_BODY = 65536
 
@@ -125,14 +127,18 @@ class Request:
 
     @cached_property
     def cookies(self) -> Mapping[str, str]:
-        """Cookies by name; empty when the header cannot be read."""
-        jar = SimpleCookie()
-        try:
-            for value in self.headers.get_all("Cookie"):
-                jar.load(value)
-        except CookieError:
-            return {}
-        return {name: morsel.value for name, morsel in jar.items()}
+        """Cookies by name; of two with one name, the last one.
+
+        What is no cookie is left out and hides no other: it may come from anybody who can set
+        cookies for a part of the domain (RFC 6265 §8.6).
+        """
+        found = {}
+        for value in self.headers.get_all("Cookie"):
+            for pair in value.split(";"):
+                name, equals, text = pair.partition("=")
+                if equals:
+                    found[name.strip()] = _COOKIES.value_decode(text.strip())[0]
+        return found
 
     @property
     def origin(self) -> str | None:

@@ -10,11 +10,11 @@ from typing import Any
 import pluggy
 
 from wsext.errors import CloseInfo, ExtensionConflict, OptionError, PluginError
-from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
+from wsext.protocol.agreement import Negotiation, Offer
 from wsext.protocol.contract import FrameHook
 from wsext.protocol.frames import Frame
 from wsext.protocol.http import Request, Response
-from wsext.protocol.negotiation import negotiate, parse_offers, shared_claim
+from wsext.protocol.negotiation import shared_claim
 from wsext.protocol.pipeline import Pipeline, Stage
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.options import NamedOptionSet
@@ -210,32 +210,23 @@ class Installed:
         other._required = {name for name in self._required if name in other._items}
         return other
 
-    # --- negotiation --------------------------------------------------------------------------
+    def choose_offers(self, request: Request, offers: Sequence[Offer]) -> Sequence[Offer] | None:
+        """Ask ``wsext_negotiate`` which offers to try; ``None`` when no hook has an opinion.
 
-    def negotiate(
-        self,
-        request: Request,
-        ctx: NegotiationContext,
-        *,
-        prefer: str = "client",
-        max_offers: int = 32,
-    ) -> Negotiation:
-        """Server: choose among the offers of a request. Never raises for what a client sent."""
-        values = request.headers.get_all("Sec-WebSocket-Extensions")
-        if not values:
-            return Negotiation()
-        offers: Sequence[Offer] = parse_offers(values, max_offers)
+        A hook that fails, or returns anything else than offers, is logged and ignored.
+        """
         for call in self._calls("wsext_negotiate"):
             try:
                 chosen = call(request=request, offers=offers, installed=self.extensions)
+                if chosen is None:
+                    continue
+                chosen = list(chosen)
+                if all(isinstance(offer, Offer) for offer in chosen):
+                    return chosen
+                raise TypeError(f"returned {chosen!r}, which are not all offers")
             except Exception as error:
                 logger.error("hook wsext_negotiate failed: %r; ignored", error)
-                continue
-            if chosen is not None:
-                offers = list(chosen)
-                prefer = "client"
-                break
-        return negotiate(offers, self.extensions, ctx, prefer=prefer)
+        return None
 
     # --- hooks --------------------------------------------------------------------------------
 
@@ -246,15 +237,20 @@ class Installed:
         impls = getattr(self._manager.hook, hook).get_hookimpls()
         return [bind_hook(impl) for impl in reversed(impls)]
 
-    async def handshake(self, request: Request) -> Response | None:
-        """Ask ``wsext_handshake``: the first response that is not ``None`` rejects."""
+    async def refusal(self, request: Request) -> Response | None:
+        """Ask ``wsext_handshake``: the first `Response` refuses the handshake.
+
+        Raises:
+            TypeError: If a hook returns anything else; and whatever a hook raises.
+        """
         for call in self._calls("wsext_handshake"):
             result = call(request=request)
             if inspect.isawaitable(result):
                 result = await result
+            if isinstance(result, Response):
+                return result
             if result is not None:
-                response: Response = result
-                return response
+                raise TypeError(f"hook wsext_handshake returned {result!r}, not a Response")
         return None
 
     def add_routes(self, app: Any) -> None:

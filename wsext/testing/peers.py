@@ -15,7 +15,6 @@ from wsext.protocol.frames import Frame
 from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
 from wsext.protocol.wire import MaskSource, apply_mask, frame_header
 from wsext.runtime.session import Session
-from wsext.server.accept import HandshakeProtocol
 from wsext.server.server import Server
 from wsext.testing.clock import Clock, settle
 from wsext.testing.engines import lenient_parser
@@ -73,7 +72,7 @@ class _MemoryConnect(_connect):
 
 
 def _accept(server: Server, transport: MemoryTransport) -> None:
-    protocol = HandshakeProtocol(server)
+    protocol = server.new_connection()
     transport.set_protocol(protocol)
     protocol.connection_made(transport)
 
@@ -104,9 +103,9 @@ async def connect(
     """
     clock = Clock()
     transcript = transcript or Transcript()
-    app.prepare()
     server = Server(app, timers=clock)
     try:
+        await server.start()
         async with _MemoryConnect(server, transcript, path, **options) as session:
             assert isinstance(session, ClientSession)
             session.clock, session.transcript, session.server = clock, transcript, server
@@ -274,8 +273,8 @@ async def raw_peer(
         transcript: Where to record; by default a new one.
     """
     transcript = transcript or Transcript()
-    app.prepare()
     server = Server(app, timers=Clock())
+    await server.start()
     ours, theirs = transport_pair(transcript.record)
     peer = RawPeer(server, transcript, ours)
     ours.set_protocol(peer)  # type: ignore[arg-type]  # it is one in all but its base
