@@ -77,6 +77,11 @@ class Addresses:
         self._connections: dict[str, int] = {}
         self._handshakes: dict[str, Bucket] = {}
 
+    @property
+    def count(self) -> int:
+        """The addresses that have connections now."""
+        return len(self._connections)
+
     def enter(self, address: str) -> bool:
         """Count a connection of an address; ``False`` if it has too many by now."""
         count = self._connections[address] = self._connections.get(address, 0) + 1

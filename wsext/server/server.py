@@ -79,7 +79,8 @@ class Server:
         self._url: str | None = None
         self._port: int | None = None
         self._taken: set[asyncio.Task[None]] = set()
-        self._connections: set[Handshake] = set()
+        #: In the order of their coming, as the sessions; so what is done to all is reproducible.
+        self._connections: dict[Handshake, None] = {}
         self._sessions: dict[Session, Handshake] = {}
         self._idle: asyncio.Future[None] | None = None
         self._closed = self.loop.create_future()
@@ -118,6 +119,11 @@ class Server:
     def sessions(self) -> frozenset[Session]:
         """The sessions now."""
         return frozenset(self._sessions)
+
+    @property
+    def connection_count(self) -> int:
+        """The connections now, sessions or not; a stream of HTTP/2 counts as one."""
+        return len(self._connections)
 
     # --- connections --------------------------------------------------------------------------
 
@@ -184,14 +190,14 @@ class Server:
         if limit is not None and len(self._connections) >= limit:
             if len(self._connections) >= limit + 1024 and connection.transport is not None:
                 connection.transport.abort()  # even polite refusals have an end
-            self._connections.add(connection)
+            self._connections[connection] = None
             return "max_connections"
-        self._connections.add(connection)
+        self._connections[connection] = None
         return ""
 
     def release(self, connection: Handshake) -> None:
         """A connection is gone."""
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         connection.uncount()
         self._check_idle()
 
@@ -263,13 +269,13 @@ class Server:
         settling = timeout / 4
         for connection in list(self._connections):
             connection.drain()
-        for session in self.sessions:
+        for session in list(self._sessions):
             session.hold_reading(settling)
         await _wait(lambda: all(session.is_idle for session in self._sessions), settling)
         if timeout > 0:  # what was said in rooms before gets to members that read
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.app.hub.flush(), settling)
-        for session in self.sessions:
+        for session in list(self._sessions):
             session.close_nowait(code, reason)
             session.end_receiving()
         await self._wait_idle(until - self.loop.time())
@@ -308,17 +314,17 @@ class Server:
 
     def abort(self) -> None:
         """Drop all sessions at once; for those who cannot wait for `close`."""
-        for session in self.sessions:
+        for session in list(self._sessions):
             session.abort()
 
     async def _abort_rest(self) -> None:
         for connection in list(self._connections):
             if connection.transport is not None:
                 connection.transport.abort()
-        for session in self.sessions:
+        for session in list(self._sessions):
             logger.warning("session %s did not end in time; aborted", session.id)
             session.abort()
-        tasks = [task for connection in set(self._sessions.values()) if (task := connection.task)]
+        tasks = [task for connection in self._sessions.values() if (task := connection.task)]
         for task in tasks:
             task.cancel()
         if tasks:
