@@ -141,7 +141,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             busy = [task for task in self.tasks() if task is not me]
             if when is None and not busy:
                 return
-            await asyncio.sleep(max((until if when is None else when) - self._now, 0.001))
+            when = until if when is None else min(when, until)
+            await asyncio.sleep(max(when - self._now, 0.001))
 
     def stop_everything(self) -> None:
         """Cancel all tasks and close the loop."""

@@ -27,6 +27,8 @@ def describe_task(task: asyncio.Task[Any], futures: Mapping[Any, str] | None = N
         lines.append(f"    in {code.co_qualname} ({code.co_filename}:{line})")
         waiting = inner
     if waiting is not None:
+        for inner in gc.get_referents(waiting):  # the iterator of a future
+            waiting = inner if isinstance(inner, asyncio.Future) else waiting
         made = (futures or {}).get(waiting) if isinstance(waiting, asyncio.Future) else None
         what = _name(waiting)
         lines.append(f"    for {what}" + (f" made at {made}" if made else ""))

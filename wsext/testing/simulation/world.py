@@ -29,6 +29,8 @@ __all__ = ["World", "WorldConnect"]
 
 #: Seconds that everything gets to come to rest once the scenario and the servers are at their end.
 _PATIENCE = 120.0
+#: Seconds that servers get to close and everything to come to rest.
+_CLOSING = 1000.0
 
 
 class World:
@@ -148,6 +150,8 @@ class World:
 
     async def close(self) -> None:
         """Close the servers, and wait for everything to come to rest."""
+        loop = self._loop
+        loop.limit = max(loop.limit, loop.time() + _CLOSING)
         for server in self.servers:
             await server.close()
         await self._loop.settle(_PATIENCE)
