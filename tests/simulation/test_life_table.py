@@ -1,8 +1,8 @@
 """The life of a session as a table: whatever an application does, wherever it does it, the session
 ends as DESIGN.md says ("One life of a session").
 
-Each cell is run on several networks. Besides what is checked here, `simulate` checks that nothing is
-left over, that every codec was closed once, and that every counter is at 0.
+Each cell is run on several networks. Besides what is checked here, `simulate` checks that nothing
+is left over, that every codec was closed once, and that every counter is at 0.
 """
 
 from __future__ import annotations
@@ -54,9 +54,8 @@ def _can_be(side: str, kind: str, where: str, doing: str) -> bool:
         return False  # there is no session to close yet
     if side == "client" and doing == "raise mapped":
         return False  # a client has no app
-    if where in ("on_message", "on_close") and doing == "be cancelled":
-        return False  # no task runs them
-    return True
+    # No task runs these two, so there is nothing to cancel.
+    return not (where in ("on_message", "on_close") and doing == "be cancelled")
 
 
 @dataclass(frozen=True)
