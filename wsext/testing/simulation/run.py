@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from wsext.testing.simulation.books import Books
 from wsext.testing.simulation.chance import seeded
 from wsext.testing.simulation.conditions import Conditions, Weather, mild
 from wsext.testing.simulation.errors import SimulationFailed
@@ -70,43 +71,31 @@ def simulate(
         weather = lambda rng: conditions  # noqa: E731
     with seeded(seed) as rng, no_automatic_collection():
         loop = SimulatedLoop(rng, limit)
+        books = Books(loop)
         worlds: list[World] = []
 
         async def live() -> T:
-            world = World(seed, rng, weather)
+            world = World(seed, rng, weather, books)
             worlds.append(world)
-            with _logged(world.errors):
-                try:
-                    result = await scenario(world)
-                    await world.close()
-                finally:
-                    world.release()
+            result = await scenario(world)
+            await books.close()
             return result
 
         try:
-            result: T = loop.run_until_complete(loop.create_task(live(), name="scenario"))
-            _check(loop, worlds[0])
+            with _logged(books.errors):
+                work = loop.create_task(live(), name="scenario")
+                result: T = loop.run_until_complete(work)
+            gc.collect()  # so that futures which failed unseen say so
+            findings = books.findings()
+            if findings:
+                raise SimulationFailed(findings)
         except BaseException as error:
             error.add_note(_explain(seed, worlds))
             raise
         finally:
+            books.codecs.stop()
             loop.stop_everything()
         return result
-
-
-def _check(loop: SimulatedLoop, world: World) -> None:
-    """Raise what is wrong with a world whose scenario is over.
-
-    Raises:
-        SimulationFailed: With everything that is wrong.
-    """
-    gc.collect()  # so that futures which failed unseen say so
-    findings = world.findings()
-    findings += [f"{task.get_name()!r} still runs: {task!r}" for task in loop.tasks()]
-    findings += [f"a timer is still set: {timer}" for timer in loop.timers()]
-    findings += [f"a future is still pending, made at {place}" for place in loop.futures()]
-    if findings:
-        raise SimulationFailed(findings)
 
 
 def _explain(seed: int, worlds: list[World]) -> str:
