@@ -26,7 +26,10 @@ class Stepper:
         self.steps = 0
         self._at = at
         self._late = late
-        self.task = asyncio.get_running_loop().create_task(self._drive(work), name="victim")
+        self.task = asyncio.get_running_loop().create_task(self._run(work), name="victim")
+
+    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        await self._drive(work)
 
     @coroutine
     def _drive(self, work: Coroutine[Any, Any, None]) -> Generator[Any, None, None]:
