@@ -33,6 +33,11 @@ class Addresses:
         self._handshakes: dict[str, Bucket] = {}
         self._forget_at = _REMEMBERED
 
+    @property
+    def count(self) -> int:
+        """The addresses that have connections now."""
+        return len(self._connections)
+
     def enter(self, address: str) -> bool:
         """Count a connection of an address; ``False`` if it has too many by now."""
         count = self._connections[address] = self._connections.get(address, 0) + 1

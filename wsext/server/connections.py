@@ -43,7 +43,8 @@ class Connections:
         self.proxies = Proxies(app.server_options.trusted_proxies)
         self.addresses = Addresses(app.server_options, self.timers.time)
         self._sweep = Sweep(self.timers, app.installed, logger)
-        self._connections: set[Handshake] = set()
+        # In the order of their coming, as the sessions: what is done to all is reproducible.
+        self._connections: dict[Handshake, None] = {}
         self._sessions: dict[Session, Handshake] = {}
         self._idle: asyncio.Future[None] | None = None
 
@@ -53,9 +54,19 @@ class Connections:
         return frozenset(self._sessions)
 
     @property
+    def ordered_sessions(self) -> list[Session]:
+        """The sessions now, in the order of their coming."""
+        return list(self._sessions)
+
+    @property
     def connections(self) -> Sequence[Handshake]:
         """The connections now, and the streams of HTTP/2."""
         return list(self._connections)
+
+    @property
+    def connection_count(self) -> int:
+        """The connections now, sessions or not; a stream of HTTP/2 counts as one."""
+        return len(self._connections)
 
     @property
     def is_answering(self) -> bool:
@@ -72,7 +83,7 @@ class Connections:
         """Count a new connection; the limit's name if there are too many."""
         limit = self.app.server_options.max_connections
         count = len(self._connections)
-        self._connections.add(connection)
+        self._connections[connection] = None
         if limit is None or count < limit:
             return ""
         if count >= limit + _POLITE and connection.transport is not None:
@@ -81,7 +92,7 @@ class Connections:
 
     def release(self, connection: Handshake) -> None:
         """A connection is gone."""
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         connection.uncount()
         if not self._sessions and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
@@ -107,7 +118,7 @@ class Connections:
 
     def abort(self) -> None:
         """Drop all sessions at once; for those who cannot wait for `close`."""
-        for session in self.sessions:
+        for session in list(self._sessions):
             session.abort()
 
     async def abort_rest(self) -> None:
@@ -115,7 +126,7 @@ class Connections:
         for connection in self.connections:
             if connection.transport is not None:
                 connection.transport.abort()
-        for session in self.sessions:
+        for session in list(self._sessions):
             logger.warning("session %s did not end in time; aborted", session.id)
             session.abort()
         tasks = [task for owner in self._sessions.values() if (task := owner.task) is not None]

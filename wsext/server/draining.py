@@ -41,7 +41,7 @@ async def drain(
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     await _settle(connections, seconds / 4)
-    for session in connections.sessions:
+    for session in connections.ordered_sessions:
         session.close_nowait(code, reason)
         life_of(session).end_receiving()
     await connections.wait_idle(until - loop.time())
@@ -57,9 +57,11 @@ async def _settle(connections: Connections, seconds: float) -> None:
     """Let handlers and rooms deal with what has been received."""
     for connection in connections.connections:
         connection.drain()
-    for session in connections.sessions:
+    for session in connections.ordered_sessions:
         session.hold_reading(seconds)
-    await _wait(lambda: all(life_of(session).is_idle for session in connections.sessions), seconds)
+    await _wait(
+        lambda: all(life_of(session).is_idle for session in connections.ordered_sessions), seconds
+    )
     if seconds > 0:  # what was said in rooms before gets to members that read
         with suppress(TimeoutError):
             await asyncio.wait_for(connections.app.hub.flush(), seconds)
