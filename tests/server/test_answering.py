@@ -193,3 +193,11 @@ async def test_a_plugin_may_refuse_a_handshake_and_see_sessions_come_and_go() ->
         async with wsext.connect(server.url + "/extra") as session:
             await session.close(3000)
     assert Plugin.seen == ["opened", 3000]
+
+
+def test_handlers_and_paths_of_wrong_kinds_are_refused_at_once() -> None:
+    app = App()
+    with pytest.raises(TypeError, match="coroutine"):
+        app.websocket("/sync")(lambda session: None)
+    with pytest.raises(ValueError, match="slash"):
+        app.websocket("nothing")

@@ -104,7 +104,7 @@ class HandshakeProtocol(Handshake):
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
 
-    def _write_acceptance(self, session: Session) -> int:
+    def _write_acceptance(self, session: Session) -> None:
         assert self.transport is not None
         response = accept_response(
             session.request,
@@ -112,7 +112,6 @@ class HandshakeProtocol(Handshake):
             extensions=session.negotiation.header,
         )
         self.transport.write(response)
-        return 101
 
     def _write_response(self, response: Response, head_only: bool) -> None:
         assert self.transport is not None

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 from wsext.app.application import App
 from wsext.app.routing import Route, as_response
@@ -65,6 +65,9 @@ class Handshake(asyncio.Protocol):
     The transport is a connection's (HTTP/1.1) or a stream's (HTTP/2). Subclasses read the request
     and write the answer; `wsext.server.decision` decides what the answer is.
     """
+
+    #: The status of an accepted handshake.
+    accepted: ClassVar[int] = 101
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -191,12 +194,10 @@ class Handshake(asyncio.Protocol):
                 timers=host.timers,
                 outcome=host.app.close_for,
             )
-            status = self._write_acceptance(session)
+            self._write_acceptance(session)
         except BaseException:
             decision.negotiation.close()
             raise
-        self.stop_timeout()
-        self._tell(request, status)
         return session
 
     def _check_place(self) -> None:
@@ -211,13 +212,16 @@ class Handshake(asyncio.Protocol):
         host, transport = self._host, self.transport
         assert transport is not None  # it was there when the session was made
         rest, self._rest = bytes(self._rest), bytearray()
-        session.request.pack()
         self._is_session = True
+        self.stop_timeout()
         host.start_session(self, session)
         try:
+            self._tell(session.request, self.accepted)
+            session.request.pack()
             await run_session(session, route, transport, rest)
         except Exception:
             logger.exception("session %s failed", session.id)
+            transport.abort()
         finally:
             host.end_session(self, session)
 
@@ -267,8 +271,8 @@ class Handshake(asyncio.Protocol):
 
         self._timeout = self._host.timers.call_later(_LINGER, end)
 
-    def _write_acceptance(self, session: Session) -> int:
-        """Accept the handshake; the status."""
+    def _write_acceptance(self, session: Session) -> None:
+        """Accept the handshake."""
         raise NotImplementedError
 
     def _write_response(self, response: Response, head_only: bool) -> None:

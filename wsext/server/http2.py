@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from h2.errors import ErrorCodes
 from h2.events import RequestReceived
@@ -110,18 +110,19 @@ class StreamHandshake(Handshake):
         connection: What carries the stream.
     """
 
+    accepted: ClassVar[int] = 200
+
     def __init__(self, host: Host, connection: HTTP2Connection) -> None:
         super().__init__(host)
         self._connection = connection
 
-    def _write_acceptance(self, session: Session) -> int:
+    def _write_acceptance(self, session: Session) -> None:
         agreed = accept_headers(
             session.request,
             subprotocol=session.subprotocol,
             extensions=session.negotiation.header,
         )
         self._connection.send_headers(self._stream, fields.response_fields(200, agreed.items()))
-        return 200
 
     def _write_response(self, response: Response, head_only: bool) -> None:
         headers = response.all_headers().raw_items()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from wsext.errors import CloseInfo
 from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
 from wsext.sdk.extension import Extension
@@ -88,8 +87,4 @@ def _left_over(server: Server) -> list[str]:
 
 
 def _has_ended(session: Session) -> bool:
-    """Whether a session has ended: only then is a new callback called at once."""
-    ended: list[CloseInfo] = []
-    life_of(session).add_callback(ended.append)
-    life_of(session).remove_callback(ended.append)
-    return bool(ended)
+    return life_of(session).info is not None
