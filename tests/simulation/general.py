@@ -222,7 +222,7 @@ class Side:
         self.sent[-1] = (self.sent[-1][0], True)
 
     def _check_bounds(self, session: Session) -> None:
-        waiting = session.waiting_messages
+        waiting = session.stats.waiting_in
         if waiting > CAPACITY + 1:
             self.findings.append(f"too much received waits: {waiting} of {CAPACITY} messages")
         buffered = session.buffered_amount
