@@ -25,6 +25,7 @@ from wsext import (
 __all__ = [
     "AsyncCancelled",
     "AsyncInflate",
+    "Broken",
     "Cancelled",
     "Counting",
     "Gated",
@@ -200,3 +201,17 @@ class AsyncCancelled(Extension):
 
     def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
         return _AsyncCancelledCodec()
+
+
+class _BrokenCodec(Codec):
+    def encode(self, frame: Frame) -> Frame:
+        raise RuntimeError("this codec is broken")
+
+
+class Broken(Extension):
+    """Its `encode` raises."""
+
+    name: ClassVar[str] = "x-broken"
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        return _BrokenCodec()

@@ -49,9 +49,7 @@ class Opened:
 
 
 def app_that_maps(close_timeout: float = 0.2, **server: Any) -> App:
-    app = App(
-        options=WebSocketOptions(close_timeout=close_timeout), server=ServerOptions(**server)
-    )
+    app = App(options=WebSocketOptions(close_timeout=close_timeout), server=ServerOptions(**server))
     app.map_exception(PermissionError, 4403, "forbidden")
     return app
 
