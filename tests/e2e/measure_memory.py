@@ -48,6 +48,13 @@ def waiting(request):
     return Response(200, json.dumps([session.waiting_messages for session in sessions]))
 
 
+@app.http("/end")
+def end(request):
+    for session in sessions:
+        session.abort()
+    return Response(200, "[]")
+
+
 @app.websocket("/")
 async def reads_nothing(session):
     sessions.add(session)
@@ -120,8 +127,20 @@ class Target(NamedTuple):
 
     async def waiting(self) -> list[int]:
         """How many messages wait, in each session."""
-        _, _, body = await fetch(self.port, b"GET /waiting HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        return sorted(json.loads(body))
+        return sorted(await self._ask("waiting"))
+
+    async def end_all(self) -> None:
+        """Have the server end all sessions, and wait until they have ended."""
+        await self._ask("end")
+        async with asyncio.timeout(10):
+            while await self.waiting():
+                await asyncio.sleep(0.02)
+
+    async def _ask(self, what: str) -> list[int]:
+        request = f"GET /{what} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        _, _, body = await fetch(self.port, request.encode())
+        found: list[int] = json.loads(body)
+        return found
 
 
 class Figures(NamedTuple):
@@ -181,6 +200,8 @@ async def attacked(
         for peer in peers:
             peer.send(message * (attack.size // len(message)))
         await _settled(target, attack.sessions, lambda: target.peak() - before > enough)
+        if target.peak() - before <= enough:
+            await target.end_all()
     peak = target.peak() - before
     for _ in range(int(seconds / 0.05)):
         if target.memory() - before <= left:
@@ -195,7 +216,12 @@ async def _settled(target: Target, sessions: int, is_enough: Callable[[], bool])
     same = 0
     async with asyncio.timeout(60):
         while same < 10 and not is_enough():
-            waiting = await target.waiting()
+            try:
+                waiting = await target.waiting()
+            except (OSError, EOFError):  # it has taken more than it may, and broken down
+                if is_enough():
+                    return
+                raise
             now = (waiting, target.peak())
             is_same = now == last and len(waiting) == sessions and min(waiting) > 0
             same = same + 1 if is_same else 0
