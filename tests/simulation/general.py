@@ -189,7 +189,7 @@ class Side:
                 session.close_nowait(4000, "done")
             case "abort":
                 session.abort()
-            case "raise":
+            case "raise" if session.is_open:  # else it would only stop the reading
                 raise Raised
 
     async def _send(self, session: Session, message: str) -> None:
