@@ -148,7 +148,7 @@ async def cookies_of(header: str) -> dict[str, str]:
     ],
 )
 @pytest.mark.parametrize("place", ["first", "between", "last"])
-async def test_an_odd_cookie_hides_no_other(odd: str, place: str) -> None:
+async def test_an_odd_cookie_hides_no_other_from_an_app(odd: str, place: str) -> None:
     cookies = ["session=abc", "lang=de"]
     cookies.insert(["first", "between", "last"].index(place), odd)
     found = await cookies_of("; ".join(cookies))

@@ -190,6 +190,7 @@ class Side:
             case "abort":
                 session.abort()
             case "raise" if session.is_open:  # else it would only stop the reading
+                self.closed_itself = True
                 raise Raised
 
     async def _send(self, session: Session, message: str) -> None:

@@ -25,6 +25,7 @@ cdef class Inbox:
 
     cpdef bint put(self, object item) except -1
     cpdef drop_oldest(self)
+    cpdef refuse(self)
     cpdef bint is_awaited(self)
 
     @cython.locals(waiter=Waiter, waiting=Py_ssize_t)

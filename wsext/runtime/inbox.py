@@ -108,6 +108,11 @@ class Inbox:
             self.dropped += 1
         self.full = False
 
+    def refuse(self) -> None:
+        """Take no more items: what is still put in is thrown away."""
+        self._deaf = True
+        self.full = False
+
     def end(self, error: Callable[[], BaseException]) -> None:
         """No more items will come: once the queue is empty, readers get the error."""
         self._end = error
@@ -115,7 +120,7 @@ class Inbox:
 
     def end_at_once(self, error: Callable[[], BaseException]) -> None:
         """As `end`, and what is still put in is thrown away."""
-        self._deaf = True
+        self.refuse()
         self.end(error)
 
     def close(self, error: Callable[[], BaseException]) -> None:

@@ -361,8 +361,13 @@ class Life:
         if self.stage in (Stage.NEW, Stage.RELEASED):
             return
         self._go(Happening.CLOSE)
-        if not more and self._session is not None:
-            self._session._inbox.end(self.closed_error)
+        if self._session is None:
+            return
+        inbox: Inbox = self._session._inbox
+        if not more:
+            inbox.end(self.closed_error)
+        elif inbox.full:
+            inbox.refuse()  # the peer's Close frame stands behind what nobody has room for
 
     def lost(self, link: Link) -> None:
         """A connection's transport is gone."""
@@ -519,9 +524,12 @@ class Life:
         link = self.link
         state = link.connection.state
         policy = self.options.incoming_overflow
-        if policy == "drop-oldest" or state is State.CLOSE_SENT:
+        inbox: Inbox = self._session._inbox
+        if policy == "drop-oldest":
+            inbox.drop_oldest()
+        elif state is State.CLOSE_SENT:
             # After our own Close nobody may be reading any more, and the peer's has to be found.
-            self._session._inbox.drop_oldest()
+            inbox.refuse()
         elif policy == "close":
             link.fail(LocalProtocolError("messages come too fast", CloseCode.TRY_AGAIN_LATER))
         elif state is State.OPEN:
