@@ -13,7 +13,6 @@ from wsext import compiled as compiled  # before any fast module is imported
 from wsext.version import __version__ as __version__
 
 _NAMES = {
-    "wsext.app.application": ("App",),
     "wsext.app.routing": ("Router",),
     "wsext.app.settings": ("ServerOptions",),
     "wsext.app.typed": (
@@ -68,7 +67,7 @@ _NAMES = {
     ),
     "wsext.protocol.params": ("Params",),
     "wsext.protocol.prepared": ("PreparedMessage",),
-    "wsext.rooms.backplanes": (
+    "wsext.rooms.backplanes.contract": (
         "Backplane",
         "BackplaneStatus",
     ),
@@ -110,6 +109,7 @@ _NAMES = {
         "wire",
     ),
     "wsext.sdk.plugins": ("option_set",),
+    "wsext.server.app": ("App",),
     "wsext.server.server": (
         "Server",
         "serve",
@@ -118,7 +118,6 @@ _NAMES = {
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 if TYPE_CHECKING:
-    from wsext.app.application import App as App
     from wsext.app.routing import Router as Router
     from wsext.app.settings import ServerOptions as ServerOptions
     from wsext.app.typed import Dispatcher as Dispatcher
@@ -161,10 +160,10 @@ if TYPE_CHECKING:
     from wsext.protocol.http import Response as Response
     from wsext.protocol.params import Params as Params
     from wsext.protocol.prepared import PreparedMessage as PreparedMessage
-    from wsext.rooms.backplanes import Backplane as Backplane
-    from wsext.rooms.backplanes import BackplaneStatus as BackplaneStatus
     from wsext.rooms.backplanes.broker import Broker as Broker
     from wsext.rooms.backplanes.broker import Record as Record
+    from wsext.rooms.backplanes.contract import Backplane as Backplane
+    from wsext.rooms.backplanes.contract import BackplaneStatus as BackplaneStatus
     from wsext.rooms.backplanes.options import RemoteOptions as RemoteOptions
     from wsext.rooms.backplanes.remote import RemoteBackplane as RemoteBackplane
     from wsext.rooms.hub import Hub as Hub
@@ -187,6 +186,7 @@ if TYPE_CHECKING:
     from wsext.sdk.options import local as local
     from wsext.sdk.options import wire as wire
     from wsext.sdk.plugins import option_set as option_set
+    from wsext.server.app import App as App
     from wsext.server.server import Server as Server
     from wsext.server.server import serve as serve
 

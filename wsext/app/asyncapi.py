@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from wsext.app.application import App
+from wsext.app.application import Application
 from wsext.app.routing import Route
 from wsext.app.typed import Dispatcher, ErrorReply, union_members
 
@@ -37,7 +37,7 @@ _AWAITABLES = {collections.abc.Awaitable, collections.abc.Coroutine}
 
 
 def document(
-    app: App,
+    app: Application,
     *,
     title: str = "wsext",
     version: str = "1.0.0",

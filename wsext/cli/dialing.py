@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-from wsext.app.application import new_event_loop
 from wsext.cli.common import ExtensionArgument, ExtensionToken, fail, plugins_of, read_config
 from wsext.client.connect import connect as open_session
 from wsext.config.configuration import install
 from wsext.errors import HandshakeError
+from wsext.runtime.loop import new_event_loop
 from wsext.runtime.settings import WebSocketOptions
 
 __all__ = ["dial", "dial_options", "input_lines", "printable"]

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import click
 
-from wsext.app.application import App, new_event_loop
+from wsext.app.application import Application
 from wsext.cli.common import (
     ExtensionArgument,
     ExtensionToken,
@@ -32,6 +32,7 @@ from wsext.errors import OptionError, nearest
 from wsext.http2 import is_available
 from wsext.inspector import Inspector
 from wsext.runtime import net
+from wsext.runtime.loop import new_event_loop
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins
 from wsext.server.access import JSONFormatter
@@ -182,7 +183,7 @@ def _set_up_logging(options: ServeOptions) -> None:
         requests.propagate = False
 
 
-def _reference() -> App:
+def _reference() -> Application:
     from wsext.reference import build_app
 
     return build_app()
@@ -204,7 +205,7 @@ def _tls(where: ServeOptions) -> ssl_module.SSLContext | None:
 
 
 def _run(
-    app: App,
+    app: Application,
     where: ServeOptions,
     context: ssl_module.SSLContext | None,
     inspector: Inspector | None,
@@ -302,7 +303,7 @@ def _cannot_listen(where: ServeOptions, error: OSError) -> NoReturn:
     fail(f"cannot listen on {place}: {error.strerror or error}")
 
 
-def load_app(name: str, app_dir: str) -> App:
+def load_app(name: str, app_dir: str) -> Application:
     """Import ``module:attribute``, an `App` or a function that makes one.
 
     Raises:
@@ -322,12 +323,12 @@ def load_app(name: str, app_dir: str) -> App:
     for part in attribute.split("."):
         value = getattr(value, part, None)
     if value is None:
-        apps = [key for key, item in vars(module).items() if isinstance(item, App)]
+        apps = [key for key, item in vars(module).items() if isinstance(item, Application)]
         raise OptionError(
             "serve", "app", f"{module_name} has no {attribute!r}", nearest(attribute, apps)
         )
-    if not isinstance(value, App) and callable(value):
+    if not isinstance(value, Application) and callable(value):
         value = value()
-    if not isinstance(value, App):
+    if not isinstance(value, Application):
         raise OptionError("serve", "app", f"{name} is a {type(value).__name__}, not an App")
     return value

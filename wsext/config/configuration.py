@@ -40,7 +40,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from wsext.app.application import App
+from wsext.app.application import Application
 from wsext.app.settings import ServerOptions
 from wsext.errors import OptionError, PluginError, nearest
 from wsext.rooms.settings import RoomOptions
@@ -382,7 +382,7 @@ def install(
     return installed
 
 
-def apply(config: Config, app: App, plugins: Plugins) -> None:
+def apply(config: Config, app: Application, plugins: Plugins) -> None:
     """Bring an app to what the operator set, and turn on every installed wire extension.
 
     Raises:

@@ -26,7 +26,7 @@ from uvicorn.protocols.utils import (
     is_ssl,
 )
 
-from wsext.app.application import App
+from wsext.app.application import Application
 from wsext.config.configuration import apply, plugins_of, read_config
 from wsext.errors import HandshakeRejected
 from wsext.integrations.asgi import (
@@ -63,13 +63,15 @@ class WebSocketProtocol(asyncio.Protocol):
     on the connection is the session's. Make a class for your settings with `using`."""
 
     #: What is installed, and the options of sessions.
-    settings: ClassVar[App]
+    settings: ClassVar[Application]
     _explicit: ClassVar[frozenset[str]]
     _profiles: ClassVar[WeakKeyDictionary[uvicorn.Config, tuple[WebSocketOptions, Installed]]]
     _sweeps: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Sweep]]
 
     @classmethod
-    def using(cls, settings: App, explicit: Collection[str] = ()) -> type[WebSocketProtocol]:
+    def using(
+        cls, settings: Application, explicit: Collection[str] = ()
+    ) -> type[WebSocketProtocol]:
         """A protocol class for uvicorn's ``ws`` option.
 
         Args:
@@ -373,7 +375,7 @@ def protocol_from_environment() -> type[WebSocketProtocol]:
         PluginError: For an extension or option set that was asked for and cannot be used.
     """
     conf = read_config(None)
-    settings = App()
+    settings = Application()
     apply(conf, settings, plugins_of(conf))
     return WebSocketProtocol.using(settings, explicit=conf.sections["websocket"])
 

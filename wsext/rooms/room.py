@@ -6,25 +6,20 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from wsext.errors import CloseInfo, OptionError, ProtocolError
 from wsext.protocol.frames import Data
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.outbox import Counters, Outbox
+from wsext.rooms.ports import Key, RoomHub
 from wsext.rooms.presence import Presence, PresenceChange, Watch
 from wsext.rooms.settings import RoomOverflow
 from wsext.runtime.session import Session
 
-if TYPE_CHECKING:
-    from wsext.rooms.hub import Hub
-
-__all__ = ["Key", "Members", "Room"]
+__all__ = ["Members", "Room"]
 
 logger = logging.getLogger("wsext.rooms")
-
-#: What `Room.broadcast` coalesces by.
-Key: TypeAlias = "str | int"
 
 #: Who is left out of a broadcast: sessions, presences, or their ids.
 Who: TypeAlias = "Session | Presence | str"
@@ -43,7 +38,7 @@ class Room:
         counters: Totals of this process; they begin anew after the room was empty and forgotten.
     """
 
-    def __init__(self, hub: Hub, name: str) -> None:
+    def __init__(self, hub: RoomHub, name: str) -> None:
         self.name = name
         self.counters = Counters()
         self._hub = hub
@@ -158,7 +153,7 @@ class Room:
             member.send(message)
         self._members[member.me.id] = member
         self._everybody = None
-        self._hub.keep(self)
+        self._hub.keep(self.name)
         self.watch.tell("join", member.me)
 
     def remove(self, member: Members) -> None:
@@ -175,7 +170,7 @@ class Room:
         """Forget everything if nobody is here any more."""
         if self._opening is not None and not self._members and not self._joining:
             self.forget()
-            self._hub.shut(self)
+            self._hub.shut(self.name)
 
     def forget(self) -> None:
         """Be as new; called by the hub when it ends."""
@@ -291,7 +286,7 @@ class Room:
 
     async def presence(self) -> list[Presence]:
         """Who is in the room, over all processes; while the broker is away, in this one."""
-        return await self._hub.presence(self)
+        return await self._hub.presence(self.name)
 
     def compare_presence(self, *, first: bool = False) -> None:
         """Have changes found that no note told of, if anybody wants to know."""

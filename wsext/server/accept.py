@@ -8,7 +8,7 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any, cast
 
-from wsext.app.application import App
+from wsext.app.application import Application
 from wsext.app.routing import Route, as_response
 from wsext.errors import ConnectionClosed, HandshakeRejected
 from wsext.http2 import PREFACE
@@ -382,7 +382,7 @@ async def _ask_guards(route: Route, request: Request) -> None:
             raise _Answered(as_response(result))
 
 
-async def run_handler(session: Session, route: Route, app: App) -> None:
+async def run_handler(session: Session, route: Route, app: Application) -> None:
     """Run a coroutine handler and end the session as its outcome says."""
     code, reason = int(CloseCode.NORMAL), ""
     try:

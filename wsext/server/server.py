@@ -12,13 +12,14 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
 from wsext import http2
-from wsext.app.application import App, new_event_loop
+from wsext.app.application import Application
 from wsext.errors import HandshakeRejected
 from wsext.protocol.agreement import Negotiation, NegotiationContext
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.http import Request
 from wsext.protocol.negotiation import find_missing
 from wsext.runtime import net
+from wsext.runtime.loop import new_event_loop
 from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.timers import Timers
@@ -62,7 +63,7 @@ class Server:
 
     def __init__(
         self,
-        app: App,
+        app: Application,
         ssl: ssl_module.SSLContext | None = None,
         timers: Timers | None = None,
     ) -> None:
@@ -362,7 +363,7 @@ class serve:
 
     def __init__(
         self,
-        app: App,
+        app: Application,
         host: str | Sequence[str] | None = "127.0.0.1",
         port: int = 0,
         *,
@@ -393,7 +394,7 @@ class serve:
             await self._server.close()
 
 
-async def serve_until_signal(app: App, host: Any, port: int, **serving: Any) -> None:
+async def serve_until_signal(app: Application, host: Any, port: int, **serving: Any) -> None:
     """Serve until SIGINT or SIGTERM, then drain; a second signal ends at once."""
     started = serving.pop("started", None)
     server = await serve(app, host, port, **serving)
@@ -415,7 +416,7 @@ async def serve_until_signal(app: App, host: Any, port: int, **serving: Any) -> 
     await server.close()
 
 
-def run_until_signal(app: App, host: Any, port: int, **serving: Any) -> None:
+def run_until_signal(app: Application, host: Any, port: int, **serving: Any) -> None:
     """`serve_until_signal` on a new event loop; uvloop when it is installed."""
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve_until_signal(app, host, port, **serving))

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from wsext.app.application import App
+from wsext.app.application import Application
 from wsext.server.server import Server
 
 __all__ = ["Ready", "run_worker"]
@@ -92,7 +92,7 @@ class _Channel:
                     self._server.take(socket.socket(fileno=received[1][0]))
 
 
-async def run_worker(app: App, channel: int, ssl: ssl_module.SSLContext | None) -> None:
+async def run_worker(app: Application, channel: int, ssl: ssl_module.SSLContext | None) -> None:
     """Serve what a supervisor hands over until it says that it is enough.
 
     Args:

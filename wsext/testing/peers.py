@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from wsext.app.application import App
+from wsext.app.application import Application
 from wsext.client.connect import HTTP2Choice
 from wsext.client.connect import connect as _connect
 from wsext.protocol import handshake
@@ -80,7 +80,7 @@ def _accept(server: Server, transport: MemoryTransport) -> None:
 
 @asynccontextmanager
 async def connect(
-    app: App, path: str = "/", *, transcript: Transcript | None = None, **options: Any
+    app: Application, path: str = "/", *, transcript: Transcript | None = None, **options: Any
 ) -> AsyncIterator[ClientSession]:
     """A session with an app, in memory: handshake, negotiation, extensions, handlers, everything.
 
@@ -133,7 +133,7 @@ async def pair(
         client_options: Those of the client's.
         transcript: Where to record; by default a new one.
     """
-    app = App(options=app_options)
+    app = Application(options=app_options)
     for item in extensions:
         app.install(item)
     sessions: asyncio.Queue[Session] = asyncio.Queue()
@@ -255,7 +255,7 @@ class RawPeer:
 
 @asynccontextmanager
 async def raw_peer(
-    app: App,
+    app: Application,
     path: str = "/",
     *,
     extensions: str | None = None,

@@ -1,35 +1,18 @@
-"""Backplanes connect the rooms of several processes.
+"""What a backplane is: it joins the rooms of several processes.
 
 A backplane carries what is said in a room to the other processes that have members in it, keeps a
 room's last messages, and knows who is there. `Backplane` is the contract; `RemoteBackplane` keeps
-it over any `Broker`: order, exactly once, reconnection. The scheme of a URL chooses:
-
-    memory://            this process alone; the default
-    redis://host:6379/0  a Redis server; also rediss:// and unix://
-    nats://host:4222     a NATS server with JetStream; also tls://
-
-Other schemes come from plugins through the hook ``wsext_backplanes``.
+it over any `Broker`: order, exactly once, reconnection.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Protocol, TypeAlias
+from typing import Protocol
 from urllib.parse import urlsplit
 
-from wsext.errors import OptionError, nearest
-
-__all__ = [
-    "Backplane",
-    "BackplaneFactory",
-    "BackplaneStatus",
-    "Receiver",
-    "make_backplane",
-    "safe_url",
-]
+__all__ = ["Backplane", "BackplaneStatus", "Subscriber", "safe_url"]
 
 
 @dataclass(slots=True)
@@ -61,7 +44,7 @@ class BackplaneStatus:
     error: str = ""
 
 
-class Receiver(Protocol):
+class Subscriber(Protocol):
     """Who gets what other processes say: a hub.
 
     Attributes:
@@ -89,7 +72,7 @@ class Backplane(ABC):
         self.status = BackplaneStatus()
 
     @abstractmethod
-    async def start(self, receiver: Receiver) -> None:
+    async def start(self, subscriber: Subscriber) -> None:
         """Connect; return after the first attempt, whether it succeeded or not. Never raises for a
         broker that is away: it is tried again until `close`."""
 
@@ -132,8 +115,13 @@ class Backplane(ABC):
 
     @abstractmethod
     async def enter(self, room: str, member: str, info: bytes) -> None:
-        """Make a member known to all processes. ``member`` starts with the receiver's origin and a
-        dot."""
+        """Make a member known to all processes.
+
+        Args:
+            room: The room.
+            member: The subscriber's origin, a dot, and what the session is called there.
+            info: What the others see.
+        """
 
     @abstractmethod
     async def leave(self, room: str, member: str) -> None:
@@ -146,58 +134,6 @@ class Backplane(ABC):
         Raises:
             ConnectionError: If the broker is away.
         """
-
-
-#: Makes a backplane of a URL.
-BackplaneFactory: TypeAlias = Callable[[str], Backplane]
-
-_BUILT_IN = {
-    "memory": ("wsext.rooms.backplanes.memory", "MemoryBackplane", ""),
-    "redis": ("wsext.rooms.backplanes.redis", "redis_backplane", "redis"),
-    "rediss": ("wsext.rooms.backplanes.redis", "redis_backplane", "redis"),
-    "unix": ("wsext.rooms.backplanes.redis", "redis_backplane", "redis"),
-    "nats": ("wsext.rooms.backplanes.nats", "nats_backplane", "nats"),
-    "tls": ("wsext.rooms.backplanes.nats", "nats_backplane", "nats"),
-}
-
-
-def make_backplane(url: str, others: Callable[[], Mapping[str, BackplaneFactory]]) -> Backplane:
-    """The backplane that a URL names.
-
-    Args:
-        url: With the scheme that chooses.
-        others: What plugins bring, by scheme; asked when the scheme is none of the built-in ones.
-
-    Raises:
-        OptionError: If nobody knows the scheme, its package is not installed, or the URL is wrong.
-    """
-    scheme = url.partition(":")[0].lower()
-    if scheme in _BUILT_IN:
-        factory = _built_in(scheme)
-    else:
-        brought = others()
-        if scheme not in brought:
-            known = sorted({*_BUILT_IN, *brought})
-            problem = f"no backplane for {scheme!r}; known: {', '.join(known)}"
-            raise OptionError("server", "backplane", problem, nearest(scheme, known))
-        factory = brought[scheme]
-    try:
-        return factory(url)
-    except OptionError:
-        raise
-    except ValueError as error:  # its text may hold the password
-        problem = f"{safe_url(url)} cannot be used"
-        raise OptionError("server", "backplane", problem) from error
-
-
-def _built_in(scheme: str) -> BackplaneFactory:
-    module, name, extra = _BUILT_IN[scheme]
-    try:
-        factory: BackplaneFactory = getattr(import_module(module), name)
-    except ImportError as error:
-        problem = f"{scheme}:// needs a package that is missing: pip install 'wsext[{extra}]'"
-        raise OptionError("server", "backplane", problem) from error
-    return factory
 
 
 def safe_url(url: str) -> str:

@@ -1,0 +1,1 @@
+"""What carries rooms between processes: the contract, Redis, NATS, and this process alone."""
