@@ -96,7 +96,7 @@ def imported_files(module: str) -> Iterator[tuple[str, int]]:
             ), line  # fmt: skip
     if "import_module" in taken:
         for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and node.value in FILES:
+            if isinstance(node, ast.Constant) and node.value in FILES.keys() - {"wsext"}:
                 yield str(node.value), node.lineno
 
 

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from wsext.app.application import Application
-from wsext.client.connect import HTTP2Choice
 from wsext.client.connect import connect as _connect
+from wsext.client.opening import HTTP2Choice
 from wsext.protocol import handshake
 from wsext.protocol.frames import Frame
 from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
