@@ -27,7 +27,10 @@ from wsext.cli.common import (
     plugins_of,
     read_config,
 )
-from wsext.config.configuration import Config, ServeOptions, apply
+from wsext.config.applying import apply
+from wsext.config.configuration import Config
+from wsext.config.sections import ServeOptions
+from wsext.config.sources import take_extension, take_setting
 from wsext.errors import OptionError, nearest
 from wsext.http2 import is_available
 from wsext.inspector import Inspector
@@ -121,10 +124,10 @@ def serve(
     """
     conf = read_config(config)
     for text in extensions:
-        conf.set_extension_text(text)
+        take_extension(conf, text)
     conf.option_sets.extend(option_sets)
     for text in settings:
-        conf.set_dotted(text)
+        take_setting(conf, text)
     if http2 is not None:
         conf.set_section("server", {"http2": http2}, "command line")
     if http2 and not is_available():

@@ -27,7 +27,8 @@ from uvicorn.protocols.utils import (
 )
 
 from wsext.app.application import Application
-from wsext.config.configuration import apply, plugins_of, read_config
+from wsext.config.applying import apply, plugins_of
+from wsext.config.sources import read_config
 from wsext.errors import HandshakeRejected
 from wsext.integrations.asgi import (
     ClientDisconnected,
