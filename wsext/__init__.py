@@ -39,6 +39,7 @@ _NAMES = {
         "ProtocolError",
         "QueueFull",
         "RemoteProtocolError",
+        "RouteError",
         "WsextError",
     ),
     "wsext.protocol.agreement": (
@@ -141,6 +142,7 @@ if TYPE_CHECKING:
     from wsext.errors import ProtocolError as ProtocolError
     from wsext.errors import QueueFull as QueueFull
     from wsext.errors import RemoteProtocolError as RemoteProtocolError
+    from wsext.errors import RouteError as RouteError
     from wsext.errors import WsextError as WsextError
     from wsext.protocol.agreement import Agreed as Agreed
     from wsext.protocol.agreement import Agreement as Agreement

@@ -2,6 +2,7 @@
 
     WsextError
     ├── OptionError (ValueError)        a wrong option; names owner, field, bound, nearest name
+    ├── RouteError (ValueError)         a route that cannot be served; names its path
     ├── PluginError                     a plugin that cannot be used; names it and its distribution
     │   └── ExtensionConflict           two installed extensions that can never work together
     ├── HandshakeError                  the opening handshake (RFC 6455 §4) did not succeed
@@ -45,6 +46,7 @@ __all__ = [
     "ProtocolError",
     "QueueFull",
     "RemoteProtocolError",
+    "RouteError",
     "WsextError",
     "nearest",
 ]
@@ -83,6 +85,23 @@ class OptionError(WsextError, ValueError):
         where = f"{self.owner}: {self.field}" if self.field else self.owner
         hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
         return f"{where}: {self.problem}{hint}"
+
+
+class RouteError(WsextError, ValueError):
+    """A route that cannot be served: its handler does not fit it, or another has its path.
+
+    Attributes:
+        path: The route's rule, for example ``/chat/<room>``.
+        problem: What is wrong, and what to write instead.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"route {self.path}: {self.problem}"
 
 
 class PluginError(WsextError):

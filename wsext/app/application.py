@@ -71,6 +71,7 @@ class Application(Router):
         self._converters = converters
         self._closers: list[tuple[type[BaseException], Callable[[BaseException], Any]]] = []
         self._profiles: dict[int, tuple[WebSocketOptions, Installed]] = {}
+        self._prepared = False
 
     # --- installing ---------------------------------------------------------------------------
 
@@ -118,6 +119,12 @@ class Application(Router):
     def add_route(self, route: Route) -> None:
         super().add_route(route)
         self.__dict__.pop("table", None)
+        if self._prepared:  # an error is due here, not at the next request
+            try:
+                _ = self.table
+            except Exception:
+                self.routes.pop()
+                raise
 
     @cached_property
     def table(self) -> RouteTable:
@@ -140,12 +147,13 @@ class Application(Router):
         return self._profiles[key]
 
     def prepare(self) -> None:
-        """Check everything once before serving: plugin routes, rules, options of every route.
+        """Check everything once before serving: plugin routes, rules, handlers, options.
 
         Raises:
             OptionError, PluginError: If a route asks for what cannot be.
+            RouteError: If a handler or a guard does not take what its route gives.
         """
-        if not getattr(self, "_prepared", False):
+        if not self._prepared:
             self._prepared = True
             self.installed.add_routes(self)
         _ = self.table

@@ -102,6 +102,8 @@ class Dispatcher:
 
     session: Session
     table: ClassVar[Table]
+    #: The function that this class was made of; see `as_dispatcher`.
+    function: ClassVar[Callable[..., Any] | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -356,7 +358,8 @@ def as_dispatcher(handler: Any) -> type[Dispatcher] | None:
         return handler(session, message, **session.path_params)
 
     names = {"__doc__": handler.__doc__, "__module__": handler.__module__}
-    return type(handler.__name__, (Dispatcher,), {**names, "handle": method})
+    members = {**names, "handle": method, "function": staticmethod(handler)}
+    return type(handler.__name__, (Dispatcher,), members)
 
 
 def as_handler(dispatcher: type[Dispatcher]) -> Callable[..., Any]:
