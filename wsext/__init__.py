@@ -93,11 +93,13 @@ _NAMES = {
         "Session",
     ),
     "wsext.runtime.settings": ("WebSocketOptions",),
-    "wsext.sdk.extension": (
+    "wsext.sdk.codec": (
         "Codec",
+        "MessageCodec",
+    ),
+    "wsext.sdk.extension": (
         "Extension",
         "Interceptor",
-        "MessageCodec",
     ),
     "wsext.sdk.hookspecs": (
         "hookimpl",
@@ -177,10 +179,10 @@ if TYPE_CHECKING:
     from wsext.runtime.session import Listener as Listener
     from wsext.runtime.session import Session as Session
     from wsext.runtime.settings import WebSocketOptions as WebSocketOptions
-    from wsext.sdk.extension import Codec as Codec
+    from wsext.sdk.codec import Codec as Codec
+    from wsext.sdk.codec import MessageCodec as MessageCodec
     from wsext.sdk.extension import Extension as Extension
     from wsext.sdk.extension import Interceptor as Interceptor
-    from wsext.sdk.extension import MessageCodec as MessageCodec
     from wsext.sdk.hookspecs import hookimpl as hookimpl
     from wsext.sdk.hookspecs import hookspec as hookspec
     from wsext.sdk.options import NamedOptionSet as NamedOptionSet

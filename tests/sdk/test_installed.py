@@ -7,17 +7,21 @@ from typing import Any, ClassVar
 import pytest
 from wsext_deflate import PermessageDeflate
 
-from tests.extensions import Append, claiming
+from tests.extensions import Append, Reverse, claiming
 from wsext import (
     RSV,
     App,
+    Extension,
     ExtensionConflict,
     Frame,
     Interceptor,
     OptionError,
+    OptionSet,
     PluginError,
+    Session,
     hookimpl,
     option_set,
+    testing,
 )
 from wsext.protocol.pipeline import Pipeline
 from wsext.sdk.installed import Installed
@@ -168,3 +172,102 @@ def test_an_object_without_hooks_cannot_be_installed() -> None:
 def test_only_wire_extensions_can_be_required() -> None:
     with pytest.raises(OptionError, match="wire extension"):
         App().install(Recorder, required=True)
+
+
+# --- route subsets ----------------------------------------------------------------------------
+
+
+class Mark(Interceptor):
+    """Appends its mark to what is sent."""
+
+    name = "mark"
+
+    class Options(OptionSet):
+        """Its mark."""
+
+        mark: str = "!"
+
+    @hookimpl
+    def wsext_frame_sending(self, session: Session, frame: Frame) -> Frame | None:
+        if frame.is_control:
+            return None
+        return frame.replace(payload=bytes(frame.payload) + self.options.mark.encode())
+
+
+class Watcher:
+    """Any other plugin with hooks."""
+
+    @hookimpl
+    def wsext_session_opened(self, session: Session) -> None: ...
+
+
+async def say(session: Session) -> None:
+    await session.send("x")
+
+
+async def heard(app: App, path: str) -> str | bytes:
+    async with testing.connect(app, path) as client:
+        return await client.receive()
+
+
+async def test_an_interceptor_of_one_route_stays_there() -> None:
+    app = App()
+    app.install(Watcher())
+    app.websocket("/marked", extensions=[Mark()])(say)
+    app.websocket("/plain")(say)
+    app.prepare()
+    assert await heard(app, "/marked") == "x!"
+    assert await heard(app, "/plain") == "x"
+
+
+async def test_two_routes_may_have_one_interceptor() -> None:
+    app = App()
+    app.install(Watcher())
+    app.websocket("/one", extensions=[Mark()])(say)
+    app.websocket("/two", extensions=[Mark(mark="?")])(say)
+    app.prepare()
+    assert await heard(app, "/one") == "x!"
+    assert await heard(app, "/two") == "x?"
+
+
+async def test_something_may_be_installed_after_the_start() -> None:
+    app = App()
+    app.install(Watcher())
+    app.websocket("/marked", extensions=[Mark()])(say)
+    app.websocket("/plain")(say)
+    app.prepare()
+    app.install(Append)
+    app.prepare()
+    assert await heard(app, "/marked") == "x!"
+    assert [item.name for item in app.profile(app.routes[1])[1].extensions] == [Append.name]
+
+
+async def test_a_route_may_have_the_apps_interceptor_with_other_options() -> None:
+    app = App()
+    app.install(Mark())
+    app.websocket("/app")(say)
+    app.websocket("/own", extensions=[Mark(mark="?")])(say)
+    assert await heard(app, "/app") == "x!"
+    assert await heard(app, "/own") == "x?"
+
+
+def test_a_subset_keeps_the_order_and_hooks_of_what_stays() -> None:
+    class Hooked(Extension):
+        """A wire extension with a hook of its own."""
+
+        name = "x-hooked"
+
+        @hookimpl
+        def wsext_not_ready(self) -> str:
+            return "hooked"
+
+    installed = Installed()
+    first, second = Append(), Reverse()
+    for what in (first, Hooked(), second, Mark()):
+        installed.install(what)
+    part = installed.subset([second.name, first.name])
+    assert part.extensions == (second, first)
+    assert part.not_ready() is None
+    assert installed.not_ready() == "hooked"
+    assert installed.subset(["x-hooked"]).not_ready() == "hooked"
+    assert installed.subset(False).items == (installed.items[-1],)

@@ -18,7 +18,8 @@ import msgspec
 
 from wsext.app.application import Application
 from wsext.app.routing import PLACEHOLDER, Route
-from wsext.app.typed import Dispatcher, ErrorReply, union_members
+from wsext.app.tables import union_members
+from wsext.app.typed import Dispatcher, ErrorReply
 
 __all__ = ["document"]
 

@@ -10,7 +10,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
+from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -118,14 +118,18 @@ class Request:
 
     @cached_property
     def cookies(self) -> Mapping[str, str]:
-        """Cookies by name; empty when the header cannot be read."""
-        jar = SimpleCookie()
-        try:
-            for value in self.headers.get_all("Cookie"):
-                jar.load(value)
-        except CookieError:
-            return {}
-        return {name: morsel.value for name, morsel in jar.items()}
+        """Cookies by name (RFC 6265 §4.2); the first of a name, which is the most specific one.
+
+        Each is read on its own, as browsers separate them, so that an odd one hides no other.
+        """
+        unquote = SimpleCookie().value_decode
+        found: dict[str, str] = {}
+        for header in self.headers.get_all("Cookie"):
+            for pair in header.split(";"):
+                name, separator, value = pair.partition("=")
+                if separator:
+                    found.setdefault(name.strip(), unquote(value.strip())[0])
+        return found
 
     @property
     def origin(self) -> str | None:

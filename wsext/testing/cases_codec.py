@@ -15,7 +15,8 @@ from wsext.errors import ProtocolError
 from wsext.protocol.codes import RSV
 from wsext.protocol.frames import Frame, Message
 from wsext.protocol.wire import apply_mask, frame_header
-from wsext.sdk.extension import Codec, Extension, MessageCodec
+from wsext.sdk.codec import Codec, MessageCodec
+from wsext.sdk.extension import Extension
 from wsext.testing.cases_base import Cases, fragments, skip
 from wsext.testing.engines import Engines, parse_wire, run_async
 
