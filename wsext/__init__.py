@@ -12,113 +12,47 @@ from typing import TYPE_CHECKING, Any
 from wsext import compiled as compiled  # before any fast module is imported
 from wsext.version import __version__ as __version__
 
+#: The names of each module, with blanks between. Type checkers read the imports below instead; a
+#: test holds the two together.
 _NAMES = {
-    "wsext.app.routing": ("Router",),
-    "wsext.app.settings": ("ServerOptions",),
-    "wsext.app.typed": (
-        "Dispatcher",
-        "ErrorReply",
-        "on",
-    ),
-    "wsext.client.connect": ("connect",),
+    "wsext.app.routing": "Router",
+    "wsext.app.settings": "ServerOptions",
+    "wsext.app.typed": "Dispatcher ErrorReply on",
+    "wsext.client.connect": "connect",
     "wsext.errors": (
-        "CloseInfo",
-        "ConnectionClosed",
-        "ConnectionClosedError",
-        "ConnectionClosedOK",
-        "ExtensionConflict",
-        "HandshakeError",
-        "HandshakeRejected",
-        "InvalidHandshake",
-        "InvalidStatus",
-        "LocalProtocolError",
-        "MessageError",
-        "NegotiationError",
-        "OptionError",
-        "PluginError",
-        "ProtocolError",
-        "QueueFull",
-        "RemoteProtocolError",
-        "RouteError",
-        "WsextError",
+        "CloseInfo ConnectionClosed ConnectionClosedError ConnectionClosedOK "
+        "ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake InvalidStatus "
+        "LocalProtocolError MessageError NegotiationError OptionError PluginError "
+        "ProtocolError QueueFull RemoteProtocolError RouteError WsextError"
     ),
     "wsext.protocol.agreement": (
-        "Agreed",
-        "Agreement",
-        "Declined",
-        "Negotiation",
-        "NegotiationContext",
-        "Offer",
-        "Phase",
-        "Verdict",
+        "Agreed Agreement Declined Negotiation NegotiationContext Offer Phase Verdict"
     ),
-    "wsext.protocol.closing": ("CloseCode",),
-    "wsext.protocol.codes": (
-        "Opcode",
-        "RSV",
-    ),
-    "wsext.protocol.frames": (
-        "Frame",
-        "Message",
-    ),
-    "wsext.protocol.http": (
-        "Headers",
-        "Request",
-        "Response",
-    ),
-    "wsext.protocol.params": ("Params",),
-    "wsext.protocol.prepared": ("PreparedMessage",),
-    "wsext.rooms.backplanes.contract": (
-        "Backplane",
-        "BackplaneStatus",
-    ),
-    "wsext.rooms.backplanes.broker": (
-        "Broker",
-        "Record",
-    ),
-    "wsext.rooms.backplanes.options": ("RemoteOptions",),
-    "wsext.rooms.backplanes.remote": ("RemoteBackplane",),
-    "wsext.rooms.hub": ("Hub",),
-    "wsext.rooms.presence": (
-        "Presence",
-        "PresenceChange",
-    ),
-    "wsext.rooms.room": (
-        "Members",
-        "Room",
-    ),
-    "wsext.rooms.settings": ("RoomOptions",),
-    "wsext.runtime.session": (
-        "Listener",
-        "Session",
-    ),
-    "wsext.runtime.settings": ("WebSocketOptions",),
-    "wsext.sdk.codec": (
-        "Codec",
-        "MessageCodec",
-    ),
-    "wsext.sdk.extension": (
-        "Extension",
-        "Interceptor",
-    ),
-    "wsext.sdk.hookspecs": (
-        "hookimpl",
-        "hookspec",
-    ),
-    "wsext.sdk.options": (
-        "NamedOptionSet",
-        "OptionSet",
-        "local",
-        "wire",
-    ),
-    "wsext.sdk.plugins": ("option_set",),
-    "wsext.server.app": ("App",),
-    "wsext.server.server": (
-        "Server",
-        "serve",
-    ),
+    "wsext.protocol.closing": "CloseCode",
+    "wsext.protocol.codes": "Opcode RSV",
+    "wsext.protocol.frames": "Frame Message",
+    "wsext.protocol.http": "Headers Request Response",
+    "wsext.protocol.params": "Params",
+    "wsext.protocol.prepared": "PreparedMessage",
+    "wsext.rooms.backplanes.contract": "Backplane BackplaneStatus",
+    "wsext.rooms.backplanes.broker": "Broker Record",
+    "wsext.rooms.backplanes.options": "RemoteOptions",
+    "wsext.rooms.backplanes.remote": "RemoteBackplane",
+    "wsext.rooms.hub": "Hub",
+    "wsext.rooms.presence": "Presence PresenceChange",
+    "wsext.rooms.room": "Members Room",
+    "wsext.rooms.settings": "RoomOptions",
+    "wsext.runtime.session": "Listener Session",
+    "wsext.runtime.settings": "WebSocketOptions",
+    "wsext.sdk.codec": "Codec MessageCodec",
+    "wsext.sdk.extension": "Extension Interceptor",
+    "wsext.sdk.hookspecs": "hookimpl hookspec",
+    "wsext.sdk.options": "local NamedOptionSet OptionSet wire",
+    "wsext.sdk.plugins": "option_set",
+    "wsext.server.app": "App",
+    "wsext.server.server": "serve Server",
 }
-_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 if TYPE_CHECKING:
     from wsext.app.routing import Router as Router
