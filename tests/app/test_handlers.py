@@ -163,3 +163,11 @@ async def test_a_route_that_is_added_later_is_checked_at_once() -> None:
         async with wsext.connect(f"{server.url}/here") as session:
             info: CloseInfo = await session.wait_closed()
             assert info.code == 1000
+
+
+def test_raw_routes_take_no_typed_messages() -> None:
+    app = App()
+
+    for handler in (Polite, answer):
+        with pytest.raises(TypeError, match="typed messages are whole messages"):
+            app.websocket_raw("/")(handler)

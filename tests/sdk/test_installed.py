@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 import pytest
 from wsext_deflate import PermessageDeflate
 
@@ -23,7 +21,6 @@ from wsext import (
     option_set,
     testing,
 )
-from wsext.protocol.pipeline import Pipeline
 from wsext.sdk.installed import Installed
 
 
@@ -103,75 +100,9 @@ def test_two_required_extensions_that_collide_are_refused() -> None:
     assert caught.value.what == "RSV2"
 
 
-class Recorder(Interceptor):
-    """Appends its letter to every frame, in both directions."""
-
-    name: ClassVar[str] = "recorder"
-    letter = b"1"
-
-    @hookimpl
-    def wsext_frame_received(self, session: Any, frame: Frame) -> Frame:
-        return frame.replace(payload=bytes(frame.payload) + self.letter)
-
-    @hookimpl
-    def wsext_frame_sending(self, session: Any, frame: Frame) -> Frame:
-        return frame.replace(payload=bytes(frame.payload) + self.letter)
-
-
-class Second(Recorder):
-    name: ClassVar[str] = "second"
-    letter = b"2"
-
-
-class Breaking(Interceptor):
-    """Fails on every frame."""
-
-    name: ClassVar[str] = "breaking"
-
-    @hookimpl
-    def wsext_frame_received(self, session: Any, frame: Frame) -> Frame:
-        raise RuntimeError("broken")
-
-
-def pipeline_of(*items: Any) -> Pipeline:
-    installed = Installed()
-    for item in items:
-        installed.install(item)
-    pipeline = Pipeline()
-    installed.set_frame_hooks(None, pipeline)
-    return pipeline
-
-
-def test_interceptors_run_in_order_going_out_and_backwards_coming_in() -> None:
-    pipeline = pipeline_of(Recorder, Second)
-    assert pipeline.encode(Frame(1, b"a"))[0].payload == b"a12"
-    assert pipeline.decode(Frame(1, b"a"))[0].payload == b"a21"
-
-
-def test_an_interceptor_that_fails_is_isolated_and_then_left_out(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    pipeline = pipeline_of(Recorder, Breaking)
-    for _ in range(5):
-        assert pipeline.decode(Frame(1, b"a"))[0].payload == b"a1"
-    failures = [r for r in caplog.records if "interceptor breaking failed" in r.getMessage()]
-    assert len(failures) == 3
-    assert "disabled for this session" in caplog.text
-
-
-def test_without_hooks_the_pipeline_stays_passive() -> None:
-    assert pipeline_of().passive
-    assert not pipeline_of(Recorder).passive
-
-
-def test_an_object_without_hooks_cannot_be_installed() -> None:
-    with pytest.raises(PluginError, match="no hook implementation"):
-        App().install(object())
-
-
 def test_only_wire_extensions_can_be_required() -> None:
     with pytest.raises(OptionError, match="wire extension"):
-        App().install(Recorder, required=True)
+        App().install(Mark, required=True)
 
 
 # --- route subsets ----------------------------------------------------------------------------
