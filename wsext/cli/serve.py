@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import os
 import socket
@@ -27,11 +26,12 @@ from wsext.cli.common import (
     plugins_of,
     read_config,
 )
+from wsext.cli.loading import load_app
 from wsext.config.applying import apply
 from wsext.config.configuration import Config
 from wsext.config.sections import ServeOptions
 from wsext.config.sources import take_extension, take_setting
-from wsext.errors import OptionError, nearest
+from wsext.errors import OptionError
 from wsext.http2 import is_available
 from wsext.inspector import Inspector
 from wsext.runtime import net
@@ -304,34 +304,3 @@ def _announce(where: ServeOptions, url: str, extensions: list[str], how: str = "
 def _cannot_listen(where: ServeOptions, error: OSError) -> NoReturn:
     place = where.uds or f"{where.host}:{where.port}"
     fail(f"cannot listen on {place}: {error.strerror or error}")
-
-
-def load_app(name: str, app_dir: str) -> Application:
-    """Import ``module:attribute``, an `App` or a function that makes one.
-
-    Raises:
-        OptionError: If there is none, with the nearest name.
-    """
-    module_name, separator, attribute = name.partition(":")
-    if not separator or not attribute:
-        raise OptionError("serve", "app", f"expected module:name, got {name!r}")
-    sys.path.insert(0, str(Path(app_dir).resolve()))
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # a module that the app needs: the traceback tells where
-        raise OptionError("serve", "app", f"no module named {module_name!r} in {app_dir}") from None
-    value: Any = module
-    for part in attribute.split("."):
-        value = getattr(value, part, None)
-    if value is None:
-        apps = [key for key, item in vars(module).items() if isinstance(item, Application)]
-        raise OptionError(
-            "serve", "app", f"{module_name} has no {attribute!r}", nearest(attribute, apps)
-        )
-    if not isinstance(value, Application) and callable(value):
-        value = value()
-    if not isinstance(value, Application):
-        raise OptionError("serve", "app", f"{name} is a {type(value).__name__}, not an App")
-    return value
