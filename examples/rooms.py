@@ -7,7 +7,7 @@ wsext connect "ws://127.0.0.1:8001/rooms/tea?name=Ada"
 
 import msgspec
 
-from wsext import App, Members, RoomOptions, Session
+from wsext import App, Membership, RoomOptions, Session
 
 app = App(rooms=RoomOptions(history=50))
 
@@ -23,7 +23,7 @@ async def chat(session: Session, room: str) -> None:
             await members.broadcast(f"{session.name}: {message}")
 
 
-async def announce(session: Session, members: Members) -> None:
+async def announce(session: Session, members: Membership) -> None:
     async for change in members.changes():
         verb = "comes in" if change.kind == "join" else "leaves"
         await session.send(f"* {change.member.name} {verb}")

@@ -35,7 +35,8 @@ def outcome(
             while in_place and chunk and (room := parser.room()) is not None:
                 size = min(len(room), len(chunk))
                 room[:size] = chunk[:size]
-                parser.advance(size, frames)
+                parser.advance(size)
+                parser.feed(b"", frames)
                 chunk = chunk[size:]
             item = parser.only(chunk) if ask_only else None
             if item is None:

@@ -40,7 +40,7 @@ _NAMES = {
     "wsext.rooms.backplanes.remote": "RemoteBackplane",
     "wsext.rooms.hub": "Hub",
     "wsext.rooms.presence": "Presence PresenceChange",
-    "wsext.rooms.room": "Members Room",
+    "wsext.rooms.room": "Membership Room",
     "wsext.rooms.settings": "RoomOptions",
     "wsext.runtime.session": "Listener Session",
     "wsext.runtime.settings": "WebSocketOptions",
@@ -107,7 +107,7 @@ if TYPE_CHECKING:
     from wsext.rooms.hub import Hub as Hub
     from wsext.rooms.presence import Presence as Presence
     from wsext.rooms.presence import PresenceChange as PresenceChange
-    from wsext.rooms.room import Members as Members
+    from wsext.rooms.room import Membership as Membership
     from wsext.rooms.room import Room as Room
     from wsext.rooms.settings import RoomOptions as RoomOptions
     from wsext.runtime.session import Listener as Listener

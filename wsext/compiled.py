@@ -21,6 +21,7 @@ MODULES = (
     "wsext.protocol.wire",
     "wsext.protocol.pipeline",
     "wsext.protocol.prepared",
+    "wsext.protocol.sending",
     "wsext.protocol.connection",
     "wsext.runtime.step",
     "wsext.runtime.drive",

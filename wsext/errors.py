@@ -84,7 +84,8 @@ class CloseInfo:
 
     @property
     def code(self) -> int:
-        """The close code that tells the end best: the first Close frame's, or 1006 without one."""
+        """The close code that tells the end best: the first Close frame's; without one that of the
+        protocol error that ended the session, or 1006."""
         return self._deciding[0]
 
     @property
@@ -97,7 +98,12 @@ class CloseInfo:
         first, second = self.local, self.remote
         if not self.local_first:
             first, second = second, first
-        return first or second or (_ABNORMAL, "")
+        if first or second:
+            return first or second or (_ABNORMAL, "")
+        error = self.exception
+        if isinstance(error, ProtocolError):
+            return error.code, error.reason
+        return _ABNORMAL, ""
 
     @property
     def ok(self) -> bool:
@@ -280,6 +286,14 @@ class ProtocolError(WsextError):
         self.code = int(code)
         self.reason = reason
         self.extension = extension
+
+    def bare_copy(self) -> ProtocolError:
+        """A copy without the traceback: its frames would keep what they worked on alive."""
+        bare = type(self).__new__(type(self))
+        bare.args = self.args
+        bare.__dict__.update(self.__dict__)
+        bare.__cause__ = self.__cause__
+        return bare
 
     def __str__(self) -> str:
         culprit = f"{self.extension}: " if self.extension else ""

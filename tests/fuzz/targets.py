@@ -72,7 +72,8 @@ def _parse(chunks: list[bytes], in_place: bool, **options: Any) -> tuple[list[Fr
             while in_place and chunk and (room := parser.room()) is not None:
                 size = min(len(room), len(chunk))
                 room[:size] = chunk[:size]
-                parser.advance(size, frames)
+                parser.advance(size)
+                parser.feed(b"", frames)
                 chunk = chunk[size:]
             parser.feed(chunk, frames)
     except RemoteProtocolError as error:

@@ -21,7 +21,7 @@ from wsext import (
     Extension,
     Frame,
     Listener,
-    Members,
+    Membership,
     OptionError,
     PreparedMessage,
     Room,
@@ -42,7 +42,7 @@ class Place:
             options=WebSocketOptions(outgoing_bytes=1024),
             rooms=RoomOptions(queue_bytes=8 * 1024, history=10, history_bytes=6 * 1024),
         )
-        self.joined: asyncio.Queue[Members] = asyncio.Queue()
+        self.joined: asyncio.Queue[Membership] = asyncio.Queue()
 
         @self.app.websocket("/<room>")
         async def enter(session: Session, room: str) -> None:
@@ -54,16 +54,16 @@ class Place:
     @asynccontextmanager
     async def client(
         self, path: str = "/tea", **options: Any
-    ) -> AsyncIterator[tuple[ClientSession, Members]]:
+    ) -> AsyncIterator[tuple[ClientSession, Membership]]:
         async with connect(self.app, path, **options) as session:
             yield session, await self.joined.get()
 
     @asynccontextmanager
-    async def slow(self) -> AsyncIterator[tuple[ClientSession, Members]]:
+    async def slow(self) -> AsyncIterator[tuple[ClientSession, Membership]]:
         """A client that reads nothing until its application does."""
         small = WebSocketOptions(incoming_capacity=1, incoming_bytes=1)
         async with self.client(options=small) as (session, members):
-            while not members.outbox.waiting:
+            while not members.waiting_bytes:
                 members.send(PreparedMessage("fill " + KIB))
                 await asyncio.sleep(0)
             yield session, members
@@ -269,7 +269,7 @@ async def test_a_slow_member_is_closed_with_1013_and_slows_nobody() -> None:
         for number in range(20):
             await room.broadcast(f"{number} {KIB}")
             assert str(await quick.receive()).startswith(f"{number} ")
-            assert members.outbox.size <= 8 * 1024
+            assert members.waiting_bytes <= 8 * 1024
         assert (room.counters.slow_closed, room.counters.dropped) == (1, 0)
         with pytest.raises(ConnectionClosed) as caught:
             await everything(slow)
@@ -287,7 +287,7 @@ async def test_the_oldest_is_dropped() -> None:
         counters = members.room.counters
         assert counters.dropped > 40
         assert counters.slow_closed == 0
-        assert not members.outbox.waiting
+        assert not members.waiting_bytes
         await members.broadcast("quick again")
         assert await slow.receive() == "quick again"
 
@@ -312,7 +312,7 @@ async def test_the_newest_of_a_key_replaces_the_one_that_waits() -> None:
 async def test_a_message_larger_than_the_queue_still_gets_through_alone() -> None:
     place = Place(queue_bytes=100)
     async with place.slow() as (slow, members), asyncio.timeout(10):
-        while members.outbox.size:
+        while members.waiting_bytes:
             await slow.receive()
         members.broadcast_nowait("end")
         await everything(slow)
@@ -371,7 +371,7 @@ async def test_flush_waits_for_slow_members() -> None:
         flushing = asyncio.ensure_future(place.app.hub.flush())
         assert await everything(slow) == []
         await flushing
-        assert not members.outbox.waiting
+        assert not members.waiting_bytes
 
 
 async def test_many_broadcasts_of_one_turn_leave_together() -> None:

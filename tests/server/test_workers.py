@@ -320,7 +320,7 @@ def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
     async def hold(served: Served) -> None:
         session = await wsext.connect(served.ws)
         await session.receive()
-        session._link.pause_reading()  # it never sees the Close frame
+        session.request.transport.pause_reading()  # it never sees the Close frame
         served.process.send_signal(signal.SIGTERM)
         refused = await refusal(served.ws)
         assert (refused.status, refused.headers["Retry-After"]) == (503, "5")

@@ -21,6 +21,7 @@ from wsext.protocol.http import Request
 from wsext.protocol.negotiation import find_missing
 from wsext.runtime import net
 from wsext.runtime.backoff import Backoff
+from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.timers import Timers
@@ -178,10 +179,11 @@ class connect:
             timers=self._timers,
         )
         session.response_headers = response.headers
+        request.transport = protocol.transport
         if protocol.transport is None:
             agreed.close()
             raise InvalidHandshake("the connection ended during the handshake")
-        session.start(protocol.transport, protocol.take_rest())
+        life_of(session).start(protocol.transport, protocol.take_rest())
         return session, find_missing(self._required, agreed)
 
     async def _connect(self, request: Request, choice: HTTP2Choice) -> OpeningProtocol:

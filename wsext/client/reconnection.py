@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from wsext.errors import ConnectionClosed, HandshakeError, InvalidHandshake, InvalidStatus
 from wsext.protocol.closing import CloseCode
 from wsext.runtime.backoff import Backoff
+from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
 
 __all__ = ["finish", "is_worth_retrying", "reconnect"]
@@ -38,7 +39,7 @@ async def reconnect(
             await asyncio.sleep(delay)
             continue
         delays = backoff.delays()
-        session.ends_quietly = True
+        session._inbox.quiet = True
         try:
             yield session
         except BaseException as error:
@@ -62,13 +63,13 @@ async def finish(session: Session, error: BaseException | None) -> None:
         elif error is None or isinstance(error, (ConnectionClosed, GeneratorExit)):
             await session.close()
         else:
-            session.set_failure(error)
+            life_of(session).set_failure(error)
             await session.close(CloseCode.INTERNAL_ERROR, "client failed")
-        carrier = session.get_extra_info("carrier")
+        carrier = life_of(session).carrier
         if carrier is not None:
             await carrier.gone
     finally:
-        await session.cancel_tasks()
+        await life_of(session).release()
 
 
 def is_worth_retrying(error: Exception) -> bool:

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from wsext.errors import CloseInfo, ConnectionClosed
 from wsext.protocol.http import Request
+from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
 
 __all__ = [
@@ -169,7 +170,9 @@ class Conversation:
             return
         code, reason = message.get("code"), message.get("reason")
         self.session.close_nowait(1000 if code is None else code, reason or "")
-        self.session.closing()  # the application need not wait for the client's Close frame
+        life_of(
+            self.session
+        ).end_receiving()  # the application need not wait for the client's Close frame
         self.state = State.CLOSED
 
     # --- denial responses ---------------------------------------------------------------------
@@ -203,18 +206,18 @@ class Conversation:
     def shut_down_now(self) -> None:
         """Close the session with 1012: the server shuts down (and may come back)."""
         if self.state is State.CLOSED:  # nobody waits any longer for the client's Close frame
-            self.session.end_raw()
+            life_of(self.session).link.close_transport()
             return
         self.shut_down = True
         self.session.close_nowait(1012)
-        self.session.closing()
+        life_of(self.session).end_receiving()
 
     async def end(self) -> None:
         """The application has returned: finish what it has left open, as far as it can be."""
         if self.lost or self.state is State.CLOSED:
             return
         if self.state is State.OPEN:
-            self.session.end_raw()
+            life_of(self.session).link.close_transport()
         elif self._denial is not None and not self._denial.started:
             with suppress(ClientDisconnected):
                 await self._continue_denial({})

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from weakref import WeakKeyDictionary
 
@@ -44,6 +44,7 @@ from wsext.protocol import handshake
 from wsext.protocol.agreement import NegotiationContext
 from wsext.protocol.http import Request, RequestReader, Response, rejection
 from wsext.protocol.negotiation import find_missing
+from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.installed import Installed
@@ -206,7 +207,7 @@ class WebSocketProtocol(asyncio.Protocol):
         try:
             await self._run_app(conversation)
         finally:
-            await session.cancel_tasks()
+            await life_of(session).release()
             if not conversation.accepted:
                 session.negotiation.close()
 
@@ -236,8 +237,8 @@ class WebSocketProtocol(asyncio.Protocol):
         if missing is not None:
             negotiation.close()
             raise HandshakeRejected(400, f"the extension {missing} is required here")
-        return _Session(
-            self.released,
+        return Session(
+            "server",
             request,
             options=options,
             installed=installed,
@@ -299,7 +300,8 @@ class WebSocketProtocol(asyncio.Protocol):
             return
         self._log("[accepted]")
         self.transport.write(head)
-        session.start(self.transport, bytes(self._early))
+        life_of(session).add_callback(lambda info: self.released())
+        life_of(session).start(self.transport, bytes(self._early))
         self._early.clear()
         self._watch(session)
 
@@ -309,7 +311,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if sweep is None:
             sweep = self._sweeps[self._loop] = Sweep(self._loop, self._limited)
         sweep.add(session)
-        session.add_close_callback(lambda info: sweep.remove(session))
+        life_of(session).add_callback(lambda info: sweep.remove(session))
 
     def _limited(self, limit: str, session: Session) -> None:
         logger.warning("session %s from %s: %s", session.id, session.request.remote, limit)
@@ -350,18 +352,6 @@ class WebSocketProtocol(asyncio.Protocol):
         scope = cast("Any", self._scope)
         address, path = get_client_addr(scope), get_path_with_query_string(scope)
         logger.info('%s - "WebSocket %s" %s', address, path, outcome)
-
-
-class _Session(Session):
-    """Tells the protocol when it has ended."""
-
-    def __init__(self, on_end: Callable[[], None], request: Request, **arguments: Any) -> None:
-        super().__init__("server", request, **arguments)
-        self._on_end = on_end
-
-    def ended(self) -> None:
-        super().ended()
-        self._on_end()
 
 
 # --- the environment ---------------------------------------------------------------------------

@@ -57,6 +57,7 @@ class Request:
         forwarded_host: The host that a trusted proxy was asked for.
         protocol: What an extended CONNECT of HTTP/2 asks for, ``websocket`` (RFC 8441 §4); ``None``
             without one.
+        transport: What carries it, while it lasts; see `get_extra_info`.
     """
 
     method: str
@@ -71,6 +72,12 @@ class Request:
     draining: bool = False
     forwarded_host: str | None = None
     protocol: str | None = None
+    transport: Any = field(default=None, repr=False)
+
+    def get_extra_info(self, name: str) -> Any:
+        """What the transport knows, for example ``peername`` or ``ssl_object`` (a guard may look at
+        a client's certificate); ``None`` once the connection has ended."""
+        return None if self.transport is None else self.transport.get_extra_info(name)
 
     def pack(self) -> None:
         """Keep the headers as they were sent until somebody asks for one again: for as long as a

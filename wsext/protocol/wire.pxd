@@ -30,16 +30,16 @@ cdef Spare _spare
 
 
 cdef class FrameParser:
+    cdef object _data
+    cdef Py_ssize_t _at
+    cdef Py_ssize_t _end
     cdef bytearray _body
-    cdef bytes _tail
+    cdef bint _starved
     cdef bint _masked
     cdef public bint direct
     cdef bint _halfway
     cdef int _first
     cdef long long _max_size
-    cdef public long long bytes_in
-    cdef public long long messages_in
-    cdef public long long frames_in
     cdef Py_ssize_t _have
     cdef Py_ssize_t _need
     cdef int _rsv_control
@@ -47,10 +47,18 @@ cdef class FrameParser:
     cdef int _rsv_rest
     cdef frozenset _opcodes
 
+    @cython.locals(at=Py_ssize_t, end=Py_ssize_t)
+    cpdef put(self, object data, Py_ssize_t size=*)
+
     @cython.locals(
         at=Py_ssize_t, end=Py_ssize_t, body_at=Py_ssize_t, length="long long",
         first=int, second=int, masked=bint, view="const unsigned char *",
     )
+    cpdef object next(self)
+
+    cpdef keep(self)
+    cdef _starve(self)
+    cpdef clear(self)
     cpdef feed(self, object data, list out, Py_ssize_t size=*)
 
     @cython.locals(start=Py_ssize_t, have=Py_ssize_t, need=Py_ssize_t, body=bytearray)
@@ -59,16 +67,16 @@ cdef class FrameParser:
     @cython.locals(body=bytearray, have=Py_ssize_t)
     cpdef object room(self)
 
-    cpdef advance(self, Py_ssize_t size, list out)
+    cpdef advance(self, Py_ssize_t size)
 
     @cython.locals(body=bytearray, larger=bytearray)
     cdef bytearray _grow(self, Py_ssize_t size)
 
     @cython.locals(body=bytearray, have=Py_ssize_t, take=Py_ssize_t)
-    cdef Py_ssize_t _fill(self, object data, Py_ssize_t end, list out) except -1
+    cdef Py_ssize_t _fill(self, object data, Py_ssize_t end) except -1
 
     @cython.locals(body=bytearray, start=Py_ssize_t)
-    cdef _end_body(self, list out)
+    cdef object _end_body(self)
 
     @cython.locals(
         at=Py_ssize_t, end=Py_ssize_t, length=Py_ssize_t, first=int, second=int, masked=bint,

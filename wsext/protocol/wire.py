@@ -1,8 +1,7 @@
 """Frames to bytes and bytes to frames (RFC 6455 §5).
 
-This is the only place that reads or writes a frame header. It is shaped for compilation: work is
-done in batches (one `FrameParser.feed` per read), integers are compared, nothing is sliced that is
-not kept. ``_wire_c.pxd`` has the types for the compiled twin, and `wsext.protocol.wire` chooses.
+This is the only place that reads or writes a frame header. It is shaped for compilation: integers
+are compared, and nothing is sliced that is not kept.
 """
 
 from __future__ import annotations
@@ -158,7 +157,9 @@ def _protocol_error(reason: str) -> RemoteProtocolError:
 class FrameParser:
     """Turns a byte stream into frames, unmasked, with every rule of RFC 6455 §5.2 checked.
 
-    Memory grows with what has arrived, never with a length that a header declares.
+    Give it bytes with `put`, then take what they complete with `next`, one frame at a time. Whoever
+    stops earlier calls `keep`: what has not been parsed costs no more than its bytes. Memory grows
+    with what has arrived, never with a length that a header declares.
 
     Args:
         masked: Whether the peer has to mask: ``True`` when the peer is a client.
@@ -170,13 +171,13 @@ class FrameParser:
 
     Attributes:
         direct: Hand out whole messages in one frame as a `Message`, their text decoded.
-        bytes_in: Payload bytes of those messages, in all.
-        messages_in: How many there were.
-        frames_in: How many frames were handed out as a `Frame`.
     """
 
     __slots__ = (
+        "_at",
         "_body",
+        "_data",
+        "_end",
         "_first",
         "_halfway",
         "_have",
@@ -187,11 +188,8 @@ class FrameParser:
         "_rsv_control",
         "_rsv_first",
         "_rsv_rest",
-        "_tail",
-        "bytes_in",
+        "_starved",
         "direct",
-        "frames_in",
-        "messages_in",
     )
 
     def __init__(
@@ -210,7 +208,11 @@ class FrameParser:
         self._rsv_rest = rsv_rest
         self._rsv_control = rsv_control
         self._opcodes = opcodes
-        self._tail = b""  # the start of a header, or of a frame small enough to parse again
+        # What is parsed next: the bytes from _at to _end of the last `put`, or of a copy.
+        self._data: bytes | bytearray = b""
+        self._at = 0
+        self._end = 0
+        self._starved = False  # whether they are the start of a frame whose rest has not come
         # The start of a larger payload, as it came; when masked, the key stands before it.
         self._body: bytearray | None = None
         self._have = 0
@@ -218,85 +220,138 @@ class FrameParser:
         self._first = 0
         self._halfway = False  # whether a message in several frames is under way
         self.direct = False
-        self.bytes_in = 0
-        self.messages_in = 0
-        self.frames_in = 0
 
-    def feed(self, data: bytes | bytearray, out: list[Any], size: int = -1) -> None:
-        """Parse ``data`` and append everything that it completes to ``out``.
+    def put(self, data: bytes | bytearray, size: int = -1) -> None:
+        """Take bytes; they count after what has not been parsed yet.
 
         Args:
-            data: What came. It is not kept: the buffer may be used again afterwards.
-            out: Where frames go.
+            data: What came. It has to stay as it is until `next` has given ``None`` or `keep` was
+                called.
             size: How many bytes of ``data`` count; by default all.
+        """
+        end = len(data) if size < 0 else size
+        at = 0
+        if self._at < self._end:
+            data = bytes(self._data[self._at : self._end]) + data[:end]
+            end = len(data)
+        elif self._body is not None:
+            at = self._fill(data, end)
+        self._data = data
+        self._at = at
+        self._end = end
+        self._starved = False
+
+    def next(self) -> Message | Frame | None:
+        """The next frame, or message if `direct`; ``None`` if its bytes have not all come.
 
         Raises:
-            RemoteProtocolError: The peer broke a rule. The frames before the fault are in ``out``;
-                the parser must not be fed again.
+            RemoteProtocolError: The peer broke a rule; the parser must not be used again.
         """
-        at = 0
-        end = len(data) if size < 0 else size
         if self._body is not None:
-            at = self._fill(data, end, out)
-        elif self._tail:
-            data = self._tail + data[:end]
-            end = len(data)
-            self._tail = b""
+            return self._end_body() if self._have == self._need else None
+        at = self._at
+        end = self._end
+        if end - at < 2 or self._starved:
+            if at < end:
+                self._starve()
+            return None
+        data = self._data
         masked = self._masked
         view = data  # a pointer, when compiled
-        while end - at >= 2:
-            first = view[at]
-            second = view[at + 1]
-            length = second & 0x7F
-            # RFC 6455 §5.2: everything that these two bytes can break, in one test for the
-            # common case (a final or first data frame without reserved bits).
-            if first & 0x70 or first & 0x0F > 2 or (second >= 0x80) != masked:
-                self._check_head(first, second)
-            body_at = at + 2
-            if length == 126:
-                body_at = at + 4
-                if end < body_at:
-                    break
-                length = view[at + 2] << 8 | view[at + 3]
-                if length < 126:
-                    raise _protocol_error("payload length is not in its minimal form")
-            elif length == 127:
-                body_at = at + 10
-                if end < body_at:
-                    break
-                if view[at + 2] >= 0x80:
-                    raise _protocol_error("payload length has its highest bit set")
-                length = int.from_bytes(data[at + 2 : body_at], "big")
-                if length < 65536:
-                    raise _protocol_error("payload length is not in its minimal form")
-            if length > self._max_size:
-                raise RemoteProtocolError(
-                    1009, f"frame of {length} bytes; the limit is {self._max_size}"
-                )
-            if masked:
-                body_at += 4
-                if end < body_at:
-                    break
-            if end - body_at < length:
-                if length > _SMALL:
-                    self._begin(data, body_at, end, first, length)
-                    return
-                break
-            out.append(self._item(view, body_at, length, body_at - 4, first))
-            at = body_at + length
-        if at < end:
-            self._tail = bytes(data[at:end])
+        first = view[at]
+        second = view[at + 1]
+        length = second & 0x7F
+        # RFC 6455 §5.2: everything that these two bytes can break, in one test for the
+        # common case (a final or first data frame without reserved bits).
+        if first & 0x70 or first & 0x0F > 2 or (second >= 0x80) != masked:
+            self._check_head(first, second)
+        body_at = at + 2
+        if length == 126:
+            body_at = at + 4
+            if end < body_at:
+                self._starve()
+                return None
+            length = view[at + 2] << 8 | view[at + 3]
+            if length < 126:
+                raise _protocol_error("payload length is not in its minimal form")
+        elif length == 127:
+            body_at = at + 10
+            if end < body_at:
+                self._starve()
+                return None
+            if view[at + 2] >= 0x80:
+                raise _protocol_error("payload length has its highest bit set")
+            length = int.from_bytes(data[at + 2 : body_at], "big")
+            if length < 65536:
+                raise _protocol_error("payload length is not in its minimal form")
+        if length > self._max_size:
+            raise RemoteProtocolError(
+                1009, f"frame of {length} bytes; the limit is {self._max_size}"
+            )
+        if masked:
+            body_at += 4
+            if end < body_at:
+                self._starve()
+                return None
+        if end - body_at < length:
+            if length <= _SMALL:
+                self._starve()
+                return None
+            self._begin(data, body_at, end, first, length)
+            self._at = self._end = 0
+            self._data = b""
+            return None
+        self._at = body_at + length
+        return self._item(view, body_at, length, body_at - 4, first)
 
-    def only(self, data: bytes | bytearray, size: int = -1) -> Any:
-        """What `feed` would append if that is one thing: a whole message in one frame.
+    def keep(self) -> None:
+        """Copy what has not been parsed, since the buffer of the last `put` is used again."""
+        if self._at < self._end:
+            self._data = bytes(self._data[self._at : self._end])
+            self._end -= self._at
+        else:
+            self._data = b""
+            self._end = 0
+        self._at = 0
 
-        Otherwise ``None``, and ``data`` is for `feed`. Most reads are that, and need no list.
+    def _starve(self) -> None:
+        """Keep the start of a frame until more comes."""
+        self._starved = True
+        self.keep()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that have come and were not handed out yet."""
+        return self._end - self._at + (self._have if self._body is not None else 0)
+
+    def clear(self) -> None:
+        """Throw away what has not been parsed."""
+        self._data = b""
+        self._at = self._end = self._have = self._need = 0
+        self._body = None
+
+    def feed(self, data: bytes | bytearray, out: list[Any], size: int = -1) -> None:
+        """`put`, and append everything that it completes to ``out``.
 
         Raises:
-            RemoteProtocolError: As `feed`.
+            RemoteProtocolError: As `next`. The frames before the fault are in ``out``.
+        """
+        self.put(data, size)
+        item = self.next()
+        while item is not None:
+            out.append(item)
+            item = self.next()
+
+    def only(self, data: bytes | bytearray, size: int = -1) -> Any:
+        """What `put` and `next` would give if ``data`` is one whole message in one frame.
+
+        Otherwise ``None``, and ``data`` is for `put`. Most reads are one message.
+
+        Raises:
+            RemoteProtocolError: As `next`.
         """
         end = len(data) if size < 0 else size
-        if end < 4 or self._halfway or self._tail or self._body is not None:
+        if end < 4 or self._halfway or self._at < self._end or self._body is not None:
             return None
         masked = self._masked
         view = data  # a pointer, when compiled
@@ -329,7 +384,7 @@ class FrameParser:
         move(body, 0, data, start, have)
 
     def room(self) -> memoryview | None:
-        """Where to read the rest of a large payload to, or ``None``: then what comes is for `feed`.
+        """Where to read the rest of a large payload to, or ``None``: then what comes is for `put`.
 
         After a read `advance` has to be called, before anything else.
         """
@@ -341,11 +396,9 @@ class FrameParser:
             body = self._grow(2 * len(body))
         return memoryview(body)[have : self._need]
 
-    def advance(self, size: int, out: list[Any]) -> None:
-        """``size`` bytes were read to where `room` said; as `feed`."""
+    def advance(self, size: int) -> None:
+        """``size`` bytes were read to where `room` said."""
         self._have += size
-        if self._have == self._need:
-            self._end_body(out)
 
     def _grow(self, size: int) -> bytearray:
         """A larger buffer for the payload that is under way."""
@@ -356,7 +409,7 @@ class FrameParser:
         self._body = larger
         return larger
 
-    def _fill(self, data: bytes | bytearray, end: int, out: list[Any]) -> int:
+    def _fill(self, data: bytes | bytearray, end: int) -> int:
         """Add to the payload that is under way; returns how many bytes of ``data`` that took."""
         body = self._body
         assert body is not None
@@ -365,16 +418,17 @@ class FrameParser:
         if have + take > len(body):
             body = self._grow(2 * (have + take))
         move(body, have, data, 0, take)
-        self.advance(take, out)
+        self._have = have + take
         return take
 
-    def _end_body(self, out: list[Any]) -> None:
+    def _end_body(self) -> Message | Frame:
         body = self._body
         assert body is not None
         self._body = None
         start = 4 if self._masked else 0
-        out.append(self._item(body, start, self._need - start, 0, self._first))
+        item = self._item(body, start, self._need - start, 0, self._first)
         _spare.give(body)
+        return item
 
     def _item(
         self, data: bytes | bytearray, at: int, size: int, key_at: int, first: int
@@ -392,12 +446,9 @@ class FrameParser:
                     raise RemoteProtocolError(1007, "text is not valid UTF-8")
             else:
                 whole = unmask(data, at, size, key_at) if self._masked else copy(data, at, size)
-            self.bytes_in += size
-            self.messages_in += 1
             return make_message(whole, size, None)
         if opcode < 8:
             self._halfway = first < 0x80
-        self.frames_in += 1
         payload = unmask(data, at, size, key_at) if self._masked else copy(data, at, size)
         return make_frame(opcode, payload, first >= 0x80, first & 0x70)
 

@@ -14,11 +14,12 @@ import msgspec
 
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.backplanes.contract import Backplane, BackplaneStatus
-from wsext.rooms.outbox import Counters
+from wsext.rooms.counters import Counters
 from wsext.rooms.ports import Key
 from wsext.rooms.presence import Presence
 from wsext.rooms.room import Room
 from wsext.rooms.settings import RoomOptions
+from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
 
 __all__ = ["Hub"]
@@ -166,8 +167,8 @@ class Hub:
 
     async def flush(self) -> None:
         """Wait until nothing waits for slow members or for the broker, as far as it is there."""
-        members = [member for room in self._open for member in room.members()]
-        await asyncio.gather(*(member.outbox.flush() for member in members))
+        sessions = {member.session for room in self._open for member in room.members()}
+        await asyncio.gather(*(life_of(session).wait_written() for session in sessions))
         if self._starting is not None:
             await self.backplane.wait_sent()
 

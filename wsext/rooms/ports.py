@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol, TypeAlias
 
 from wsext.protocol.prepared import PreparedMessage
-from wsext.rooms.outbox import Counters
+from wsext.rooms.counters import Counters
 from wsext.rooms.presence import Presence
 from wsext.rooms.settings import RoomOptions
 from wsext.runtime.session import Session

@@ -5,27 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from wsext.errors import CloseInfo, OptionError, ProtocolError
 from wsext.protocol.frames import Data
 from wsext.protocol.prepared import PreparedMessage
-from wsext.rooms.outbox import Counters, Outbox
+from wsext.rooms.counters import Counters
 from wsext.rooms.ports import Key, RoomHub
 from wsext.rooms.presence import Presence, PresenceChange, Watch
-from wsext.rooms.settings import RoomOverflow
+from wsext.rooms.settings import RoomOptions, RoomOverflow
+from wsext.runtime.life import life_of
+from wsext.runtime.outbox import Lane
 from wsext.runtime.session import Session
 
-__all__ = ["Members", "Room"]
+__all__ = ["Membership", "Room"]
 
 logger = logging.getLogger("wsext.rooms")
 
 #: Who is left out of a broadcast: sessions, presences, or their ids.
 Who: TypeAlias = "Session | Presence | str"
 
-#: How a message gets to a member: at once, or by its queue.
-_Way: TypeAlias = "tuple[Callable[[PreparedMessage], bool], Outbox]"
+#: How a message gets to a member: at once, or by the member's lane of its session's outbox.
+_Way: TypeAlias = "tuple[Session, Membership]"
 
 
 class Room:
@@ -42,7 +44,7 @@ class Room:
         self.name = name
         self.counters = Counters()
         self._hub = hub
-        self._members: dict[str, Members] = {}
+        self._members: dict[str, Membership] = {}
         self._everybody: list[_Way] | None = None
         self._history: deque[PreparedMessage] = deque()
         self._history_bytes = 0
@@ -92,10 +94,7 @@ class Room:
             )
         changes = {"overflow": overflow, "queue_bytes": queue_bytes}
         options = options.replace({k: v for k, v in changes.items() if v is not None})
-        outbox = Outbox(
-            session, options.queue_bytes, options.overflow, (self.counters, self._hub.counters)
-        )
-        return _Joining(Members(self, session, outbox, info), history)
+        return _Joining(Membership(self, session, options, info), history)
 
     def join_nowait(
         self,
@@ -104,8 +103,8 @@ class Room:
         info: Mapping[str, Any] | None = None,
         overflow: RoomOverflow | None = None,
         queue_bytes: int | None = None,
-    ) -> Members:
-        """Join without waiting, for listeners: until `Members.leave` or the session's end.
+    ) -> Membership:
+        """Join without waiting, for listeners: until `Membership.leave` or the session's end.
 
         What other processes say is heard as soon as the backplane is told; use `join` where that
         matters.
@@ -145,7 +144,7 @@ class Room:
                 self._history_bytes += message.size
         self._cut_history()
 
-    def add(self, member: Members, history: int) -> None:
+    def add(self, member: Membership, history: int) -> None:
         """Called by a membership that begins."""
         if member.me.id in self._members:
             raise RuntimeError(f"{member.session!r} is in room {self.name!r} already")
@@ -156,7 +155,7 @@ class Room:
         self._hub.keep(self.name)
         self.watch.tell("join", member.me)
 
-    def remove(self, member: Members) -> None:
+    def remove(self, member: Membership) -> None:
         """Called by a membership that ends."""
         if self._members.pop(member.me.id, None) is None:
             return  # the hub has ended before
@@ -182,7 +181,7 @@ class Room:
         self._history.clear()
         self._history_bytes = 0
 
-    def members(self) -> list[Members]:
+    def members(self) -> list[Membership]:
         """The memberships of this process."""
         return list(self._members.values())
 
@@ -256,10 +255,10 @@ class Room:
             everybody = [m.way for m in self._members.values() if m.me.id not in left_out]
         elif everybody is None:
             everybody = self._everybody = [member.way for member in self._members.values()]
-        for send, outbox in everybody:  # the fast path: few steps, and none that waits
+        for session, member in everybody:  # the fast path: few steps, and none that waits
             try:
-                if outbox.waiting or not send(message):
-                    outbox.put(message, key)
+                if not session._link.send_prepared(message):
+                    member.queue(message, key)
             except ProtocolError as error:
                 logger.debug("room %r: %s", self.name, error)  # that member's session has failed
         for counters in (self.counters, self._hub.counters):
@@ -294,7 +293,7 @@ class Room:
             self._hub.spawn(self.watch.compare(self, first=first))
 
 
-class Members:
+class Membership:
     """A session's membership in a room, and through it the others; see `Room.join`.
 
     Iterating gives the sessions of this process that are in the room, and ``len`` counts them.
@@ -306,16 +305,25 @@ class Members:
     """
 
     def __init__(
-        self, room: Room, session: Session, outbox: Outbox, info: Mapping[str, Any] | None
+        self,
+        room: Room,
+        session: Session,
+        options: RoomOptions,
+        info: Mapping[str, Any] | None,
     ) -> None:
         self.room = room
         self.session = session
-        self.outbox = outbox
         self.me = Presence(
             room._hub.member_id(session), session.name, None if info is None else dict(info)
         )
-        self.way: _Way = (session.try_send, outbox)
+        self.way: _Way = (session, self)
+        self._counters = (room.counters, room._hub.counters)
+        self._lane = Lane(options.overflow, options.queue_bytes, self._count)
         self._joined = False
+
+    def _count(self, how: str) -> None:
+        for counters in self._counters:
+            counters.add(how)
 
     def __len__(self) -> int:
         return len(self.room)
@@ -324,13 +332,21 @@ class Members:
         return iter(self.room)
 
     def __repr__(self) -> str:
-        return f"<Members {self.session.id} in {self.room!r}>"
+        return f"<Membership {self.session.id} in {self.room!r}>"
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of broadcasts that wait for this member to read."""
+        return self._lane.size
 
     def send(self, message: PreparedMessage) -> None:
-        """Send to this member alone, by its queue and policy."""
-        send, outbox = self.way
-        if outbox.waiting or not send(message):
-            outbox.put(message)
+        """Send to this member alone, by its policy."""
+        if not self.session._link.send_prepared(message):
+            self.queue(message)
+
+    def queue(self, message: PreparedMessage, key: Key | None = None) -> None:
+        """Put a message that cannot be sent now into the session's outbox."""
+        life_of(self.session).writer.put(self._lane, message, key)
 
     async def broadcast(
         self,
@@ -371,13 +387,16 @@ class Members:
         """Begin; called by `Room.join`."""
         self.room.add(self, history)
         self._joined = True
-        self.session.add_close_callback(self._session_ended)
+        life = life_of(self.session)
+        life.add_callback(self._session_ended)
+        if self._lane.policy != "close":
+            life.link.keep_fresh()
 
     def leave(self) -> None:
         """End the membership; what waits for the session is still sent."""
         if self._joined:
             self._joined = False
-            self.session.remove_close_callback(self._session_ended)
+            life_of(self.session).remove_callback(self._session_ended)
             self.room.remove(self)
 
     def _session_ended(self, info: CloseInfo) -> None:
@@ -387,11 +406,11 @@ class Members:
 class _Joining:
     """What ``async with room.join(session)`` waits for."""
 
-    def __init__(self, members: Members, history: int) -> None:
+    def __init__(self, members: Membership, history: int) -> None:
         self.members = members
         self._history = history
 
-    async def __aenter__(self) -> Members:
+    async def __aenter__(self) -> Membership:
         members = self.members
         room = members.room
         try:

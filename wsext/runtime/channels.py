@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from wsext.errors import ConnectionClosedOK
 from wsext.protocol.frames import Frame
 
-if TYPE_CHECKING:
-    from wsext.runtime.session import Session
-
 __all__ = ["Incoming", "Outgoing"]
+
+
+class HasFrames(Protocol):
+    """What a channel needs of its session."""
+
+    def receive_frame(self) -> Coroutine[Any, Any, Frame]: ...
+    def send(self, data: Any, *, hints: Any = None, meta: Any = None) -> Any: ...
+    async def send_frame(self, frame: Frame) -> None: ...
 
 
 class Incoming:
@@ -20,7 +26,7 @@ class Incoming:
     ``close`` closes the session with 1013, ``drop-oldest`` drops.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: HasFrames) -> None:
         self._session = session
 
     async def receive(self) -> Frame:
@@ -48,7 +54,7 @@ class Outgoing:
     ``close`` closes the session with 1013, ``drop-oldest`` drops messages that wait.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: HasFrames) -> None:
         self._session = session
 
     async def send(self, frame: Frame) -> None:

@@ -128,7 +128,7 @@ class Drive(Step):
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         self.ready = False
         self._coroutine = coroutine
-        # One for all steps: a task's own cannot be had.
+        # asyncio does not expose a task's context, so one copy is used for every step.
         self._context = contextvars.copy_context()
         self._loop = asyncio.get_running_loop()
         self._task: Any = asyncio.current_task()

@@ -118,6 +118,11 @@ class Inbox:
         self._deaf = True
         self.end(error)
 
+    def close(self, error: Callable[[], BaseException]) -> None:
+        """As `end`; nothing more is asked of anybody else either."""
+        self._on_room = _nothing
+        self.end(error)
+
     def is_awaited(self) -> bool:
         """Whether a reader waits for an item."""
         return self._waiter is not None
@@ -223,7 +228,7 @@ class Take(Step):
             return _make(inbox.pop(), self._how)
         waiter = self._waiter
         if waiter is not None and not waiter.done and inbox._end is None:
-            return waiter  # resumed for nothing: it waits already
+            return waiter  # spurious wake-up; keep waiting
         try:
             self._waiter = waiter = inbox.wait()
         except ConnectionClosed as error:
@@ -260,6 +265,10 @@ class Done(Step):
 DONE = Done()
 
 Coroutine.register(Step)
+
+
+def _nothing() -> None:
+    """There is nobody to tell of room in the queue."""
 
 
 def _size(item: Any) -> int:

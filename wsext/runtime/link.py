@@ -1,167 +1,147 @@
-"""One connection on one asyncio transport: reads, writes, flow control and timers.
+"""One connection on one asyncio transport: reading, flow control, and what happens when.
 
-The engine (`Connection`) decides what is said; the link decides when. Output is gathered: what is
+The engine (`Connection`) decides what is said, the link decides when. Output is gathered: what is
 sent while one read is handled, or before the event loop gets its turn again, leaves in one write.
+Input is decoded only while the application has room for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from wsext.errors import LocalProtocolError, ProtocolError, QueueFull
-from wsext.protocol.closing import CloseCode
-from wsext.protocol.codes import Opcode
+from wsext.errors import LocalProtocolError, ProtocolError
+from wsext.protocol.closing import build_close
 from wsext.protocol.connection import Connection
-from wsext.protocol.frames import Data, Event, Frame
 from wsext.protocol.states import State
-from wsext.protocol.wire import to_payload
+from wsext.runtime.closing import Closing
+from wsext.runtime.keepalive import Keepalive
 from wsext.runtime.path import LinkPath
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.timers import Timers
 
-__all__ = ["Link", "Receiver"]
+__all__ = ["Link", "Owner"]
 
-#: How long a failed connection is kept readable, so that the peer can still read our Close frame:
-#: closing a socket with unread data in it makes TCP throw away what was sent.
-_LINGER = 2.0
+logger = logging.getLogger("wsext.session")
 
-_MAX_PENDING_CHUNKS = 64
+#: Bytes that wait undecoded for an asynchronous codec before reading pauses.
+_UNDECODED = 1 << 16
+
+#: The level of unsent data in the system at which a socket takes no more, for sessions that have to
+#: get fresh data: what waits in the system can be neither dropped nor replaced.
+_FRESH = 1 << 14
 
 
-class Receiver(Protocol):
-    """Who gets what a link receives; a `Session` is one."""
+class Owner(Protocol):
+    """Whose connection it is: the life of a session."""
 
-    @property
-    def is_full(self) -> bool:
-        """Whether nothing more should be read for now."""
+    def wake_writers(self) -> None:
+        """There may be room to write."""
 
-    def deliver(self, events: list[Event]) -> None:
-        """Take events, in order."""
+    def finish_writing(self) -> bool:
+        """Write what was accepted before a close; ``False`` if that takes a little longer."""
 
-    def closing(self) -> None:
-        """Nothing more will be received."""
+    def closing(self, *, more: bool) -> None:
+        """The closing handshake has begun; ``more`` says whether the peer may still send data."""
 
-    def ended(self) -> None:
+    def lost(self, link: Link) -> None:
         """The transport is gone."""
+
+    def closed_error(self) -> BaseException:
+        """What is raised once the connection is gone."""
 
 
 class Link(LinkPath, asyncio.BufferedProtocol):
-    """Runs a `Connection` on a transport for a `Receiver`.
+    """Runs a `Connection` on a transport.
 
     Args:
         connection: The engine.
         options: Timeouts and bounds.
-        receiver: Who gets the events.
+        owner: The life of the session whose connection it is.
         timers: What runs pings and timeouts; by default the event loop.
     """
 
     __slots__ = (
-        "_chunks",
-        "_deadline",
-        "_finishing",
+        "_close_after",
+        "_closing",
+        "_decoding",
         "_held_until",
         "_hold",
+        "_is_fresh",
         "_keepalive",
-        "_outbox_bytes",
-        "_ping_id",
-        "_pings",
-        "_reading_paused",
-        "_timers",
-        "_workers",
-        "_writable",
-        "dropped_out",
-        "latency",
+        "_listener_waits",
+        "_owner",
+        "_reading",
+        "_turning",
         "resumed",
+        "timers",
     )
 
     def __init__(
         self,
         connection: Connection,
         options: WebSocketOptions,
-        receiver: Receiver,
+        owner: Owner,
         timers: Timers | None = None,
     ) -> None:
-        LinkPath.__init__(self, connection, options, receiver)
-        self.latency: float | None = None
-        self.dropped_out = 0
+        LinkPath.__init__(self, connection, options)
+        self.timers: Timers = timers or self._loop
         self.resumed = 0  # how often the peer has made room again
-        self._timers: Timers = timers or self._loop
-        self._reading_paused = False
+        self._owner: Owner | None = owner
+        self._keepalive = Keepalive(self)
+        self._closing: Closing | None = None  # made when the end begins
+        self._close_after: tuple[int, str] | None = None
+        self._reading = True  # whether the transport reads
         self._held_until: float | None = None
         self._hold: Any = None
-        # What is rarely used is made late, or small: most connections are idle most of the time.
-        self._writable: list[asyncio.Future[None]] = []
-        self._outbox_bytes = 0
-        self._chunks: list[bytes] = []
-        self._workers: list[asyncio.Task[None]] = []
-        self._keepalive: Any = None
-        self._deadline: Any = None
-        self._ping_id = 0
-        self._pings: dict[bytes, tuple[float, asyncio.Future[float] | None]] = {}
-        self._finishing = False
+        self._decoding: asyncio.Task[None] | None = None  # for an asynchronous codec
+        self._listener_waits = False  # for the peer to read
+        self._turning = False  # whether other connections have their turn
+        self._is_fresh = False
 
     # --- the transport ------------------------------------------------------------------------
 
-    def attach(self, transport: asyncio.Transport, rest: bytes = b"") -> None:
-        """Take over a transport after the opening handshake, with the bytes that came with it."""
+    def attach(self, transport: asyncio.Transport) -> None:
+        """Take over a transport after the opening handshake: from now on can be written to it.
+
+        Nothing is received until `begin`.
+        """
         self.bind(transport)
         transport.set_write_buffer_limits(high=self.options.outgoing_bytes)
         transport.set_protocol(self)
+
+    def begin(self, rest: bytes = b"") -> None:
+        """Receive, beginning with the bytes that came with the opening handshake."""
+        if self._lost:
+            return
+        transport = self._transport
         if not transport.is_reading():  # much came while the handshake was being decided
             transport.resume_reading()
-        if self.options.ping_interval is not None and not self.connection.raw:
-            self._keepalive = self._timers.call_later(self.options.ping_interval, self._ping)
+        if not self.connection.raw and self.connection.is_open:
+            self._keepalive.start()
         if rest:
             self.data_received(rest)
+        self._update_reading()
 
     def get_extra_info(self, name: str) -> Any:
         """What the transport knows: ``peername``, ``ssl_object`` and so on."""
         return self._transport.get_extra_info(name) if self._transport else None
 
     def find_reset(self) -> None:
-        """Notice a connection that was reset along with its last data, if some came since then.
+        """Notice a connection that was reset where the transport does not.
 
         uvloop tells a reader once of an error and then no more; a reader that finds data there and
-        leaves the error for the next time, as those of aiofastnet do, is never called again.
+        leaves the error for the next time, as those of aiofastnet do, is never called again. And
+        while reading is paused nobody is told of a reset at all.
         """
-        if self._has_read and not self._lost:
+        if (self._has_read or not self._reading) and not self._lost:
             self._has_read = False
             sock = self.get_extra_info("socket")
             if sock is not None and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 self._transport.abort()
-
-    def work_later(self, data: bytes) -> None:
-        """Let an asynchronous codec decode it."""
-        self._chunks.append(data)
-        if len(self._chunks) == 1:
-            self._start(self._work_incoming())
-        elif len(self._chunks) > _MAX_PENDING_CHUNKS:
-            self.pause_reading()
-
-    async def _work_incoming(self) -> None:
-        """Decode chunk by chunk when a codec is asynchronous; the order of messages is kept."""
-        while self._chunks:
-            events = await self.connection.areceive_data(self._chunks[0])
-            if self.connection.saw_pong:
-                self.find_pongs(events)
-            if events:
-                self._receiver.deliver(events)
-            self._chunks.pop(0)
-            if len(self._chunks) <= _MAX_PENDING_CHUNKS // 2:
-                self.resume_reading()
-            if self.connection.has_output:
-                self.write_out()
-        if self.connection.state is not State.OPEN:
-            self.progress_close()
-
-    def _start(self, work: Any) -> None:
-        task = self._loop.create_task(work)
-        self._workers.append(task)
-        task.add_done_callback(self._workers.remove)
 
     def eof_received(self) -> bool:
         return False  # the transport closes itself
@@ -170,60 +150,154 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         if self._lost:
             return
         self._lost = True
-        for task in list(self._workers):
-            task.cancel()
-        self.connection.lose(exc)
-        for timer in (self._keepalive, self._deadline, self._hold):
-            if timer is not None:
-                timer.cancel()
+        self.connection.lose(exc, unsent=self._paused)
         self._paused = False
-        self._outbox = None
-        self._wake_writers()
-        for _, waiter in self._pings.values():
-            if waiter is not None and not waiter.done():
-                waiter.cancel()
-        self._pings.clear()
-        self._receiver.ended()
+        if self._decoding is not None:
+            self._decoding.cancel()
+        owner, self._owner = self._owner, None
+        assert owner is not None
+        self._keepalive.end(owner.closed_error)
+        if self._closing is not None:
+            self._closing.stop()
+        if self._hold is not None:
+            self._hold.cancel()
+        owner.lost(self)
+
+    def release(self) -> None:
+        """Let go of everything: the link is of no more use."""
+        self._session = None
+        self._transport = self._write = None
+        self._closing = self._hold = None
+        self._keepalive.release()
 
     # --- reading ------------------------------------------------------------------------------
 
-    def pause_reading(self) -> None:
-        """Stop reading: TCP will slow the peer down."""
-        if not self._reading_paused and self._transport and not self._transport.is_closing():
-            self._reading_paused = True
+    @property
+    def is_reading(self) -> bool:
+        """Whether the peer may be heard."""
+        return self._reading
+
+    def has_heard(self) -> bool:
+        """Whether anything has come since this was asked last."""
+        heard, self._heard = self._heard, False
+        return heard
+
+    def _update_reading(self) -> None:
+        """Let the transport read as long as something can be done with what comes."""
+        held = self._held_until is not None and self.connection.is_open
+        connection = self.connection
+        waits = self._stalled
+        if self._is_async:
+            waits = connection.has_more and connection.held_bytes > _UNDECODED
+        wanted = not (held or waits)
+        if wanted == self._reading or self._lost or not self._transport:
+            return
+        if self._transport.is_closing():
+            return
+        self._reading = wanted
+        if wanted:
+            self._transport.resume_reading()
+        else:
             self._transport.pause_reading()
 
+    def stall(self) -> None:
+        """Deliver no more, and decode no more: the application has enough for now."""
+        self._stalled = True
+        self._update_reading()
+
+    def go_on(self) -> None:
+        """Deliver what has come and was not delivered yet, until the application has enough."""
+        self._turning = False
+        if self._is_async:
+            self._stalled = False
+            self._decode_on()
+        else:
+            super().go_on()
+        self._update_reading()
+
+    def go_on_soon(self) -> None:
+        """`go_on`, in the event loop's next turn: never from within the application's code."""
+        self._loop.call_soon(self.go_on)
+
+    def take_turns(self) -> None:
+        """Let other connections have their turn, then go on."""
+        self._turning = True
+        self.stall()
+        self.go_on_soon()
+
+    def store(self, data: bytes | bytearray | None, size: int) -> None:
+        """Keep what has come until it can be decoded."""
+        self.connection.store(data, size)
+        if self._is_async:
+            self._decode_on()
+        self._update_reading()
+
     def hold_reading(self, seconds: float) -> None:
-        """Stop reading for some time, whoever asks to read again meanwhile."""
-        until = self._timers.time() + seconds
+        """Read nothing for some time, whoever asks to read again meanwhile."""
+        until = self.timers.time() + seconds
         if self._held_until is None or until > self._held_until:
             if self._hold is not None:
                 self._hold.cancel()
             self._held_until = until
-            self._hold = self._timers.call_later(seconds, self._end_hold)
-        self.pause_reading()
+            self._hold = self.timers.call_later(seconds, self._end_hold)
+        self._update_reading()
 
     def _end_hold(self) -> None:
         self._held_until = None
-        if not self._lost and not self._receiver.is_full:
-            self.resume_reading()
+        self._update_reading()
 
-    def resume_reading(self) -> None:
-        """Read again, unless `hold_reading` is in force."""
-        if self._held_until is not None and self.connection.is_open:
+    def take_pong(self, payload: bytes) -> None:
+        self._keepalive.take_pong(payload)
+
+    # --- an asynchronous codec ----------------------------------------------------------------
+
+    def _decode_on(self) -> None:
+        if self._decoding is None and self.connection.has_more and not self._stalled:
+            self._decoding = self._loop.create_task(self._decode())
+            self._decoding.add_done_callback(self._decoded)
+
+    async def _decode(self) -> None:
+        """Decode and deliver message by message; their order is kept."""
+        connection = self.connection
+        while connection.has_more and not self._stalled:
+            connection.new_turn()
+            event = await connection.anext_event()
+            if event is not None:
+                self.deliver(event)
+            elif connection.has_more:
+                await asyncio.sleep(0)  # others have their turn
+            if connection.has_output:
+                self.write_out()
+            self._update_reading()
+
+    def _decoded(self, task: asyncio.Task[None]) -> None:
+        self._decoding = None
+        if self._lost:
+            if not task.cancelled():
+                task.exception()
             return
-        if self._reading_paused and self._transport and not self._transport.is_closing():
-            self._reading_paused = False
-            self._transport.resume_reading()
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:  # of the codec's own doing: nobody else cancels this task
+            logger.error("an extension failed to decode: %r", error)
+            self.fail(LocalProtocolError("extension failed"))
+        elif self.connection.state is not State.OPEN:
+            self.progress_close()
+        else:
+            self._decode_on()
 
     # --- writing ------------------------------------------------------------------------------
 
     @property
-    def buffered(self) -> int:
-        """Bytes that were sent by the application and not yet taken by the system."""
+    def is_paused(self) -> bool:
+        """Whether the transport has as much as it may have."""
+        return self._paused
+
+    @property
+    def unwritten(self) -> int:
+        """Bytes that were handed over and that the operating system has not taken yet."""
         transport = self._transport
         waiting = transport.get_write_buffer_size() if transport and not self._lost else 0
-        return waiting + self._outbox_bytes + self.connection.pending_bytes
+        return int(waiting) + self.connection.pending_bytes
 
     @property
     def stuck_bytes(self) -> int:
@@ -241,160 +315,63 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self.resumed += 1
         self.connection.hold_pongs(False)
         self.soon()
-        while self._outbox and not self._paused:
-            frame = self._outbox.popleft()
-            self._outbox_bytes -= len(frame.payload)
-            try:
-                self.connection.send_frame(frame)
-            except ProtocolError:
-                self._outbox = None
-                self._outbox_bytes = 0
-            self.write_out()
-        self._wake_writers()
+        if self._owner is not None:
+            self._owner.wake_writers()
 
-    def _wake_writers(self) -> None:
-        while self._writable and not self._paused:
-            waiter = self._writable.pop(0)
-            if not waiter.done():
-                waiter.set_result(None)
+    def keep_fresh(self) -> None:
+        """Let messages wait in the outbox, where a policy can still drop or replace them.
 
-    async def drain(self) -> None:
-        """Wait until the peer has read enough for more to be sent."""
-        while self.blocked and not self._lost:
-            waiter = self._loop.create_future()
-            self._writable.append(waiter)
-            await waiter
+        The transport asks for a pause as soon as the system takes no more, and the system is told
+        to take little (``TCP_NOTSENT_LOWAT``; where that is missing, a small send buffer).
+        """
+        if self._is_fresh or self._transport is None:
+            return
+        self._is_fresh = True
+        self._transport.set_write_buffer_limits(high=0)
+        sock = self.get_extra_info("socket")
+        if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return
+        option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+        try:
+            if option is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, option, _FRESH)
+            else:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * _FRESH)
+        except OSError as error:  # it works without, only with older data
+            logger.debug("no low watermark for unsent data: %s", error)
 
-    async def flush(self) -> None:
-        """Wait until everything sent so far is with the operating system."""
+    async def flush(self, wait_writable: Callable[[], Any]) -> None:
+        """Wait until everything handed over so far is with the operating system."""
         self.write_out()
         transport = self._transport
-        if transport is None:
-            return
         try:
-            while not self._lost and (self._outbox or transport.get_write_buffer_size()):
+            while not self._lost and transport and transport.get_write_buffer_size():
                 transport.set_write_buffer_limits(high=0)
-                if self.blocked:
-                    await self.drain()
+                if self._paused:
+                    await wait_writable()
                 else:  # the transport counts what it is just writing
                     await asyncio.sleep(0)
         finally:
-            if not self._lost:
+            if not self._lost and transport and not self._is_fresh:
                 transport.set_write_buffer_limits(high=self.options.outgoing_bytes)
-
-    def send_frame(self, frame: Frame) -> None:
-        """Send one frame now; nothing may be blocked and no codec asynchronous."""
-        self.connection.send_frame(frame)
-        self.soon()
-
-    async def asend_frame(self, frame: Frame) -> None:
-        """Send one frame through whatever the pipeline is, in order."""
-        if self._send_lock is None:
-            self.send_frame(frame)
-            return
-        async with self._send_lock:
-            await self.connection.asend_frame(frame)
-            self.soon()
-
-    @property
-    def is_async(self) -> bool:
-        """Whether a codec is asynchronous."""
-        return self._send_lock is not None
-
-    def queue(
-        self, data: Data, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
-    ) -> None:
-        """Send one message without waiting, by the overflow policy.
-
-        Raises:
-            QueueFull: If too much waits already and the policy is ``suspend``.
-            LocalProtocolError: If the policy is ``close``: the session is closed with 1013.
-        """
-        if not self.blocked and self._send_lock is None:
-            self.connection.send_message(data, hints, meta)
-            self.soon()
-            return
-        if self._send_lock is not None:
-            if len(self._workers) > _MAX_PENDING_CHUNKS:
-                raise QueueFull("too many messages wait for an asynchronous codec")
-            opcode, payload = to_payload(data)
-            self._start(self._queue_async(Frame(opcode, payload, True, 0, hints, meta)))
-            return
-        policy = self.options.outgoing_overflow
-        if policy == "close":
-            raise self.overflow()
-        opcode, payload = to_payload(data)
-        limit = self.options.outgoing_bytes
-        if policy == "drop-oldest":
-            while self._outbox and self._outbox_bytes + len(payload) > limit:
-                self._outbox_bytes -= len(self._outbox.popleft().payload)
-                self.dropped_out += 1
-        elif self._outbox and self._outbox_bytes + len(payload) > limit:
-            raise QueueFull(f"{self.buffered} bytes wait for the peer to read")
-        if self._outbox is None:
-            self._outbox = deque()
-        self._outbox.append(Frame(opcode, payload, True, 0, hints, meta))
-        self._outbox_bytes += len(payload)
-
-    async def _queue_async(self, frame: Frame) -> None:
-        try:
-            await self.asend_frame(frame)
-        except ProtocolError:
-            self.soon()  # the connection was failed; its Close frame has to leave
-
-    def overflow(self) -> LocalProtocolError:
-        """Close with 1013: the peer reads too slowly. The error to raise is returned."""
-        error = LocalProtocolError("peer reads too slowly", CloseCode.TRY_AGAIN_LATER)
-        self.fail(error)
-        return error
 
     # --- pings --------------------------------------------------------------------------------
 
-    def ping(self, payload: bytes | None, waiter: asyncio.Future[float] | None) -> None:
-        """Send a ping; the waiter gets the latency in seconds when its pong comes."""
-        if payload is None:
-            self._ping_id = (self._ping_id + 1) & 0xFFFFFFFF
-            payload = self._ping_id.to_bytes(4, "big")
-        elif payload in self._pings:
-            raise ValueError("a ping with this payload is already under way")
-        self._pings[payload] = (self._timers.time(), waiter)
-        self.connection.send_control(Opcode.PING, payload)
-        self.write_out()
+    def ping(self, payload: bytes | None, waiter: asyncio.Future[float]) -> None:
+        """Send a ping; see `Keepalive.ping`."""
+        self._keepalive.ping(payload, waiter)
 
-    def take_pong(self, payload: bytes) -> None:
-        """A pong has come."""
-        if payload not in self._pings:
-            return  # unsolicited pongs are legal (RFC 6455 §5.5.3)
-        now = self._timers.time()
-        # A pong answers the most recent ping, and with it all the earlier ones.
-        for key in list(self._pings):
-            sent, waiter = self._pings.pop(key)
-            if waiter is not None and not waiter.done():
-                waiter.set_result(now - sent)
-            if key == payload:
-                self.latency = now - sent
-                return
-
-    def _ping(self) -> None:
-        if not self.connection.is_open:
-            return
-        self._heard = False
-        self.ping(None, None)
-        timeout = self.options.ping_timeout
-        if timeout is None:
-            self._keepalive = self._timers.call_later(self.options.ping_interval or 0, self._ping)
-        else:
-            self._keepalive = self._timers.call_later(timeout, self._check_alive)
-
-    def _check_alive(self) -> None:
-        # While the application is the slow one, a pong may wait unread behind its messages.
-        if self._heard or self._reading_paused:
-            rest = (self.options.ping_interval or 0) - (self.options.ping_timeout or 0)
-            self._keepalive = self._timers.call_later(max(rest, 0), self._ping)
-            return
-        self.fail(LocalProtocolError("ping timeout", CloseCode.INTERNAL_ERROR))
+    @property
+    def latency(self) -> float | None:
+        """Seconds between the last answered ping and its pong."""
+        return self._keepalive.latency
 
     # --- the end ------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages may still be accepted."""
+        return self.connection.is_open and self._close_after is None
 
     def fail(self, error: ProtocolError) -> None:
         """Fail the connection with the error's code."""
@@ -403,70 +380,65 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self.progress_close()
 
     def send_close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake, if it has not begun; the peer has `close_timeout` for it."""
-        self._flush_outbox()
+        """Begin the closing handshake, if it has not begun; the peer has ``close_timeout`` for it.
+
+        What was accepted before goes before the Close frame. With an asynchronous codec that takes
+        a little, at most ``close_timeout``.
+        """
+        build_close(code, reason)
+        if self._close_after is not None:
+            return
+        if self.connection.is_open and self._owner is not None:
+            self._close_after = (code, reason)
+            if not self._owner.finish_writing():
+                self._end().arm()
+                return
+        self._close_now(code, reason)
+
+    def close_if_due(self) -> None:
+        """Send a Close frame that had to wait for what was said before it."""
+        if self._close_after is not None and self.connection.is_open:
+            self._close_now(*self._close_after)
+
+    def _close_now(self, code: int, reason: str) -> None:
         if self.connection.send_close(code, reason):
             self.write_out()
         self.progress_close()
 
-    def _flush_outbox(self) -> None:
-        """What was accepted before the close goes before the Close frame."""
-        while self._outbox and self.connection.is_open:
-            frame = self._outbox.popleft()
-            try:
-                self.connection.send_frame(frame)
-            except ProtocolError:
-                break
-        self._outbox = None
-        self._outbox_bytes = 0
-
-    async def settle(self) -> None:
-        """Wait for messages that an asynchronous codec is still working on."""
-        if self._send_lock is not None:
-            async with self._send_lock:
-                pass
-
     def progress_close(self) -> None:
         """Do what the connection's state asks of the transport."""
-        transport = self._transport
-        if self._lost or transport is None:
+        if self._lost or self._transport is None or self.connection.state is State.OPEN:
             return
-        if self._keepalive is not None:
-            self._keepalive.cancel()
-            self._keepalive = None
-        self.resume_reading()  # the peer's Close may stand behind data that nobody wants any more
-        state = self.connection.state
-        if state is not State.CLOSE_SENT:
-            self._receiver.closing()
-        if state is State.CLOSED and self.connection.role == "server":
-            self._close_transport(self.options.close_timeout)
-        elif state is State.FAILED and not self._finishing:
-            self._finishing = True
-            if transport.can_write_eof() and not transport.is_closing():
-                transport.write_eof()
-                self._arm(min(_LINGER, self.options.close_timeout))
-            else:
-                self._close_transport(min(_LINGER, self.options.close_timeout))
-        elif not self._finishing and self._deadline is None:
-            self._arm(self.options.close_timeout)
+        self._keepalive.stop()
+        if self._owner is not None:
+            self._owner.closing(more=self.connection.state is State.CLOSE_SENT)
+        if self._stalled and not self._turning:
+            self.go_on()  # the peer's Close may stand behind data that nobody wants any more
+        self._update_reading()
+        if not self._lost:
+            self._end().progress()
 
-    def _close_transport(self, within: float) -> None:
-        if self._finishing and self.connection.state is State.CLOSED:
-            return
-        self._finishing = True
-        if self._transport is not None:
-            self._transport.close()
-        self._arm(within)
+    def _end(self) -> Closing:
+        if self._closing is None:
+            timeout = self.options.close_timeout
+            self._closing = Closing(
+                self.connection, self._transport, self.timers, timeout, self._expire
+            )
+        return self._closing
 
-    def _arm(self, seconds: float) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._deadline = self._timers.call_later(seconds, self.abort)
+    def _expire(self) -> None:
+        """The peer, or a codec, has taken too long to close."""
+        if self.connection.is_open and self._close_after is not None:
+            self._end().stop()
+            self.connection.send_close(*self._close_after)
+            self.write_out()
+        self.abort()
 
     def close_transport(self) -> None:
         """Close the transport after what is written; raw sessions end like this."""
         self.write_out()
-        self._close_transport(self.options.close_timeout)
+        if self._transport is not None and not self._lost:
+            self._end().close()
 
     def abort(self) -> None:
         """Drop the transport at once."""

@@ -1,7 +1,7 @@
-"""The data path: what happens for every read and for every message. Runs as it is, and compiled.
+"""What happens for every read and for every message: the fast path. Runs as it is, and compiled.
 
 `LinkPath` is what a `Link` does per read and per write, `SessionPath` what a `Session` does per
-message. Everything rarer is in ``link.py`` and ``session.py``.
+message. Everything rarer is in the modules beside this one.
 """
 
 from __future__ import annotations
@@ -9,20 +9,24 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections import deque
+import warnings
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any
 
 from wsext.errors import ProtocolError
-from wsext.protocol.codes import Opcode
 from wsext.protocol.connection import Connection
-from wsext.protocol.frames import Data, Event, Frame, Message
+from wsext.protocol.frames import Data, Frame, Message
 from wsext.protocol.prepared import PreparedMessage
 from wsext.protocol.states import State
 from wsext.runtime.inbox import DONE, Inbox
 from wsext.runtime.settings import WebSocketOptions
 
-__all__ = ["LinkPath", "SessionPath"]
+try:
+    import cython  # type: ignore
+except ImportError:  # needed to compile this module, not to run it
+    from wsext.compiled import cython
+
+__all__ = ["LinkPath", "Send", "SessionPath"]
 
 _OPEN = State.OPEN
 
@@ -79,14 +83,12 @@ class LinkPath:
     Args:
         connection: The engine.
         options: Timeouts and bounds.
-        receiver: Who gets the events.
     """
 
-    def __init__(self, connection: Connection, options: WebSocketOptions, receiver: Any) -> None:
+    def __init__(self, connection: Connection, options: WebSocketOptions) -> None:
         self.connection = connection
         self.options = options
-        self._receiver = receiver
-        self._session = receiver if isinstance(receiver, SessionPath) else None
+        self._session: SessionPath | None = None  # who gets what is received
         self._loop = asyncio.get_running_loop()
         proactor = getattr(asyncio, "ProactorEventLoop", None)
         if proactor is not None and isinstance(self._loop, proactor):
@@ -99,9 +101,13 @@ class LinkPath:
         self._is_dirty = False
         self._transport: Any = None
         self._write: Any = None
+        self._is_async = connection.pipeline.is_async
         self._paused = False  # the transport asks us to stop writing
-        self._outbox: deque[Frame] | None = None  # made when something has to wait
-        self._send_lock = asyncio.Lock() if connection.pipeline.is_async else None
+        # Messages have to take their place in the outbox: some wait there, a streamed message is
+        # half way, or a codec is asynchronous.
+        self._queueing = self._is_async
+        self._stalled = False  # nothing more is decoded: the application has enough for now
+        self._pulling = False
         self._gathering = False
         self._heard = False  # since the last ping
         self._has_read = False  # since `find_reset` has looked
@@ -121,66 +127,93 @@ class LinkPath:
 
     def get_buffer(self, sizehint: int) -> memoryview | bytearray:
         """As of an asyncio.BufferedProtocol."""
-        if self._send_lock is None:
-            room = self.connection.room()
-            self._in_place = room is not None
-            if room is not None:  # the rest of a large payload, without a copy
-                return room
-        return self._view
+        room = self.connection.room()
+        self._in_place = room is not None
+        # Into the payload itself there is no copy of the rest of a large payload.
+        return self._view if room is None else room
 
     def buffer_updated(self, nbytes: int) -> None:
         """As of an asyncio.BufferedProtocol."""
         if self._in_place:
             self._in_place = False
-            self._take(None, nbytes)
-        elif self._send_lock is None:
-            self._take(self._buffer, nbytes)
+            self._read(None, nbytes)
         else:
-            self.data_received(bytes(self._buffer[:nbytes]))
+            self._read(self._buffer, nbytes)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the peer."""
-        if self._send_lock is None:
-            self._take(data, len(data))
-        else:
-            self._heard = self._has_read = True
-            self.work_later(data)
+        self._read(data, len(data))
 
-    def _take(self, data: bytes | bytearray | None, size: int) -> None:
+    def _read(self, data: bytes | bytearray | None, size: int) -> None:
         self._heard = self._has_read = True
+        if self._is_async or self._stalled or self._pulling:
+            self.store(data, size)
+            return
         connection = self.connection
-        self._gathering = True
+        self._gathering = self._pulling = True
         try:
-            received = connection.receive(data, size)
-            if type(received) is Message:
-                if self._session is not None:
-                    self._session._deliver_one(received)
-                else:
-                    self._receiver.deliver([received])
-            elif received:
-                if connection.saw_pong:
-                    self.find_pongs(received)
-                self._receiver.deliver(received)
+            event = connection.receive(data, size)
+            if event is not None or connection.has_more:
+                self._pull(event)
         finally:
-            self._gathering = False
+            self._gathering = self._pulling = False
         if connection.pending_bytes:
             self._write_out()
         if connection.state is not _OPEN:
             self.progress_close()
 
-    def find_pongs(self, events: list[Event]) -> None:
-        """Take note of the pongs among the events."""
-        self.connection.saw_pong = False
-        for event in events:
-            if type(event) is Frame and event.opcode == Opcode.PONG:
-                self.take_pong(bytes(event.payload))
+    def go_on(self) -> None:
+        """Deliver what has come and was not delivered yet, until the application has enough."""
+        if self._pulling or self._lost:
+            return
+        connection = self.connection
+        self._stalled = False
+        self._gathering = self._pulling = True
+        try:
+            connection.new_turn()
+            self._pull(connection.next_event())
+        finally:
+            self._gathering = self._pulling = False
+        if connection.pending_bytes:
+            self._write_out()
+        if connection.state is not _OPEN:
+            self.progress_close()
+
+    def _pull(self, event: Any) -> None:
+        """Deliver an event, and those after it while the application has room for them."""
+        connection = self.connection
+        while event is not None:
+            self._hand_over(event)
+            if self._stalled or not connection.has_more:
+                break
+            event = connection.next_event()
+        if connection.has_more:
+            connection.keep()
+            if not self._stalled:
+                self.take_turns()
+
+    def deliver(self, event: Any) -> None:
+        """Hand an event to the session."""
+        self._hand_over(event)
+
+    def _hand_over(self, event: Any) -> None:
+        session = self._session
+        if type(event) is Message:
+            if session is not None:
+                session._deliver(event)
+        else:
+            frame = event
+            if frame.opcode == 10:
+                self.take_pong(bytes(frame.payload))
+            if session is not None and session._raw:
+                session._deliver(frame)
 
     # --- writing ------------------------------------------------------------------------------
 
     @property
     def blocked(self) -> bool:
-        """Whether new data has to wait for the peer to read."""
-        return self._paused or bool(self._outbox)
+        """Whether new data has to wait: for the peer to read, or for what was said before."""
+        return self._paused or self._queueing
 
     def write_out(self) -> None:
         """Hand everything that is ready to the transport, in one write."""
@@ -204,7 +237,7 @@ class LinkPath:
         Raises:
             ProtocolError: If a codec fails; the connection is failed.
         """
-        if self._paused or self._outbox:
+        if self._paused or self._queueing:
             return False
         connection = self.connection
         try:
@@ -220,24 +253,24 @@ class LinkPath:
 
     # Compiled, those with an underscore are calls in C; no subclass may override them.
 
-    def _is_clear(self) -> bool:
-        """Whether a message can be sent now: nothing waits, and no codec is asynchronous."""
-        return not self._paused and self._send_lock is None and not self._outbox
-
     def _send(
         self, data: Data, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
     ) -> None:
-        """Send one message now; the link has to be clear."""
-        self.connection.send_message(data, hints, meta)
-        self._soon()
+        """Send one message now; the link must not be blocked."""
+        try:
+            self.connection.send_message(data, hints, meta)
+        finally:  # a codec that fails fails the connection, and its Close frame has to leave
+            self._soon()
 
     def _write_out(self) -> None:
         connection = self.connection
-        pending = connection.pending_bytes
-        output = connection.take_output()
-        if not output or self._write is None or self._lost:
+        if self._write is None or self._lost:
             return
         if connection.state is not _OPEN and self._transport.is_closing():
+            return  # what cannot leave stays there, so that it does not count as sent
+        pending = connection.pending_bytes
+        output = connection.take_output()
+        if not output:
             return
         if type(output) is not list:
             self._write(output)
@@ -259,8 +292,12 @@ class LinkPath:
 
     # --- what is rarer ------------------------------------------------------------------------
 
-    def work_later(self, data: bytes) -> None:
-        """Let an asynchronous codec decode it."""
+    def store(self, data: bytes | bytearray | None, size: int) -> None:
+        """Keep what has come until it can be decoded."""
+        raise NotImplementedError
+
+    def take_turns(self) -> None:
+        """Let other connections have their turn, then go on."""
         raise NotImplementedError
 
     def take_pong(self, payload: bytes) -> None:
@@ -272,60 +309,127 @@ class LinkPath:
         raise NotImplementedError
 
 
+@cython.freelist(64)
+@cython.cclass
+class Send:
+    """What `Session.send` returns. It sends when it is awaited, as a coroutine would."""
+
+    __slots__ = ("_data", "_hints", "_meta", "_session", "_started", "_steps")
+
+    _data: Any
+    _hints: Any
+    _meta: Any
+    _session: SessionPath | None
+    _started: bool
+    _steps: Any
+
+    def __await__(self) -> Any:
+        return self._start()
+
+    def _start(self) -> Any:
+        """Send now if that is possible; what to iterate over until it is done."""
+        if self._started:
+            raise RuntimeError("cannot reuse an awaitable that was awaited")
+        self._started = True
+        session = self._session
+        assert session is not None
+        data = self._data
+        hints = self._hints
+        meta = self._meta
+        self._session = self._data = None
+        link = session._link
+        if (
+            (type(data) is str or type(data) is bytes)
+            and session._connection.state is _OPEN
+            and not link._paused
+            and not link._queueing
+        ):
+            link._send(data, hints, meta)
+            return DONE
+        return session._send_slowly(data, hints, meta).__await__()
+
+    # As of a coroutine, for who makes a task of it.
+
+    def send(self, value: Any) -> Any:
+        """Begin, or go on."""
+        if self._steps is None:
+            self._steps = self._start()
+        return self._steps.send(value)
+
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
+        """Raise where it waits."""
+        if value is None:
+            value = kind() if isinstance(kind, type) else kind
+        if self._steps is None:
+            self._started = True
+            raise value
+        return self._steps.throw(value)
+
+    def close(self) -> None:
+        """Do not send, or give up waiting."""
+        self._started = True
+        if self._steps is not None:
+            self._steps.close()
+
+    def __del__(self) -> None:
+        if not self._started:
+            warnings.warn(
+                "coroutine 'Session.send' was never awaited: the message was not sent",
+                RuntimeWarning,
+                stacklevel=2,
+                source=self,
+            )
+
+
+Coroutine.register(Send)
+
+
+def _new_send(session: SessionPath, data: Any, hints: Any, meta: Any) -> Send:
+    sending = Send.__new__(Send)
+    sending._session = session
+    sending._data = data
+    sending._hints = hints
+    sending._meta = meta
+    sending._started = False
+    sending._steps = None
+    return sending
+
+
 class SessionPath:
     """The per-message part of a session; `Session` sets its link and its inbox."""
 
-    __slots__ = ("_connection", "_inbox", "_link", "_on_message", "_raw", "_streaming")
+    __slots__ = ("_connection", "_inbox", "_life", "_link", "_on_message", "_raw")
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._raw = connection.raw
+    def __init__(self, raw: bool) -> None:
+        self._raw = raw
         self._on_message: Any = None
-        self._streaming: asyncio.Lock | None = None
+        self._life: Any = None
+        self._connection: Connection
         self._link: LinkPath
         self._inbox: Inbox
 
     # --- receiving ----------------------------------------------------------------------------
 
-    def deliver(self, events: list[Event]) -> None:
-        """Called by the link with what has come."""
+    def _deliver(self, item: Any) -> None:
+        """Called by the link with a message, on a raw session with a frame."""
         on_message = self._on_message
-        if on_message is not None and not self._raw:
-            for event in events:
-                if type(event) is Message:
-                    self._listen(on_message, event)
-            if self._link.blocked:  # a listener cannot wait, so the peer has to
-                self.resume_later()
+        if on_message is not None:
+            try:
+                on_message(self, item.data)
+            except (Exception, asyncio.CancelledError) as error:
+                self._listener_failed(error)
+            if self._link._paused or self._link._queueing:
+                self._listener_is_ahead()
             return
         inbox = self._inbox
-        count = 0
-        for event in events:
-            if type(event) is Message or self._raw:
-                count += 1
-                if not inbox.put(event):
-                    self.overflow()
-        if count:
-            inbox.wake(count)
-
-    def _deliver_one(self, message: Message) -> None:
-        if self._on_message is not None:
-            self._listen(self._on_message, message)
-            if self._link.blocked:
-                self.resume_later()
-            return
-        inbox = self._inbox
-        if not inbox.put(message):
-            self.overflow()
+        if not inbox.put(item):
+            self._overflow()
         inbox.wake(1)
-
-    def _listen(self, on_message: Any, message: Message) -> None:
-        try:
-            on_message(self, message.data)
-        except Exception as error:
-            self.listener_failed(error)
 
     def receive(self) -> Coroutine[Any, Any, str | bytes]:
         """The next message: ``str`` for text, ``bytes`` for binary.
+
+        A cancelled `receive` takes no message: the next one gets it.
 
         Raises:
             ConnectionClosed: When the session has ended and nothing waits any more.
@@ -366,6 +470,11 @@ class SessionPath:
     ) -> Coroutine[Any, Any, None]:
         """Send a message; waits while the peer reads too slowly.
 
+        Nothing is sent until this is awaited. If it is cancelled while it waits, the message is
+        either not sent at all, or it was on its way already and is sent whole: an extension's state
+        never gets ahead of the peer's. A message in fragments (an asynchronous iterator) that is
+        cancelled half way fails the connection, since nothing can take back its first part.
+
         Args:
             data: ``str`` becomes a text message, bytes-like a binary one, an asynchronous iterator
                 of either one message in fragments, sent as they come.
@@ -376,16 +485,7 @@ class SessionPath:
             ConnectionClosed: If the session has ended or is closing.
             TypeError: If the data is of another type.
         """
-        link = self._link
-        if (
-            (type(data) is str or type(data) is bytes)
-            and self._connection.state is _OPEN
-            and self._streaming is None
-            and link._is_clear()
-        ):
-            link._send(data, hints, meta)
-            return DONE
-        return self.send_slowly(data, hints, meta)
+        return _new_send(self, data, hints, meta)
 
     def send_nowait(
         self,
@@ -396,47 +496,45 @@ class SessionPath:
     ) -> None:
         """Send a message without waiting; when the peer is slow, the overflow policy decides.
 
+        For many sessions use `wsext.broadcast`, which no single session can stop.
+
         Raises:
             ConnectionClosed: If the session has ended or is closing.
+            LocalProtocolError: If too much waits and the policy is ``close``: the session is
+                closed with 1013.
             QueueFull: If too much waits and the policy is ``suspend``.
         """
         link = self._link
-        if self._connection.state is not _OPEN:
-            raise self.closed_error()
-        if type(data) is PreparedMessage:
+        if self._connection.state is _OPEN and not link._paused and not link._queueing:
+            if type(data) is not PreparedMessage:
+                link._send(data, hints, meta)
+                return
             if link.send_prepared(data):
                 return
-        elif link._is_clear():
-            link._send(data, hints, meta)
-            return
-        self.queue(data, hints, meta)
+        self._queue(data, hints, meta)
 
     # --- what is rarer ------------------------------------------------------------------------
 
-    def send_slowly(
+    def _send_slowly(
         self, data: Any, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
     ) -> Coroutine[Any, Any, None]:
         """Send what cannot be sent at once."""
         raise NotImplementedError
 
-    def queue(
+    def _queue(
         self, data: Any, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
     ) -> None:
         """Send by the overflow policy."""
         raise NotImplementedError
 
-    def listener_failed(self, error: Exception) -> None:
+    def _listener_failed(self, error: BaseException) -> None:
         """A listener's method has raised."""
         raise NotImplementedError
 
-    def resume_later(self) -> None:
-        """Read no more until the peer has read."""
+    def _listener_is_ahead(self) -> None:
+        """A listener has sent more than the peer reads: let the peer wait, for it cannot."""
         raise NotImplementedError
 
-    def overflow(self) -> None:
+    def _overflow(self) -> None:
         """The inbox has passed its bounds."""
-        raise NotImplementedError
-
-    def closed_error(self) -> Exception:
-        """What is raised once the session has ended."""
         raise NotImplementedError

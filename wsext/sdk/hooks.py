@@ -111,9 +111,15 @@ class Hooks:
             self._notify("wsext_limited", limit=limit, request=request)
 
     def session_opened(self, session: Any) -> None:
-        """Tell the hooks; a fault is logged and changes nothing."""
-        if self._manager is not None:
-            self._notify("wsext_session_opened", session=session)
+        """Tell the hooks, all of them; the first fault of one ends the session."""
+        first: Exception | None = None
+        for call in self._calls("wsext_session_opened"):
+            try:
+                call(session=session)
+            except Exception as error:
+                first = first or error
+        if first is not None:
+            raise first
 
     def session_closed(self, session: Any, info: CloseInfo) -> None:
         """Tell the hooks; a fault is logged and changes nothing."""

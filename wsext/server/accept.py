@@ -8,14 +8,12 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any, cast
 
-from wsext.app.application import Application
 from wsext.app.routing import Route, as_response
-from wsext.errors import ConnectionClosed, HandshakeRejected
+from wsext.errors import HandshakeRejected
 from wsext.http2 import PREFACE
 from wsext.protocol import handshake
-from wsext.protocol.closing import CloseCode
 from wsext.protocol.http import Request, RequestReader, Response, rejection
-from wsext.runtime.drive import Drive
+from wsext.runtime.life import life_of
 from wsext.runtime.session import Listener, Session
 from wsext.server import access
 from wsext.server.limits import limited_address
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from wsext.server.http2 import ServerConnection
     from wsext.server.server import Server
 
-__all__ = ["Handshake", "HandshakeProtocol", "run_handler"]
+__all__ = ["Handshake", "HandshakeProtocol"]
 
 logger = logging.getLogger("wsext.server")
 
@@ -91,6 +89,7 @@ class Handshake(asyncio.Protocol):
         transport = self.transport
         if transport is None:
             return
+        request.transport = transport
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             request.remote = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
@@ -140,15 +139,15 @@ class Handshake(asyncio.Protocol):
         server.start_session(self, session)
         is_listener = inspect.isclass(route.handler) and issubclass(route.handler, Listener)
         try:
-            listener = route.handler() if is_listener else None
-            session.start(transport, bytes(self._rest), listener)
+            life = life_of(session)
+            life.start(transport, bytes(self._rest), route.handler if is_listener else None)
             self._rest = bytearray()
             if is_listener:
                 await session.wait_closed()
             else:
-                await run_handler(session, route, server.app)
+                await life.run(route.handler, session, **session.path_params)
         finally:
-            await session.cancel_tasks()
+            await life_of(session).release()
             server.end_session(self, session)
 
     async def _answer(self, request: Request) -> tuple[Session | None, Route | None]:
@@ -203,6 +202,7 @@ class Handshake(asyncio.Protocol):
             path_params=params,
             raw=route.kind == "raw",
             timers=server.timers,
+            outcome=server.app.close_for,
         )
         self.stop_timeout()
         self._tell(request, self._write_acceptance(session))
@@ -380,28 +380,3 @@ async def _ask_guards(route: Route, request: Request) -> None:
             result = await result
         if result is not None:
             raise _Answered(as_response(result))
-
-
-async def run_handler(session: Session, route: Route, app: Application) -> None:
-    """Run a coroutine handler and end the session as its outcome says."""
-    code, reason = int(CloseCode.NORMAL), ""
-    try:
-        work = route.handler(session, **session.path_params)
-        await (Drive(work) if inspect.iscoroutine(work) else work)
-    except ConnectionClosed as error:
-        logger.debug("session %s: %s", session.id, error)
-    except asyncio.CancelledError:
-        session.abort()
-        raise
-    except Exception as error:
-        code, reason, planned = app.close_for(error)
-        session.set_failure(error)
-        if planned:
-            logger.info("session %s: %s: %s", session.id, type(error).__name__, error)
-        else:
-            logger.error("session %s: handler of %s failed", session.id, route.path, exc_info=error)
-    if route.kind == "raw":
-        session.end_raw()
-        await session.wait_closed()
-    else:
-        await session.close(code, reason)

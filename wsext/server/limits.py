@@ -15,7 +15,8 @@ from wsext.app.settings import ServerOptions
 from wsext.errors import OptionError, RemoteProtocolError
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.http import Request
-from wsext.runtime.session import Progress, Session
+from wsext.runtime.life import Progress, life_of
+from wsext.runtime.session import Session
 
 __all__ = ["Addresses", "Proxies", "Sweep"]
 
@@ -262,8 +263,9 @@ class Sweep:
     def _look(self) -> None:
         now = self._timers.time()
         for session, seen in list(self._seen.items()):
-            session.find_reset()
-            progress = session.progress
+            life = life_of(session)
+            life.link.find_reset()
+            progress = life.progress
             if seen is None:
                 if progress == _NOTHING:
                     continue  # most sessions are idle, and are to cost nothing
@@ -281,7 +283,9 @@ class Sweep:
                 session.hold_reading(wait)
                 self._limited("message_rate", session)
         if seen.pings is not None and seen.pings.take(progress.pings - last.pings, now) > 0:
-            session.fail(RemoteProtocolError(CloseCode.POLICY_VIOLATION, "too many pings"))
+            life_of(session).link.fail(
+                RemoteProtocolError(CloseCode.POLICY_VIOLATION, "too many pings")
+            )
             self._limited("ping_rate", session)
             return
         stuck = progress.resumed == last.resumed and 0 < last.waiting <= progress.waiting
@@ -290,7 +294,9 @@ class Sweep:
             return
         timeout = session.options.write_timeout
         if timeout is not None and now - seen.since >= timeout:
-            session.fail(RemoteProtocolError(CloseCode.TRY_AGAIN_LATER, "peer reads nothing"))
+            life_of(session).link.fail(
+                RemoteProtocolError(CloseCode.TRY_AGAIN_LATER, "peer reads nothing")
+            )
             self._limited("write_timeout", session)
 
 

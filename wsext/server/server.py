@@ -19,6 +19,7 @@ from wsext.protocol.closing import CloseCode
 from wsext.protocol.http import Request
 from wsext.protocol.negotiation import find_missing
 from wsext.runtime import net
+from wsext.runtime.life import life_of
 from wsext.runtime.loop import new_event_loop
 from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
@@ -266,13 +267,13 @@ class Server:
             connection.drain()
         for session in self.sessions:
             session.hold_reading(settling)
-        await _wait(lambda: all(session.is_idle for session in self._sessions), settling)
+        await _wait(lambda: all(life_of(session).is_idle for session in self._sessions), settling)
         if timeout > 0:  # what was said in rooms before gets to members that read
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.app.hub.flush(), settling)
         for session in self.sessions:
             session.close_nowait(code, reason)
-            session.end_receiving()
+            life_of(session).end_receiving()
         await self._wait_idle(until - self.loop.time())
         for listener in self._listeners:
             listener.close()

@@ -24,7 +24,7 @@ class SessionCases(Cases):
             one = self.make()
             async with pair([one]) as (client, server):
                 for session in (client, server):
-                    assert session.extension_or_none(one.name), "it is not in use on a session"
+                    assert session.extension(one.name, None), "it is not in use on a session"
                 for payload in self.messages:
                     await client.send(payload)
                     got = await asyncio.wait_for(server.receive(), 20)

@@ -11,7 +11,7 @@ import pytest
 
 import wsext
 from tests import brokers
-from wsext import App, Members, RemoteBackplane, Room, RoomOptions, Session
+from wsext import App, Membership, RemoteBackplane, Room, RoomOptions, Session
 
 
 @pytest.fixture(params=["memory", *brokers.KINDS])
@@ -37,7 +37,7 @@ class Process:
 
     def __init__(self, url: str) -> None:
         self.app = App(backplane=url, rooms=RoomOptions(history=100))
-        self.joined: asyncio.Queue[Members] = asyncio.Queue()
+        self.joined: asyncio.Queue[Membership] = asyncio.Queue()
 
         @self.app.websocket("/<room>")
         async def chat(session: Session, room: str) -> None:
@@ -62,7 +62,7 @@ async def processes(url: str | None, count: int) -> AsyncIterator[list[Process]]
 class Client:
     """A session that has joined."""
 
-    def __init__(self, session: Session, members: Members) -> None:
+    def __init__(self, session: Session, members: Membership) -> None:
         self.session = session
         self.members = members
 

@@ -137,7 +137,7 @@ class Metrics(Interceptor):
         for session, watched in self._watched.items():
             watched.update()
             outgoing[watched.route] += session.buffered_amount
-            incoming[watched.route] += session.waiting_messages
+            incoming[watched.route] += session.stats.waiting_in
         for gauge, values in ((self._to.outgoing, outgoing), (self._to.incoming, incoming)):
             for route, value in values.items():
                 gauge.labels(route).set(value)

@@ -108,7 +108,7 @@ class Trace(Interceptor):
             pass
 
     def _with_context(self, session: Session, frame: Frame) -> Frame | None:
-        if session.extension_or_none(_CARRIER) is None:
+        if session.extension(_CARRIER, None) is None:
             return None
         carrier: dict[str, Any] = dict(frame.meta or {})
         propagate.inject(carrier)

@@ -1,0 +1,369 @@
+"""The sending half of an open connection, and its closing handshake, without I/O.
+
+Calls go in, bytes come out of `Sender.data_to_send`. `wsext.protocol.connection` adds the receiving
+half. Runs as it is, and compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from wsext.errors import CloseInfo, LocalProtocolError, ProtocolError
+from wsext.protocol.closing import CloseCode, build_close, parse_close
+from wsext.protocol.codes import Opcode
+from wsext.protocol.frames import Data, Frame, make_frame
+from wsext.protocol.leaf import build_frame, size_of
+from wsext.protocol.pipeline import Pipeline
+from wsext.protocol.prepared import PreparedMessage
+from wsext.protocol.states import CLOSING, FRAGMENTS, Happening, Kind, Partial, State
+from wsext.protocol.wire import MaskSource, payload_size, to_payload, write_apart
+
+__all__ = ["Sender", "kind_of"]
+
+_OPEN = State.OPEN
+_ENDED = (State.CLOSED, State.FAILED)
+
+# From this size on joining a payload to its header costs more than a second chunk.
+_APART_FROM = 16384
+
+
+def kind_of(opcode: int) -> int:
+    """What a data frame is to fragmentation; see `wsext.protocol.states.Kind`."""
+    return opcode if opcode < 3 else Kind.OTHER
+
+
+class Sender:
+    """What a connection sends, and which Close frames have travelled.
+
+    Args:
+        role: ``"server"`` or ``"client"``.
+        pipeline: The agreed codecs.
+        raw: Take frames as they are: no closing handshake of its own.
+    """
+
+    def __init__(self, role: str, pipeline: Pipeline, raw: bool) -> None:
+        self.role = role
+        self.state = State.OPEN
+        self.raw = raw
+        self.pipeline = pipeline
+        self.failure: BaseException | None = None
+        self.local_close: tuple[int, str] | None = None
+        self.remote_close: tuple[int, str] | None = None
+        self.local_first = False
+        #: Totals of data payloads: as the application sees them, and on the wire.
+        self.messages_out = self.app_bytes_out = self.wire_bytes_out = 0
+        self._masks = MaskSource() if role == "client" else None
+        # Mostly there is one chunk to send, and it needs no list.
+        self._chunk: bytes | None = None
+        self._chunks: list[bytes | memoryview] = []
+        #: About how many bytes `data_to_send` has; zero only if it has none.
+        self.pending_bytes = 0
+        self._sending = Partial.NONE  # fragmentation of what we send
+        self._hold_pongs = False
+        self._held_pong: bytes | bytearray | memoryview | None = None
+
+    # --- states -------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether data may still be sent."""
+        return self.state is _OPEN
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will be received or sent."""
+        return self.state in _ENDED
+
+    def _go(self, happening: Happening) -> bool:
+        """Make a transition; ``False`` when the table has none."""
+        state = CLOSING.get((self.state, happening))
+        if state is None:
+            return False
+        self.state = state
+        return True
+
+    def close_info(self) -> CloseInfo:
+        """How the connection stands or ended, as data."""
+        return CloseInfo(
+            local=self.local_close,
+            remote=self.remote_close,
+            clean=self.local_close is not None and self.remote_close is not None,
+            exception=self.failure,
+            local_first=self.local_first,
+        )
+
+    def fail(self, error: ProtocolError) -> None:
+        """Fail the connection (RFC 6455 §7.1.7): send Close with the error's code, if possible."""
+        if self.failure is None:
+            # Without its traceback, whose frames would hold this connection in a cycle.
+            self.failure = error.bare_copy()
+        if self.local_close is None and not self.ended:
+            code, reason = error.code, error.reason
+            self.local_first = self.remote_close is None
+            self.local_close = (code, reason)
+            self._write(Frame(Opcode.CLOSE, build_close(code, reason)))
+        self._go(Happening.FAIL)
+
+    def lose(self, error: BaseException | None = None, *, unsent: bool = False) -> None:
+        """The transport is gone; whatever had not happened by now will not.
+
+        Args:
+            error: Why, if it is known.
+            unsent: Whether bytes were still waiting for the transport. The Close frame, which is
+                always the last frame, has then not left.
+        """
+        if not self.ended and error is not None:
+            self.failure = self.failure or error
+        if self.pending_bytes or unsent:
+            self.local_close = None
+        self.data_to_send()  # nobody will write it any more
+        self._go(Happening.LOSE)
+        self.pipeline.close()
+
+    # --- data ---------------------------------------------------------------------------------
+
+    def send_message(
+        self,
+        data: Data,
+        hints: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Queue one whole message.
+
+        Raises:
+            LocalProtocolError: If a streamed message is half way, or a codec fails.
+        """
+        if self._sending or self.state is not _OPEN:
+            opcode, payload = to_payload(data)
+            self.send_frame(
+                Frame(opcode, payload, True, 0, hints, meta)
+            )  # which says what is wrong
+            return
+        if self.pipeline.passive:
+            if type(data) is str:
+                size = self._append(0x81, data)
+            else:
+                size = self._append(0x82, data if type(data) is bytes else to_payload(data)[1])
+            self.messages_out += 1
+            self.app_bytes_out += size
+            self.wire_bytes_out += size
+            return
+        if type(data) is str:
+            text = data
+            frame = make_frame(1, text.encode("utf-8"), True, 0)
+        else:
+            frame = make_frame(2, data if type(data) is bytes else to_payload(data)[1], True, 0)
+        if hints is not None:
+            frame.hints = hints
+        if meta is not None:
+            frame.meta = meta
+        self.messages_out += 1
+        self.app_bytes_out += size_of(frame.payload)
+        self._encode(frame)
+
+    def share_message(self, message: PreparedMessage) -> bytes | None:
+        """The bytes of a message that is encoded once for many connections, counted as sent.
+
+        They have to be sent next, with `send_shared` or directly. ``None`` if this connection has
+        to encode the message for itself, or may not send now.
+
+        Raises:
+            ProtocolError: If a codec fails; the connection is failed.
+        """
+        pipeline = self.pipeline
+        key = pipeline.shared_key
+        if key is None or self._sending or self._masks is not None or self.state is not _OPEN:
+            return None
+        try:
+            shared = message.shared.get(key)
+            if shared is None:
+                shared = message.share(pipeline)
+            wire, size, stages = shared
+            if stages:
+                pipeline.skip_shared(stages)
+        except ProtocolError as error:
+            self.fail(error)
+            raise
+        self.messages_out += 1
+        self.app_bytes_out += message.size
+        self.wire_bytes_out += size
+        return wire
+
+    def send_shared(self, wire: bytes) -> None:
+        """Queue what `share_message` gave."""
+        self._push(wire)
+
+    def _encode(self, frame: Frame) -> None:
+        try:
+            encoded = self.pipeline.encode_one(frame)
+        except ProtocolError as error:
+            self.fail(error)
+            raise
+        if type(encoded) is Frame:
+            self._write(encoded)
+        else:
+            for item in encoded:
+                self._write(item)
+
+    def send_frame(self, frame: Frame) -> None:
+        """Queue one frame: a fragment of a message, or in raw mode whatever it is.
+
+        Raises:
+            LocalProtocolError: If the frame may not be sent now, or a codec fails. A codec's
+                failure fails the connection, for its state no longer matches the peer's.
+        """
+        if frame.opcode == Opcode.CLOSE:
+            self.send_close(*parse_close(frame.payload))
+            return
+        self._check_send(frame)
+        if self.pipeline.passive:
+            self._write(frame)
+        else:
+            self._encode(frame)
+
+    async def asend_frame(self, frame: Frame) -> bool:
+        """`send_frame` for a pipeline with an asynchronous codec; one call at a time.
+
+        Returns:
+            ``False`` if the connection has begun to close in the meantime, so that the frame may
+            not be sent any more (RFC 6455 §5.5.1).
+        """
+        if frame.opcode >= 8:
+            self.send_frame(frame)
+            return True
+        self._check_send(frame)
+        try:
+            frames = await self.pipeline.aencode(frame)
+        except ProtocolError as error:
+            self.fail(error)
+            raise
+        if self.state is not _OPEN:
+            return False
+        for item in frames:
+            self._write(item)
+        return True
+
+    def _check_send(self, frame: Frame) -> None:
+        if frame.opcode >= 8:
+            if len(frame.payload) > 125 or not frame.fin:
+                raise LocalProtocolError("control frames are final and have at most 125 bytes")
+            return
+        if self.state is not State.OPEN:
+            raise LocalProtocolError("the closing handshake has begun; no more data can be sent")
+        partial = FRAGMENTS.get((self._sending, kind_of(frame.opcode), frame.fin))
+        if partial is None:
+            raise LocalProtocolError(
+                "a streamed message is half way: finish it before another one is sent"
+                if self._sending
+                else "a continuation frame without a message that it continues"
+            )
+        self._sending = partial
+        self.app_bytes_out += len(frame.payload)
+        if frame.fin:
+            self.messages_out += 1
+
+    # --- control frames -----------------------------------------------------------------------
+
+    def send_control(self, opcode: int, payload: bytes | bytearray | memoryview) -> None:
+        """Queue a ping or a pong."""
+        if self.local_close is None and not self.ended:
+            self._send_through(Frame(opcode, payload))
+
+    def answer_ping(self, payload: bytes | bytearray | memoryview) -> None:
+        """Queue the pong for a ping, or remember it while the peer does not read."""
+        if self._hold_pongs:
+            self._held_pong = payload
+        else:
+            self.send_control(Opcode.PONG, payload)
+
+    def hold_pongs(self, hold: bool) -> None:
+        """Answer no pings while the peer does not read, and only the last one of them afterwards
+        (RFC 6455 §5.5.3): pings must not pile up answers."""
+        self._hold_pongs = hold
+        if not hold and self._held_pong is not None:
+            payload, self._held_pong = self._held_pong, None
+            self.send_control(Opcode.PONG, payload)
+
+    def send_close(self, code: int = CloseCode.NORMAL, reason: str = "") -> bool:
+        """Begin or finish the closing handshake; ``False`` if a Close frame was sent before.
+
+        Raises:
+            ValueError: If the code may not be sent.
+        """
+        build_close(code, reason)
+        if self.local_close is not None or self.ended:
+            return False
+        self.local_first = self.remote_close is None
+        self._send_close(code, reason)
+        return True
+
+    def _send_close(self, code: int, reason: str) -> None:
+        payload = build_close(code, reason)
+        self.local_close = parse_close(payload)
+        self._go(Happening.SEND_CLOSE)
+        self._send_through(Frame(Opcode.CLOSE, payload))
+
+    def _send_through(self, frame: Frame) -> None:
+        # Control frames are never asynchronous: a codec that wants them has to be synchronous.
+        if self.pipeline.passive:
+            self._write(frame)
+        else:
+            for item in self.pipeline.encode(frame):
+                self._write(item)
+
+    # --- bytes --------------------------------------------------------------------------------
+
+    def _write(self, frame: Frame) -> None:
+        first = (0x80 if frame.fin else 0) | frame.rsv | frame.opcode
+        size = self._append(first, frame.payload)
+        if frame.opcode < 8:
+            self.wire_bytes_out += size
+
+    def _append(self, first: int, data: Data) -> int:
+        """Append a frame to what is to be sent; returns the payload's size."""
+        masks = self._masks
+        if masks is None and len(data) >= _APART_FROM:
+            self._make_list()
+            size = write_apart(self._chunks, first, data)
+            self.pending_bytes += size + 2
+            return size
+        chunk = build_frame(first, data, None if masks is None else masks.next())
+        self._push(chunk)
+        return payload_size(len(chunk), masks is not None)
+
+    def _push(self, chunk: bytes) -> None:
+        if self.pending_bytes:
+            self._make_list()
+            self._chunks.append(chunk)
+        else:
+            self._chunk = chunk
+        self.pending_bytes += len(chunk)
+
+    def _make_list(self) -> None:
+        """Make room for more than one chunk."""
+        if self._chunk is not None:
+            self._chunks.append(self._chunk)
+            self._chunk = None
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `data_to_send` has something."""
+        return self.pending_bytes > 0
+
+    def data_to_send(self) -> list[bytes | memoryview]:
+        """The bytes to write to the transport, in order; they are handed out once."""
+        self._make_list()
+        chunks = self._chunks
+        self._chunks = []
+        self.pending_bytes = 0
+        return chunks
+
+    def take_output(self) -> Any:
+        """`data_to_send`, without a list around the only chunk."""
+        chunk = self._chunk
+        if chunk is None:
+            return self.data_to_send()
+        self._chunk = None
+        self.pending_bytes = 0
+        return chunk

@@ -1,0 +1,143 @@
+"""Pings: those of the application, and those that find out whether the peer is still there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from wsext.errors import LocalProtocolError, ProtocolError
+from wsext.protocol.closing import CloseCode
+from wsext.protocol.codes import Opcode
+from wsext.protocol.connection import Connection
+from wsext.runtime.settings import WebSocketOptions
+from wsext.runtime.timers import Timers
+
+__all__ = ["Keepalive"]
+
+#: The longest payload of a control frame (RFC 6455 §5.5).
+_LONGEST = 125
+
+
+class Pinged(Protocol):
+    """What the pings need of their link."""
+
+    connection: Connection
+    options: WebSocketOptions
+
+    @property
+    def timers(self) -> Timers: ...
+    @property
+    def is_reading(self) -> bool: ...
+    def has_heard(self) -> bool: ...
+    def write_out(self) -> None: ...
+    def fail(self, error: ProtocolError) -> None: ...
+
+
+class Keepalive:
+    """The pings of one connection.
+
+    Args:
+        link: The connection's link.
+
+    Attributes:
+        latency: Seconds between the last answered ping and its pong; ``None`` before the first.
+    """
+
+    __slots__ = ("_link", "_number", "_sent", "_timer", "latency")
+
+    def __init__(self, link: Pinged) -> None:
+        self._link = link
+        self._number = 0
+        self._timer: Any = None
+        #: What was sent and not answered yet, in order: payload, time, who waits for the pong.
+        self._sent: list[tuple[bytes, float, asyncio.Future[float] | None]] = []
+        self.latency: float | None = None
+
+    def start(self) -> None:
+        """Ping every ``ping_interval`` seconds from now on."""
+        interval = self._link.options.ping_interval
+        if interval is not None:
+            self._timer = self._link.timers.call_later(interval, self._ping)
+
+    def stop(self) -> None:
+        """Ping no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def end(self, error: Callable[[], BaseException]) -> None:
+        """The connection is gone: whoever waits for a pong gets an error."""
+        self.stop()
+        for _, _, waiter in self._sent:
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(error())
+        self._sent.clear()
+
+    def release(self) -> None:
+        """The link is of no more use."""
+        self._link = cast("Any", None)
+
+    def ping(self, payload: bytes | None, waiter: asyncio.Future[float]) -> None:
+        """Send a ping; the waiter gets the seconds until its pong.
+
+        Raises:
+            TypeError: If the payload is not bytes-like.
+            ValueError: If it is longer than 125 bytes, or a ping with it is under way.
+        """
+        if payload is None:
+            payload = self._fresh()
+        elif not isinstance(payload, (bytes, bytearray, memoryview)):
+            raise TypeError(f"a ping's payload is bytes-like, not {type(payload).__name__}")
+        payload = bytes(payload)
+        if len(payload) > _LONGEST:
+            raise ValueError(f"a ping's payload has at most {_LONGEST} bytes, not {len(payload)}")
+        if any(sent == payload and waits is not None for sent, _, waits in self._sent):
+            raise ValueError("a ping with this payload is already under way")
+        self._send(payload, waiter)
+
+    def _fresh(self) -> bytes:
+        self._number = (self._number + 1) & 0xFFFFFFFF
+        return self._number.to_bytes(4, "big")
+
+    def _send(self, payload: bytes, waiter: asyncio.Future[float] | None) -> None:
+        link = self._link
+        self._sent.append((payload, link.timers.time(), waiter))
+        link.connection.send_control(Opcode.PING, payload)
+        link.write_out()
+
+    def take_pong(self, payload: bytes) -> None:
+        """A pong has come; it answers a ping, and with it all earlier ones (RFC 6455 §5.5.3)."""
+        at = next((i for i, (sent, _, _) in enumerate(self._sent) if sent == payload), None)
+        if at is None:
+            return  # unsolicited pongs are legal
+        now = self._link.timers.time()
+        answered, self._sent = self._sent[: at + 1], self._sent[at + 1 :]
+        self.latency = now - answered[-1][1]
+        for _, began, waiter in answered:
+            if waiter is not None and not waiter.done():
+                waiter.set_result(now - began)
+
+    def _ping(self) -> None:
+        link = self._link
+        if not link.connection.is_open:
+            return
+        link.has_heard()  # from now on
+        self._send(self._fresh(), None)
+        timeout = link.options.ping_timeout
+        if timeout is None:
+            del self._sent[:-100]  # a peer that answers none must not make the list grow
+            self.start()
+        else:
+            self._timer = link.timers.call_later(timeout, self._check)
+
+    def _check(self) -> None:
+        """Fail the connection if nothing has come since the ping."""
+        link = self._link
+        # While the application is the slow one, a pong may wait unread behind its messages.
+        if link.has_heard() or not link.is_reading:
+            options = link.options
+            rest = (options.ping_interval or 0) - (options.ping_timeout or 0)
+            self._timer = link.timers.call_later(max(rest, 0), self._ping)
+            return
+        link.fail(LocalProtocolError("ping timeout", CloseCode.INTERNAL_ERROR))

@@ -1,0 +1,558 @@
+"""The life of a session, from its first byte to its last reference, as a table.
+
+A session is what the application holds. A connection is one transport with its engine
+(`wsext.runtime.link`). A session has one connection at a time, and may get another one. The table
+says which stages there are, what may happen in each, and where that leads. What is not in the table
+cannot happen.
+
+========= ==========================================================================================
+stage     who does what
+========= ==========================================================================================
+NEW       A server or client has made the session; nothing can be written yet.
+OPENING   The connection is attached: what is written from now on is sent. The hook
+          `wsext_session_opened`, the listener's constructor and its ``on_open`` run.
+OPEN      Messages are delivered, the handler runs.
+CLOSING   The closing handshake has begun, or the connection has failed. Nothing more is delivered
+          once the peer's Close frame has come.
+DETACHED  The connection is gone, and another one is to come. What is sent waits in the outbox.
+ENDED     The last connection is gone: ``on_close``, the hook `wsext_session_closed` and the close
+          callbacks have run. The handler may still run.
+RELEASED  The handler and all tasks are done. Nothing refers to the session any more.
+========= ==========================================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from enum import Enum
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from wsext.errors import (
+    CloseInfo,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    LocalProtocolError,
+    ProtocolError,
+)
+from wsext.protocol.closing import CloseCode
+from wsext.protocol.connection import Connection
+from wsext.protocol.states import State
+from wsext.runtime.drive import Drive
+from wsext.runtime.inbox import Inbox
+from wsext.runtime.link import Link
+from wsext.runtime.path import SessionPath
+from wsext.runtime.settings import WebSocketOptions
+from wsext.runtime.timers import Timers
+from wsext.runtime.writing import Writer
+
+__all__ = ["LIFE", "Happening", "Life", "Outcome", "Progress", "Stage", "life_of", "usual_outcome"]
+
+logger = logging.getLogger("wsext.session")
+
+T = TypeVar("T")
+
+
+class Stage(Enum):
+    """Where a session stands."""
+
+    NEW = "new"
+    OPENING = "opening"
+    OPEN = "open"
+    CLOSING = "closing"
+    DETACHED = "detached"
+    ENDED = "ended"
+    RELEASED = "released"
+
+
+class Happening(Enum):
+    """What can happen to a session."""
+
+    ATTACH = "a connection is attached"
+    OPENED = "hooks and listener have run"
+    CLOSE = "the end begins"
+    DETACH = "the connection is gone, another one is to come"
+    LOSE = "the last connection is gone"
+    RELEASE = "handler and tasks are done"
+
+
+S, H = Stage, Happening
+
+LIFE: dict[tuple[Stage, Happening], Stage] = {
+    (S.NEW, H.ATTACH): S.OPENING,
+    (S.NEW, H.LOSE): S.ENDED,
+    (S.OPENING, H.OPENED): S.OPEN,
+    (S.OPENING, H.CLOSE): S.CLOSING,
+    (S.OPENING, H.LOSE): S.ENDED,
+    (S.OPEN, H.CLOSE): S.CLOSING,
+    (S.OPEN, H.DETACH): S.DETACHED,
+    (S.OPEN, H.LOSE): S.ENDED,
+    (S.DETACHED, H.ATTACH): S.OPEN,
+    (S.DETACHED, H.CLOSE): S.CLOSING,
+    (S.DETACHED, H.LOSE): S.ENDED,
+    (S.CLOSING, H.OPENED): S.CLOSING,
+    (S.CLOSING, H.CLOSE): S.CLOSING,
+    (S.CLOSING, H.LOSE): S.ENDED,
+    (S.ENDED, H.OPENED): S.ENDED,
+    (S.ENDED, H.CLOSE): S.ENDED,
+    (S.ENDED, H.RELEASE): S.RELEASED,
+}
+
+#: What a failure ends a session with: the close code, the reason, and whether it was planned.
+Outcome = tuple[int, str, bool]
+
+
+class Listening(Protocol):
+    """What is told of a session's messages; a `Listener` is it."""
+
+    def on_open(self, session: Any, /) -> None: ...
+    def on_message(self, session: Any, message: Any, /) -> None: ...
+    def on_close(self, session: Any, info: CloseInfo, /) -> None: ...
+
+
+class Observers(Protocol):
+    """Who is told that sessions open and close: the hooks of what is installed."""
+
+    def session_opened(self, session: Any) -> None: ...
+    def session_closed(self, session: Any, info: CloseInfo) -> None: ...
+
+
+class Progress(NamedTuple):
+    """What a session has done so far, for who watches over its limits.
+
+    Attributes:
+        messages: Whole messages received.
+        pings: Pings received.
+        waiting: Bytes that wait for the peer to read while nothing more is written; else 0.
+        resumed: How often the peer has made room for more to be written.
+    """
+
+    messages: int
+    pings: int
+    waiting: int
+    resumed: int
+
+
+def usual_outcome(error: BaseException) -> Outcome:
+    """How a failure ends a session where no application says anything else."""
+    if isinstance(error, ProtocolError):
+        return error.code, error.reason, True
+    return CloseCode.INTERNAL_ERROR, "internal error", False
+
+
+def closed_error(info: CloseInfo) -> ConnectionClosed:
+    """What is raised once a session has ended."""
+    planned = info.code in (1000, 1001, 1005) and info.exception is None
+    return (ConnectionClosedOK if planned else ConnectionClosedError)(info)
+
+
+def life_of(session: SessionPath) -> Life:
+    """The life of a session: what servers, clients and rooms do with it."""
+    life: Life = session._life
+    return life
+
+
+class Life:
+    """Leads one session through its stages; see the table above.
+
+    Args:
+        session: The session.
+        connection: Its first connection's engine.
+        options: The options of the session.
+        observers: The hooks of what is installed.
+        timers: What runs timeouts; by default the event loop.
+        outcome: How a failure ends the session, for example by `App.map_exception`.
+
+    Attributes:
+        stage: Where the session stands.
+        info: How it ended, once it has.
+        link: Its connection.
+        carrier: HTTP/2: the connection whose stream carries the session.
+        keep: Whether it is kept without a connection (`Stage.DETACHED`) until another one comes.
+        failed: Whether a failure has ended it, or is just ending it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_callbacks",
+        "_listener",
+        "_observers",
+        "_outcome",
+        "_session",
+        "_tasks",
+        "_timers",
+        "_writer",
+        "carrier",
+        "failed",
+        "id",
+        "info",
+        "keep",
+        "link",
+        "options",
+        "stage",
+    )
+
+    def __init__(
+        self,
+        session: Any,
+        connection: Connection,
+        options: WebSocketOptions,
+        observers: Observers,
+        timers: Timers | None = None,
+        outcome: Callable[[BaseException], Outcome] | None = None,
+    ) -> None:
+        self.stage = Stage.NEW
+        self.info: CloseInfo | None = None
+        self.keep = False
+        self.carrier: Any = None
+        self.failed = False
+        self.id: str = session.id
+        self.options = options
+        self._session: Any = session
+        self._observers = observers
+        self._outcome = outcome or usual_outcome
+        self._timers = timers
+        self._listener: Listening | None = None
+        self._writer: Writer | None = None
+        self._callbacks: list[Callable[[CloseInfo], None]] = []
+        self._tasks: list[asyncio.Task[Any]] = []
+        session._inbox = Inbox(options.incoming_capacity, options.incoming_bytes, self._read_on)
+        self.link = self._connect(connection)
+
+    def _connect(self, connection: Connection) -> Link:
+        session = self._session
+        link = Link(connection, self.options, self, self._timers)
+        session._connection = connection
+        session._link = link
+        link._session = session
+        return link
+
+    def _go(self, happening: Happening) -> None:
+        self.stage = LIFE[self.stage, happening]
+
+    # --- the beginning ------------------------------------------------------------------------
+
+    def start(
+        self,
+        transport: asyncio.Transport,
+        rest: bytes = b"",
+        listener: Callable[[], Listening] | None = None,
+    ) -> None:
+        """Begin on a transport whose opening handshake is done.
+
+        The transport is attached before any hook, constructor or handler runs, so that whatever
+        they write is sent. If one of them fails, the session ends as by a handler that fails.
+
+        Args:
+            transport: The transport.
+            rest: The bytes that came with the handshake.
+            listener: Makes the listener that is told of messages.
+        """
+        self._go(Happening.ATTACH)
+        self.link.attach(transport)
+        self.carrier = transport.get_extra_info("carrier")
+        session = self._session
+        try:
+            self._observers.session_opened(session)
+            if listener is not None:
+                made = listener()
+                self._listener = made
+                made.on_open(session)
+                if not self.failed:
+                    session._on_message = made.on_message
+        except (Exception, asyncio.CancelledError) as error:
+            self.end_with(error, "opening")
+        self._go(Happening.OPENED)
+        self.link.begin(rest)
+
+    def attach(
+        self, connection: Connection, transport: asyncio.Transport, rest: bytes = b""
+    ) -> None:
+        """Go on with another connection: what waits is sent there."""
+        self._go(Happening.ATTACH)
+        self.link.release()
+        self.link = self._connect(connection)
+        self.link.attach(transport)
+        if self._writer is not None:
+            self._writer.move(self.link)
+        self.link.begin(rest)
+
+    async def run(self, handler: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
+        """Run a coroutine handler to its end, and end the session as its outcome says."""
+        try:
+            if not self.failed:
+                work = handler(*arguments, **keywords)
+                await (Drive(work) if asyncio.iscoroutine(work) else work)
+        except ConnectionClosed as closed:
+            logger.debug("session %s: %s", self.id, closed)
+        except asyncio.CancelledError:
+            self.link.abort()
+            raise
+        except Exception as error:
+            self.end_with(error, "handler")
+            forget_frames(error)
+        if self.link.connection.raw:
+            self.link.close_transport()
+        else:
+            self.link.send_close(CloseCode.NORMAL, "")
+        await self.wait_closed()
+
+    # --- one way to end -----------------------------------------------------------------------
+
+    def end_with(self, error: BaseException, what: str) -> None:
+        """End the session because something of the application's has failed.
+
+        Every failure comes here, whatever failed: a hook, a listener's constructor or method, the
+        handler, a task.
+        """
+        if isinstance(error, ConnectionClosed):
+            return
+        if isinstance(error, asyncio.CancelledError):
+            self.link.abort()
+            return
+        code, reason, planned = self._outcome(error)
+        if self.failed or self.info is not None:
+            logger.debug("session %s: %s failed as well", self.id, what, exc_info=error)
+            return
+        self.failed = True
+        if planned:
+            logger.info("session %s: %s: %s", self.id, type(error).__name__, error)
+        else:
+            logger.error("session %s: %s failed", self.id, what, exc_info=error)
+        self.set_failure(error)
+        self._end_delivering()
+        self.link.send_close(code, reason)
+
+    def set_failure(self, error: BaseException) -> None:
+        """Record what ends the session, for `close_info`; the first one stays."""
+        connection = self.link.connection
+        connection.failure = connection.failure or error
+
+    def _end_delivering(self) -> None:
+        if self._session is not None:
+            self._session._on_message = None
+            self._session._inbox.end_at_once(self.closed_error)
+
+    def end_receiving(self) -> None:
+        """Hand nothing more to the handler: what comes from now on is thrown away.
+
+        A server that drains cannot pass messages on any more, so it must not take any either.
+        """
+        self._end_delivering()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent; without a connection they wait."""
+        return self.link.is_open or self.stage is Stage.DETACHED
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin to close; a session without a connection ends at once."""
+        self.link.send_close(code, reason)
+        if self.stage is Stage.DETACHED:
+            self.expire()
+
+    # --- what the link tells ------------------------------------------------------------------
+
+    def closing(self, *, more: bool) -> None:
+        """The closing handshake has begun; ``more`` says whether the peer may still send data."""
+        if self.stage in (Stage.NEW, Stage.RELEASED):
+            return
+        self._go(Happening.CLOSE)
+        if not more and self._session is not None:
+            self._session._inbox.end(self.closed_error)
+
+    def lost(self, link: Link) -> None:
+        """A connection's transport is gone."""
+        if self.keep and self.stage is Stage.OPEN:
+            self._go(Happening.DETACH)
+            return
+        if self.info is None:
+            self._end()
+
+    def expire(self) -> None:
+        """No other connection is to come: end a session that has none."""
+        self._end()
+
+    def _end(self) -> None:
+        self._go(Happening.LOSE)
+        session = self._session
+        self.info = info = self.link.connection.close_info()
+        error = partial(closed_error, info)
+        session._on_message = None
+        session._inbox.close(error)
+        if self._writer is not None:
+            self._writer.end(error)
+        if self._listener is not None:
+            self._guard(self._listener.on_close, session, info)
+            self._listener = None
+        self._observers.session_closed(session, info)
+        while self._callbacks:
+            self._guard(self._callbacks.pop(), info)
+        # Nothing that has ended keeps the session: it is freed as soon as the application lets go.
+        self.link.release()
+        session._forget()
+        self._session = None
+
+    def _guard(self, callback: Callable[..., None], *arguments: Any) -> None:
+        try:
+            callback(*arguments)
+        except ConnectionClosed:
+            pass
+        except Exception as error:
+            logger.error("session %s: %r failed", self.id, callback, exc_info=error)
+
+    def closed_error(self) -> ConnectionClosed:
+        """What is raised once the session has ended."""
+        return closed_error(self.close_info)
+
+    @property
+    def close_info(self) -> CloseInfo:
+        """How the session stands, and once it has ended, how it ended."""
+        return self.info or self.link.connection.close_info()
+
+    async def wait_closed(self) -> CloseInfo:
+        """Wait until the session has ended, for whatever reason."""
+        if self.info is not None:
+            return self.info
+        waiter: asyncio.Future[CloseInfo] = asyncio.get_running_loop().create_future()
+
+        def wake(info: CloseInfo) -> None:
+            if not waiter.done():
+                waiter.set_result(info)
+
+        self._callbacks.append(wake)
+        try:
+            return await waiter
+        finally:
+            self.remove_callback(wake)
+
+    def add_callback(self, callback: Callable[[CloseInfo], None]) -> None:
+        """Have a function called once, when the session has ended; at once if it has."""
+        if self.info is not None:
+            callback(self.info)
+        else:
+            self._callbacks.append(callback)
+
+    def remove_callback(self, callback: Callable[[CloseInfo], None]) -> None:
+        """Have it not called; nothing happens if it would not be."""
+        if callback in self._callbacks:
+            self._callbacks.remove(callback)
+
+    # --- tasks --------------------------------------------------------------------------------
+
+    def create_task(self, work: Coroutine[Any, Any, T], name: str | None) -> asyncio.Task[T]:
+        """Run a coroutine beside the handler; see `Session.create_task`."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.append(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.remove(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.end_with(error, f"task {task.get_name()}")
+
+    async def release(self) -> None:
+        """The handler is done: cancel what `create_task` started, and wait for it."""
+        while tasks := [task for task in self._tasks if task is not asyncio.current_task()]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        if self.stage is Stage.ENDED:
+            self._go(Happening.RELEASE)
+
+    # --- writing ------------------------------------------------------------------------------
+
+    @property
+    def writer(self) -> Writer:
+        """What the session's messages pass that cannot be sent at once; made when it is needed."""
+        if self._writer is None:
+            self._writer = Writer(self.link, self.closed_error)
+        return self._writer
+
+    def wake_writers(self) -> None:
+        """The peer has read."""
+        if self._writer is not None:
+            self._writer.wake()
+        if self.link._listener_waits and not self.link.blocked:
+            self.link._listener_waits = False
+            self.link.go_on_soon()
+
+    def finish_writing(self) -> bool:
+        """Write what was accepted before a close; ``False`` if that takes a little longer."""
+        return self._writer is None or self._writer.finish()
+
+    async def wait_written(self) -> None:
+        """Wait until nothing waits in the outbox, or the session has ended."""
+        if self._writer is not None:
+            await self._writer.wait_empty()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that were sent and that the operating system has not taken yet."""
+        waiting = 0 if self._writer is None else self._writer.outbox.size
+        return waiting + self.link.unwritten
+
+    @property
+    def dropped(self) -> int:
+        """Messages of the application that were dropped by the policy ``drop-oldest``."""
+        return 0 if self._writer is None else self._writer.dropped
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def _read_on(self) -> None:
+        """The application has read enough for more to be decoded."""
+        self.link.go_on_soon()
+
+    def wait_for_listener(self) -> None:
+        """A listener has sent more than the peer reads: read nothing more until that has left."""
+        if self.link.is_paused or (self._writer is not None and self._writer.outbox):
+            self.link._listener_waits = True
+            self.link.stall()
+
+    def overflow(self) -> None:
+        """The inbox has passed its bounds."""
+        link = self.link
+        state = link.connection.state
+        policy = self.options.incoming_overflow
+        if policy == "drop-oldest" or state is State.CLOSE_SENT:
+            # After our own Close nobody may be reading any more, and the peer's has to be found.
+            self._session._inbox.drop_oldest()
+        elif policy == "close":
+            link.fail(LocalProtocolError("messages come too fast", CloseCode.TRY_AGAIN_LATER))
+        elif state is State.OPEN:
+            link.stall()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the handler has dealt with all that was received: it waits for the next message,
+        or there never was one."""
+        session = self._session
+        if session is None:
+            return True
+        inbox = session._inbox
+        if len(inbox) or self.link.connection.has_more:
+            return False
+        return (
+            inbox.is_awaited() or self._listener is not None or not self.link.connection.messages_in
+        )
+
+    @property
+    def progress(self) -> Progress:
+        """What has happened so far, by the counters that limits are about."""
+        link = self.link
+        connection = link.connection
+        return Progress(connection.messages_in, connection.pings_in, link.stuck_bytes, link.resumed)
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Drop the tracebacks of an exception that was logged: their frames refer to the session."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

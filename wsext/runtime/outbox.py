@@ -1,0 +1,192 @@
+"""The one queue of a session's messages that cannot be sent yet, and the policy about too many.
+
+Every message passes it: those of the application and those of rooms, in the order in which they
+were said. Each sender has a `Lane`: a bound of its own, and what happens when it is reached. The
+queue knows nothing of connections; `wsext.runtime.writing` puts things in and takes them out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, Literal, TypeAlias
+
+__all__ = ["Entry", "Lane", "Outbox", "Policy"]
+
+#: What happens when too much waits: senders wait, the session is closed with 1013, the oldest
+#: messages are dropped, or only the newest message of each key is kept and then the session closed.
+Policy: TypeAlias = Literal["suspend", "close", "drop-oldest", "coalesce"]
+
+
+class Entry:
+    """One message that waits.
+
+    Attributes:
+        data: What `Session.send` takes: text, bytes, or a `PreparedMessage`.
+        hints, meta: As for `Session.send`.
+        size: Bytes of the payload.
+        waiter: Done when the message has been handed to the connection; for who awaits that.
+    """
+
+    __slots__ = ("data", "hints", "lane", "meta", "size", "slot", "waiter")
+
+    def __init__(
+        self,
+        data: Any,
+        size: int,
+        hints: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        waiter: asyncio.Future[None] | None = None,
+    ) -> None:
+        self.data = data
+        self.size = size
+        self.hints = hints
+        self.meta = meta
+        self.waiter = waiter
+        self.lane: Lane
+        self.slot: Hashable
+
+    def settle(self, error: BaseException | None = None) -> None:
+        """Tell who waits that the message was handed over, or why it never will be."""
+        waiter = self.waiter
+        if waiter is None or waiter.done():
+            return
+        if error is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(error)
+
+
+class Lane:
+    """One sender's part of an outbox.
+
+    Args:
+        policy: What happens when more than ``limit`` would wait.
+        limit: Bytes of this lane that may wait; a single message may be larger.
+        on_loss: Told of each message that is given up: ``"dropped"`` or ``"coalesced"``.
+
+    Attributes:
+        size: Bytes that wait.
+        dropped: Messages that were dropped.
+    """
+
+    __slots__ = ("dropped", "entries", "limit", "on_loss", "policy", "size")
+
+    def __init__(
+        self, policy: Policy, limit: int, on_loss: Callable[[str], None] | None = None
+    ) -> None:
+        self.policy = policy
+        self.limit = limit
+        self.on_loss = on_loss
+        self.size = self.dropped = 0
+        self.entries: OrderedDict[Hashable, Entry] = OrderedDict()
+
+    def lose(self, how: str) -> None:
+        """A message was given up."""
+        if how == "dropped":
+            self.dropped += 1
+        if self.on_loss is not None:
+            self.on_loss(how)
+
+
+class Outbox:
+    """A session's messages that wait, in the order in which they will leave.
+
+    Attributes:
+        size: Bytes that wait.
+    """
+
+    __slots__ = ("_entries", "size")
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[Entry, None] = OrderedDict()
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, lane: Lane, entry: Entry, key: Hashable | None = None) -> bool:
+        """Add a message at the end, by the lane's policy.
+
+        An entry that somebody waits for is always taken: each sender that waits has only one.
+
+        Args:
+            lane: Whose message it is.
+            entry: The message.
+            key: With the policy ``coalesce``, what it replaces: the waiting message of this key.
+
+        Returns:
+            ``False`` if there is no room and the policy gives none up. The message is not in then.
+        """
+        slot: Hashable = entry
+        if key is not None and lane.policy == "coalesce":
+            slot = (key,)
+            old = lane.entries.get(slot)
+            if old is not None:
+                self._remove(old)
+                lane.lose("coalesced")
+        is_over = lane.entries and lane.size + entry.size > lane.limit and entry.waiter is None
+        if is_over and not self._make_room(lane, entry.size):
+            return False
+        entry.lane = lane
+        entry.slot = slot
+        lane.entries[slot] = entry
+        lane.size += entry.size
+        self._entries[entry] = None
+        self.size += entry.size
+        return True
+
+    def _make_room(self, lane: Lane, size: int) -> bool:
+        if lane.policy != "drop-oldest":
+            return False
+        while lane.entries and lane.size + size > lane.limit:
+            oldest = next(iter(lane.entries.values()))
+            self._remove(oldest)
+            oldest.settle()  # the policy has decided about it; nobody waits for it any more
+            lane.lose("dropped")
+        return True
+
+    def first(self) -> Entry | None:
+        """The message that leaves next, if there is one."""
+        return next(iter(self._entries), None)
+
+    def pop(self) -> Entry:
+        """Take out the message that leaves next; there has to be one."""
+        entry = next(iter(self._entries))
+        self._remove(entry)
+        return entry
+
+    def put_back(self, entry: Entry) -> None:
+        """Put a message back to the front that was taken out and could not be sent."""
+        lane = entry.lane
+        self._entries[entry] = None
+        self._entries.move_to_end(entry, last=False)
+        lane.entries[entry.slot] = entry
+        lane.entries.move_to_end(entry.slot, last=False)
+        lane.size += entry.size
+        self.size += entry.size
+
+    def remove(self, entry: Entry) -> bool:
+        """Take out a message whose sender has given up; ``False`` if it is on its way already."""
+        if entry not in self._entries:
+            return False
+        self._remove(entry)
+        return True
+
+    def _remove(self, entry: Entry) -> None:
+        del self._entries[entry]
+        del entry.lane.entries[entry.slot]
+        entry.lane.size -= entry.size
+        self.size -= entry.size
+
+    def drop(self, lane: Lane) -> None:
+        """Take out every message of a lane."""
+        for entry in list(lane.entries.values()):
+            self._remove(entry)
+            entry.settle()
+
+    def clear(self, error: BaseException | None = None) -> None:
+        """Take everything out, for none of it will be sent; who waits gets the error."""
+        while self._entries:
+            self.pop().settle(error)

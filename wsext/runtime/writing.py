@@ -1,0 +1,433 @@
+"""The one way out of a session: everything that it sends passes its `Writer`, or did not have to.
+
+The fast path (`wsext.runtime.path`) sends at once while nothing waits. What cannot be sent at once
+waits in the outbox, and leaves from there in order: when the peer has read, when a streamed message
+is complete, when an asynchronous codec is done. A message is taken out of the outbox only to be
+finished: whoever sent it can give up before that, and never in the middle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable, Mapping
+from typing import Any
+
+from wsext.errors import LocalProtocolError, ProtocolError, QueueFull
+from wsext.protocol.closing import CloseCode
+from wsext.protocol.codes import Opcode
+from wsext.protocol.frames import Data, Frame
+from wsext.protocol.prepared import PreparedMessage
+from wsext.protocol.wire import to_payload
+from wsext.runtime.link import Link
+from wsext.runtime.outbox import Entry, Lane, Outbox
+
+__all__ = ["Writer"]
+
+logger = logging.getLogger("wsext.session")
+
+Mapped = Mapping[str, Any] | None
+
+#: Stands in the outbox for a streamed message: when it is its turn, its sender goes on.
+_STREAM = object()
+
+
+class Writer:
+    """The outbox of a session, and who empties it.
+
+    Args:
+        link: The connection of the session.
+        closed_error: Makes what is raised once nothing can be sent any more.
+
+    Attributes:
+        outbox: What waits.
+    """
+
+    def __init__(self, link: Link, closed_error: Callable[[], BaseException]) -> None:
+        options = link.options
+        self.outbox = Outbox()
+        self._link = link
+        self._closed_error = closed_error
+        self._lane = Lane(options.outgoing_overflow, options.outgoing_bytes)
+        self._is_streaming = False
+        self._fragment: Entry | None = None  # of the streamed message, for an asynchronous codec
+        self._pump: asyncio.Task[None] | None = None
+        self._writable: list[asyncio.Future[None]] = []
+        self._empty: list[asyncio.Future[None]] = []
+
+    @property
+    def dropped(self) -> int:
+        """Messages of the application that were dropped by the policy."""
+        return self._lane.dropped
+
+    # --- putting in ---------------------------------------------------------------------------
+
+    async def send(self, data: Any, hints: Mapped, meta: Mapped) -> None:
+        """Send a message and wait until it is on its way; see `Session.send`."""
+        if isinstance(data, AsyncIterable):
+            await self._send_stream(data, hints, meta)
+            return
+        entry = _entry(data, hints, meta)
+        if self._try_now(entry):
+            return
+        if self._lane.policy == "suspend":
+            await self._wait_in(entry)
+        else:
+            self._put(entry)
+
+    async def _wait_in(self, entry: Entry) -> None:
+        """Put an entry into the outbox and wait until it was taken out."""
+        entry.waiter = asyncio.get_running_loop().create_future()
+        self._put(entry)
+        try:
+            await entry.waiter
+        except asyncio.CancelledError:
+            self.outbox.remove(entry)  # else it is on its way, and is finished
+            self._update()
+            raise
+
+    def queue(self, data: Any, hints: Mapped, meta: Mapped) -> None:
+        """Send a message without waiting; see `Session.send_nowait`."""
+        entry = _entry(data, hints, meta)
+        if not self._try_now(entry):
+            self._put(entry)
+
+    def _try_now(self, entry: Entry) -> bool:
+        """Send at once if nothing waits; ``False`` if something does.
+
+        Raises:
+            ConnectionClosed: If nothing may be sent any more.
+        """
+        link = self._link
+        if not link.is_open:
+            raise self._closed_error()
+        if link.blocked:
+            return False
+        self._write(entry)
+        return True
+
+    def _put(self, entry: Entry) -> None:
+        lane = self._lane
+        if self.outbox.put(lane, entry):
+            self._update()
+        elif lane.policy == "suspend":
+            waiting = self.outbox.size + self._link.unwritten
+            raise QueueFull(f"{waiting} bytes wait for the peer to read")
+        else:
+            raise self._overflow(lane)
+
+    def put(self, lane: Lane, message: PreparedMessage, key: Hashable | None = None) -> None:
+        """Put in a message of somebody else's lane, a room's; never raises and never waits."""
+        if not self._link.is_open:
+            return
+        if self.outbox.put(lane, Entry(message, message.size), key):
+            self._update()
+        else:
+            lane.lose("slow_closed")
+            self.outbox.drop(lane)
+            self._link.send_close(CloseCode.TRY_AGAIN_LATER, "reads too slowly")
+
+    def _overflow(self, lane: Lane) -> LocalProtocolError:
+        """Close with 1013: the peer reads too slowly. The error to raise is returned."""
+        self.outbox.drop(lane)
+        error = LocalProtocolError("peer reads too slowly", CloseCode.TRY_AGAIN_LATER)
+        self._link.fail(error)
+        return error
+
+    # --- taking out ---------------------------------------------------------------------------
+
+    def _update(self) -> None:
+        """Have new messages queue while others wait, and take out what can leave."""
+        link = self._link
+        link._queueing = link._is_async or self._is_streaming or bool(self.outbox)
+        if link._is_async:
+            self._start_pump()
+        if not self.outbox:
+            _wake(self._empty)
+
+    def wake(self) -> None:
+        """The peer has read: send what waits while it reads more."""
+        self._write_waiting(patient=True)
+        if not self._link.is_paused:
+            _wake(self._writable)
+
+    def _write_waiting(self, *, patient: bool) -> None:
+        """Send what waits; if patient, only while the peer reads."""
+        link = self._link
+        while self.outbox and not self._is_streaming and not link._is_async:
+            if not link.connection.is_open:
+                self.outbox.clear(self._closed_error())
+                break
+            if patient and link.is_paused:
+                break
+            self._take_out()
+        self._update()
+
+    def _take_out(self) -> None:
+        entry = self.outbox.pop()
+        if entry.data is _STREAM:
+            self._is_streaming = True
+            entry.settle()
+            return
+        try:
+            self._write(entry)
+        except ProtocolError as error:  # the connection has failed
+            entry.settle(error)
+        else:
+            self._link.write_out()  # the transport has to say in time that it has enough
+            entry.settle()
+
+    def _write(self, entry: Entry) -> None:
+        """Hand a message to the connection; no codec is asynchronous.
+
+        Raises:
+            ProtocolError: If a codec fails; the connection is failed.
+        """
+        link, data = self._link, entry.data
+        connection = link.connection
+        try:
+            if isinstance(data, PreparedMessage):
+                wire = connection.share_message(data)
+                if wire is not None:
+                    connection.send_shared(wire)
+                else:
+                    connection.send_message(data.data, data.hints, data.meta)
+            else:
+                connection.send_message(data, entry.hints, entry.meta)
+        finally:
+            link.soon()
+
+    # --- an asynchronous codec ----------------------------------------------------------------
+
+    def _start_pump(self) -> None:
+        if self._pump is None and self._next() is not None:
+            self._pump = asyncio.get_running_loop().create_task(self._run_pump())
+
+    def _next(self) -> Entry | None:
+        """What the codecs get next: the streamed message has no other message in it."""
+        if self._is_streaming:
+            return self._fragment
+        return self.outbox.first()
+
+    async def _run_pump(self) -> None:
+        """Encode one message after the other.
+
+        This is a task of its own, so that cancelling whoever sends never interrupts a codec.
+        """
+        link = self._link
+        try:
+            while self._next() is not None and not link._lost:
+                if not link.connection.is_open:
+                    self.outbox.clear(self._closed_error())
+                    break
+                if link.is_paused:
+                    await self.wait_writable()
+                    continue
+                entry = self._next()
+                assert entry is not None
+                if entry is self._fragment:
+                    self._fragment = None
+                else:
+                    self.outbox.pop()
+                await self._encode(entry)
+        finally:
+            if self._pump is asyncio.current_task():
+                self._pump = None
+        self._update()
+        if not link.is_open and not self.outbox and not self._is_streaming:
+            link.close_if_due()
+
+    async def _encode(self, entry: Entry) -> None:
+        link = self._link
+        if entry.data is _STREAM:
+            self._is_streaming = True
+            entry.settle()
+            return
+        try:
+            sent = await link.connection.asend_frame(_frame(entry))
+        except ProtocolError as error:
+            entry.settle(error)
+            link.write_out()
+            link.progress_close()
+        except BaseException:
+            if self._link is not link:
+                self.outbox.put_back(entry)  # another connection sends it
+            else:
+                entry.settle(self._closed_error())
+                if not link._lost:  # a codec has raised what it must not
+                    link.fail(LocalProtocolError("extension failed"))
+            raise
+        else:
+            link.write_out()
+            entry.settle(None if sent else self._closed_error())
+
+    # --- streamed messages --------------------------------------------------------------------
+
+    async def _send_stream(self, chunks: AsyncIterable[Data], hints: Mapped, meta: Mapped) -> None:
+        iterator = aiter(chunks)
+        first = await anext(iterator, None)
+        if first is None:
+            return
+        await self._begin_stream()
+        opcode, payload = 0, b""
+        try:
+            opcode, payload = to_payload(first)
+            await self._send_fragment(Frame(opcode, payload, False, 0, hints, meta))
+            await self._send_rest(iterator, opcode)
+        except BaseException:
+            if opcode and self._link.connection.is_open:
+                # Half a message is out, and nothing can take it back.
+                self._link.fail(LocalProtocolError("message was not finished"))
+            raise
+        finally:
+            self._end_stream()
+
+    async def _send_rest(self, chunks: AsyncIterator[Data], opcode: int) -> None:
+        async for chunk in chunks:
+            kind, payload = to_payload(chunk)
+            if kind != opcode:
+                raise TypeError("a streamed message is all text or all binary")
+            await self._send_fragment(Frame(Opcode.CONTINUATION, payload, False))
+        await self._send_fragment(Frame(Opcode.CONTINUATION, b"", True))
+
+    async def _begin_stream(self) -> None:
+        """Wait until it is this message's turn; no other is sent until `_end_stream`."""
+        if not self._link.is_open:
+            raise self._closed_error()
+        if not self.outbox and not self._is_streaming:
+            self._is_streaming = True
+            self._update()
+            return
+        entry = Entry(_STREAM, 0)
+        try:
+            await self._wait_in(entry)
+        except asyncio.CancelledError:
+            if entry.waiter is not None and entry.waiter.done() and not entry.waiter.cancelled():
+                self._end_stream()  # its turn had come
+            raise
+
+    async def _send_fragment(self, frame: Frame) -> None:
+        link = self._link
+        while link.is_paused and not link._lost:
+            await self.wait_writable()
+        if not link.is_open:
+            raise self._closed_error()
+        if not link._is_async:
+            link.connection.send_frame(frame)
+            link.soon()
+            return
+        self._fragment = entry = Entry(frame, len(frame.payload))
+        entry.waiter = asyncio.get_running_loop().create_future()
+        self._start_pump()
+        await entry.waiter
+
+    def _end_stream(self) -> None:
+        self._is_streaming = False
+        self._fragment = None
+        self._write_waiting(patient=True)
+
+    async def send_frame(self, frame: Frame) -> None:
+        """Send one frame as it is; see `Session.send_frame`."""
+        link = self._link
+        while link.is_paused and not link._lost:
+            await self.wait_writable()
+        if link.connection.ended or not (frame.is_control or link.is_open):
+            raise self._closed_error()
+        if link._is_async and not frame.is_control:
+            await self._wait_in(Entry(frame, len(frame.payload)))
+            return
+        try:
+            link.connection.send_frame(frame)
+        finally:
+            link.soon()
+
+    # --- waiting ------------------------------------------------------------------------------
+
+    async def wait_writable(self) -> None:
+        """Wait until the peer has read enough for more to be sent, or the connection is gone."""
+        while self._link.is_paused and not self._link._lost:
+            await _wait(self._writable)
+
+    async def wait_empty(self) -> None:
+        """Wait until nothing waits in the outbox, or the connection is gone."""
+        while (self.outbox or self._pump is not None) and not self._link._lost:
+            await _wait(self._empty)
+
+    async def flush(self) -> None:
+        """Wait until everything sent so far is with the operating system."""
+        await self.wait_empty()
+        await self._link.flush(self.wait_writable)
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def finish(self) -> bool:
+        """Write what was accepted before a close; ``False`` if a codec needs longer for that."""
+        if self._link._is_async:
+            return self._pump is None
+        if self._is_streaming:
+            self.outbox.clear(self._closed_error())  # no message may stand in another one
+        self._write_waiting(patient=False)
+        return True
+
+    def end(self, closed_error: Callable[[], BaseException]) -> None:
+        """The connection is gone, and there will be no other: nobody waits any longer."""
+        self._closed_error = closed_error
+        self.outbox.clear(self._closed_error())
+        if self._fragment is not None:
+            self._fragment.settle(self._closed_error())
+        if self._pump is not None:
+            self._pump.cancel()
+        _wake(self._writable)
+        _wake(self._empty)
+
+    def move(self, link: Link) -> None:
+        """Go on with another connection: what waits is sent there."""
+        if self._pump is not None:
+            self._pump.cancel()
+        self._link = link
+        self._pump = None
+        self._update()
+        self._write_waiting(patient=True)
+        _wake(self._writable)
+
+
+def _entry(data: Any, hints: Mapped, meta: Mapped) -> Entry:
+    """A message as an entry of the outbox.
+
+    Raises:
+        TypeError: If it is no message.
+    """
+    if isinstance(data, PreparedMessage):
+        return Entry(data, data.size)
+    if isinstance(data, str):
+        return Entry(data, len(data.encode()), hints, meta)
+    payload = to_payload(data)[1]  # a copy, if the caller may change it meanwhile
+    return Entry(payload, len(payload), hints, meta)
+
+
+def _frame(entry: Entry) -> Frame:
+    data = entry.data
+    if isinstance(data, Frame):
+        return data
+    if isinstance(data, PreparedMessage):
+        opcode, payload = to_payload(data.data)
+        return Frame(opcode, payload, True, 0, data.hints, data.meta)
+    opcode, payload = to_payload(data)
+    return Frame(opcode, payload, True, 0, entry.hints, entry.meta)
+
+
+async def _wait(waiters: list[asyncio.Future[None]]) -> None:
+    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    waiters.append(waiter)
+    try:
+        await waiter
+    finally:
+        if waiter in waiters:
+            waiters.remove(waiter)
+
+
+def _wake(waiters: list[asyncio.Future[None]]) -> None:
+    while waiters:
+        waiter = waiters.pop()
+        if not waiter.done():
+            waiter.set_result(None)
