@@ -43,6 +43,18 @@ for _codec in ("", "-python"):
         _PEERS[f"wsext-listener{_codec}{_hook}"] = ("echo_wsext.py", f"listener{_hook}")
 
 
+#: Which Python runs a server, by its name, where it is not this one.
+PYTHONS: dict[str, str] = {}
+
+
+def add_before(python: str) -> None:
+    """Measure another version of wsext as well: the one that this Python has installed."""
+    for name in ("wsext", "wsext-listener"):
+        before = f"{name}-before"
+        _PEERS[before] = _PEERS[name]
+        PYTHONS[before] = python
+
+
 class Unavailable(Exception):
     """A server that does not run here, with the reason."""
 
@@ -215,7 +227,8 @@ def _command(name: str, tools: Path, port: int) -> tuple[list[str], dict[str, st
     if file.endswith(".js"):
         return [_node(), str(source), str(port)], {"NODE_PATH": str(NODE / "node_modules")}
     codec = "python" if "-python" in name else "auto"
-    return [sys.executable, str(source), str(port), *arguments], {"WSEXT_CODEC": codec}
+    python = PYTHONS.get(name, sys.executable)
+    return [python, str(source), str(port), *arguments], {"WSEXT_CODEC": codec}
 
 
 def _node() -> str:

@@ -12,7 +12,8 @@ import signal
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
@@ -165,6 +166,7 @@ def arguments() -> argparse.Namespace:
         help="only workloads of this name, or with this text in it; repeatable",
     )
     add("--servers", default="*", help="only these servers (comma list of names or globs)")
+    add("--before", help="also measure the wsext that this Python has installed, as NAME-before")
     add("--write", action="store_true", help="write docs/benchmarks.md and its chart")
     add("--json", type=Path, help="write every figure into this file")
     add("--list", action="store_true", help="list workloads and servers")
@@ -174,6 +176,8 @@ def arguments() -> argparse.Namespace:
     args.servers, args.only = args.servers.split(","), args.only or [""]
     if args.rounds < 1 or args.seconds < 0.1:
         parser.error("at least one round of 0.1 seconds")
+    if args.before:
+        fleet.add_before(args.before)
     for name in args.servers:
         if not any(is_chosen(server, [name]) for server in fleet.names()):
             parser.error(f"--servers: no server {name!r}{nearest(name, fleet.names())}")
@@ -194,12 +198,19 @@ def chosen(args: argparse.Namespace) -> list[tuple[Workload, list[Row]]]:
     plan = []
     for workload in WORKLOADS:
         if any(is_meant(workload.name, text) for text in args.only):
-            rows = [
-                r for r in workload.rows if any(fnmatch(r.server, glob) for glob in args.servers)
-            ]
+            rows = [row for row in with_before(workload) if is_chosen(row.server, args.servers)]
             if rows:
                 plan.append((workload, rows))
     return plan
+
+
+def with_before(workload: Workload) -> Iterator[Row]:
+    """The rows of a workload, each with the one of the version before, if it is measured."""
+    for row in workload.rows:
+        yield row
+        before = f"{row.server}-before"
+        if before in fleet.PYTHONS:
+            yield replace(row, label=f"{row.label}, before", server=before)
 
 
 def is_chosen(server: str, globs: list[str]) -> bool:

@@ -50,7 +50,8 @@ _NAMES = {
     "wsext.sdk.options": "local NamedOptionSet OptionSet wire",
     "wsext.sdk.plugins": "option_set",
     "wsext.server.app": "App",
-    "wsext.server.server": "serve Server",
+    "wsext.server.running": "serve",
+    "wsext.server.server": "Server",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
@@ -125,8 +126,8 @@ if TYPE_CHECKING:
     from wsext.sdk.options import wire as wire
     from wsext.sdk.plugins import option_set as option_set
     from wsext.server.app import App as App
+    from wsext.server.running import serve as serve
     from wsext.server.server import Server as Server
-    from wsext.server.server import serve as serve
 
 __all__ = ["__version__", *sorted(_HOMES)]  # built from the table above
 

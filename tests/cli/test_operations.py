@@ -13,45 +13,12 @@ import pytest
 import wsext as package
 from tests.e2e.processes import serving, wsext
 from tests.raw import fetch
-from wsext import App, Session, hookimpl
-from wsext.server.health import Health
 
 
 async def get(port: int, path: str) -> tuple[int, bytes]:
     request = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     status, _, body = await fetch(port, request)
     return status, body
-
-
-async def test_ready_is_what_plugins_say_and_not_while_draining() -> None:
-    class Broker:
-        reason: str | None = "the broker is away"
-
-        @hookimpl
-        def wsext_not_ready(self) -> str | None:
-            return self.reason
-
-    app, broker, finish = App(), Broker(), asyncio.Event()
-    app.install(broker)
-    app.install(Health())
-
-    @app.websocket("/")
-    async def stay(session: Session) -> None:
-        await finish.wait()
-
-    async with package.serve(app) as server:
-        assert await get(server.port, "/healthz") == (200, b'{"status":"ok"}')
-        assert await get(server.port, "/readyz") == (503, b"the broker is away\n")
-        broker.reason = None
-        assert await get(server.port, "/readyz") == (200, b'{"status":"ready"}')
-        async with package.connect(server.url):
-            closing = asyncio.create_task(server.close())
-            while not server.draining:
-                await asyncio.sleep(0)
-            assert await get(server.port, "/readyz") == (503, b"shutting down\n")
-            assert (await get(server.port, "/healthz"))[0] == 200
-            finish.set()
-            await closing
 
 
 def test_health_is_served_when_asked_for() -> None:

@@ -28,6 +28,10 @@ class Served(NamedTuple):
     def ws(self) -> str:
         return self.http.replace("http", "ws", 1).rstrip("/")
 
+    @property
+    def port(self) -> int:
+        return int(self.http.rstrip("/").rpartition(":")[2])
+
 
 @contextmanager
 def serving(

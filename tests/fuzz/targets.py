@@ -190,7 +190,10 @@ def _ask_everything(request: Any) -> None:
             check(request)
         except HandshakeRejected as error:
             assert 400 <= error.status <= 501
-    offers = parse_offers(request.headers.get_all("Sec-WebSocket-Extensions"))
+    try:
+        offers = parse_offers(request.headers.get_all("Sec-WebSocket-Extensions"))
+    except NegotiationError:
+        return
     negotiate(offers, _EXTENSIONS, _SERVER).close()
 
 
@@ -226,12 +229,15 @@ _SERVER, _CLIENT = (NegotiationContext(role, LIMIT) for role in ("server", "clie
 
 
 def negotiation(data: bytes) -> None:
-    """Offers and answers: a server declines what is wrong and never fails; what it agrees to, a
+    """Offers and answers: a server declines what is wrong and never raises; what it agrees to, a
     client can read; a client takes an answer or says what is wrong with it."""
     source = Source(data)
     choice = source.byte()
     values = [value.decode("latin-1") for value in source.rest.split(b"\n")]
-    offers = parse_offers(values)
+    try:
+        offers = parse_offers(values)
+    except NegotiationError:
+        offers = []  # the handshake fails
     assert len(offers) <= 33
     outcome = negotiate(offers, _EXTENSIONS, _SERVER, prefer="server" if choice & 1 else "client")
     try:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+import pytest
 import uvicorn
+from websockets.asyncio.client import connect as foreign_connect
+from websockets.exceptions import InvalidStatus as ForeignInvalidStatus
 
 from wsext import App
 from wsext.integrations.uvicorn import WebSocketProtocol
@@ -63,3 +67,43 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "websocket.accept"})
     while (event := await receive())["type"] == "websocket.receive":
         await send({**event, "type": "websocket.send"})
+
+
+class Recorder:
+    """An application that accepts, and keeps every event after that."""
+
+    def __init__(self) -> None:
+        self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.scope: Scope = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        await receive()
+        await send({"type": "websocket.accept"})
+        event: dict[str, Any] = {"type": ""}
+        while event["type"] != "websocket.disconnect":
+            event = await receive()
+            self.events.put_nowait(event)
+
+
+def sending(*messages: dict[str, Any]) -> Any:
+    """An application that sends these, whatever comes, and then returns."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in messages:
+            await send(message)
+
+    return app
+
+
+async def refused(url: str) -> Any:
+    """The response with which a handshake is refused."""
+    with pytest.raises(ForeignInvalidStatus) as caught:
+        await foreign_connect(url)
+    return caught.value.response
+
+
+def with_deflate() -> App:
+    app = App()
+    app.install("permessage-deflate")
+    return app

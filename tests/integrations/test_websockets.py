@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
 from typing import Any, ClassVar
 
 import pytest
 import websockets.sync.client
 from websockets.asyncio.client import connect as foreign_connect
-from websockets.asyncio.server import Server, ServerConnection
 from websockets.asyncio.server import serve as foreign_serve
 from websockets.exceptions import ConnectionClosedError
 from websockets.exceptions import NegotiationError as TheirNegotiationError
@@ -20,54 +16,23 @@ from websockets.extensions.permessage_deflate import (
     PerMessageDeflate,
     ServerPerMessageDeflateFactory,
 )
-from websockets.frames import Frame as TheirFrame
-from websockets.frames import Opcode
 from wsext_deflate import PermessageDeflate
 from wsext_zstd import PermessageZstd
 
 import wsext
 from tests.extensions import Append, Reverse, Slow, Split, claiming
+from tests.integrations.adapted import WORDS, codec_of, connecting, echo, serving, url_of
 from wsext import (
     RSV,
     Codec,
     Extension,
     Frame,
-    LocalProtocolError,
-    MessageCodec,
-    NegotiationContext,
     OptionError,
-    Params,
     PluginError,
 )
 from wsext.integrations.websockets import adaptable, client_extensions, server_extensions
 
-WORDS = "the quick brown fox jumps over the lazy dog " * 50
 MESSAGES = ("text", b"bytes", "", b"", "ünï" * 500, WORDS, b"\x00" * 70_000)
-
-
-async def echo(connection: ServerConnection) -> None:
-    async for message in connection:
-        await connection.send(message)
-
-
-def url_of(server: Server) -> str:
-    return f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
-
-
-@asynccontextmanager
-async def serving(*what: Any, handler: Any = echo, **options: Any) -> AsyncIterator[Server]:
-    """A server of ``websockets`` with our extensions."""
-    factories = server_extensions(what)
-    async with foreign_serve(
-        handler, "127.0.0.1", 0, extensions=factories, compression=None, **options
-    ) as server:
-        yield server
-
-
-def connecting(url: str, *what: Any, **options: Any) -> foreign_connect:
-    """A client of ``websockets`` with our extensions."""
-    factories = client_extensions(what)
-    return foreign_connect(url, extensions=factories, compression=None, **options)
 
 
 def names(connection: Any) -> list[str]:
@@ -250,19 +215,6 @@ def test_options_and_tokens_are_checked() -> None:
 # --- what cannot be adapted -------------------------------------------------------------------
 
 
-def codec_of(codec: type[Codec], token: str = "x-odd", bits: RSV = RSV.NONE) -> type[Extension]:
-    """An extension around a codec class."""
-
-    class Odd(Extension):
-        name: ClassVar[str] = token
-        rsv: ClassVar[RSV] = bits
-
-        def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
-            return codec()
-
-    return Odd
-
-
 class Holding(Codec):
     """Sends a message only with the next one."""
 
@@ -319,140 +271,7 @@ def test_what_is_in_this_repository_can(token: str) -> None:
     assert adaptable(token) is None
 
 
-async def test_what_shows_late_refuses_to_go_on() -> None:
-    class Late(Codec):
-        """Splits what is larger than anything that was rehearsed."""
-
-        def encode(self, frame: Frame) -> Frame | list[Frame]:
-            if len(frame.payload) < 100_000:
-                return frame
-            return [frame.replace(fin=False), Frame(0, b"", True)]
-
-    late = codec_of(Late)
-    async with serving(late) as server, connecting(url_of(server), late) as client:
-        await client.send("fine")
-        assert await client.recv() == "fine"
-        with pytest.raises(ConnectionClosedError) as caught:
-            await client.send("x" * 100_000)
-        assert "x-odd: makes 2 frames of one frame" in str(caught.value.__cause__)
-
-    # Who drives the protocol without I/O gets the error itself, and nothing past it.
-    _, extension = server_extensions([late])[0].process_request_params([], [])
-    for size in (100_000, 1):
-        with pytest.raises(LocalProtocolError, match="x-odd: makes 2 frames of one frame"):
-            extension.encode(TheirFrame(Opcode.BINARY, b"x" * size))
-    assert extension.encode(TheirFrame(Opcode.PING, b"x")).data == b"x"
-
-
-async def test_a_fragmented_message_cannot_be_left_as_it_is() -> None:
-    class Undecided(MessageCodec):
-        def encode_message(self, data: bytes) -> bytes | None:
-            packed = zlib.compress(data)
-            return packed if len(packed) < len(data) else None
-
-        def decode_message(self, data: bytes, budget: int) -> bytes:
-            return zlib.decompress(data)
-
-    undecided = codec_of(Undecided, bits=RSV.RSV3)
-    async with serving(undecided) as server, connecting(url_of(server), undecided) as client:
-        for message in ("x", WORDS):
-            await client.send(message)
-            assert await client.recv() == message
-        await client.send([WORDS[:9], WORDS[9:]])
-        assert await client.recv() == WORDS
-        with pytest.raises(ConnectionClosedError):
-            await client.send(["a", "b"])
-    _, extension = server_extensions([undecided])[0].process_request_params([], [])
-    extension.encode(TheirFrame(Opcode.BINARY, b"a", False))
-    with pytest.raises(LocalProtocolError, match="x-odd: leaves a message as it is"):
-        extension.encode(TheirFrame(Opcode.CONT, b"b"))
-
-
 # --- limits, errors, the end ------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("extension", ["permessage-zstd", "permessage-deflate"])
-async def test_max_size_bounds_what_a_message_grows_to(extension: str) -> None:
-    async with (
-        serving(extension, max_size=100_000) as server,
-        wsext.connect(url_of(server), extensions=[extension]) as session,
-    ):
-        await session.send(b"\x00" * 100_000)
-        assert await session.receive() == b"\x00" * 100_000
-        await session.send(b"\x00" * 100_001)
-        await session.wait_closed()
-        assert session.close_info.code == 1009
-
-
-async def test_max_size_bounds_all_fragments_together() -> None:
-    async with (
-        serving("permessage-deflate", max_size=100_000) as server,
-        connecting(url_of(server), "permessage-deflate") as client,
-    ):
-        # websockets compares the size of an encoded frame, too: its empty last one has a byte.
-        await client.send([b"\x00" * 49_999] * 2)
-        assert await client.recv() == b"\x00" * 99_998
-        with suppress(ConnectionClosedError):  # it may be over while it still sends
-            await client.send([b"\x00" * 50_000] * 2 + [b"\x00"])
-        await client.wait_closed()
-        assert client.close_code == 1009
-
-
-async def test_what_a_codec_holds_back_is_bounded() -> None:
-    async with (
-        serving("permessage-checksum", max_size=10_000) as server,
-        wsext.connect(url_of(server), extensions=["permessage-checksum"]) as session,
-    ):
-        # Marked by hand: the checksum of a message that never ends is never checked.
-        session._connection._write(Frame(2, b"x" * 5_000, False, RSV.RSV2))
-        for _ in range(3):
-            session._connection._write(Frame(0, b"x" * 5_000, False))
-        session._link.write_out()
-        await session.wait_closed()
-        assert session.close_info.code == 1009
-
-
-@pytest.mark.parametrize(
-    ("frames", "code"),
-    [
-        ([Frame(2, b"not a checksum", True, RSV.RSV2)], 1002),
-        ([Frame(2, b"ab", False, RSV.RSV2), Frame(0, b"cd", True, RSV.RSV2)], 1002),
-        ([Frame(2, b"x", True, RSV.RSV3)], 1002),
-    ],
-    ids=["corrupt", "bit on a continuation", "a bit of nobody"],
-)
-async def test_a_broken_rule_closes_with_its_code(frames: list[Frame], code: int) -> None:
-    async with (
-        serving("permessage-checksum") as server,
-        wsext.connect(url_of(server), extensions=["permessage-checksum"]) as session,
-    ):
-        for frame in frames:
-            session._connection._write(frame)
-        session._link.write_out()
-        await session.wait_closed()
-        assert session.close_info.code == code
-
-
-async def test_a_codec_is_closed_when_websockets_lets_go_of_it() -> None:
-    closed = []
-
-    class Closing(Codec):
-        def close(self) -> None:
-            closed.append(self)
-
-    closing = codec_of(Closing)
-    factories = server_extensions([closing])
-    rehearsed = len(closed)
-    async with (
-        foreign_serve(echo, "127.0.0.1", 0, extensions=factories, compression=None) as server,
-        wsext.connect(url_of(server), extensions=[closing]) as session,
-    ):
-        await session.send("x")
-        assert await session.receive() == "x"
-    gc.collect()
-    assert rehearsed == 2
-    assert len(closed) == rehearsed + 2
-    assert len(set(map(id, closed))) == len(closed)
 
 
 def test_mappings_and_instances_are_taken_alike() -> None:

@@ -8,7 +8,7 @@ from websockets.utils import accept_key
 
 from wsext import HandshakeRejected, InvalidHandshake, InvalidStatus, Request
 from wsext.protocol import handshake
-from wsext.protocol.http import RequestReader, Response, ResponseReader, serialize_request
+from wsext.protocol.http import Response, ResponseReader
 
 GOOD = {
     "Host": "example.com",
@@ -102,63 +102,6 @@ def test_subprotocols_go_by_the_servers_preference() -> None:
 # --- reading requests -------------------------------------------------------------------------
 
 
-def read(data: bytes, step: int = 1 << 20, **limits: int) -> Request | None:
-    reader = RequestReader(**limits)
-    for at in range(0, len(data), step):
-        found = reader.feed(data[at : at + step])
-        if found is not None:
-            return found
-    return None
-
-
-@pytest.mark.parametrize("step", [1, 7, 1000])
-def test_a_request_may_come_in_any_pieces(step: int) -> None:
-    data = serialize_request(request()) + b"\x81\x80abcd"
-    reader = RequestReader()
-    found = None
-    for at in range(0, len(data), step):
-        if found is None:
-            found = reader.feed(data[at : at + step])
-        else:
-            reader.keep(data[at : at + step])
-    assert found is not None
-    assert found.path == "/chat"
-    assert reader.take_rest() == b"\x81\x80abcd"
-
-
-@pytest.mark.parametrize(
-    ("data", "status"),
-    [
-        (b"GARBAGE\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n", 400),
-        (b"GET / HTTP/2\r\n\r\n", 400),
-        (b"\x16\x03\x01\x02\x00\x01\x00\r\n", 400),
-        (b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 405),
-        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
-        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431),
-        (b"GET / HTTP/1.1\r\n" + (b"X: " + b"y" * 1000 + b"\r\n") * 20 + b"\r\n", 431),
-        (b"GET / HTTP/1.1\r\nX: " + b"y" * 9000, 431),
-    ],
-)
-def test_a_malformed_or_large_request_gets_its_status(data: bytes, status: int) -> None:
-    for step in (len(data), 13):
-        with pytest.raises(HandshakeRejected) as caught:
-            read(data, step)
-        assert caught.value.status == status
-
-
-def test_what_a_request_knows() -> None:
-    asked = Request(
-        "GET", "/a%20b?x=1&x=2&y=", Headers({"Cookie": "a=1; b=2", "Origin": "https://o"})
-    )
-    assert asked.path == "/a b"
-    assert asked.query == {"x": "1", "y": ""}
-    assert asked.query_lists == {"x": ["1", "2"], "y": [""]}
-    assert asked.cookies == {"a": "1", "b": "2"}
-    assert asked.origin == "https://o"
-
-
 # --- client -----------------------------------------------------------------------------------
 
 
@@ -200,16 +143,6 @@ def test_another_status_comes_with_headers_and_body() -> None:
         check(asked, answer(asked, 403, X_Why="because"))
     assert (caught.value.status, caught.value.body) == (403, b"no")
     assert caught.value.headers["X-Why"] == "because"
-
-
-@pytest.mark.parametrize(
-    "data",
-    [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 101 x\r\n", b"HTTP/1.1 101 x\r\n" + b"a: b\r\n" * 200],
-)
-def test_a_malformed_answer_is_an_invalid_handshake(data: bytes) -> None:
-    reader = ResponseReader()
-    with pytest.raises(InvalidHandshake):
-        reader.feed(data) or reader.feed_eof()
 
 
 def test_headers_of_the_handshake_itself_cannot_be_added() -> None:

@@ -201,8 +201,8 @@ async def test_streams_that_end_without_a_close_frame(server: Server, peer: H2Pe
         peer.flush()
         info = await session.wait_closed()
         assert (info.code, info.clean) == (1006, False)
-        while server.sessions:
-            await asyncio.sleep(0)
+        await server.wait_idle(5)
+        assert not server.sessions
 
 
 async def test_an_aborted_session_is_a_reset_stream(server: Server, peer: H2Peer) -> None:
@@ -238,7 +238,6 @@ async def test_the_preface_may_come_byte_by_byte(server: Server) -> None:
         for at in range(len(PREFACE)):
             peer.send(PREFACE[at : at + 1])
             await peer.writer.drain()
-            await asyncio.sleep(0)
         peer.send(bytes.fromhex("000000040000000000"))  # empty SETTINGS
         assert (await peer.reader.readexactly(9))[3] == 4  # SETTINGS
 

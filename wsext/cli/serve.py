@@ -40,7 +40,8 @@ from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins
 from wsext.server.access import JSONFormatter
 from wsext.server.health import Health
-from wsext.server.server import Server, run_until_signal
+from wsext.server.running import run_until_signal
+from wsext.server.server import Server
 from wsext.server.supervisor import Supervisor
 from wsext.server.worker import Ready, run_worker
 from wsext.version import __version__

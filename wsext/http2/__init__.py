@@ -8,8 +8,8 @@ this package import it, so they are themselves imported only when HTTP/2 is spok
     fields      requests and responses as header fields; no I/O
     stream      one stream as a transport
     connection  streams, windows and limits of one connection, either role
-    server      requests become handshakes
-    client      a handshake becomes a request
+
+`wsext.server.http2` makes handshakes of requests, `wsext.client.http2` a request of a handshake.
 """
 
 from __future__ import annotations

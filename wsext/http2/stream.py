@@ -12,33 +12,54 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from h2.errors import ErrorCodes
 
-if TYPE_CHECKING:
-    from wsext.http2.connection import HTTP2Connection
-
-__all__ = ["StreamTransport"]
+__all__ = ["Carrier", "StreamTransport"]
 
 _HIGH = 65536
+
+
+class Carrier(Protocol):
+    """What carries streams: an HTTP/2 connection."""
+
+    @property
+    def blocked(self) -> set[StreamTransport]:
+        """Streams whose protocol was told to stop writing; a stream adds and removes itself."""
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What the connection's transport knows."""
+
+    def acknowledge(self, stream: StreamTransport, taken: int) -> None:
+        """The stream's protocol has taken so many bytes of its window."""
+
+    def send_soon(self, stream: StreamTransport) -> None:
+        """The stream has something to send."""
+
+    def unwritten(self, stream: StreamTransport) -> int:
+        """Bytes that wait for the socket until the last of this stream's is written."""
+
+    def reset(self, number: int, code: ErrorCodes) -> None:
+        """Send RST_STREAM, if the stream is not over."""
+
+    def forget(self, stream: StreamTransport) -> None:
+        """The stream is over."""
 
 
 class StreamTransport(asyncio.Transport):
     """A stream of a connection; reading is paused until somebody resumes it.
 
     Args:
-        connection: What carries it.
+        carrier: What carries it.
         stream_id: Its number there.
         protocol: Who is told of what happens.
     """
 
-    def __init__(
-        self, connection: HTTP2Connection, stream_id: int, protocol: asyncio.BaseProtocol
-    ) -> None:
+    def __init__(self, carrier: Carrier, stream_id: int, protocol: asyncio.BaseProtocol) -> None:
         super().__init__()
         self.stream_id = stream_id
-        self._connection = connection
+        self._carrier = carrier
         self._protocol: Any = protocol
         self._loop = asyncio.get_running_loop()
         self._reading = False
@@ -70,7 +91,7 @@ class StreamTransport(asyncio.Transport):
         return protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._connection.get_extra_info(name, default)
+        return self._carrier.get_extra_info(name, default)
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -106,7 +127,7 @@ class StreamTransport(asyncio.Transport):
                 {"message": "data_received() failed", "exception": error, "transport": self}
             )
             self.reset(ErrorCodes.INTERNAL_ERROR)
-        self._connection.acknowledge(self, taken)
+        self._carrier.acknowledge(self, taken)
 
     def receive(self, data: bytes, taken: int) -> None:
         """Take the data of a frame, which took some bytes of the window."""
@@ -133,7 +154,7 @@ class StreamTransport(asyncio.Transport):
                 self._out.append(data if isinstance(data, bytes) else bytes(data))
                 self._out_size += len(data)
         if self._out_size:
-            self._connection.send_soon(self)
+            self._carrier.send_soon(self)
             self._check_high()
 
     @property
@@ -170,19 +191,19 @@ class StreamTransport(asyncio.Transport):
         return self._low, self._high
 
     def get_write_buffer_size(self) -> int:
-        return self._out_size + self._connection.unwritten(self)
+        return self._out_size + self._carrier.unwritten(self)
 
     def _check_high(self) -> None:
         if not self._writing_paused and self.get_write_buffer_size() > self._high:
             self._writing_paused = True
-            self._connection.blocked.add(self)
+            self._carrier.blocked.add(self)
             self._protocol.pause_writing()
 
     def check_low(self) -> None:
         """Let the protocol write again, if enough has left."""
         if self._writing_paused and self.get_write_buffer_size() <= self._low:
             self._writing_paused = False
-            self._connection.blocked.discard(self)
+            self._carrier.blocked.discard(self)
             if not self._lost:
                 self._protocol.resume_writing()
 
@@ -192,7 +213,7 @@ class StreamTransport(asyncio.Transport):
     def write_eof(self) -> None:
         if not self._eof and not self._closing:
             self._eof = True
-            self._connection.send_soon(self)
+            self._carrier.send_soon(self)
 
     # --- the end ------------------------------------------------------------------------------
 
@@ -205,7 +226,7 @@ class StreamTransport(asyncio.Transport):
             self._eof = True
             self._unread.clear()
             if not self._end_sent:
-                self._connection.send_soon(self)
+                self._carrier.send_soon(self)
             self._check_over()
 
     def abort(self) -> None:
@@ -215,7 +236,7 @@ class StreamTransport(asyncio.Transport):
     def reset(self, code: ErrorCodes) -> None:
         """Drop the stream with an error code."""
         if not self._lost:
-            self._connection.reset(self.stream_id, code)
+            self._carrier.reset(self.stream_id, code)
             self.lose(None)
 
     def sent_end(self) -> None:
@@ -235,7 +256,7 @@ class StreamTransport(asyncio.Transport):
         self._unread.clear()
         self._out.clear()
         self._out_size = 0
-        self._connection.forget(self)
+        self._carrier.forget(self)
         self._loop.call_soon(self._protocol_lost, error)
 
     def _protocol_lost(self, error: Exception | None) -> None:

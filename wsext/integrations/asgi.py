@@ -7,14 +7,14 @@ here knows which server runs the application: that is the `Front`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum
-from http import HTTPStatus
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 from wsext.errors import CloseInfo, ConnectionClosed
+from wsext.integrations.denial import Denial, RawHeaders, check_line, read_headers
 from wsext.protocol.http import Request
 from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
@@ -23,14 +23,9 @@ __all__ = [
     "ClientDisconnected",
     "Conversation",
     "Front",
-    "RawHeaders",
     "build_scope",
     "describe",
-    "response_head",
 ]
-
-RawHeaders: TypeAlias = "list[tuple[bytes, bytes]]"
-"""Headers as ASGI has them."""
 
 
 class ClientDisconnected(OSError):
@@ -96,7 +91,7 @@ class Conversation:
         self._front = front
         self._connect_told = False
         self._answered = asyncio.Event()  # accepted, denied, or nobody there to be answered
-        self._denial: _Denial | None = None
+        self._denial: Denial | None = None
 
     # --- the application's calls --------------------------------------------------------------
 
@@ -152,12 +147,12 @@ class Conversation:
             raise ClientDisconnected(str(closed)) from None
 
     def _accept(self, message: Mapping[str, Any]) -> None:
-        headers, subprotocol = _headers(message), message.get("subprotocol")
+        headers, subprotocol = read_headers(message), message.get("subprotocol")
         for name, _ in headers:
             if name.lower() in _OWN_HEADERS:
                 raise RuntimeError(f"the handshake sets the header {name!r} itself")
         if subprotocol is not None:
-            _check_line(b"sec-websocket-protocol", subprotocol.encode())
+            check_line(b"sec-websocket-protocol", subprotocol.encode())
         self._front.accept(subprotocol, headers)
         self.accepted = not self.lost
         self.state = State.OPEN
@@ -181,7 +176,7 @@ class Conversation:
         status = message["status"]
         if not 200 <= status < 600:
             raise RuntimeError(f"Invalid HTTP status code '{status}' in response.")
-        self._denial = _Denial(status, _headers(message))
+        self._denial = Denial(status, read_headers(message))
         self.state = State.DENYING
         self._front.answering(status)
 
@@ -233,52 +228,6 @@ class Conversation:
         return event
 
 
-class _Denial:
-    """A response instead of a session; its head leaves with the first part of its body."""
-
-    def __init__(self, status: int, headers: RawHeaders) -> None:
-        self.started = False
-        self._status = status
-        self._headers = headers
-        self._chunked = False
-
-    def encode(self, body: bytes, more: bool) -> bytes:
-        """A part of the body as bytes on the wire."""
-        head = b"" if self.started else self._head(len(body), more)
-        self.started = True
-        if not self._chunked:
-            return head + body
-        chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-        return head + chunk + (b"" if more else b"0\r\n\r\n")
-
-    def _head(self, size: int, more: bool) -> bytes:
-        names = {name.lower() for name, _ in self._headers}
-        headers = list(self._headers)
-        has_body = self._status not in (204, 304)
-        if has_body and not names & {b"content-length", b"transfer-encoding"}:
-            self._chunked = more  # only now is it known that the size is not
-            size_header = (b"content-length", b"%d" % size)
-            headers.append((b"transfer-encoding", b"chunked") if more else size_header)
-        if has_body and b"content-type" not in names:
-            headers.append((b"content-type", b"text/plain; charset=utf-8"))
-        if b"connection" not in names:
-            headers.append((b"connection", b"close"))
-        return response_head(self._status, headers)
-
-
-def _headers(message: Mapping[str, Any]) -> RawHeaders:
-    headers = [(bytes(name), bytes(value)) for name, value in message.get("headers") or ()]
-    for name, value in headers:
-        _check_line(name, value)
-    return headers
-
-
-def _check_line(name: bytes, value: bytes) -> None:
-    """Refuse what would be more than one line (RFC 9110 §5.5)."""
-    if any(byte in name + value for byte in (b"\r", b"\n", b"\0")):
-        raise ValueError(f"the header {name!r} has a line break or a NUL in it")
-
-
 def _unexpected(kind: str, state: State) -> str:
     allowed = [f"'{name}'" for name in _MAY_SEND[state]]
     if not allowed:
@@ -286,17 +235,6 @@ def _unexpected(kind: str, state: State) -> str:
     *most, last = allowed
     expected = f"{', '.join(most)} or {last}" if most else last
     return f"Expected ASGI message {expected} but got '{kind}'."
-
-
-def response_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Status line and headers of a response, as bytes."""
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = ""
-    lines = [b"HTTP/1.1 %d %b" % (status, phrase.encode())]
-    lines += [b"%b: %b" % header for header in headers]
-    return b"\r\n".join([*lines, b"", b""])
 
 
 def build_scope(request: Request, root_path: str) -> dict[str, Any]:

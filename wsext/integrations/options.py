@@ -1,16 +1,23 @@
-"""Which options a session under uvicorn goes by: uvicorn has options of its own."""
+"""What sessions under uvicorn go by: uvicorn has options of its own."""
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import logging
 from collections.abc import Collection
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import uvicorn
 
+from wsext.app.application import Application
 from wsext.runtime.settings import WebSocketOptions
+from wsext.sdk.installed import Installed
+from wsext.server.decision import Terms
+from wsext.server.sweep import Sweep
 
-__all__ = ["session_options"]
+__all__ = ["Profiles", "session_options"]
 
 #: Options of sessions by the option of uvicorn that means the same.
 _UVICORN_OPTIONS = {
@@ -19,6 +26,52 @@ _UVICORN_OPTIONS = {
     "ping_interval": "ws_ping_interval",
     "ping_timeout": "ws_ping_timeout",
 }
+
+_DEFLATE = "permessage-deflate"
+
+
+class Profiles:
+    """What is in force under each uvicorn that uses the same settings.
+
+    Args:
+        settings: Extensions, plugins and options are taken from it.
+        explicit: Names of options that were set although they have wsext's default value.
+        logger: Where the limits that sessions reach are logged.
+    """
+
+    def __init__(
+        self, settings: Application, explicit: Collection[str], logger: logging.Logger
+    ) -> None:
+        self._settings = settings
+        self._explicit = frozenset(settings.options.changed()) | frozenset(explicit)
+        self._logger = logger
+        self._terms: WeakKeyDictionary[uvicorn.Config, Terms] = WeakKeyDictionary()
+        self._sweeps: WeakKeyDictionary[asyncio.AbstractEventLoop, Sweep] = WeakKeyDictionary()
+
+    def terms(self, config: uvicorn.Config) -> Terms:
+        """What a handshake is judged by; the application chooses the subprotocol."""
+        found = self._terms.get(config)
+        if found is None:
+            found = self._terms[config] = Terms(
+                session_options(config, self._settings.options, self._explicit),
+                self._installed(config),
+                subprotocols=None,
+                max_offers=self._settings.server_options.max_offers,
+            )
+        return found
+
+    def _installed(self, config: uvicorn.Config) -> Installed:
+        installed = self._settings.installed
+        if config.ws_per_message_deflate:
+            return installed
+        return installed.subset(item.name for item in installed.extensions if item.name != _DEFLATE)
+
+    def sweep(self, loop: asyncio.AbstractEventLoop) -> Sweep:
+        """What looks after the limits of the sessions of an event loop."""
+        found = self._sweeps.get(loop)
+        if found is None:
+            found = self._sweeps[loop] = Sweep(loop, self._settings.installed, self._logger)
+        return found
 
 
 def session_options(

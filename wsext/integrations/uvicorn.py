@@ -15,7 +15,6 @@ import asyncio
 import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, ClassVar, cast
-from weakref import WeakKeyDictionary
 
 import uvicorn
 from uvicorn.protocols.utils import (
@@ -25,39 +24,29 @@ from uvicorn.protocols.utils import (
     get_remote_addr,
     is_ssl,
 )
+from uvicorn.server import ServerState
 
 from wsext.app.application import Application
-from wsext.config.applying import apply, plugins_of
-from wsext.config.sources import read_config
 from wsext.errors import HandshakeRejected
 from wsext.integrations.asgi import (
     ClientDisconnected,
     Conversation,
-    RawHeaders,
     State,
     build_scope,
     describe,
-    response_head,
 )
-from wsext.integrations.options import session_options
-from wsext.protocol import handshake
-from wsext.protocol.agreement import NegotiationContext
+from wsext.integrations.denial import RawHeaders, response_head
+from wsext.integrations.environment import settings_from_environment
+from wsext.integrations.options import Profiles
+from wsext.protocol.handshake import accept_headers
 from wsext.protocol.http import Request, RequestReader, Response, rejection
-from wsext.protocol.negotiation import find_missing
 from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
-from wsext.runtime.settings import WebSocketOptions
-from wsext.sdk.installed import Installed
-from wsext.server.limits import Sweep
-
-if TYPE_CHECKING:
-    from uvicorn.server import ServerState
+from wsext.server.decision import decide
 
 __all__ = ["Protocol", "WebSocketProtocol"]
 
 logger = logging.getLogger("uvicorn.error")
-
-_DEFLATE = "permessage-deflate"
 
 
 class WebSocketProtocol(asyncio.Protocol):
@@ -66,9 +55,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     #: What is installed, and the options of sessions.
     settings: ClassVar[Application]
-    _explicit: ClassVar[frozenset[str]]
-    _profiles: ClassVar[WeakKeyDictionary[uvicorn.Config, tuple[WebSocketOptions, Installed]]]
-    _sweeps: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Sweep]]
+    _profiles: ClassVar[Profiles]
 
     @classmethod
     def using(
@@ -82,10 +69,9 @@ class WebSocketProtocol(asyncio.Protocol):
                 Options that were set, and those that differ from wsext's defaults, are preferred
                 to uvicorn's defaults.
         """
-        chosen = frozenset(settings.options.changed()) | frozenset(explicit)
-        members = {"settings": settings, "_explicit": chosen, "__doc__": cls.__doc__}
-        caches: dict[str, Any] = {"_profiles": WeakKeyDictionary(), "_sweeps": WeakKeyDictionary()}
-        return type(cls.__name__, (cls,), {**members, **caches})
+        profiles = Profiles(settings, explicit, logger)
+        members = {"settings": settings, "_profiles": profiles, "__doc__": cls.__doc__}
+        return type(cls.__name__, (cls,), members)
 
     def __init__(
         self,
@@ -152,7 +138,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._conversation is not None:
             self._conversation.lose()
         self._writable.set()
-        self.released()
+        self._forget()
 
     def pause_writing(self) -> None:
         """The client reads a denial too slowly."""
@@ -162,7 +148,7 @@ class WebSocketProtocol(asyncio.Protocol):
         """The client has read enough of it."""
         self._writable.set()
 
-    def released(self) -> None:
+    def _forget(self) -> None:
         """The connection is gone."""
         self._state.connections.discard(cast("Any", self))
 
@@ -179,7 +165,7 @@ class WebSocketProtocol(asyncio.Protocol):
     # --- the handshake ------------------------------------------------------------------------
 
     async def _run(self, request: Request) -> None:
-        """Negotiate, then run the application until it returns."""
+        """Decide about the handshake; unless it is refused, run the application to its end."""
         self._scope = {
             **build_scope(request, self._config.root_path),
             "asgi": {"version": self._config.asgi_version, "spec_version": "2.4"},
@@ -188,18 +174,39 @@ class WebSocketProtocol(asyncio.Protocol):
             "client": get_remote_addr(self.transport),
             "state": self._app_state.copy(),
         }
+        request.secure = self._scope["scheme"] == "wss"
+        client = self._scope["client"]
+        request.remote = None if client is None else _address(*client)
         try:
-            session = await self._negotiate(request)
-        except HandshakeRejected as error:
-            self._reject(rejection(error))
-            return
+            session = await self._decide(request)
         except Exception:
             logger.exception("Answering a WebSocket handshake failed\n")
-            self._reject(_internal_error())
-            return
+            session = _failed()
         if isinstance(session, Response):
             self._reject(session)
-            return
+        else:
+            await self._converse(session)
+
+    async def _decide(self, request: Request) -> Session | Response:
+        """A session that the application may accept, or a refusal."""
+        terms = self._profiles.terms(self._config)
+        decision = await decide(request, terms)
+        if isinstance(decision, Response):
+            return decision
+        try:
+            return Session(
+                "server",
+                request,
+                options=terms.options,
+                installed=terms.installed,
+                negotiation=decision.negotiation,
+            )
+        except BaseException:
+            decision.negotiation.close()
+            raise
+
+    async def _converse(self, session: Session) -> None:
+        """Run the application, which accepts the handshake or denies it."""
         conversation = self._conversation = Conversation(session, self)
         self._scope["extensions"]["wsext"] = describe(session)
         if self.transport.is_closing():
@@ -210,40 +217,6 @@ class WebSocketProtocol(asyncio.Protocol):
             await life_of(session).release()
             if not conversation.accepted:
                 session.negotiation.close()
-
-    async def _negotiate(self, request: Request) -> Session | Response:
-        """A session that can be accepted, or a plugin's refusal.
-
-        Raises:
-            HandshakeRejected: If the handshake cannot be accepted.
-        """
-        handshake.check_upgrade(request)
-        options, installed = self._profile()
-        handshake.check_origin(request, options.origins)
-        request.secure = self._scope["scheme"] == "wss"
-        client = self._scope["client"]
-        request.remote = None if client is None else _address(*client)
-        refusal = await installed.handshake(request)
-        if refusal is not None:
-            return refusal
-        ctx = NegotiationContext("server", options.max_message_size, request)
-        negotiation = installed.negotiate(
-            request,
-            ctx,
-            prefer=options.prefer,
-            max_offers=self.settings.server_options.max_offers,
-        )
-        missing = find_missing(installed.required, negotiation)
-        if missing is not None:
-            negotiation.close()
-            raise HandshakeRejected(400, f"the extension {missing} is required here")
-        return Session(
-            "server",
-            request,
-            options=options,
-            installed=installed,
-            negotiation=negotiation,
-        )
 
     async def _run_app(self, conversation: Conversation) -> None:
         try:
@@ -265,21 +238,9 @@ class WebSocketProtocol(asyncio.Protocol):
             elif result is not None:
                 logger.error("ASGI callable should return None, but returned '%s'.", result)
         if conversation.state is State.CONNECTING:
-            self._reject(_internal_error())
+            self._reject(_failed())
         else:
             await conversation.end()
-
-    def _profile(self) -> tuple[WebSocketOptions, Installed]:
-        """The options and extensions under this uvicorn's own options."""
-        profile = self._profiles.get(self._config)
-        if profile is None:
-            installed = self.settings.installed
-            if not self._config.ws_per_message_deflate:
-                others = [item.name for item in installed.extensions if item.name != _DEFLATE]
-                installed = installed.subset(others)
-            options = session_options(self._config, self.settings.options, self._explicit)
-            profile = self._profiles[self._config] = options, installed
-        return profile
 
     # --- answers ------------------------------------------------------------------------------
 
@@ -290,7 +251,7 @@ class WebSocketProtocol(asyncio.Protocol):
         assert request is not None
         session = conversation.session
         session.subprotocol = subprotocol
-        own = handshake.accept_headers(
+        own = accept_headers(
             request, subprotocol=subprotocol, extensions=session.negotiation.header
         )
         raw = [(name.encode(), value.encode()) for name, value in own.items()]
@@ -300,22 +261,16 @@ class WebSocketProtocol(asyncio.Protocol):
             return
         self._log("[accepted]")
         self.transport.write(head)
-        life_of(session).add_callback(lambda info: self.released())
-        life_of(session).start(self.transport, bytes(self._early))
-        self._early.clear()
-        self._watch(session)
+        self._start(session)
 
-    def _watch(self, session: Session) -> None:
-        """Keep the limits that are looked at now and then."""
-        sweep = self._sweeps.get(self._loop)
-        if sweep is None:
-            sweep = self._sweeps[self._loop] = Sweep(self._loop, self._limited)
+    def _start(self, session: Session) -> None:
+        life = life_of(session)
+        sweep = self._profiles.sweep(self._loop)
         sweep.add(session)
-        life_of(session).add_callback(lambda info: sweep.remove(session))
-
-    def _limited(self, limit: str, session: Session) -> None:
-        logger.warning("session %s from %s: %s", session.id, session.request.remote, limit)
-        self.settings.installed.limited(limit, session.request)
+        life.add_callback(lambda info: sweep.remove(session))
+        life.add_callback(lambda info: self._forget())
+        life.start(self.transport, bytes(self._early))
+        self._early.clear()
 
     def answering(self, status: int) -> None:
         """Log a denial."""
@@ -354,21 +309,13 @@ class WebSocketProtocol(asyncio.Protocol):
         logger.info('%s - "WebSocket %s" %s', address, path, outcome)
 
 
-# --- the environment ---------------------------------------------------------------------------
+def _failed() -> Response:
+    """As uvicorn's own protocols say it."""
+    return Response(500, "Internal Server Error")
 
 
-def protocol_from_environment() -> type[WebSocketProtocol]:
-    """The class for ``wsext.toml`` and ``WSEXT_*``; every installed wire extension is turned on, as
-    ``wsext serve`` does it.
-
-    Raises:
-        OptionError: For an option that cannot be used.
-        PluginError: For an extension or option set that was asked for and cannot be used.
-    """
-    conf = read_config(None)
-    settings = Application()
-    apply(conf, settings, plugins_of(conf))
-    return WebSocketProtocol.using(settings, explicit=conf.sections["websocket"])
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 if TYPE_CHECKING:
@@ -378,13 +325,5 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name != "Protocol":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()["Protocol"] = protocol_from_environment()
+    value = globals()["Protocol"] = WebSocketProtocol.using(*settings_from_environment())
     return value
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _internal_error() -> Response:
-    return Response(500, "Internal Server Error")

@@ -22,6 +22,8 @@ cdef class Connection(Sender):
     cdef public long long wire_bytes_in
     cdef public long long pings_in
     cdef list _decoded
+    cdef bint _handed_out
+    cdef object _due
     cdef long long _wire_size
     cdef long long _wire_limit
     cdef long long _max_message
@@ -44,6 +46,9 @@ cdef class Connection(Sender):
     cpdef new_turn(self)
     cpdef keep(self)
     cdef bint _is_receiving(self) except -1
+    @cython.locals(frame=Frame)
+    cdef bint _is_barrier(self, list frames) except -1
+
     cdef _discard(self)
     cdef _fail_receiving(self, object failure)
 

@@ -79,6 +79,10 @@ class Connection(Sender):
             opcodes=self.pipeline.opcodes,
         )
         self._turn = 0  # units that are left of this turn
+        # Whether events were handed out with which nobody may have dealt yet, and what waits for
+        # that.
+        self._handed_out = False
+        self._due: ProtocolError | None = None
         self._decoded: list[Frame] = []  # more frames that a codec made of one, the next one last
         self._wire_partial = Partial.NONE  # fragmentation on the wire
         self._wire_size = 0
@@ -120,7 +124,7 @@ class Connection(Sender):
             size: How many bytes of it count; by default all.
         """
         parser = self._parser
-        self._turn = _UNITS_PER_TURN
+        self.new_turn()
         if data is None:
             parser.advance(size)
         else:
@@ -139,15 +143,18 @@ class Connection(Sender):
         return None if self.pipeline.is_async else self.next_event()
 
     def next_event(self) -> Any:
-        """The next event of what has come; ``None`` if there is none, or the turn is over.
+        """The next event of what has come; ``None`` if there is none for now.
 
-        When the turn is over, ``has_more`` is still true: let others have theirs, call `new_turn`,
-        and go on.
+        If ``has_more`` is still true, there are two reasons for ``None``. Either the turn is over
+        (`is_turn_over`): let others have theirs, call `new_turn`, and go on. Or a Close frame or a
+        fault comes next: let the application deal with what came before it, and go on.
         """
         parser = self._parser
         try:
             while self.has_more and self._turn > 0 and self._is_receiving():
                 if self._decoded:
+                    if self._is_barrier(self._decoded):
+                        return None
                     event = self._deliver(self._decoded.pop())
                 else:
                     parser.direct = self.pipeline.passive and not self.raw and not self._partial
@@ -157,6 +164,7 @@ class Connection(Sender):
                         return None
                     event = self._take(item)
                 if event is not None:
+                    self._handed_out = True
                     return event
         except ProtocolError as failure:
             self._fail_receiving(failure)
@@ -178,8 +186,11 @@ class Connection(Sender):
                     self._decoded = await self.pipeline.adecode(frame)
                     self._decoded.reverse()
                     continue
+                if self._is_barrier(self._decoded):
+                    return None
                 event = self._deliver(self._decoded.pop())
                 if event is not None:
+                    self._handed_out = True
                     return event
         except ProtocolError as failure:
             self._fail_receiving(failure)
@@ -197,6 +208,12 @@ class Connection(Sender):
     def new_turn(self) -> None:
         """Others have had their turn; `next_event` may work on."""
         self._turn = _UNITS_PER_TURN
+        self._handed_out = False
+
+    @property
+    def is_turn_over(self) -> bool:
+        """Whether enough was done for now, so that other connections have to have their turn."""
+        return self._turn <= 0
 
     def keep(self) -> None:
         """Copy what has come and was not asked for, since its buffer is used again."""
@@ -227,10 +244,23 @@ class Connection(Sender):
 
     def _is_receiving(self) -> bool:
         """Whether what has come still counts; what follows a Close frame does not (§1.4)."""
+        if self._due is not None:
+            failure, self._due = self._due, None
+            self._discard()
+            self.fail(failure)
+            return False
         if self.state is _OPEN or not (self.ended or self.remote_close is not None):
             return True
         self._discard()
         return False
+
+    def _is_barrier(self, frames: list[Frame]) -> bool:
+        """Whether a Close frame comes next, and there are events before it to be dealt with."""
+        frame = frames[-1]
+        if frame.opcode != 8 or not self._handed_out:
+            return False
+        self._handed_out = False
+        return True
 
     def _discard(self) -> None:
         """Throw away what has come."""
@@ -239,8 +269,15 @@ class Connection(Sender):
         self._parser.clear()
 
     def _fail_receiving(self, failure: ProtocolError) -> None:
+        """Fail, now or once the application has dealt with what came before the fault."""
         self._discard()
-        if self.remote_close is None:  # what follows a Close frame is discarded (RFC 6455 §1.4)
+        if self.remote_close is not None:
+            return  # what follows a Close frame is discarded (RFC 6455 §1.4)
+        if self._handed_out and self.state is _OPEN:
+            self._handed_out = False
+            self._due = failure
+            self.has_more = True
+        else:
             self.fail(failure)
 
     def _take(self, item: Any) -> Any:
@@ -253,19 +290,24 @@ class Connection(Sender):
             return message
         self._turn -= 1
         pipeline = self.pipeline
+        frame = item
         if pipeline.passive:
             self._wire_known = False
-            return self._deliver(item)
-        frame = item
+            if frame.opcode == 8 and self._handed_out:
+                self._decoded = [frame]
+                return None
+            return self._deliver(frame)
         self._check_wire(frame)
         result = pipeline.decode_one(frame)
         if type(result) is Frame:
-            return self._deliver(result)
+            if frame.opcode != 8 or not self._handed_out:
+                return self._deliver(result)
+            result = (result,)
         decoded = list(result)
         decoded.reverse()
         self._decoded = decoded
         self.has_more = True
-        return self._deliver(decoded.pop()) if decoded else None
+        return None
 
     def _deliver(self, frame: Frame) -> Any:
         """The event of a decoded frame, if it makes one; a whole message takes no detour."""

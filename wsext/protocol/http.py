@@ -36,6 +36,8 @@ __all__ = [
 
 #: The longest line that the grammar takes.
 _MAX_LINE = 8192
+#: Knows how values are quoted.
+_COOKIES: SimpleCookie = SimpleCookie()
 #: The most bytes of a response's body that a client reads.
 MAX_BODY = 65536
 
@@ -125,17 +127,17 @@ class Request:
 
     @cached_property
     def cookies(self) -> Mapping[str, str]:
-        """Cookies by name (RFC 6265 §4.2); the first of a name, which is the most specific one.
+        """Cookies by name; of two with one name the first, which is the most specific one.
 
-        Each is read on its own, as browsers separate them, so that an odd one hides no other.
+        What is no cookie is left out and hides no other: it may come from anybody who can set
+        cookies for a part of the domain (RFC 6265 §5.4, §8.6).
         """
-        unquote = SimpleCookie().value_decode
         found: dict[str, str] = {}
-        for header in self.headers.get_all("Cookie"):
-            for pair in header.split(";"):
-                name, separator, value = pair.partition("=")
-                if separator:
-                    found.setdefault(name.strip(), unquote(value.strip())[0])
+        for value in self.headers.get_all("Cookie"):
+            for pair in value.split(";"):
+                name, equals, text = pair.partition("=")
+                if equals:
+                    found.setdefault(name.strip(), _COOKIES.value_decode(text.strip())[0])
         return found
 
     @property

@@ -1,8 +1,9 @@
 """Negotiation of extensions, both roles (RFC 6455 §9.1).
 
-Server: offers are tried in the client's order against what is installed; an offer that is declined
-or malformed falls through to the next one; reserved bits and opcodes are handed out, and who comes
-late is skipped with both names in the reason. Client: the answer has to be one that was asked for.
+A header that is not of the RFC's grammar fails the handshake, in both roles. Server: offers are
+tried in the client's order against what is installed; an offer that is unknown, wrong or declined
+leaves the next one its chance; reserved bits and opcodes are handed out, and who comes late is
+skipped with both names in the reason. Client: the answer has to be one that was asked for.
 
 The order of the response is the order of operations: with ``foo, bar`` outgoing data is
 ``bar(foo(data))`` and incoming data goes through the inverses, backwards.
@@ -63,15 +64,19 @@ def _split_items(value: str) -> Iterable[str]:
     yield value[start:]
 
 
-def parse_offers(values: Iterable[str], limit: int = 32) -> list[Offer]:
-    """The offers of all ``Sec-WebSocket-Extensions`` lines, in order.
+def parse_offers(values: Sequence[str], limit: int = 32) -> list[Offer]:
+    """The extensions of all ``Sec-WebSocket-Extensions`` lines, in order.
 
-    Never raises: an item that breaks the grammar becomes an `Offer` with its `problem`, so that
-    its neighbours still count.
+    An item that is of the grammar and still cannot be used (a parameter that comes twice) becomes
+    an `Offer` with its `problem`, so that its neighbours still count.
 
     Args:
-        values: The values of the header lines.
-        limit: Offers beyond this number are not read; one last record says so.
+        values: The values of the header lines; none for a message without the header.
+        limit: Items beyond this number are not read; one last record says so.
+
+    Raises:
+        NegotiationError: If the header is not of the grammar of RFC 6455 §9.1: the handshake has to
+            fail then.
     """
     offers: list[Offer] = []
     for value in values:
@@ -83,6 +88,8 @@ def parse_offers(values: Iterable[str], limit: int = 32) -> list[Offer]:
                 offers.append(Offer("…", problem=f"more than {limit} offers; the rest is ignored"))
                 return offers
             offers.append(_parse_item(item))
+    if values and not offers:
+        raise NegotiationError("Sec-WebSocket-Extensions names no extension")
     return offers
 
 
@@ -90,7 +97,7 @@ def _parse_item(item: str) -> Offer:
     try:
         ((token, pairs),) = parse_extension(item)
     except InvalidHeader as error:
-        return Offer(item.split(";", 1)[0].strip()[:64], problem=str(error)[:200])
+        raise NegotiationError(str(error)[:200]) from None
     try:
         return Offer(str(token), Params(pairs))
     except ValueError as error:
@@ -145,7 +152,8 @@ def negotiate(
     *,
     prefer: str = "client",
 ) -> Negotiation:
-    """Server side: choose among a client's offers. Never raises for what a client sent.
+    """Server side: choose among a client's offers. Never raises, whatever the client has sent and
+    whatever an extension does.
 
     Args:
         offers: From `parse_offers`, in the order in which they are to be tried.
@@ -192,9 +200,11 @@ def _try_offer(
         offer.params.only(*extension.wire_params)
         answer = extension.accept(offer.params, ctx)
         if isinstance(answer, Agreement):
+            if not callable(getattr(answer.codec, "encode", None)):
+                raise TypeError(f"accept() agreed with {answer.codec!r}, which is no codec")
             try:
                 check_wire_params(extension, answer.params)
-            except NegotiationError:
+            except Exception:
                 answer.codec.close()
                 raise
             return Verdict.AGREED, "", Agreed(extension, answer.params, answer.codec)
@@ -233,7 +243,7 @@ def offers_header(offers: Iterable[Offer]) -> str | None:
 
 def confirm(
     offers: Sequence[Offer],
-    values: Iterable[str],
+    values: Sequence[str],
     installed: Sequence[ExtensionLike],
     ctx: NegotiationContext,
 ) -> Negotiation:

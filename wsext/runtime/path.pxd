@@ -35,7 +35,7 @@ cdef class LinkPath:
     @cython.locals(connection=Connection)
     cpdef go_on(self)
 
-    @cython.locals(connection=Connection)
+    @cython.locals(connection=Connection, session=SessionPath, count=Py_ssize_t)
     cdef _pull(self, object event)
 
     @cython.locals(session=SessionPath, frame=Frame)

@@ -180,21 +180,38 @@ class LinkPath:
             self.progress_close()
 
     def _pull(self, event: Any) -> None:
-        """Deliver an event, and those after it while the application has room for them."""
+        """Deliver an event, and those after it while the application has room for them.
+
+        Readers are resumed once for all messages that have come together, and before a Close frame
+        or a fault takes effect: so they can still answer what came before it.
+        """
         connection = self.connection
-        while event is not None:
-            self._hand_over(event)
+        session = self._session
+        while True:
+            count = 0
+            while event is not None:
+                if type(event) is Message or (session is not None and session._raw):
+                    count += 1
+                self._hand_over(event)
+                if self._stalled or not connection.has_more:
+                    break
+                event = connection.next_event()
+            if count and session is not None:
+                session._inbox.wake(count)
             if self._stalled or not connection.has_more:
+                break
+            if connection.is_turn_over:
+                self.take_turns()
                 break
             event = connection.next_event()
         if connection.has_more:
             connection.keep()
-            if not self._stalled:
-                self.take_turns()
 
     def deliver(self, event: Any) -> None:
-        """Hand an event to the session."""
+        """Hand an event to the session, and resume who waits for it."""
         self._hand_over(event)
+        if self._session is not None:
+            self._session._inbox.wake(1)
 
     def _hand_over(self, event: Any) -> None:
         session = self._session
@@ -424,7 +441,6 @@ class SessionPath:
         inbox = self._inbox
         if not inbox.put(item):
             self._overflow()
-        inbox.wake(1)
 
     def receive(self) -> Coroutine[Any, Any, str | bytes]:
         """The next message: ``str`` for text, ``bytes`` for binary.

@@ -118,9 +118,15 @@ class Writer:
 
     def put(self, lane: Lane, message: PreparedMessage, key: Hashable | None = None) -> None:
         """Put in a message of somebody else's lane, a room's; never raises and never waits."""
-        if not self._link.is_open:
+        link, entry = self._link, Entry(message, message.size)
+        if not link.is_open:
             return
-        if self.outbox.put(lane, Entry(message, message.size), key):
+        if not link.blocked:
+            try:
+                self._write(entry)
+            except ProtocolError as error:  # the session has failed; the room goes on
+                logger.debug("a broadcast failed a session: %s", error)
+        elif self.outbox.put(lane, entry, key):
             self._update()
         else:
             lane.lose("slow_closed")

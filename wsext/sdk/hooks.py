@@ -72,15 +72,20 @@ class Hooks:
         impls = getattr(self._manager.hook, hook).get_hookimpls()
         return [bind_hook(impl) for impl in reversed(impls)]
 
-    async def handshake(self, request: Request) -> Response | None:
-        """Ask ``wsext_handshake``: the first response that is not ``None`` rejects."""
+    async def refusal(self, request: Request) -> Response | None:
+        """Ask ``wsext_handshake``: the first `Response` refuses the handshake.
+
+        Raises:
+            TypeError: If a hook returns anything else; and whatever a hook raises.
+        """
         for call in self._calls("wsext_handshake"):
             result = call(request=request)
             if inspect.isawaitable(result):
                 result = await result
+            if isinstance(result, Response):
+                return result
             if result is not None:
-                response: Response = result
-                return response
+                raise TypeError(f"hook wsext_handshake returned {result!r}, not a Response")
         return None
 
     def add_routes(self, app: Any) -> None:

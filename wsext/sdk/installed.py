@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from wsext.errors import ExtensionConflict, OptionError, PluginError
-from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
+from wsext.protocol.agreement import Negotiation, Offer
 from wsext.protocol.http import Request
-from wsext.protocol.negotiation import negotiate, parse_offers, shared_claim
+from wsext.protocol.negotiation import shared_claim
 from wsext.protocol.pipeline import Pipeline, Stage
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.hooks import Hooks, has_hooks
@@ -198,32 +198,23 @@ class Installed(Hooks):
         other._required = {name for name in self._required if name in other._items}
         return other
 
-    # --- negotiation --------------------------------------------------------------------------
+    def choose_offers(self, request: Request, offers: Sequence[Offer]) -> Sequence[Offer] | None:
+        """Ask ``wsext_negotiate`` which offers to try; ``None`` when no hook has an opinion.
 
-    def negotiate(
-        self,
-        request: Request,
-        ctx: NegotiationContext,
-        *,
-        prefer: str = "client",
-        max_offers: int = 32,
-    ) -> Negotiation:
-        """Server: choose among the offers of a request. Never raises for what a client sent."""
-        values = request.headers.get_all("Sec-WebSocket-Extensions")
-        if not values:
-            return Negotiation()
-        offers: Sequence[Offer] = parse_offers(values, max_offers)
+        A hook that fails, or returns anything else than offers, is logged and ignored.
+        """
         for call in self._calls("wsext_negotiate"):
             try:
                 chosen = call(request=request, offers=offers, installed=self.extensions)
+                if chosen is None:
+                    continue
+                chosen = list(chosen)
+                if all(isinstance(offer, Offer) for offer in chosen):
+                    return chosen
+                raise TypeError(f"returned {chosen!r}, which are not all offers")
             except Exception as error:
                 logger.error("hook wsext_negotiate failed: %r; ignored", error)
-                continue
-            if chosen is not None:
-                offers = list(chosen)
-                prefer = "client"
-                break
-        return negotiate(offers, self.extensions, ctx, prefer=prefer)
+        return None
 
     def backplanes(self) -> dict[str, Callable[[str], Any]]:
         """What plugins bring, by URL scheme; those installed here go before the environment's."""

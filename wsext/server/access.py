@@ -2,7 +2,8 @@
 
 The records go to the logger ``wsext.access``. Each says the same twice: as a sentence, and in its
 attribute ``access`` as a dictionary, which `JSONFormatter` writes as one line of JSON. Query
-strings are left out, for tokens travel in them.
+strings are left out, for tokens travel in them. Who comes by a Unix socket, and is no trusted proxy
+that names its client, has the address ``unix``.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ def log_answer(request: Request | None, status: int) -> None:
         return
     path = _path(request)
     _log(
-        f"{request.remote} {request.method} {path} {request.version} -> {status}",
+        f"{_remote(request)} {request.method} {path} {request.version} -> {status}",
         {
             "event": "request",
-            "remote": request.remote,
+            "remote": _remote(request),
             "method": request.method,
             "path": path,
             "version": request.version,
@@ -55,12 +56,12 @@ def log_end(session: Session, seconds: float) -> None:
     request, info, stats = session.request, session.close_info, session.stats
     path = _path(request)
     _log(
-        f"{request.remote} {path} ended with {info.code} after {seconds:.3f} s,"
+        f"{_remote(request)} {path} ended with {info.code} after {seconds:.3f} s,"
         f" {stats.messages_in} messages in, {stats.messages_out} out",
         {
             "event": "session",
             "session": session.id,
-            "remote": request.remote,
+            "remote": _remote(request),
             "path": path,
             "route": request.route,
             "subprotocol": session.subprotocol,
@@ -76,6 +77,10 @@ def log_end(session: Session, seconds: float) -> None:
             "wire_bytes_out": stats.wire_bytes_out,
         },
     )
+
+
+def _remote(request: Request) -> str:
+    return request.remote or "unix"
 
 
 def _path(request: Request) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from wsext.app.application import Application
-from wsext.server.server import run_until_signal
+from wsext.server.running import run_until_signal
 
 __all__ = ["App"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from h2.errors import ErrorCodes
 from h2.events import RequestReceived
@@ -15,12 +15,8 @@ from wsext.http2.frames import Limits
 from wsext.http2.stream import StreamTransport
 from wsext.protocol.handshake import accept_headers
 from wsext.protocol.http import Response, rejection
-from wsext.server.accept import Handshake
-
-if TYPE_CHECKING:
-    from wsext.runtime.session import Session
-    from wsext.server.accept import HandshakeProtocol
-    from wsext.server.server import Server
+from wsext.runtime.session import Session
+from wsext.server.answering import Handshake, Host
 
 __all__ = ["ServerConnection", "StreamHandshake"]
 
@@ -29,12 +25,12 @@ class ServerConnection(HTTP2Connection):
     """A client's connection.
 
     Args:
-        server: The server.
+        host: The server.
         owner: What the server knows of the connection; told when it has ended.
     """
 
-    def __init__(self, server: Server, owner: HandshakeProtocol) -> None:
-        options = server.app.server_options
+    def __init__(self, host: Host, owner: Handshake) -> None:
+        options = host.app.server_options
         limits = Limits(
             streams=options.http2_streams,
             window=options.http2_window,
@@ -42,8 +38,8 @@ class ServerConnection(HTTP2Connection):
             control_rate=options.http2_control_rate,
             reset_rate=options.http2_reset_rate,
         )
-        super().__init__(limits, server.timers, client_side=False)
-        self._server = server
+        super().__init__(limits, host.timers, client_side=False)
+        self._host = host
         self._owner = owner
         self._leaving = False
         self._idle: Any = None
@@ -60,11 +56,11 @@ class ServerConnection(HTTP2Connection):
             return
         self._stop_idle()
         self._owner.stop_timeout()  # from here, each stream has its own
-        handshake = StreamHandshake(self._server, self)
+        handshake = StreamHandshake(self._host, self)
         stream = self.streams[number] = StreamTransport(self, number, handshake)
         handshake.connection_made(stream)
         request = fields.read_request(event.headers or [])
-        options = self._server.app.server_options
+        options = self._host.app.server_options
         try:
             fields.check_request(request, options.max_header_size, options.max_header_count)
         except HandshakeRejected as error:
@@ -81,7 +77,7 @@ class ServerConnection(HTTP2Connection):
         if self._leaving:
             self._idle = self._loop.call_soon(self.close)  # after what is still to be sent
         elif self._idle is None:
-            timeout = self._server.app.server_options.http2_idle_timeout
+            timeout = self._host.app.server_options.http2_idle_timeout
             self._idle = self._timers.call_later(timeout, self.drain)
 
     def _stop_idle(self) -> None:
@@ -110,22 +106,23 @@ class StreamHandshake(Handshake):
     """The handshake of one stream (RFC 8441 §5).
 
     Args:
-        server: The server.
+        host: The server.
         connection: What carries the stream.
     """
 
-    def __init__(self, server: Server, connection: HTTP2Connection) -> None:
-        super().__init__(server)
+    accepted: ClassVar[int] = 200
+
+    def __init__(self, host: Host, connection: HTTP2Connection) -> None:
+        super().__init__(host)
         self._connection = connection
 
-    def _write_acceptance(self, session: Session) -> int:
+    def _write_acceptance(self, session: Session) -> None:
         agreed = accept_headers(
             session.request,
             subprotocol=session.subprotocol,
             extensions=session.negotiation.header,
         )
         self._connection.send_headers(self._stream, fields.response_fields(200, agreed.items()))
-        return 200
 
     def _write_response(self, response: Response, head_only: bool) -> None:
         headers = response.all_headers().raw_items()

@@ -20,7 +20,6 @@ When one of the two dies, the other sees the end of the stream.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import socket
@@ -28,10 +27,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from wsext.runtime.backoff import Backoff
-from wsext.server.worker import Ready
+from wsext.server.process import Ready, WorkerProcess
 
 __all__ = ["Supervisor"]
 
@@ -49,61 +46,6 @@ _NO_MEANS = 1.0
 
 #: Seconds that a worker gets beyond its drain time before it is killed.
 _GRACE = 5.0
-
-
-class _Worker:
-    """One worker's process, as the supervisor sees it."""
-
-    def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket) -> None:
-        self.process = process
-        self.started = asyncio.get_running_loop().time()
-        self.expected = False  # whether it has been told to end
-        self._channel = channel
-        channel.setblocking(False)
-        self._greeting = asyncio.get_running_loop().create_task(self._listen())
-
-    async def ready(self) -> Ready | None:
-        """Wait until it serves; ``None`` if it ends before that."""
-        return await asyncio.shield(self._greeting)
-
-    async def _listen(self) -> Ready | None:
-        said = b""
-        while not said.endswith(b"\n"):
-            data = await asyncio.get_running_loop().sock_recv(self._channel, 4096)
-            if not data:
-                return None
-            said += data
-        return msgspec.json.decode(said, type=Ready)
-
-    def give(self, connection: socket.socket) -> bool:
-        """Hand a connection over; ``False`` if it has too many waiting, or is dead."""
-        try:
-            socket.send_fds(self._channel, [b"c"], [connection.fileno()])
-        except OSError:
-            return False
-        return True
-
-    def tell(self, word: bytes) -> None:
-        """Tell it to stop, to retire or to abort."""
-        self.expected = True
-        try:
-            self._channel.send(word)
-        except BlockingIOError:  # it has not taken connections for long: it hangs
-            self.kill()
-        except OSError:
-            pass  # it is dead already
-
-    def kill(self) -> None:
-        """End it at once."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-
-    async def wait(self) -> int:
-        """Wait until its process has ended; the exit code."""
-        code = await self.process.wait()
-        await asyncio.wait({self._greeting}, timeout=1.0)
-        self._channel.close()
-        return code
 
 
 class Supervisor:
@@ -137,10 +79,10 @@ class Supervisor:
         self._started = started
         self._changes = changes
         self._env = env
-        self._current: list[_Worker] = []
-        self._serving: deque[_Worker] = deque()  # the next to get a connection is the first
+        self._current: list[WorkerProcess] = []
+        self._serving: deque[WorkerProcess] = deque()  # the next to get a connection is the first
         self._waiting: socket.socket | None = None  # a connection that nobody could take yet
-        self._alive: dict[_Worker, asyncio.Task[int]] = {}
+        self._alive: dict[WorkerProcess, asyncio.Task[int]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._resuming: asyncio.TimerHandle | None = None
         self._drain = 0.0
@@ -244,7 +186,7 @@ class Supervisor:
         self._start(self._reload_when_asked())
         return None
 
-    async def _spawn(self) -> _Worker:
+    async def _spawn(self) -> WorkerProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
@@ -254,18 +196,18 @@ class Supervisor:
                 pass_fds=[theirs.fileno()],
                 env=self._env,
             )
-        worker = _Worker(process, ours)
+        worker = WorkerProcess(process, ours)
         self._alive[worker] = asyncio.get_running_loop().create_task(self._reap(worker))
         return worker
 
-    async def _reap(self, worker: _Worker) -> int:
+    async def _reap(self, worker: WorkerProcess) -> int:
         code = await worker.wait()
         del self._alive[worker]
         if worker in self._serving:
             self._serving.remove(worker)
         return code
 
-    async def _keep(self, slot: int, worker: _Worker) -> None:
+    async def _keep(self, slot: int, worker: WorkerProcess) -> None:
         """Replace the worker of a slot whenever it dies, until a reload gives the slot away."""
         delays = _BACKOFF.delays()
         while True:
@@ -288,7 +230,7 @@ class Supervisor:
                 self._serving.append(worker)
                 logger.info("worker %d serves", worker.process.pid)
 
-    async def _wait_for(self, worker: _Worker) -> int:
+    async def _wait_for(self, worker: WorkerProcess) -> int:
         task = self._alive.get(worker)
         return worker.process.returncode or 0 if task is None else await asyncio.shield(task)
 

@@ -16,21 +16,10 @@ from typing import Any
 import msgspec
 
 from wsext.app.application import Application
+from wsext.server.process import Ready
 from wsext.server.server import Server
 
 __all__ = ["Ready", "run_worker"]
-
-
-class Ready(msgspec.Struct):
-    """What a worker says once it can take connections.
-
-    Attributes:
-        extensions: What is installed.
-        drain: Seconds that it takes to drain, at most.
-    """
-
-    extensions: list[str]
-    drain: float
 
 
 class _Channel:
@@ -91,6 +80,11 @@ class _Channel:
                 if received[1]:
                     self._server.take(socket.socket(fileno=received[1][0]))
 
+    def hang_up(self) -> None:
+        """The server has ended."""
+        self._loop.remove_reader(self._sock)
+        self._sock.close()
+
 
 async def run_worker(app: Application, channel: int, ssl: ssl_module.SSLContext | None) -> None:
     """Serve what a supervisor hands over until it says that it is enough.
@@ -100,10 +94,11 @@ async def run_worker(app: Application, channel: int, ssl: ssl_module.SSLContext 
         channel: The descriptor of this end of the socket pair.
         ssl: A TLS context.
     """
-    app.prepare()
     server = Server(app, ssl)
     connections = _Channel(server, channel)
     server.add_listener(connections)
+    await server.start()
     names = [item.name for item in app.installed.items]
     await connections.say(Ready(names, app.server_options.drain_timeout))
     await server.wait_closed()
+    connections.hang_up()

@@ -70,11 +70,11 @@ class NegotiationCases(Cases):
                     check_wire_params(one, answer.params)
 
     def test_fallback_in_every_order(self) -> None:
-        """An offer that is declined, unknown or malformed leaves the next one its chance."""
+        """An offer that is declined, unknown or wrong leaves the next one its chance."""
         one = self.make()
         good = [f"{one.name}; {offer}" if offer else one.name for offer in one.offers()]
-        bad = [f"{one.name}; kit-unknown=1", f"{one.name}; kit-a; kit-a", "x-kit-nothing", "; ;"]
-        for order in itertools.permutations([good[-1], *bad[:3]]):
+        bad = [f"{one.name}; kit-unknown=1", f"{one.name}; kit-a; kit-a", "x-kit-nothing"]
+        for order in itertools.permutations([good[-1], *bad]):
             outcome = negotiate(parse_offers([", ".join(order)]), [one], _SERVER)
             assert [item.name for item in outcome.agreed] == [one.name], (
                 f"the offers {', '.join(order)!r} were not answered: "

@@ -6,8 +6,11 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable
+from typing import Any
 
-__all__ = ["Clock"]
+from wsext.testing.simulation.loop import SimulatedLoop
+
+__all__ = ["Clock", "make_clock", "settle"]
 
 
 class _Timer:
@@ -39,7 +42,7 @@ class Clock:
         """Seconds since the clock was made."""
         return self._now
 
-    def call_later(self, delay: float, callback: Callable[[], None], /) -> _Timer:
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> Any:
         """Call once when that much time has passed."""
         timer = _Timer(callback)
         heapq.heappush(self._queue, (self._now + max(delay, 0.0), next(self._numbers), timer))
@@ -55,6 +58,31 @@ class Clock:
                 timer.callback()
                 await settle()
         self._now = end
+
+
+class _LoopClock(Clock):
+    """The clock of a simulated world: its own loop has virtual time already."""
+
+    def __init__(self, loop: SimulatedLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def time(self) -> float:
+        return self._loop.time()
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> Any:
+        return self._loop.call_later(delay, callback)
+
+    async def advance(self, seconds: float) -> None:
+        await settle()
+        await asyncio.sleep(seconds)
+        await settle()
+
+
+def make_clock() -> Clock:
+    """A clock for what runs on this event loop."""
+    loop = asyncio.get_running_loop()
+    return _LoopClock(loop) if isinstance(loop, SimulatedLoop) else Clock()
 
 
 async def settle() -> None:

@@ -15,14 +15,14 @@ from wsext.protocol.frames import Frame
 from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
 from wsext.protocol.wire import MaskSource, apply_mask, frame_header
 from wsext.runtime.session import Session
-from wsext.server.accept import HandshakeProtocol
 from wsext.server.server import Server
-from wsext.testing.clock import Clock, settle
+from wsext.testing.clock import Clock, make_clock, settle
 from wsext.testing.engines import lenient_parser
+from wsext.testing.hosting import accept, make_server
 from wsext.testing.memory import MemoryTransport, transport_pair
 from wsext.testing.transcript import Transcript
 
-__all__ = ["ClientSession", "RawPeer", "connect", "pair", "raw_peer"]
+__all__ = ["ClientSession", "RawPeer", "connect", "pair", "raw_peer", "shake_hands"]
 
 _URL = "ws://memory"
 
@@ -65,17 +65,11 @@ class _MemoryConnect(_connect):
 
     async def _connect(self, request: Request, choice: HTTP2Choice) -> Any:
         ours, theirs = transport_pair(self._transcript.record)
-        _accept(self._server, theirs)
+        accept(self._server, theirs)
         protocol = self.protocol_class(request, choice)
         ours.set_protocol(protocol)
         protocol.connection_made(ours)
         return protocol
-
-
-def _accept(server: Server, transport: MemoryTransport) -> None:
-    protocol = HandshakeProtocol(server)
-    transport.set_protocol(protocol)
-    protocol.connection_made(transport)
 
 
 @asynccontextmanager
@@ -102,11 +96,11 @@ async def connect(
     Raises:
         What `wsext.connect` raises.
     """
-    clock = Clock()
+    clock = make_clock()
     transcript = transcript or Transcript()
-    app.prepare()
-    server = Server(app, timers=clock)
+    server = make_server(app, clock)
     try:
+        await server.start()
         async with _MemoryConnect(server, transcript, path, **options) as session:
             assert isinstance(session, ClientSession)
             session.clock, session.transcript, session.server = clock, transcript, server
@@ -157,9 +151,14 @@ class RawPeer:
         response: The server's answer to the handshake, once there is one.
     """
 
-    def __init__(self, server: Server, transcript: Transcript, transport: MemoryTransport) -> None:
-        assert isinstance(server.timers, Clock)
-        self.clock = server.timers
+    def __init__(
+        self,
+        server: Server,
+        transcript: Transcript,
+        transport: MemoryTransport,
+        clock: Clock | None = None,
+    ) -> None:
+        self.clock = clock or make_clock()
         self.transcript = transcript
         self.server = server
         self.response: HTTPResponse | None = None
@@ -253,6 +252,17 @@ class RawPeer:
         self._transport.abort()
 
 
+async def shake_hands(
+    peer: RawPeer, path: str, extensions: str | None, headers: Mapping[str, str]
+) -> None:
+    """Do the opening handshake in the name of a raw peer, and wait for the answer."""
+    request = handshake.build_request(
+        "memory", path, extensions=extensions, headers=headers.items()
+    )
+    peer.send(serialize_request(request))
+    await peer.receive_response()
+
+
 @asynccontextmanager
 async def raw_peer(
     app: Application,
@@ -274,19 +284,16 @@ async def raw_peer(
         transcript: Where to record; by default a new one.
     """
     transcript = transcript or Transcript()
-    app.prepare()
-    server = Server(app, timers=Clock())
+    clock = make_clock()
+    server = make_server(app, clock)
+    await server.start()
     ours, theirs = transport_pair(transcript.record)
-    peer = RawPeer(server, transcript, ours)
+    peer = RawPeer(server, transcript, ours, clock)
     ours.set_protocol(peer)  # type: ignore[arg-type]  # it is one in all but its base
-    _accept(server, theirs)
+    accept(server, theirs)
     try:
         if shake:
-            request = handshake.build_request(
-                "memory", path, extensions=extensions, headers=(headers or {}).items()
-            )
-            peer.send(serialize_request(request))
-            await peer.receive_response()
+            await shake_hands(peer, path, extensions, headers or {})
         yield peer
     finally:
         peer.abort()

@@ -8,7 +8,7 @@ import signal
 import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,6 +18,8 @@ import trustme
 import wsext
 from tests.e2e.processes import ENV, Served, serving
 from tests.e2e.processes import wsext as run_wsext
+from tests.raw import raw_peer
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(
     not hasattr(signal, "SIGHUP"), reason="workers need processes that inherit sockets"
@@ -79,12 +81,6 @@ async def refusal(url: str) -> wsext.InvalidStatus:
             await (await wsext.connect(url)).close()
         except wsext.InvalidStatus as error:
             return error
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so; the test's own time limit is the bound."""
-    while not condition():
-        await asyncio.sleep(0.01)
 
 
 def is_alive(pid: int) -> bool:
@@ -318,16 +314,15 @@ def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
     )
 
     async def hold(served: Served) -> None:
-        session = await wsext.connect(served.ws)
-        await session.receive()
-        session.request.transport.pause_reading()  # it never sees the Close frame
-        served.process.send_signal(signal.SIGTERM)
-        refused = await refusal(served.ws)
-        assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
-        assert refused.headers["Connection"] == "close"
-        served.process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(served.process.wait, 3) == 0
-        session.abort()
+        async with raw_peer(served.port) as peer:
+            await peer.shake()
+            assert await peer.frame()  # the handler runs, and the Close frame is never answered
+            served.process.send_signal(signal.SIGTERM)
+            refused = await refusal(served.ws)
+            assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+            assert refused.headers["Connection"] == "close"
+            served.process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(served.process.wait, 3) == 0
 
     with serving("stuck:app", "--workers", "2", cwd=tmp_path) as served:
         asyncio.run(asyncio.wait_for(hold(served), 8))

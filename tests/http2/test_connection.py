@@ -26,6 +26,7 @@ from hyperframe.frame import (
 import wsext
 from tests.http2.peer import H2Peer, h2_peer, random_frames
 from tests.raw import masked, raw_peer
+from tests.waiting import until
 from wsext import App, Server, ServerOptions, Session, WebSocketOptions
 from wsext.http2 import PREFACE
 
@@ -209,8 +210,7 @@ async def test_everything_held_back_is_delivered(server: Server, held: Held) -> 
             await session.send(b"end")
 
         sending = asyncio.create_task(send())
-        while session.buffered_amount < 65536:
-            await asyncio.sleep(0)
+        await until(lambda: session.buffered_amount >= 65536)
         assert not sending.done()
         held.read.set()
         assert await session.receive() == "1000003"
@@ -227,11 +227,9 @@ async def test_a_peer_that_opens_no_window_holds_up_only_its_session(
             got += len((await peer.wait(events.DataReceived, stream)).data or b"")
         session = held.session
         assert session is not None
-        while not session.buffered_amount > 65536:
-            await asyncio.sleep(0)
+        await until(lambda: session.buffered_amount > 65536)
         sent = held.sent
-        for _ in range(100):
-            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
         assert held.sent == sent <= 65535 + 65536 + 2000
         peer.h2.increment_flow_control_window(10_000)  # the connection's, and not the stream's
         other = await peer.open()
@@ -324,8 +322,8 @@ async def test_a_flood_is_told_to_calm_down(server: Server, flood: Any) -> None:
         # An aborted transport may take the GOAWAY with it, if the peer has not read for long.
         assert await peer.goaway() == ErrorCodes.ENHANCE_YOUR_CALM
         await peer.closed()
-    while server.sessions:
-        await asyncio.sleep(0.001)
+    await server.wait_idle(5)
+    assert not server.sessions
 
 
 async def test_a_peer_that_pings_slowly_and_never_reads_is_dropped() -> None:
@@ -382,8 +380,7 @@ async def test_the_limit_of_connections_counts_sessions() -> None:
         await peer.wait(events.StreamEnded, refused)
         peer.send(one, 8, b"\x03\xe8", end=True)
         await peer.wait(events.StreamEnded, one)
-        while len(server.sessions) > 1:
-            await asyncio.sleep(0)
+        await until(lambda: len(server.sessions) == 1)
         await peer.open()
 
 
@@ -393,16 +390,13 @@ async def test_streams_that_come_and_go_leave_nothing(server: Server) -> None:
             stream = await peer.open()
             peer.send(stream, 8, b"\x03\xe8", end=True)
             await peer.wait(events.StreamEnded, stream)
-        while server.sessions:
-            await asyncio.sleep(0)
+        await server.wait_idle(5)
         await peer.open()
-        (connection,) = [c for c in server._connections if getattr(c, "_http2", None)]
-        assert len(server._connections) == 2
-        http2: Any = connection._http2  # type: ignore[attr-defined]
-        assert len(http2.streams) == 1
-        assert not http2._sending
-        assert not http2._ending
-        assert not http2.blocked
+        (session,) = server.sessions
+        assert len(server.connections) == 2  # the connection itself, and its stream
+        carrier = session.request.get_extra_info("carrier")
+        assert len(carrier.streams) == 1
+        assert not carrier.blocked
 
 
 async def test_random_frames_never_raise(server: Server) -> None:

@@ -1,0 +1,84 @@
+"""uvicorn's options, and the limits of sessions under it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from websockets.asyncio.client import connect as foreign_connect
+
+from tests.integrations.served import (
+    Recorder,
+    echo,
+    running,
+    with_deflate,
+)
+from tests.raw import masked, raw_peer
+from wsext import (
+    App,
+    Request,
+    WebSocketOptions,
+    hookimpl,
+)
+
+
+async def test_a_message_over_ws_max_size_is_1009() -> None:
+    app = Recorder()
+    async with running(app, ws_max_size=1000) as server:
+        async with foreign_connect(server.ws) as client:
+            await client.send(b"x" * 1000)
+            assert len((await app.events.get())["bytes"]) == 1000
+            await client.send([b"x" * 400] * 3)
+            await client.wait_closed()
+        assert client.close_code == 1009
+        event = await app.events.get()
+        assert (event["type"], event["code"]) == ("websocket.disconnect", 1009)
+
+
+async def test_uvicorns_deflate_switch_is_ours() -> None:
+    async with (
+        running(echo, settings=with_deflate(), ws_per_message_deflate=False) as server,
+        foreign_connect(server.ws) as client,
+    ):
+        assert client.protocol.extensions == []
+
+
+async def test_pings_go_by_uvicorns_options() -> None:
+    app = Recorder()
+    async with (
+        running(app, ws_ping_interval=0.05, ws_ping_timeout=0.1) as server,
+        raw_peer(server.port) as peer,
+    ):
+        await peer.shake()
+        for _ in range(3):
+            ping = await peer.frame()
+            assert ping is not None
+            assert ping.opcode == 9
+            peer.send(masked(10, bytes(ping.payload)))
+        assert await peer.close_code() == 1011  # the next one is not answered
+        assert (await app.events.get())["code"] == 1011
+
+
+async def test_the_limits_that_are_looked_at_now_and_then_hold_and_hooks_are_told() -> None:
+    told: list[Any] = []
+
+    class Seen:
+        @hookimpl
+        def wsext_limited(self, limit: str) -> None:
+            told.append(limit)
+
+        @hookimpl
+        def wsext_answered(self, request: Request | None, status: int) -> None:
+            told.append(status)
+
+    settings = App(options=WebSocketOptions(ping_rate=10))
+    settings.install(Seen())
+    async with running(Recorder(), settings=settings) as server, raw_peer(server.port) as peer:
+        await peer.shake()
+        assert told == [101]
+        closed = asyncio.ensure_future(peer.close_code())
+        while not closed.done():
+            peer.send(masked(9, b"p") * 50)
+            await asyncio.wait([closed], timeout=0.05)
+        assert closed.result() == 1008
+    assert told == [101, "ping_rate"]

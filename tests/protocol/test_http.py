@@ -1,0 +1,111 @@
+"""Requests and responses, and the readers that parse them."""
+
+from __future__ import annotations
+
+import pytest
+from websockets.datastructures import Headers
+
+from wsext import HandshakeRejected, InvalidHandshake, Request
+from wsext.protocol.http import RequestReader, ResponseReader, serialize_request
+
+GOOD = {
+    "Host": "example.com",
+    "Upgrade": "websocket",
+    "Connection": "keep-alive, Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
+
+
+def request(method: str = "GET", version: str = "HTTP/1.1", **changes: str | None) -> Request:
+    headers = Headers()
+    for name, value in {**GOOD, **{k.replace("_", "-"): v for k, v in changes.items()}}.items():
+        if value is not None:
+            headers[name] = value
+    return Request(method, "/chat", headers, version=version)
+
+
+def read(data: bytes, step: int = 1 << 20, **limits: int) -> Request | None:
+    reader = RequestReader(**limits)
+    for at in range(0, len(data), step):
+        found = reader.feed(data[at : at + step])
+        if found is not None:
+            return found
+    return None
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_a_request_may_come_in_any_pieces(step: int) -> None:
+    data = serialize_request(request()) + b"\x81\x80abcd"
+    reader = RequestReader()
+    found = None
+    for at in range(0, len(data), step):
+        if found is None:
+            found = reader.feed(data[at : at + step])
+        else:
+            reader.keep(data[at : at + step])
+    assert found is not None
+    assert found.path == "/chat"
+    assert reader.take_rest() == b"\x81\x80abcd"
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"GARBAGE\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n", 400),
+        (b"GET / HTTP/2\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 405),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\n" + (b"X: " + b"y" * 1000 + b"\r\n") * 20 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nX: " + b"y" * 9000, 431),
+    ],
+)
+def test_a_malformed_or_large_request_gets_its_status(data: bytes, status: int) -> None:
+    for step in (len(data), 13):
+        with pytest.raises(HandshakeRejected) as caught:
+            read(data, step)
+        assert caught.value.status == status
+
+
+def test_what_a_request_knows() -> None:
+    asked = Request(
+        "GET", "/a%20b?x=1&x=2&y=", Headers({"Cookie": "a=1; b=2", "Origin": "https://o"})
+    )
+    assert asked.path == "/a b"
+    assert asked.query == {"x": "1", "y": ""}
+    assert asked.query_lists == {"x": ["1", "2"], "y": [""]}
+    assert asked.cookies == {"a": "1", "b": "2"}
+    assert asked.origin == "https://o"
+
+
+@pytest.mark.parametrize(
+    ("lines", "cookies"),
+    [
+        (["a=1; b=2", "c=3"], {"a": "1", "b": "2", "c": "3"}),
+        (["a=1; b[]=2; ü=3; d"], {"a": "1", "b[]": "2", "ü": "3"}),
+        (["{=1; session=mine"], {"{": "1", "session": "mine"}),
+        (['q="a b\\054c"; e=; f=x=y'], {"q": "a b,c", "e": "", "f": "x=y"}),
+        (['broken="; session=mine'], {"broken": '"', "session": "mine"}),
+        (["a=1; a=2"], {"a": "1"}),
+        ([";;;", ""], {}),
+    ],
+)
+def test_an_odd_cookie_hides_no_other(lines: list[str], cookies: dict[str, str]) -> None:
+    headers = Headers()
+    for line in lines:
+        headers["Cookie"] = line
+    assert Request("GET", "/", headers).cookies == cookies
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 101 x\r\n", b"HTTP/1.1 101 x\r\n" + b"a: b\r\n" * 200],
+)
+def test_a_malformed_answer_is_an_invalid_handshake(data: bytes) -> None:
+    reader = ResponseReader()
+    with pytest.raises(InvalidHandshake):
+        reader.feed(data) or reader.feed_eof()

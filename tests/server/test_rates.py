@@ -1,0 +1,29 @@
+"""The token bucket."""
+
+from __future__ import annotations
+
+from wsext.server.rates import Bucket
+
+
+def test_a_burst_is_there_at_once_and_then_the_rate_decides() -> None:
+    bucket = Bucket(rate=10, burst=2, now=100.0)
+    assert bucket.take(20, 100.0) == 0.0
+    assert bucket.take(1, 100.0) == 0.1
+    assert bucket.take(1, 100.2) == 0.0
+    assert bucket.take(21, 200.0) == 0.1  # no more is saved up than the burst
+
+
+def test_what_is_given_back_was_never_taken() -> None:
+    bucket = Bucket(rate=1, burst=1, now=0.0)
+    assert bucket.take(1, 0.0) == 0.0
+    assert bucket.take(1, 0.0) == 1.0
+    bucket.give_back(1)
+    assert bucket.take(1, 1.0) == 0.0
+
+
+def test_one_that_was_left_alone_is_full_and_a_slow_one_has_room_for_one() -> None:
+    bucket = Bucket(rate=0.1, burst=2, now=0.0)
+    assert bucket.is_full(0.0)
+    assert bucket.take(1, 0.0) == 0.0
+    assert not bucket.is_full(9.0)
+    assert bucket.is_full(10.0)

@@ -1,0 +1,89 @@
+"""Running a server: for a block, for as long as it is awaited, until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+
+import pytest
+
+import wsext
+from tests.server.apps import echo, echo_app
+from wsext import App, OptionError, Session
+from wsext.rooms.backplanes.memory import MemoryBackplane
+from wsext.server.running import serve_until_signal
+
+
+class Noted(MemoryBackplane):
+    """A backplane that tells whether it runs."""
+
+    running = False
+
+    async def start(self, receiver: object) -> None:
+        await super().start(receiver)  # type: ignore[arg-type]
+        self.running = True
+
+    async def close(self) -> None:
+        await super().close()
+        self.running = False
+
+
+async def test_a_server_starts_its_backplane_and_stops_it() -> None:
+    plane = Noted()
+    app = App(backplane=plane)
+    app.websocket("/")(echo)
+    async with wsext.serve(app) as server:
+        assert plane.running
+        await server.start()  # a second start changes nothing
+    assert not plane.running
+
+
+async def test_a_server_that_cannot_listen_leaves_nothing_running() -> None:
+    plane = Noted()
+    async with wsext.serve(echo_app()) as other:
+        with pytest.raises(OSError, match="in use"):
+            await wsext.serve(App(backplane=plane), port=other.port)
+    assert not plane.running
+    with pytest.raises(OptionError, match="no backplane for"):
+        await wsext.serve(App(backplane="nonsense://x"))
+
+
+async def test_serve_can_be_awaited_and_served_forever() -> None:
+    server = await wsext.serve(echo_app())
+    serving = asyncio.create_task(server.serve_forever())
+    async with wsext.connect(server.url) as session:
+        serving.cancel()
+        assert (await session.wait_closed()).code == 1001
+    await asyncio.wait([serving])
+    assert serving.cancelled()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signal handlers there")
+async def test_a_signal_drains_and_a_second_one_aborts() -> None:
+    started: asyncio.Queue[wsext.Server] = asyncio.Queue()
+    app = App()
+
+    @app.websocket("/")
+    async def stuck(session: Session) -> None:
+        await session.send("in")
+        await session.wait_closed()
+
+    serving = asyncio.create_task(
+        serve_until_signal(app, "127.0.0.1", 0, started=started.put_nowait)
+    )
+    server = await started.get()
+    session = await wsext.connect(server.url)
+    assert await session.receive() == "in"
+    session.hold_reading(30)  # it never sees the Close frame
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(0.05)
+    assert server.draining
+    assert not serving.done()
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(3):
+        await serving
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().remove_signal_handler(number)
+    session.abort()

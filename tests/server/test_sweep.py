@@ -1,0 +1,68 @@
+"""The limits of a session that are looked at once a second."""
+
+from __future__ import annotations
+
+import asyncio
+
+import wsext
+from tests.raw import masked, raw_peer
+from tests.server.apps import limited_app
+from wsext import (
+    Session,
+)
+
+
+async def test_too_many_messages_are_read_later_and_none_is_lost() -> None:
+    app, seen = limited_app({"message_rate": 200})
+    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
+        await session.receive()
+        start = asyncio.get_running_loop().time()
+        sent = 0
+        while not seen.limits:  # faster than 200 a second, until it is noticed
+            for _ in range(100):
+                await session.send(str(sent))
+                sent += 1
+            await asyncio.sleep(0.01)
+        await session.send("last")
+        for number in range(sent):
+            assert await session.receive() == str(number)
+            if number == 400:
+                break
+        assert asyncio.get_running_loop().time() - start < 30
+        assert session.is_open
+        assert set(seen.limits) == {"message_rate"}
+        session.abort()
+
+
+async def test_too_many_pings_close_with_1008() -> None:
+    app, seen = limited_app({"ping_rate": 10})
+    async with wsext.serve(app) as server, raw_peer(server.port) as peer:
+        await peer.shake()
+        peer.send(masked(9, b"x") * 500)
+        assert await peer.close_code() == 1008
+    assert seen.limits == ["ping_rate"]
+
+
+async def test_a_peer_that_reads_nothing_is_closed_and_one_that_reads_slowly_is_not() -> None:
+    app, seen = limited_app()
+    ended: dict[str, int] = {}
+
+    @app.websocket("/flood/<name>", options={"write_timeout": 2, "outgoing_bytes": 1024})
+    async def flood(session: Session, name: str) -> None:
+        try:
+            while True:
+                await session.send(b"x" * 65536)
+        finally:
+            ended[name] = session.close_info.code
+
+    async with wsext.serve(app) as server, raw_peer(server.port) as peer:
+        await peer.shake("/flood/stuck")
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        async with raw_peer(server.port) as slow:
+            await slow.shake("/flood/slow")
+            while "stuck" not in ended:
+                assert await slow.reader.read(100_000)
+                await asyncio.sleep(0.005)
+            assert "slow" not in ended
+    assert ended["stuck"] == 1013
+    assert seen.limits == ["write_timeout"]

@@ -1,0 +1,100 @@
+"""A worker, run in this process: what a supervisor tells it, and what it answers.
+
+Processes that come, go and die are in `tests.server.test_supervisor`; the features of a server in a
+worker are in `tests.server.test_hosting`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from tests.raw import RawPeer
+from tests.server.apps import echo_app
+from wsext import App, Session
+from wsext.server.worker import Ready, run_worker
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no descriptors can be passed")
+
+
+class Told:
+    """A worker that runs, and the supervisor's end of its channel."""
+
+    def __init__(self, channel: socket.socket, work: asyncio.Task[None]) -> None:
+        self.channel = channel
+        self.work = work
+        self.ready: Ready
+
+    async def connect(self) -> RawPeer:
+        """Hand a connection over; the client's end."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self.channel, [b"c"], [theirs.fileno()])
+        return RawPeer(*await asyncio.open_connection(sock=ours))
+
+
+@asynccontextmanager
+async def worker(app: App) -> AsyncIterator[Told]:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    work = asyncio.create_task(run_worker(app, theirs.detach(), None))
+    told = Told(ours, work)
+    with ours:
+        line = await asyncio.get_running_loop().sock_recv(ours, 4096)
+        told.ready = msgspec.json.decode(line, type=Ready)
+        yield told
+        async with asyncio.timeout(5):
+            await work
+
+
+async def test_it_says_what_it_has_and_serves_what_it_is_handed() -> None:
+    app = echo_app(drain_timeout=3)
+    app.install("permessage-deflate")
+    async with worker(app) as told:
+        assert (told.ready.extensions, told.ready.drain) == (["permessage-deflate"], 3)
+        peer = await told.connect()
+        assert (await peer.shake()).startswith("HTTP/1.1 101 ")
+        told.channel.send(b"s")
+        assert await peer.close_code() == 1001
+        peer.writer.close()
+
+
+async def test_it_retires_with_1012_after_the_handshakes() -> None:
+    async with worker(echo_app()) as told:
+        peer = await told.connect()
+        told.channel.send(b"r")
+        assert (await peer.shake()).startswith("HTTP/1.1 101 ")
+        assert await peer.close_code() == 1012
+        peer.writer.close()
+
+
+async def test_it_drains_when_its_supervisor_is_gone() -> None:
+    async with worker(echo_app()) as told:
+        peer = await told.connect()
+        await peer.shake()
+        told.channel.close()
+        assert await peer.close_code() == 1001
+        peer.writer.close()
+
+
+async def test_it_aborts_what_does_not_end() -> None:
+    app = App()
+
+    @app.websocket("/")
+    async def stuck(session: Session) -> None:
+        await session.wait_closed()
+
+    async with worker(app) as told:
+        peer = await told.connect()
+        await peer.shake()
+        told.channel.send(b"s")
+        assert await peer.close_code() == 1001  # and it is not answered
+        told.channel.send(b"a")
+        assert await peer.frame() is None
+        peer.writer.close()

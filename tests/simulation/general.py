@@ -1,0 +1,355 @@
+"""A random scenario: two sessions talk under a random stack, policy and network, and a model says
+what may come of it.
+
+The model: each direction delivers what was sent, exactly once and in order; what was not delivered
+is the rest, and then the session's end has a code that says so. A cancelled send may have happened
+or not. With the policy ``drop-oldest`` messages may be missing, but never out of order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+from tests.simulation.codecs import STACKS
+from wsext import (
+    App,
+    ConnectionClosed,
+    HandshakeError,
+    LocalProtocolError,
+    QueueFull,
+    Session,
+    WebSocketOptions,
+)
+from wsext.testing import Conditions, World, calm, mild, rough
+
+__all__ = ["Program", "Side", "draw", "play"]
+
+#: Virtual seconds within which everything has to be over, whatever the network does.
+BOUND = 600.0
+#: Codes with which a session may end here. 1002 and 1007 are not among them: nobody breaks the
+#: protocol, so whoever says so has been sent what this side has spoiled.
+CODES = frozenset({1000, 1001, 1006, 1008, 1009, 1011, 1013, 4000})
+#: Messages that may wait for the application.
+CAPACITY = 8
+_SIZES = (0, 1, 10, 125, 126, 1000, 5000, 70_000)
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a run does.
+
+    Attributes:
+        stack: A name of `STACKS`.
+        http2: Whether the session runs over HTTP/2.
+        weather: ``calm``, ``mild`` or ``rough``.
+        policy: What happens when too much waits to be sent.
+        client, server: The steps of each side: ``(what, argument)``.
+        reading: Seconds that each side's reader rests after each message.
+    """
+
+    stack: str
+    http2: bool
+    weather: str
+    policy: str
+    client: tuple[tuple[str, Any], ...]
+    server: tuple[tuple[str, Any], ...]
+    reading: tuple[float, float]
+
+
+def draw(rng: Random) -> Program:
+    """A program by chance."""
+    return Program(
+        stack=rng.choice(list(STACKS)),
+        http2=rng.random() < 0.3,
+        weather=rng.choice(("calm", "mild", "mild", "rough")),
+        policy=rng.choice(("suspend", "suspend", "close", "drop-oldest")),
+        client=_steps(rng),
+        server=_steps(rng),
+        reading=(rng.choice((0, 0, 0.01, 1.0)), rng.choice((0, 0, 0.01, 1.0))),
+    )
+
+
+#: How often each step is drawn, beside the others.
+_WEIGHTS = {
+    "send": 4,
+    "send nowait": 2,
+    "burst": 1,
+    "stream": 1,
+    "cancelled send": 1,
+    "ping": 1,
+    "flush": 1,
+    "sleep": 3,
+}
+_ENDS = ("close", "close nowait", "abort", "raise")
+
+
+def _steps(rng: Random) -> tuple[tuple[str, Any], ...]:
+    steps: list[tuple[str, Any]] = []
+    for what in rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()), k=rng.randint(0, 8)):
+        if what in ("send", "send nowait", "cancelled send"):
+            steps.append((what, rng.choice(_SIZES)))
+        elif what in ("stream", "burst"):
+            steps.append((what, rng.choice((0, 1, 4, 40))))
+        else:
+            steps.append((what, rng.choice((0.0, 0.001, 0.05, 2.0))))
+    if rng.random() < 0.6:
+        steps.append((rng.choice(_ENDS), 0))
+    return tuple(steps)
+
+
+class Side:
+    """One session with the model of what it has sent and received.
+
+    Attributes:
+        sent: Every message that was sent for sure, or perhaps: ``(message, sure)``.
+        received: What has arrived.
+        findings: Which bounds were not kept.
+        closed_itself: Whether the program has closed this side.
+    """
+
+    def __init__(self, name: str, rest: float) -> None:
+        self.name = name
+        self.session: Session | None = None
+        self.sent: list[tuple[str, bool]] = []
+        self.received: list[str] = []
+        self.findings: list[str] = []
+        self.closed_itself = False
+        self._rest = rest
+        self._numbers = 0
+
+    def _message(self, size: int) -> str:
+        self._numbers += 1
+        return f"{self.name}{self._numbers}:".ljust(size, ".")
+
+    async def run(self, session: Session, steps: tuple[tuple[str, Any], ...]) -> None:
+        """Read beside the steps, until the session ends or the steps do."""
+        self.session = session
+        reader = session.create_task(self._read(session), name=f"{self.name}'s reader")
+        with suppress(ConnectionClosed):
+            for what, argument in steps:
+                await self._step(session, what, argument)
+                self._check_bounds(session)
+        if self.closed_itself or not session.is_open:
+            await session.wait_closed()
+        else:
+            await asyncio.sleep(1.0)  # leave the other side some time, too
+        await session.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BOUND / 4):
+                await asyncio.wait({reader})
+
+    async def _read(self, session: Session) -> None:
+        with suppress(ConnectionClosed):
+            while True:
+                self.received.append(str(await session.receive()))
+                if self._rest:
+                    await asyncio.sleep(self._rest)
+
+    async def _step(self, session: Session, what: str, argument: Any) -> None:
+        match what:
+            case "send":
+                await self._send(session, self._message(argument))
+            case "send nowait":
+                message = self._message(argument)
+                self._begin(message)
+                try:
+                    session.send_nowait(message)
+                    self._sure()
+                except QueueFull:
+                    self.sent.pop()
+            case "stream":
+                await self._stream(session, argument)
+            case "cancelled send":
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.004):
+                        await self._send(session, self._message(argument))
+            case "ping":
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(argument or 1.0):
+                        await session.ping()
+            case "flush":
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(argument + 0.01):
+                        await session.flush()
+            case "burst":
+                for _ in range(argument):
+                    await self._send(session, self._message(10))
+            case "sleep":
+                await asyncio.sleep(argument)
+            case "close":
+                self.closed_itself = True
+                await session.close(1000, "done")
+            case "close nowait":
+                self.closed_itself = True
+                session.close_nowait(4000, "done")
+            case "abort":
+                session.abort()
+            case "raise":
+                raise Raised
+
+    async def _send(self, session: Session, message: str) -> None:
+        self._begin(message)
+        try:
+            await session.send(message)
+        except LocalProtocolError:  # the policy has closed the session
+            self.sent.pop()
+            raise
+        self._sure()
+
+    async def _stream(self, session: Session, count: int) -> None:
+        pieces = [self._message(10) for _ in range(count)]
+
+        async def stream() -> AsyncIterator[str]:
+            for piece in pieces:
+                yield piece
+                await asyncio.sleep(0.001)
+
+        if pieces:
+            self._begin("".join(pieces))
+        await session.send(stream())
+        if pieces:
+            self._sure()
+
+    def _begin(self, message: str) -> None:
+        self.sent.append((message, False))
+
+    def _sure(self) -> None:
+        self.sent[-1] = (self.sent[-1][0], True)
+
+    def _check_bounds(self, session: Session) -> None:
+        waiting = session.waiting_messages
+        if waiting > CAPACITY + 1:
+            self.findings.append(f"too much received waits: {waiting} of {CAPACITY} messages")
+        buffered = session.buffered_amount
+        most = session.options.outgoing_bytes + 2 * max(_SIZES) + 10_000
+        if buffered > most:
+            self.findings.append(f"too much waits to be sent: {buffered} of {most} bytes")
+
+
+class Raised(Exception):
+    """A handler's failure that the program asks for."""
+
+
+@dataclass
+class Outcome:
+    """What became of a run.
+
+    Attributes:
+        codes: How each side ended.
+        refused: What the client got instead of a session.
+    """
+
+    codes: dict[str, int] = field(default_factory=dict)
+    refused: BaseException | None = None
+
+
+async def play(world: World, program: Program) -> Outcome:
+    """Run a program and check it against the model.
+
+    Raises:
+        AssertionError: If something came of it that the model does not allow.
+    """
+    client, server_side = (Side(*pair) for pair in zip("cs", program.reading, strict=True))
+    options = WebSocketOptions(
+        close_timeout=5.0,
+        outgoing_bytes=20_000,
+        incoming_capacity=CAPACITY,
+        outgoing_overflow=program.policy,  # type: ignore[arg-type]
+    )
+    app = App(options=options)
+    for extension in STACKS[program.stack]:
+        app.install(extension)
+
+    @app.websocket("/")
+    async def handler(session: Session) -> None:
+        await server_side.run(session, program.server)
+
+    server = await world.serve(app)
+    outcome = Outcome()
+    connecting = world.connect(
+        server,
+        conditions=_weather(world, program),
+        extensions=STACKS[program.stack],
+        options=options,
+        http2=program.http2,
+    )
+    try:
+        async with asyncio.timeout(BOUND):
+            async with connecting as session:
+                await client.run(session, program.client)
+    except (OSError, TimeoutError, HandshakeError) as error:
+        outcome.refused = error
+        # The answer to the handshake is lost with a connection that is dropped.
+        dropped = program.weather == "rough" or ("abort", 0) in program.server
+        if client.session is None and not dropped:
+            raise
+    except (Raised, ConnectionClosed, LocalProtocolError):
+        pass
+    async with asyncio.timeout(BOUND):
+        while server.sessions:
+            await asyncio.sleep(0.5)
+    for side in (client, server_side):
+        assert not side.findings, side.findings[0]
+        if side.session is not None:
+            info = side.session.close_info
+            outcome.codes[side.name] = info.code
+            assert info.code in CODES, f"a wrong code: {side.name} ended with {info}"
+    _check_direction(client, server_side, program)
+    _check_direction(server_side, client, program)
+    allowed = sum(("raise", 0) in steps for steps in (program.client, program.server))
+    logged = [record.getMessage() for record in world.errors]
+    assert len(logged) <= allowed + (program.policy == "close"), f"logged: {logged}"
+    return outcome
+
+
+def _weather(world: World, program: Program) -> Conditions:
+    return {"calm": calm, "mild": mild, "rough": rough}[program.weather](world.random)
+
+
+def _check_direction(sender: Side, receiver: Side, program: Program) -> None:
+    """Everything in order and once; and whole, when the session ended as planned."""
+    at = 0
+    missing: list[str] = []
+    for message in receiver.received:
+        skipped = at
+        while at < len(sender.sent) and sender.sent[at][0] != message:
+            at += 1
+        known = [_short(text) for text in receiver.received]
+        assert at < len(sender.sent), f"out of order, or twice: {_short(message)} among {known}"
+        missing += [_short(text) for text, sure in sender.sent[skipped:at] if sure]
+        at += 1
+    if program.policy == "drop-oldest":
+        return
+    assert not missing, f"lost, though later ones came: {missing}"
+    if sender.session is None or receiver.session is None:
+        return
+    ours, theirs = sender.session.close_info, receiver.session.close_info
+    only_the_sender = ours.local_first and not theirs.local_first and not receiver.closed_itself
+    if ours.clean and only_the_sender and ours.code == theirs.code:  # and the receiver did not fail
+        rest = [_short(message) for message, sure in sender.sent[at:] if sure]
+        assert not rest, f"lost, though sent before a clean close: {rest}"
+
+
+def _short(message: str) -> str:
+    """The first message's number."""
+    return message.partition(":")[0]
+
+
+def simpler(program: Program) -> list[Program]:
+    """Programs with one thing less."""
+    plain = {"http2": False, "weather": "calm", "policy": "suspend", "reading": (0, 0)}
+    found = [
+        replace(program, **{name: value})
+        for name, value in plain.items()
+        if getattr(program, name) != value
+    ]
+    for name in ("client", "server"):
+        steps = getattr(program, name)
+        for at in range(len(steps)):
+            found.append(replace(program, **{name: steps[:at] + steps[at + 1 :]}))
+    return found

@@ -1,0 +1,295 @@
+"""One request on one transport, from the first byte to its answer, whatever version of HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, cast
+
+from wsext.app.application import Application
+from wsext.app.routing import Route, as_response
+from wsext.errors import HandshakeRejected
+from wsext.protocol.http import Request, Response, rejection
+from wsext.runtime.session import Session
+from wsext.runtime.timers import Timers
+from wsext.server import access
+from wsext.server.addresses import Addresses
+from wsext.server.admission import Admission
+from wsext.server.decision import Terms, ask_guards, decide, internal_error
+from wsext.server.proxies import Proxies
+from wsext.server.sessions import run_session
+
+__all__ = ["Handshake", "Host"]
+
+logger = logging.getLogger("wsext.server")
+
+#: Seconds that an answered connection stays readable, so that the peer gets the answer.
+_LINGER = 1.0
+
+
+class Host(Protocol):
+    """What a handshake needs of the server that it came to.
+
+    Attributes:
+        app: The application.
+        timers: What runs timeouts.
+        proxies: Who is believed what it says about its clients.
+        addresses: What each address takes.
+        draining: Whether the server is shutting down.
+    """
+
+    app: Application
+    timers: Timers
+    proxies: Proxies
+    addresses: Addresses
+    draining: bool
+
+    def admit(self, connection: Handshake) -> str:
+        """Count a new connection; the limit's name if there are too many."""
+
+    def release(self, connection: Handshake) -> None:
+        """A connection is gone."""
+
+    def start_session(self, connection: Handshake, session: Session) -> None:
+        """A handshake has become a session."""
+
+    def end_session(self, connection: Handshake, session: Session) -> None:
+        """The session has ended, and its handler, too."""
+
+
+class Handshake(asyncio.Protocol):
+    """One request on one transport until it is answered.
+
+    The transport is a connection's (HTTP/1.1) or a stream's (HTTP/2). Subclasses read the request
+    and write the answer; `wsext.server.decision` decides what the answer is.
+    """
+
+    #: The status of an accepted handshake.
+    accepted: ClassVar[int] = 101
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._timeout: Any = None
+        self.task: asyncio.Task[None] | None = None
+        self._rest = bytearray()
+        self._admission: Admission | None = None
+        self._answered = False
+        self._is_session = False
+        self.made = asyncio.get_running_loop().time()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
+        host = self._host
+        peername = transport.get_extra_info("peername")
+        limit = host.admit(self)
+        self._admission = Admission(host.addresses, host.proxies, peername, limit)
+        if self._admission.is_flood:
+            self.transport.abort()
+        self._timeout = host.timers.call_later(
+            host.app.server_options.handshake_timeout, self.transport.abort
+        )
+
+    def uncount(self) -> None:
+        """The connection is gone."""
+        if self._admission is not None:
+            self._admission.leave()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.stop_timeout()
+        self._host.release(self)
+        if self.task is not None:
+            self.task.cancel()
+
+    def is_pending(self, fresh: float) -> bool:
+        """Whether a request that is no session may come, or is being answered, or just was.
+
+        Args:
+            fresh: The time after which a connection is too new to have sent one.
+        """
+        if self._is_session:
+            return False
+        return self._answered or self.task is not None or self.made > fresh
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether a first request may come, or is being answered."""
+        return not self._is_session
+
+    def stop_timeout(self) -> None:
+        """The handshake is done, or is somebody else's."""
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
+
+    def drain(self) -> None:
+        """The server shuts down: take no more requests. Here, there is only the one."""
+
+    # --- the request --------------------------------------------------------------------------
+
+    def begin(self, request: Request) -> None:
+        """Start to answer a request that is whole."""
+        transport, admission = self.transport, self._admission
+        if transport is None or admission is None:
+            return
+        request.transport = transport
+        request.secure = transport.get_extra_info("ssl_object") is not None
+        request.draining = self._host.draining
+        admission.complete(request)
+        if admission.is_flood:
+            transport.abort()
+        self.task = asyncio.get_running_loop().create_task(self._serve(request))
+
+    async def _serve(self, request: Request) -> None:
+        """Answer a request; if the answer is a session, run it until it has ended."""
+        try:
+            route, params = self._host.app.table.match(request)
+            request.route = route.path
+            if route.kind == "http":
+                answer: Response | Session | None = await _ask_http(route, params, request)
+            else:
+                answer = await self._ask_for_session(route, params, request)
+        except HandshakeRejected as error:
+            answer = rejection(error)
+        except Exception:
+            logger.exception("answering %s failed", request.path)
+            answer = internal_error()
+        if isinstance(answer, Response):
+            self.respond(request, answer)
+        elif answer is not None:
+            await self._run(answer, route)
+
+    async def _ask_for_session(
+        self, route: Route, params: Mapping[str, Any], request: Request
+    ) -> Session | Response | None:
+        """A session whose handshake was accepted, a refusal, or ``None`` if the client has gone."""
+        host = self._host
+        options, installed = host.app.profile(route)
+        terms = Terms(
+            options,
+            installed,
+            route.subprotocols,
+            route.guards,
+            self._check_place,
+            host.app.server_options.max_offers,
+        )
+        decision = await decide(request, terms)
+        if isinstance(decision, Response):
+            return decision
+        try:
+            if self.transport is None or self.transport.is_closing():
+                decision.negotiation.close()
+                return None
+            session = Session(
+                "server",
+                request,
+                options=options,
+                installed=installed,
+                negotiation=decision.negotiation,
+                subprotocol=decision.subprotocol,
+                path_params=params,
+                raw=route.kind == "raw",
+                timers=host.timers,
+                outcome=host.app.close_for,
+            )
+            self._write_acceptance(session)
+        except BaseException:
+            decision.negotiation.close()
+            raise
+        return session
+
+    def _check_place(self) -> None:
+        """Refuse handshakes when there is no place; plain requests are answered all the same."""
+        if self._host.draining:
+            raise HandshakeRejected(503, "the server is shutting down", {"Retry-After": "5"})
+        if self._admission is not None:
+            self._admission.check()
+
+    async def _run(self, session: Session, route: Route) -> None:
+        """Run the handler. Whatever happens in it, the server's counters come back."""
+        host, transport = self._host, self.transport
+        assert transport is not None  # it was there when the session was made
+        rest, self._rest = bytes(self._rest), bytearray()
+        self._is_session = True
+        self.stop_timeout()
+        host.start_session(self, session)
+        try:
+            self._tell(session.request, self.accepted)
+            session.request.pack()
+            await run_session(session, route, transport, rest)
+        except Exception:
+            logger.exception("session %s failed", session.id)
+            transport.abort()
+        finally:
+            host.end_session(self, session)
+
+    # --- the answer ---------------------------------------------------------------------------
+
+    def _tell(self, request: Request | None, status: int) -> None:
+        """Tell the log and the hooks how a request was answered."""
+        access.log_answer(request, status)
+        installed = self._host.app.installed
+        limit = "" if self._admission is None else self._admission.limit
+        if limit and status != 101:
+            installed.limited(limit, request)
+        installed.answered(request, status)
+
+    def respond(self, request: Request | None, response: Response) -> None:
+        """Answer with anything but a session, and close."""
+        self.stop_timeout()
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        head_only = request is not None and request.method == "HEAD"
+        try:
+            self._write_response(response, head_only)
+        except Exception:  # a header that nobody may send
+            logger.exception("the answer cannot be sent")
+            response = internal_error()
+            self._write_response(response, head_only)
+        self._tell(request, response.status)
+        # Unread data in the socket would make TCP drop the answer: half-close, then wait a little.
+        self._answered = True
+        self._rest.clear()
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
+            transport.close()
+        patience = self._host.app.server_options.handshake_timeout
+        self._linger(transport, self._host.timers.time() + patience)
+
+    def _linger(self, transport: asyncio.Transport, until: float) -> None:
+        """Drop the connection in a little while, later if the peer still reads the answer."""
+
+        def end() -> None:
+            if transport.get_write_buffer_size() and self._host.timers.time() < until:
+                self._linger(transport, until)
+            else:
+                transport.abort()
+
+        self._timeout = self._host.timers.call_later(_LINGER, end)
+
+    def _write_acceptance(self, session: Session) -> None:
+        """Accept the handshake."""
+        raise NotImplementedError
+
+    def _write_response(self, response: Response, head_only: bool) -> None:
+        """Write any other answer, for HEAD without its body."""
+        raise NotImplementedError
+
+
+async def _ask_http(route: Route, params: Mapping[str, Any], request: Request) -> Response:
+    """The answer of a plain HTTP route.
+
+    Raises:
+        HandshakeRejected: If a guard or the handler does.
+    """
+    refusal = await ask_guards(route.guards, request)
+    if refusal is not None:
+        return refusal
+    result = route.handler(request, **params)
+    if inspect.isawaitable(result):
+        result = await result
+    return as_response(result)

@@ -1,0 +1,137 @@
+"""Who is connected: the connections and sessions of a server, counted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+
+from wsext.app.application import Application
+from wsext.runtime.session import Session
+from wsext.runtime.timers import Timers
+from wsext.server import access
+from wsext.server.addresses import Addresses
+from wsext.server.answering import Handshake
+from wsext.server.proxies import Proxies
+from wsext.server.sweep import Sweep
+
+__all__ = ["Connections"]
+
+logger = logging.getLogger("wsext.server")
+
+#: Connections beyond the limit that are still answered with a refusal.
+_POLITE = 1024
+
+#: Seconds for which a connection without a request counts as fresh: its request may be on its way.
+_FRESH = 1.0
+
+
+class Connections:
+    """The connections and sessions of one server; a `Host` for handshakes.
+
+    Args:
+        app: The application.
+        timers: What runs timeouts; by default the event loop.
+    """
+
+    def __init__(self, app: Application, timers: Timers | None = None) -> None:
+        self.app = app
+        self.draining = False
+        self.loop = asyncio.get_running_loop()
+        self.timers: Timers = timers or self.loop
+        self.proxies = Proxies(app.server_options.trusted_proxies)
+        self.addresses = Addresses(app.server_options, self.timers.time)
+        self._sweep = Sweep(self.timers, app.installed, logger)
+        # In the order of their coming, as the sessions: what is done to all is reproducible.
+        self._connections: dict[Handshake, None] = {}
+        self._sessions: dict[Session, Handshake] = {}
+        self._idle: asyncio.Future[None] | None = None
+
+    @property
+    def sessions(self) -> frozenset[Session]:
+        """The sessions now."""
+        return frozenset(self._sessions)
+
+    @property
+    def ordered_sessions(self) -> list[Session]:
+        """The sessions now, in the order of their coming."""
+        return list(self._sessions)
+
+    @property
+    def connections(self) -> Sequence[Handshake]:
+        """The connections now, and the streams of HTTP/2."""
+        return list(self._connections)
+
+    @property
+    def connection_count(self) -> int:
+        """The connections now, sessions or not; a stream of HTTP/2 counts as one."""
+        return len(self._connections)
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request that is no session is being answered, or may still come."""
+        fresh = self.loop.time() - _FRESH
+        return any(connection.is_pending(fresh) for connection in self._connections)
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the first request of a connection may come, or is being answered."""
+        return any(connection.is_undecided for connection in self._connections)
+
+    def admit(self, connection: Handshake) -> str:
+        """Count a new connection; the limit's name if there are too many."""
+        limit = self.app.server_options.max_connections
+        count = len(self._connections)
+        self._connections[connection] = None
+        if limit is None or count < limit:
+            return ""
+        if count >= limit + _POLITE and connection.transport is not None:
+            connection.transport.abort()  # even polite refusals have an end
+        return "max_connections"
+
+    def release(self, connection: Handshake) -> None:
+        """A connection is gone."""
+        self._connections.pop(connection, None)
+        connection.uncount()
+        if not self._sessions and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    def start_session(self, connection: Handshake, session: Session) -> None:
+        """A handshake has become a session."""
+        self._sessions[session] = connection
+        self._sweep.add(session)
+
+    def end_session(self, connection: Handshake, session: Session) -> None:
+        """A session has ended, and its handler, too."""
+        self._sessions.pop(session, None)
+        self._sweep.remove(session)
+        self.release(connection)
+        access.log_end(session, self.loop.time() - connection.made)
+
+    async def wait_idle(self, seconds: float) -> None:
+        """Wait until there is no session, at most some seconds."""
+        if self._sessions and seconds > 0:
+            self._idle = self.loop.create_future()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle, seconds)
+
+    def abort(self) -> None:
+        """Drop all sessions at once; for those who cannot wait for `close`."""
+        for session in list(self._sessions):
+            session.abort()
+
+    async def abort_rest(self) -> None:
+        """Drop every connection, and cancel the handlers that have not ended by now."""
+        for connection in self.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        for session in list(self._sessions):
+            logger.warning("session %s did not end in time; aborted", session.id)
+            session.abort()
+        tasks = [task for owner in self._sessions.values() if (task := owner.task) is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+        self._sweep.stop()

@@ -1,0 +1,153 @@
+"""The decision about an opening handshake: a request goes in, a decision comes out.
+
+Every front asks here: HTTP/1.1, the streams of HTTP/2, uvicorn, and the servers of tests. What they
+do with the decision is theirs. In this order:
+
+    1. the request is a handshake at all (RFC 6455 §4.2.1, §9.1)    400, 405, 426, 501
+    2. the front has a place for it                                 429, 503
+    3. its page may connect (`WebSocketOptions.origins`)            403, 400
+    4. the guards let it pass                                       what they say
+    5. the plugins let it pass (`wsext_handshake`)                  what they say
+    6. there still is a place, for guards may have taken their time 429, 503
+    7. both sides speak a subprotocol                               400
+    8. the required extensions are agreed                           400
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from wsext.app.routing import Guard, as_response
+from wsext.errors import HandshakeRejected, NegotiationError
+from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
+from wsext.protocol.handshake import (
+    check_origin,
+    check_upgrade,
+    offered_subprotocols,
+    select_subprotocol,
+)
+from wsext.protocol.http import Request, Response, rejection
+from wsext.protocol.negotiation import find_missing, negotiate, parse_offers
+from wsext.runtime.settings import WebSocketOptions
+from wsext.sdk.installed import Installed
+
+__all__ = ["Acceptance", "Terms", "ask_guards", "decide", "internal_error"]
+
+logger = logging.getLogger("wsext.server")
+
+
+def _always() -> None:
+    """There is always a place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a handshake is judged by.
+
+    Attributes:
+        options: The options of the session that it asks for.
+        installed: The extensions and plugins that are in force.
+        subprotocols: What is spoken here, in the order of preference; empty accepts any offer
+            without choosing one, and ``None`` leaves the choice to the application.
+        guards: Asked in this order.
+        check_place: Raises `HandshakeRejected` when there is no place; asked twice.
+        max_offers: Extension offers beyond this number are ignored.
+    """
+
+    options: WebSocketOptions
+    installed: Installed
+    subprotocols: Sequence[str] | None = ()
+    guards: Sequence[Guard] = ()
+    check_place: Callable[[], None] = _always
+    max_offers: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The handshake is accepted. Whoever makes no session of it closes ``negotiation``.
+
+    Attributes:
+        negotiation: The extensions in use, with their codecs.
+        subprotocol: The subprotocol in use, or ``None``.
+    """
+
+    negotiation: Negotiation
+    subprotocol: str | None
+
+
+async def decide(request: Request, terms: Terms) -> Acceptance | Response:
+    """Decide about a handshake: accept it, or answer it with this response.
+
+    Never raises: what fails here is logged and becomes a 500 that tells nothing.
+    """
+    try:
+        return await _decide(request, terms)
+    except HandshakeRejected as error:
+        return rejection(error)
+    except Exception:
+        logger.exception("deciding about a handshake for %s failed", request.path)
+        return internal_error()
+
+
+async def _decide(request: Request, terms: Terms) -> Acceptance | Response:
+    check_upgrade(request)
+    offers = _offered_extensions(request, terms.max_offers)
+    spoken = offered_subprotocols(request)
+    terms.check_place()
+    check_origin(request, terms.options.origins)
+    refusal = await ask_guards(terms.guards, request) or await terms.installed.refusal(request)
+    if refusal is not None:
+        return refusal
+    terms.check_place()
+    chosen = None if terms.subprotocols is None else select_subprotocol(spoken, terms.subprotocols)
+    return Acceptance(_agree(request, offers, terms), chosen)  # nothing may fail after `_agree`
+
+
+def _offered_extensions(request: Request, limit: int) -> list[Offer]:
+    try:
+        return parse_offers(request.headers.get_all("Sec-WebSocket-Extensions"), limit)
+    except NegotiationError:
+        raise HandshakeRejected(400, "malformed Sec-WebSocket-Extensions header") from None
+
+
+async def ask_guards(guards: Iterable[Guard], request: Request) -> Response | None:
+    """The response of the first guard that does not let a request pass.
+
+    Raises:
+        HandshakeRejected: If a guard does.
+    """
+    for guard in guards:
+        result = guard(request)
+        if inspect.isawaitable(result):
+            result = await result
+        if result is not None:
+            return as_response(result)
+    return None
+
+
+def _agree(request: Request, offers: Sequence[Offer], terms: Terms) -> Negotiation:
+    """Agree on extensions.
+
+    Raises:
+        HandshakeRejected: 400 if a required extension is not agreed.
+    """
+    installed, options = terms.installed, terms.options
+    ctx = NegotiationContext("server", options.max_message_size, request)
+    chosen = installed.choose_offers(request, offers) if offers else None
+    if chosen is None:
+        negotiation = negotiate(offers, installed.extensions, ctx, prefer=options.prefer)
+    else:
+        negotiation = negotiate(chosen, installed.extensions, ctx)
+    missing = find_missing(installed.required, negotiation)
+    if missing is not None:
+        negotiation.close()
+        raise HandshakeRejected(400, f"the extension {missing} is required here")
+    return negotiation
+
+
+def internal_error() -> Response:
+    """The answer when something failed; what it was is only logged."""
+    return Response(500, "internal server error\n")

@@ -1,0 +1,118 @@
+"""Running a server: for as long as a block lasts, or until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import ssl as ssl_module
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+from wsext.app.application import Application
+from wsext.runtime.loop import new_event_loop
+from wsext.server.server import Server
+
+__all__ = ["run_until_signal", "serve", "serve_until_signal"]
+
+logger = logging.getLogger("wsext.server")
+
+
+class serve:
+    """Start a server: ``server = await serve(app)``, or ``async with serve(app) as server``.
+
+    Args:
+        app: The application.
+        host: Address or addresses to listen on; ``None`` for all interfaces.
+        port: TCP port; 0 for any free one (see `Server.port`).
+        uds: Path of a Unix socket to listen on instead.
+        sock: A bound socket to listen on instead.
+        ssl: A TLS context. With the server option ``http2`` it is told to offer ``h2`` by ALPN.
+        reuse_port: Let several processes listen on the port.
+
+    Raises:
+        OptionError, PluginError: If the app asks for what cannot be.
+        OSError: If the address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        host: str | Sequence[str] | None = "127.0.0.1",
+        port: int = 0,
+        *,
+        uds: str | None = None,
+        sock: socket.socket | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        reuse_port: bool = False,
+    ) -> None:
+        self._app = app
+        self._where: tuple[Any, int] = (host, port)
+        self._how: dict[str, Any] = {"uds": uds, "sock": sock, "reuse_port": reuse_port}
+        self._ssl = ssl
+        self._server: Server | None = None
+
+    async def _start(self) -> Server:
+        server = Server(self._app, self._ssl)
+        try:
+            await server.listen(*self._where, **self._how)
+        except BaseException:
+            await server.close(0)
+            raise
+        self._server = server
+        return server
+
+    def __await__(self) -> Generator[Any, None, Server]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> Server:
+        return await self._start()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._server is not None:
+            await self._server.close()
+
+
+async def serve_until_signal(
+    app: Application,
+    host: str | Sequence[str] | None,
+    port: int,
+    *,
+    started: Callable[[Server], None] | None = None,
+    **serving: Any,
+) -> None:
+    """Serve until SIGINT or SIGTERM, then drain; a second signal ends at once.
+
+    Args:
+        app: The application.
+        host, port: As for `serve`.
+        started: Called once connections may come.
+        serving: What else `serve` takes.
+    """
+    server = await serve(app, host, port, **serving)
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            server.abort()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows has no loop signal handlers
+            loop.add_signal_handler(number, on_signal)
+    if started is not None:
+        started(server)
+    await stop.wait()
+    logger.info("draining %d sessions", len(server.sessions))
+    await server.close()
+
+
+def run_until_signal(
+    app: Application, host: str | Sequence[str] | None, port: int, **serving: Any
+) -> None:
+    """`serve_until_signal` on a new event loop; uvloop when it is installed."""
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(serve_until_signal(app, host, port, **serving))

@@ -1,0 +1,117 @@
+"""What one session may do, looked at once a second: who sends too much, who takes nothing.
+
+Nothing here runs per message: sessions count for themselves, and the counters are compared.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from wsext.errors import RemoteProtocolError
+from wsext.protocol.closing import CloseCode
+from wsext.runtime.life import Progress, life_of
+from wsext.runtime.session import Session
+from wsext.runtime.timers import Timers
+from wsext.sdk.installed import Installed
+from wsext.server.rates import Bucket
+
+__all__ = ["Sweep"]
+
+#: Seconds between two looks at the sessions.
+_EVERY = 1.0
+
+#: Seconds' worth of messages or pings that may come at once.
+_BURST = 2.0
+
+_NOTHING = Progress(0, 0, 0, 0)
+
+
+class _Seen:
+    """What a session had done when it was last looked at."""
+
+    __slots__ = ("messages", "pings", "progress", "since")
+
+    def __init__(self, session: Session, now: float) -> None:
+        rate, pings = session.options.message_rate, session.options.ping_rate
+        self.messages = None if rate is None else Bucket(rate, _BURST, now)
+        self.pings = None if pings is None else Bucket(pings, _BURST, now)
+        self.progress = Progress(0, 0, 0, 0)
+        self.since = now  # since when the peer has taken nothing
+
+
+class Sweep:
+    """Looks at every session once a second: who sends too much, who takes nothing, who is gone.
+
+    Args:
+        timers: What runs it.
+        installed: Whose hooks are told of the limits that are reached.
+        logger: Where they are logged.
+    """
+
+    def __init__(self, timers: Timers, installed: Installed, logger: logging.Logger) -> None:
+        self._timers = timers
+        self._installed = installed
+        self._logger = logger
+        self._seen: dict[Session, _Seen | None] = {}
+        self._timer: Any = None
+
+    def add(self, session: Session) -> None:
+        """Look at a session from now on."""
+        self._seen[session] = None
+        if self._timer is None:
+            self._timer = self._timers.call_later(_EVERY, self._look)
+
+    def remove(self, session: Session) -> None:
+        """Look at it no more."""
+        self._seen.pop(session, None)
+
+    def stop(self) -> None:
+        """Look at nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = self._timers.call_later(_EVERY, self._look) if self._seen else None
+        now = self._timers.time()
+        for session, seen in list(self._seen.items()):
+            life = life_of(session)
+            life.link.find_reset()
+            progress = life.progress
+            if seen is None:
+                if progress == _NOTHING:
+                    continue  # most sessions are idle, and are to cost nothing
+                seen = self._seen[session] = _Seen(session, now - _EVERY)
+            if session.is_open:
+                self._judge(session, seen, progress, now)
+            seen.progress = progress
+
+    def _judge(self, session: Session, seen: _Seen, progress: Progress, now: float) -> None:
+        last = seen.progress
+        if seen.messages is not None:
+            wait = seen.messages.take(progress.messages - last.messages, now)
+            if wait > 0:
+                session.hold_reading(wait)
+                self._limited("message_rate", session)
+        if seen.pings is not None and seen.pings.take(progress.pings - last.pings, now) > 0:
+            self._fail(session, CloseCode.POLICY_VIOLATION, "too many pings")
+            self._limited("ping_rate", session)
+            return
+        stuck = progress.resumed == last.resumed and 0 < last.waiting <= progress.waiting
+        if not stuck:
+            seen.since = now
+            return
+        timeout = session.options.write_timeout
+        if timeout is not None and now - seen.since >= timeout:
+            self._fail(session, CloseCode.TRY_AGAIN_LATER, "peer reads nothing")
+            self._limited("write_timeout", session)
+
+    @staticmethod
+    def _fail(session: Session, code: CloseCode, reason: str) -> None:
+        life_of(session).link.fail(RemoteProtocolError(code, reason))
+
+    def _limited(self, limit: str, session: Session) -> None:
+        remote = session.request.remote
+        self._logger.warning("session %s from %s: %s", session.id, remote, limit)
+        self._installed.limited(limit, session.request)

@@ -1,0 +1,166 @@
+"""What is in a simulated world, and what can a scenario do there?"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any
+
+from wsext.app.application import Application
+from wsext.client.connect import connect as _connect
+from wsext.client.opening import HTTP2Choice
+from wsext.protocol.http import Request
+from wsext.server.server import Server
+from wsext.testing.hosting import accept, make_server
+from wsext.testing.memory import Tap
+from wsext.testing.peers import RawPeer, shake_hands
+from wsext.testing.simulation.books import Books
+from wsext.testing.simulation.conditions import Conditions, Weather
+from wsext.testing.simulation.network import Network, SimulatedWire
+from wsext.testing.transcript import Transcript
+
+__all__ = ["World", "WorldConnect"]
+
+
+class World:
+    """Servers, clients and the network between them; made by `simulate`.
+
+    Attributes:
+        seed: What decides all that is left to chance.
+        random: For the scenario's own chances; draws from the seed, too.
+        network: Everything between clients and servers.
+    """
+
+    def __init__(self, seed: int, rng: Random, weather: Weather, books: Books) -> None:
+        self.seed = seed
+        self.random = rng
+        self.network = Network(seed, weather)
+        self._books = books
+
+    @property
+    def connections(self) -> list[SimulatedWire]:
+        """Every connection so far; a scenario may ``reset()`` one, for example."""
+        return self.network.connections
+
+    @property
+    def servers(self) -> list[Server]:
+        """Every server so far."""
+        return self._books.servers
+
+    @property
+    def errors(self) -> list[logging.LogRecord]:
+        """What wsext has logged as an error so far."""
+        return self._books.errors
+
+    @property
+    def codecs_made(self) -> int:
+        """How many codecs were made so far."""
+        return self._books.codecs.made
+
+    # --- what a scenario does -----------------------------------------------------------------
+
+    async def serve(self, app: Application) -> Server:
+        """Start a server. It is closed after the scenario, if the scenario does not close it.
+
+        Raises:
+            OptionError, PluginError: If the app asks for what cannot be.
+        """
+        server = make_server(app)
+        for route in app.routes:
+            self._books.watch(app.profile(route)[1].extensions)
+        await app.hub.start()
+        self._books.servers.append(server)
+        return server
+
+    def connect(
+        self,
+        server: Server,
+        path: str = "/",
+        *,
+        conditions: Conditions | None = None,
+        transcript: Transcript | None = None,
+        **options: Any,
+    ) -> WorldConnect:
+        """Open a session with a server, as `wsext.connect` does, and to be used as that.
+
+        Args:
+            server: From `serve`.
+            path: The path and query.
+            conditions: How the network treats the connection; by default the world's weather says.
+            transcript: Where to record what travels (HTTP/1.1 only).
+            options: What `wsext.connect` takes: ``extensions``, ``http2``, ``headers`` and so on.
+
+        Raises:
+            What `wsext.connect` raises.
+        """
+        tap = None if transcript is None else transcript.record
+        return WorldConnect(self.network, self._books, server, path, conditions, tap, **options)
+
+    @asynccontextmanager
+    async def raw_peer(
+        self,
+        server: Server,
+        path: str = "/",
+        *,
+        conditions: Conditions | None = None,
+        extensions: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        shake: bool = True,
+    ) -> AsyncIterator[RawPeer]:
+        """A client that may break every rule; see `wsext.testing.raw_peer`.
+
+        Raises:
+            ConnectionRefusedError: If the conditions say so.
+        """
+        transcript = Transcript()
+        wire = await self.network.connect(conditions, transcript.record)
+        peer = RawPeer(server, transcript, wire.client)
+        wire.client.set_protocol(peer)  # type: ignore[arg-type]  # it is one in all but its base
+        accept(server, wire.server)
+        try:
+            if shake:
+                await shake_hands(peer, path, extensions, headers or {})
+            yield peer
+        finally:
+            peer.abort()
+
+    def expect(self, text: str) -> None:
+        """Do not fail for what asyncio reports as an error with this text in it."""
+        self._books.expected.append(text)
+
+
+class WorldConnect(_connect):
+    """`wsext.connect` over the simulated network."""
+
+    def __init__(
+        self,
+        network: Network,
+        books: Books,
+        server: Server,
+        path: str,
+        conditions: Conditions | None,
+        tap: Tap | None,
+        **options: Any,
+    ) -> None:
+        super().__init__(f"ws://memory{path}", proxy=None, **options)
+        self._network = network
+        self._books = books
+        self._server = server
+        self._conditions = conditions
+        self._tap = tap
+        books.watch(self._installed.extensions)
+
+    async def _connect(self, request: Request, choice: HTTP2Choice) -> Any:
+        wire = await self._network.connect(self._conditions, self._tap)
+        protocol = self.protocol_class(request, choice)
+        accept(self._server, wire.server)
+        wire.client.set_protocol(protocol)
+        protocol.connection_made(wire.client)
+        return protocol
+
+    def _start(self, *arguments: Any) -> Any:
+        session, missing = super()._start(*arguments)
+        self._books.add_client(session)
+        return session, missing
