@@ -189,7 +189,7 @@ class Side:
                 session.close_nowait(4000, "done")
             case "abort":
                 session.abort()
-            case "raise":
+            case "raise" if session.is_open:  # else it would only stop the reading
                 raise Raised
 
     async def _send(self, session: Session, message: str) -> None:
@@ -222,7 +222,7 @@ class Side:
         self.sent[-1] = (self.sent[-1][0], True)
 
     def _check_bounds(self, session: Session) -> None:
-        waiting = session.waiting_messages
+        waiting = session.stats.waiting_in
         if waiting > CAPACITY + 1:
             self.findings.append(f"too much received waits: {waiting} of {CAPACITY} messages")
         buffered = session.buffered_amount

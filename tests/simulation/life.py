@@ -25,6 +25,7 @@ from wsext import (
     WebSocketOptions,
     hookimpl,
 )
+from wsext.runtime.life import life_of
 from wsext.testing import World
 
 __all__ = ["LARGE", "STREAMED", "Boom", "Cell", "Mapped", "Seen", "play"]
@@ -212,9 +213,9 @@ def _acting_handler(cell: Cell, seen: Seen) -> Callable[[Session], Any]:
     raw = cell.kind == "raw"
 
     async def handler(session: Session) -> None:
-        session.add_close_callback(lambda info: setattr(seen, "actor", info))
+        life_of(session).add_callback(lambda info: setattr(seen, "actor", info))
         if cell.where == "on_close":
-            session.add_close_callback(lambda info: act_now(session, cell.doing, raw))
+            life_of(session).add_callback(lambda info: act_now(session, cell.doing, raw))
         if cell.where == "handler":
             await act(session, cell.doing, raw)
             return
@@ -305,9 +306,9 @@ async def _observe(world: World, server: Any, cell: Cell, seen: Seen) -> None:
 async def _act_as_client(world: World, server: Any, cell: Cell, seen: Seen) -> None:
     try:
         async with _connect(world, server, cell) as session:
-            session.add_close_callback(lambda info: setattr(seen, "actor", info))
+            life_of(session).add_callback(lambda info: setattr(seen, "actor", info))
             if cell.where == "on_close":
-                session.add_close_callback(lambda info: act_now(session, cell.doing, False))
+                life_of(session).add_callback(lambda info: act_now(session, cell.doing, False))
             elif cell.where == "wsext_session_opened":
                 await asyncio.sleep(5)
             elif cell.where == "handler":

@@ -16,6 +16,7 @@ import pytest
 from tests.simulation.codecs import STACKS
 from tests.simulation.stepping import Stepper
 from wsext import App, ConnectionClosed, Frame, Session, WebSocketOptions
+from wsext.runtime.life import life_of
 from wsext.testing import Conditions, World, simulate
 
 #: Slow enough for everything to have to wait somewhere.
@@ -110,11 +111,6 @@ async def flush(session: Session, partner: Partner) -> None:
     await session.flush()
 
 
-async def wait_writable(session: Session, partner: Partner) -> None:
-    await _send(session, partner, "x" * 5000, session.send("x" * 5000))
-    await session.wait_writable()
-
-
 async def ping(session: Session, partner: Partner) -> None:
     await session.ping()
     await session.ping(b"mine")
@@ -160,7 +156,7 @@ async def receive_stream(session: Session, partner: Partner) -> None:
 
 
 SENDING = [
-    *(send_small, send_large, send_stream, send_json, send_frame, flush, wait_writable),
+    *(send_small, send_large, send_stream, send_json, send_frame, flush),
     *(ping, close, wait_closed, task),
 ]
 RECEIVING = [receive, iterate, receive_in_time, receive_stream]
@@ -184,7 +180,7 @@ def run(path: str, operation: Operation, stack: str, at: int, late: bool) -> int
         elif stepper.task.exception() is not None:
             assert isinstance(stepper.task.exception(), ConnectionClosed), stepper.task.exception()
         await asyncio.wait_for(session.close(), 30)
-        await session.cancel_tasks()
+        await life_of(session).release()
         while server.sessions:
             await asyncio.sleep(0.1)
         _check(session, partner, path)

@@ -237,20 +237,3 @@ def test_what_wsext_logs_as_an_error_is_at_hand() -> None:
         assert "listener failed" in record.getMessage()
 
     simulate(scenario)
-
-
-def test_a_client_that_never_ends_is_found() -> None:
-    class Deaf(Session):
-        """Does not notice how it ends."""
-
-        def ended(self) -> None:
-            pass
-
-    async def scenario(world: World) -> None:
-        server = await world.serve(echo_app())
-        connecting = world.connect(server, "/echo")
-        connecting.session_class = Deaf
-        await connecting
-
-    with pytest.raises(SimulationFailed, match="the client's <Session"):
-        simulate(scenario)

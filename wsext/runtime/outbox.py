@@ -186,7 +186,7 @@ class Outbox:
             self._remove(entry)
             entry.settle()
 
-    def clear(self, error: BaseException | None = None) -> None:
-        """Take everything out, for none of it will be sent; who waits gets the error."""
+    def clear(self, error: Callable[[], BaseException]) -> None:
+        """Take everything out, for none of it will be sent; who waits gets an error."""
         while self._entries:
-            self.pop().settle(error)
+            self.pop().settle(error())

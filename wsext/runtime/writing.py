@@ -162,7 +162,7 @@ class Writer:
         link = self._link
         while self.outbox and not self._is_streaming and not link._is_async:
             if not link.connection.is_open:
-                self.outbox.clear(self._closed_error())
+                self.outbox.clear(self._closed_error)
                 break
             if patient and link.is_paused:
                 break
@@ -224,7 +224,7 @@ class Writer:
         try:
             while self._next() is not None and not link._lost:
                 if not link.connection.is_open:
-                    self.outbox.clear(self._closed_error())
+                    self._give_up()
                     break
                 if link.is_paused:
                     await self.wait_writable()
@@ -371,20 +371,25 @@ class Writer:
         if self._link._is_async:
             return self._pump is None
         if self._is_streaming:
-            self.outbox.clear(self._closed_error())  # no message may stand in another one
+            self.outbox.clear(self._closed_error)  # no message may stand in another one
         self._write_waiting(patient=False)
         return True
 
     def end(self, closed_error: Callable[[], BaseException]) -> None:
         """The connection is gone, and there will be no other: nobody waits any longer."""
         self._closed_error = closed_error
-        self.outbox.clear(self._closed_error())
-        if self._fragment is not None:
-            self._fragment.settle(self._closed_error())
+        self._give_up()
         if self._pump is not None:
             self._pump.cancel()
         _wake(self._writable)
         _wake(self._empty)
+
+    def _give_up(self) -> None:
+        """Nothing that waits can be sent any more."""
+        self.outbox.clear(self._closed_error)
+        fragment, self._fragment = self._fragment, None
+        if fragment is not None:
+            fragment.settle(self._closed_error())
 
     def move(self, link: Link) -> None:
         """Go on with another connection: what waits is sent there."""

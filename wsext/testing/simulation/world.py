@@ -68,9 +68,9 @@ class World:
             OptionError, PluginError: If the app asks for what cannot be.
         """
         server = make_server(app)
+        await server.start()
         for route in app.routes:
             self._books.watch(app.profile(route)[1].extensions)
-        await app.hub.start()
         self._books.servers.append(server)
         return server
 

@@ -1,0 +1,217 @@
+"""Extensions whose codecs a test can watch, hold up and break.
+
+What a codec sees is counted on its extension, so a test keeps the extension that it installs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Hashable
+from typing import ClassVar
+
+from wsext import (
+    CloseCode,
+    Codec,
+    Extension,
+    Frame,
+    MessageCodec,
+    NegotiationContext,
+    Params,
+    Phase,
+    RemoteProtocolError,
+)
+
+__all__ = [
+    "AsyncCancelled",
+    "AsyncInflate",
+    "Broken",
+    "Cancelled",
+    "Counting",
+    "Gated",
+    "History",
+    "deflated",
+]
+
+
+def deflated(data: bytes) -> bytes:
+    """A message as permessage-deflate sends it, on its own (RFC 7692 §7.2.1)."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+class _HistoryCodec(MessageCodec):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = self.received = 0
+
+    def encode_message(self, data: bytes) -> bytes:
+        encoded = _mask(data, self.sent)
+        self.sent = zlib.crc32(data, self.sent)
+        return encoded
+
+    def decode_message(self, data: bytes, budget: int) -> bytes:
+        decoded = _mask(data, self.received)
+        self.received = zlib.crc32(decoded, self.received)
+        return decoded
+
+
+def _mask(data: bytes, number: int) -> bytes:
+    key = number.to_bytes(4, "big")
+    return bytes(byte ^ key[at % 4] for at, byte in enumerate(data))
+
+
+class History(Extension):
+    """Masks every message with a sum of all that went before: without one, the next come wrong."""
+
+    name: ClassVar[str] = "x-history"
+    phase: ClassVar[Phase] = Phase.COMPRESSION
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        return _HistoryCodec()
+
+
+class _GatedCodec(MessageCodec):
+    def __init__(self, extension: Gated) -> None:
+        super().__init__()
+        self.extension = extension
+
+    async def encode_message(self, data: bytes) -> bytes:  # type: ignore[override]
+        extension = self.extension
+        extension.encoding.set()
+        await extension.may_encode.wait()
+        extension.encoded += 1
+        return data
+
+    async def decode_message(self, data: bytes, budget: int) -> bytes:  # type: ignore[override]
+        await self.extension.may_decode.wait()
+        self.extension.decoded += 1
+        return data
+
+
+class Gated(Extension):
+    """An asynchronous codec that changes nothing, and waits while a test has shut a gate.
+
+    Attributes:
+        may_encode, may_decode: The gates; both are open at first.
+        encoding: Set when a message has come to the encoder.
+        encoded, decoded: How many messages have passed.
+    """
+
+    name: ClassVar[str] = "x-gated"
+    phase: ClassVar[Phase] = Phase.WIRE
+
+    def setup(self) -> None:
+        self.may_encode = asyncio.Event()
+        self.may_decode = asyncio.Event()
+        self.encoding = asyncio.Event()
+        self.may_encode.set()
+        self.may_decode.set()
+        self.encoded = self.decoded = 0
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        return _GatedCodec(self)
+
+
+class _CountingCodec(Codec):
+    def __init__(self, extension: Counting) -> None:
+        self.extension = extension
+
+    @property
+    def share_key(self) -> Hashable:
+        return "all the same"
+
+    def encode(self, frame: Frame) -> Frame:
+        self.extension.encoded += 1
+        return frame
+
+    def decode(self, frame: Frame, budget: int) -> Frame:
+        self.extension.decoded += 1
+        return frame
+
+    def close(self) -> None:
+        self.extension.closed += 1
+
+
+class Counting(Extension):
+    """A synchronous codec that changes nothing and counts.
+
+    Attributes:
+        made, closed: How many codecs.
+        encoded, decoded: How many frames; one that is shared is encoded once.
+    """
+
+    name: ClassVar[str] = "x-counting"
+
+    def setup(self) -> None:
+        self.made = self.closed = self.encoded = self.decoded = 0
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        self.made += 1
+        return _CountingCodec(self)
+
+
+class _AsyncInflateCodec(MessageCodec):
+    async def decode_message(self, data: bytes, budget: int) -> bytes:  # type: ignore[override]
+        await asyncio.sleep(0)
+        inflater = zlib.decompressobj(-15)
+        out = inflater.decompress(data + b"\0\0\xff\xff", budget + 1)
+        if len(out) > budget:
+            raise RemoteProtocolError(CloseCode.MESSAGE_TOO_BIG, "too large when decompressed")
+        return out
+
+    async def encode_message(self, data: bytes) -> bytes:  # type: ignore[override]
+        await asyncio.sleep(0)
+        return deflated(data)
+
+
+class AsyncInflate(Extension):
+    """Compresses every message on its own, asynchronously."""
+
+    name: ClassVar[str] = "x-async-inflate"
+    phase: ClassVar[Phase] = Phase.COMPRESSION
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        return _AsyncInflateCodec()
+
+
+class _CancelledCodec(Codec):
+    def decode(self, frame: Frame, budget: int) -> Frame:
+        raise asyncio.CancelledError
+
+
+class Cancelled(Extension):
+    """Its `decode` ends as if somebody had cancelled it."""
+
+    name: ClassVar[str] = "x-cancelled"
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        return _CancelledCodec()
+
+
+class _AsyncCancelledCodec(Codec):
+    async def decode(self, frame: Frame, budget: int) -> Frame:  # type: ignore[override]
+        raise asyncio.CancelledError
+
+
+class AsyncCancelled(Extension):
+    """The same, asynchronous."""
+
+    name: ClassVar[str] = "x-async-cancelled"
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        return _AsyncCancelledCodec()
+
+
+class _BrokenCodec(Codec):
+    def encode(self, frame: Frame) -> Frame:
+        raise RuntimeError("this codec is broken")
+
+
+class Broken(Extension):
+    """Its `encode` raises."""
+
+    name: ClassVar[str] = "x-broken"
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        return _BrokenCodec()

@@ -1,0 +1,342 @@
+"""What has ended is freed at once, by reference counting alone: an attack must not leave its
+memory to the collector, which may come much later."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import socket
+import struct
+import weakref
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+import wsext
+from tests.codecs import Gated, History
+from tests.raw import RawPeer, masked, raw_peer
+from wsext import App, CloseInfo, ConnectionClosed, Listener, Session, WebSocketOptions, hookimpl
+
+#: Seconds in which something has to happen that takes no time at all.
+SOON = 3
+
+
+@pytest.fixture(autouse=True)
+def collector_off() -> Iterator[None]:
+    """No collector; and no log, for its records keep exceptions, and these the frames they left."""
+    logging.disable(logging.CRITICAL)
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        logging.disable(logging.NOTSET)
+
+
+def collect_what_others_left() -> None:
+    """Called by a test itself: until it runs, pytest keeps the failure of the one before it."""
+    gc.collect()
+
+
+def left_to_the_collector() -> list[str]:
+    """The kinds of wsext's objects that only the collector would have freed."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        kinds = {f"{type(item).__module__}.{type(item).__qualname__}" for item in gc.garbage}
+        return sorted(kind for kind in kinds if kind.startswith("wsext"))
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+
+
+class Watch:
+    """Knows when the sessions that it was told of are gone."""
+
+    def __init__(self) -> None:
+        self.alive: set[weakref.ref[Session]] = set()
+        self.seen = 0
+        self.gone = asyncio.Event()
+
+    def __call__(self, session: Session) -> None:
+        self.seen += 1
+        self.alive.add(weakref.ref(session, self._freed))
+
+    def _freed(self, reference: weakref.ref[Session]) -> None:
+        self.alive.discard(reference)
+        self.gone.set()
+
+    @hookimpl
+    def wsext_session_opened(self, session: Session) -> None:
+        self(session)
+
+    async def freed(self) -> None:
+        """Wait until none is left.
+
+        Raises:
+            AssertionError: With what holds on to one that stays.
+        """
+        assert self.seen
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                while self.alive:
+                    self.gone.clear()
+                    await self.gone.wait()
+        left = [session for reference in self.alive if (session := reference())]
+        found = [item for item in gc.get_referrers(*left) if item is not left]
+        holders = sorted({type(item).__qualname__ for item in found})
+        stay = len(left)
+        del left, found
+        assert not stay, f"{stay} of {self.seen} sessions stay; they are held by: {holders}"
+
+
+def make_app(watch: Watch) -> App:
+    app = App(options=WebSocketOptions(close_timeout=0.2))
+    for extension in ("permessage-deflate", History, Gated):
+        app.install(extension)
+    app.install(watch)
+    app.map_exception(LookupError, 4404, "no such thing")
+
+    @app.websocket("/echo")
+    async def echo(session: Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    @app.websocket("/receive")
+    async def receive(session: Session) -> None:
+        while True:
+            await session.send(await session.receive())
+
+    @app.websocket("/fails")
+    async def fails(session: Session) -> None:
+        await session.receive()
+        raise RuntimeError("on purpose")
+
+    @app.websocket("/mapped")
+    async def mapped(session: Session) -> None:
+        await session.receive()
+        raise LookupError("on purpose")
+
+    @app.websocket("/task")
+    async def task(session: Session) -> None:
+        async def failing() -> None:
+            await session.receive()
+            raise RuntimeError("on purpose")
+
+        session.create_task(failing())
+        await session.wait_closed()
+
+    @app.websocket("/waits")
+    async def waits(session: Session) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(session.receive(), 0.01)
+        await session.ping()
+        await session.wait_closed()
+
+    @app.websocket("/stream")
+    async def stream(session: Session) -> None:
+        async for part in session.receive_stream():
+            session.send_nowait(part)
+        await session.receive()
+
+    @app.websocket("/room")
+    async def room(session: Session) -> None:
+        async with app.room("hall").join(session) as members:
+            async for message in session:
+                await members.broadcast(message)
+
+    @app.websocket_raw("/raw")
+    async def raw(session: Session) -> None:
+        async for frame in session:
+            await session.send_frame(frame)
+
+    @app.websocket("/listener")
+    class Echo(Listener):
+        def on_open(self, session: Session) -> None:
+            self.session = session
+
+        def on_message(self, session: Session, message: str | bytes) -> None:
+            session.send_nowait(message)
+
+        def on_close(self, session: Session, info: CloseInfo) -> None:
+            session.state["info"] = info
+
+    @app.websocket("/listener/fails")
+    class Fails(Listener):
+        def on_message(self, session: Session, message: str | bytes) -> None:
+            raise RuntimeError("on purpose")
+
+    @app.websocket("/listener/room")
+    class InRoom(Listener):
+        def on_open(self, session: Session) -> None:
+            app.room("hall").join_nowait(session)
+
+    return app
+
+
+# --- how peers end sessions -----------------------------------------------------------------------
+
+
+async def closes(peer: RawPeer) -> None:
+    peer.send(masked(8, b"\x03\xe8"))
+    async with asyncio.timeout(SOON):
+        await peer.close_code()
+
+
+async def talks_and_closes(peer: RawPeer) -> None:
+    peer.send(masked(1, b"hello"))
+    async with asyncio.timeout(SOON):
+        await peer.frame()
+    await closes(peer)
+
+
+async def goes(peer: RawPeer) -> None:
+    peer.writer.transport.abort()
+
+
+async def resets(peer: RawPeer) -> None:
+    sock = peer.writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.writer.transport.abort()
+
+
+async def breaks_the_protocol(peer: RawPeer) -> None:
+    peer.send(masked(3, b"there is no such opcode"))
+    async with asyncio.timeout(SOON):
+        assert await peer.close_code() == 1002
+
+
+async def says_something(peer: RawPeer) -> None:
+    peer.send(masked(1, b"hello"))
+    async with asyncio.timeout(SOON):
+        assert await peer.close_code()
+    peer.send(masked(8, b"\x03\xe8"))
+
+
+async def pongs_and_closes(peer: RawPeer) -> None:
+    async with asyncio.timeout(SOON):
+        frame = await peer.frame()
+    assert frame is not None
+    peer.send(masked(10, bytes(frame.payload)))
+    await closes(peer)
+
+
+KINDS: dict[str, tuple[str, str, Callable[[RawPeer], Awaitable[None]]]] = {
+    "a clean close": ("/echo", "", closes),
+    "a clean close after a message": ("/echo", "", talks_and_closes),
+    "a close while it receives": ("/receive", "", talks_and_closes),
+    "a peer that goes": ("/echo", "", goes),
+    "a peer that resets": ("/echo", "", resets),
+    "a protocol error": ("/echo", "", breaks_the_protocol),
+    "a handler that fails": ("/fails", "", says_something),
+    "a handler whose exception is mapped": ("/mapped", "", says_something),
+    "a task that fails": ("/task", "", says_something),
+    "a timeout and a ping": ("/waits", "", pongs_and_closes),
+    "a ping that nobody answers": ("/waits", "", goes),
+    "a stream": ("/stream", "", talks_and_closes),
+    "a room": ("/room", "", talks_and_closes),
+    "a peer in a room that resets": ("/room", "", resets),
+    "a raw session": ("/raw", "", goes),
+    "a listener": ("/listener", "", talks_and_closes),
+    "a listener whose peer resets": ("/listener", "", resets),
+    "a listener that fails": ("/listener/fails", "", says_something),
+    "a listener in a room": ("/listener/room", "", closes),
+    "permessage-deflate": ("/echo", "permessage-deflate", talks_and_closes),
+    "permessage-deflate and a reset": ("/echo", "permessage-deflate", resets),
+    "an asynchronous codec": ("/echo", "x-gated", talks_and_closes),
+    "stacked codecs": ("/listener", "permessage-deflate, x-gated", closes),
+}
+
+
+@pytest.mark.parametrize(("path", "offer", "end"), KINDS.values(), ids=KINDS)
+async def test_a_server_s_session_is_freed_when_it_has_ended(
+    path: str, offer: str, end: Callable[[RawPeer], Awaitable[None]]
+) -> None:
+    collect_what_others_left()
+    watch = Watch()
+    more = f"Sec-WebSocket-Extensions: {offer}\r\n" if offer else ""
+    async with wsext.serve(make_app(watch)) as server:
+        for _ in range(3):
+            async with raw_peer(server.port) as peer:
+                assert "101" in await peer.shake(path, more)
+                await end(peer)
+        await watch.freed()
+        assert left_to_the_collector() == []
+
+
+async def client_closes(session: Session) -> None:
+    await session.send("hello")
+    await session.receive()
+    await session.close()
+
+
+async def client_iterates(session: Session) -> None:
+    await session.send("hello")
+    async for _ in session:
+        await session.close()
+
+
+async def client_is_told(session: Session) -> None:
+    await session.send("hello")
+    with suppress(ConnectionClosed):
+        while True:
+            await session.receive()
+    with suppress(ConnectionClosed):
+        await session.send("too late")
+
+
+async def client_aborts(session: Session) -> None:
+    session.abort()
+    await session.wait_closed()
+
+
+CLIENTS: dict[str, tuple[str, list[Any], Callable[[Session], Awaitable[None]]]] = {
+    "close": ("/echo", [], client_closes),
+    "iteration": ("/echo", [], client_iterates),
+    "closed by the server": ("/fails", [], client_is_told),
+    "abort": ("/echo", [], client_aborts),
+    "permessage-deflate": ("/echo", ["permessage-deflate"], client_closes),
+    "stacked codecs": ("/echo", [History, Gated], client_closes),
+    "stacked codecs and an abort": ("/echo", [History, Gated], client_aborts),
+}
+
+
+@pytest.mark.parametrize(("path", "extensions", "use"), CLIENTS.values(), ids=CLIENTS)
+@pytest.mark.parametrize("opened", ["awaited", "in a block"])
+async def test_a_client_s_session_is_freed_when_it_has_ended(
+    path: str, extensions: list[Any], use: Callable[[Session], Awaitable[None]], opened: str
+) -> None:
+    collect_what_others_left()
+    on_server, on_client = Watch(), Watch()
+
+    async def run(url: str) -> None:
+        if opened == "awaited":
+            session = await wsext.connect(url, extensions=extensions)
+            on_client(session)
+            await use(session)
+        else:
+            async with wsext.connect(url, extensions=extensions) as session:
+                on_client(session)
+                await use(session)
+
+    async with wsext.serve(make_app(on_server)) as server:
+        for _ in range(3):
+            async with asyncio.timeout(SOON):
+                await run(server.url + path)
+        await on_client.freed()
+        await on_server.freed()
+        assert left_to_the_collector() == []
+
+
+async def test_a_session_is_freed_when_its_server_drains() -> None:
+    collect_what_others_left()
+    watch = Watch()
+    async with wsext.serve(make_app(watch)) as server:
+        client = await wsext.connect(server.url + "/echo")
+        listening = await wsext.connect(server.url + "/listener")
+    await watch.freed()
+    await client.wait_closed()
+    await listening.wait_closed()
