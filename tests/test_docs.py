@@ -20,7 +20,9 @@ from wsext.app.settings import ServerOptions
 from wsext.cli import cli
 from wsext.cli.ext import ext
 from wsext.cli.serve import serve
-from wsext.config.configuration import Config, PluginOptions, ServeOptions
+from wsext.config.configuration import Config
+from wsext.config.sections import PluginOptions, ServeOptions
+from wsext.config.sources import take_environment
 from wsext.reference import build_app
 from wsext.rooms.backplanes.options import NatsOptions
 from wsext.rooms.settings import RoomOptions
@@ -150,7 +152,7 @@ def test_the_deployments_use_options_that_there_are() -> None:
     (entry,) = re.findall(r"^ENTRYPOINT (.*)$", text, re.M)
     assert serve.make_context("serve", json.loads(entry)[2:]).params["app"] == "chat:app"
     config = Config()
-    config.update_from_environment(dict(re.findall(r"(WSEXT_\w+)=(\S+)", text)), [])
+    take_environment(config, dict(re.findall(r"(WSEXT_\w+)=(\S+)", text)), [])
     assert config.section("serve").health
 
 

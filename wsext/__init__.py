@@ -12,111 +12,50 @@ from typing import TYPE_CHECKING, Any
 from wsext import compiled as compiled  # before any fast module is imported
 from wsext.version import __version__ as __version__
 
+#: The names of each module, with blanks between. Type checkers read the imports below instead; a
+#: test holds the two together.
 _NAMES = {
-    "wsext.app.application": ("App",),
-    "wsext.app.routing": ("Router",),
-    "wsext.app.settings": ("ServerOptions",),
-    "wsext.app.typed": (
-        "Dispatcher",
-        "ErrorReply",
-        "on",
-    ),
-    "wsext.client.connect": ("connect",),
+    "wsext.app.routing": "Router",
+    "wsext.app.settings": "ServerOptions",
+    "wsext.app.typed": "Dispatcher ErrorReply on",
+    "wsext.client.connect": "connect",
     "wsext.errors": (
-        "CloseInfo",
-        "ConnectionClosed",
-        "ConnectionClosedError",
-        "ConnectionClosedOK",
-        "ExtensionConflict",
-        "HandshakeError",
-        "HandshakeRejected",
-        "InvalidHandshake",
-        "InvalidStatus",
-        "LocalProtocolError",
-        "MessageError",
-        "NegotiationError",
-        "OptionError",
-        "PluginError",
-        "ProtocolError",
-        "QueueFull",
-        "RemoteProtocolError",
-        "WsextError",
+        "CloseInfo ConnectionClosed ConnectionClosedError ConnectionClosedOK "
+        "ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake InvalidStatus "
+        "LocalProtocolError MessageError NegotiationError OptionError PluginError "
+        "ProtocolError QueueFull RemoteProtocolError RouteError WsextError"
     ),
     "wsext.protocol.agreement": (
-        "Agreed",
-        "Agreement",
-        "Declined",
-        "Negotiation",
-        "NegotiationContext",
-        "Offer",
-        "Phase",
-        "Verdict",
+        "Agreed Agreement Declined Negotiation NegotiationContext Offer Phase Verdict"
     ),
-    "wsext.protocol.closing": ("CloseCode",),
-    "wsext.protocol.codes": (
-        "Opcode",
-        "RSV",
-    ),
-    "wsext.protocol.frames": (
-        "Frame",
-        "Message",
-    ),
-    "wsext.protocol.http": (
-        "Headers",
-        "Request",
-        "Response",
-    ),
-    "wsext.protocol.params": ("Params",),
-    "wsext.protocol.prepared": ("PreparedMessage",),
-    "wsext.rooms.backplanes": (
-        "Backplane",
-        "BackplaneStatus",
-    ),
-    "wsext.rooms.backplanes.broker": (
-        "Broker",
-        "Record",
-    ),
-    "wsext.rooms.backplanes.options": ("RemoteOptions",),
-    "wsext.rooms.backplanes.remote": ("RemoteBackplane",),
-    "wsext.rooms.hub": ("Hub",),
-    "wsext.rooms.presence": (
-        "Presence",
-        "PresenceChange",
-    ),
-    "wsext.rooms.room": (
-        "Membership",
-        "Room",
-    ),
-    "wsext.rooms.settings": ("RoomOptions",),
-    "wsext.runtime.session": (
-        "Listener",
-        "Session",
-    ),
-    "wsext.runtime.settings": ("WebSocketOptions",),
-    "wsext.sdk.extension": (
-        "Codec",
-        "Extension",
-        "Interceptor",
-        "MessageCodec",
-    ),
-    "wsext.sdk.hookspecs": (
-        "hookimpl",
-        "hookspec",
-    ),
-    "wsext.sdk.options": (
-        "NamedOptionSet",
-        "OptionSet",
-        "local",
-        "wire",
-    ),
-    "wsext.sdk.plugins": ("option_set",),
-    "wsext.server.running": ("serve",),
-    "wsext.server.server": ("Server",),
+    "wsext.protocol.closing": "CloseCode",
+    "wsext.protocol.codes": "Opcode RSV",
+    "wsext.protocol.frames": "Frame Message",
+    "wsext.protocol.http": "Headers Request Response",
+    "wsext.protocol.params": "Params",
+    "wsext.protocol.prepared": "PreparedMessage",
+    "wsext.rooms.backplanes.contract": "Backplane BackplaneStatus",
+    "wsext.rooms.backplanes.broker": "Broker Record",
+    "wsext.rooms.backplanes.options": "RemoteOptions",
+    "wsext.rooms.backplanes.remote": "RemoteBackplane",
+    "wsext.rooms.hub": "Hub",
+    "wsext.rooms.presence": "Presence PresenceChange",
+    "wsext.rooms.room": "Membership Room",
+    "wsext.rooms.settings": "RoomOptions",
+    "wsext.runtime.session": "Listener Session",
+    "wsext.runtime.settings": "WebSocketOptions",
+    "wsext.sdk.codec": "Codec MessageCodec",
+    "wsext.sdk.extension": "Extension Interceptor",
+    "wsext.sdk.hookspecs": "hookimpl hookspec",
+    "wsext.sdk.options": "local NamedOptionSet OptionSet wire",
+    "wsext.sdk.plugins": "option_set",
+    "wsext.server.app": "App",
+    "wsext.server.running": "serve",
+    "wsext.server.server": "Server",
 }
-_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 if TYPE_CHECKING:
-    from wsext.app.application import App as App
     from wsext.app.routing import Router as Router
     from wsext.app.settings import ServerOptions as ServerOptions
     from wsext.app.typed import Dispatcher as Dispatcher
@@ -140,6 +79,7 @@ if TYPE_CHECKING:
     from wsext.errors import ProtocolError as ProtocolError
     from wsext.errors import QueueFull as QueueFull
     from wsext.errors import RemoteProtocolError as RemoteProtocolError
+    from wsext.errors import RouteError as RouteError
     from wsext.errors import WsextError as WsextError
     from wsext.protocol.agreement import Agreed as Agreed
     from wsext.protocol.agreement import Agreement as Agreement
@@ -159,10 +99,10 @@ if TYPE_CHECKING:
     from wsext.protocol.http import Response as Response
     from wsext.protocol.params import Params as Params
     from wsext.protocol.prepared import PreparedMessage as PreparedMessage
-    from wsext.rooms.backplanes import Backplane as Backplane
-    from wsext.rooms.backplanes import BackplaneStatus as BackplaneStatus
     from wsext.rooms.backplanes.broker import Broker as Broker
     from wsext.rooms.backplanes.broker import Record as Record
+    from wsext.rooms.backplanes.contract import Backplane as Backplane
+    from wsext.rooms.backplanes.contract import BackplaneStatus as BackplaneStatus
     from wsext.rooms.backplanes.options import RemoteOptions as RemoteOptions
     from wsext.rooms.backplanes.remote import RemoteBackplane as RemoteBackplane
     from wsext.rooms.hub import Hub as Hub
@@ -174,10 +114,10 @@ if TYPE_CHECKING:
     from wsext.runtime.session import Listener as Listener
     from wsext.runtime.session import Session as Session
     from wsext.runtime.settings import WebSocketOptions as WebSocketOptions
-    from wsext.sdk.extension import Codec as Codec
+    from wsext.sdk.codec import Codec as Codec
+    from wsext.sdk.codec import MessageCodec as MessageCodec
     from wsext.sdk.extension import Extension as Extension
     from wsext.sdk.extension import Interceptor as Interceptor
-    from wsext.sdk.extension import MessageCodec as MessageCodec
     from wsext.sdk.hookspecs import hookimpl as hookimpl
     from wsext.sdk.hookspecs import hookspec as hookspec
     from wsext.sdk.options import NamedOptionSet as NamedOptionSet
@@ -185,6 +125,7 @@ if TYPE_CHECKING:
     from wsext.sdk.options import local as local
     from wsext.sdk.options import wire as wire
     from wsext.sdk.plugins import option_set as option_set
+    from wsext.server.app import App as App
     from wsext.server.running import serve as serve
     from wsext.server.server import Server as Server
 

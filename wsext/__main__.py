@@ -1,4 +1,4 @@
-"""``python -m wsext``."""
+"""``python -m wsext``: the command, without its script."""
 
 from wsext.cli import main
 

@@ -1,4 +1,4 @@
-"""Which life the fast modules lead: compiled, or as the Python source that they are compiled from.
+"""Whether the fast modules run compiled, or as the Python source that they are compiled from.
 
 A fast module is one readable file, for example ``wire.py``, with its C types beside it in
 ``wire.pxd``. The build puts the compiled module next to it under the same name, and Python prefers

@@ -2,6 +2,7 @@
 
     WsextError
     ├── OptionError (ValueError)        a wrong option; names owner, field, bound, nearest name
+    ├── RouteError (ValueError)         a route that cannot be served; names its path
     ├── PluginError                     a plugin that cannot be used; names it and its distribution
     │   └── ExtensionConflict           two installed extensions that can never work together
     ├── HandshakeError                  the opening handshake (RFC 6455 §4) did not succeed
@@ -18,7 +19,8 @@
     ├── MessageError                    a message that the application cannot use, or refuses
     └── QueueFull                       `send_nowait` while the outgoing queue is full
 
-Exceptions carry attributes; the sentence is made in ``__str__``.
+Exceptions carry attributes; the sentence is made in ``__str__``. `CloseInfo` stands here because
+`ConnectionClosed` carries it.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ __all__ = [
     "ProtocolError",
     "QueueFull",
     "RemoteProtocolError",
+    "RouteError",
     "WsextError",
     "nearest",
 ]
@@ -54,6 +57,69 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     """The valid name that is most like ``name``, or ``None`` when none is close."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return close[0] if close else None
+
+
+#: The close code of a connection that ended without a Close frame (RFC 6455 §7.4.1).
+_ABNORMAL = 1006
+
+
+@dataclass(frozen=True, slots=True)
+class CloseInfo:
+    """How a session ended; always filled in when it has.
+
+    Attributes:
+        local: Code and reason that this side sent, or ``None``.
+        remote: Code and reason that the peer sent, or ``None``; code 1005 when its Close frame
+            was empty.
+        clean: Whether both Close frames travelled (RFC 6455 §7.1.4).
+        exception: What ended the session, when something did.
+        local_first: Whether this side began the closing handshake.
+    """
+
+    local: tuple[int, str] | None = None
+    remote: tuple[int, str] | None = None
+    clean: bool = False
+    exception: BaseException | None = None
+    local_first: bool = False
+
+    @property
+    def code(self) -> int:
+        """The close code that tells the end best: the first Close frame's; without one that of the
+        protocol error that ended the session, or 1006."""
+        return self._deciding[0]
+
+    @property
+    def reason(self) -> str:
+        """The reason beside `code`; may be empty."""
+        return self._deciding[1]
+
+    @property
+    def _deciding(self) -> tuple[int, str]:
+        first, second = self.local, self.remote
+        if not self.local_first:
+            first, second = second, first
+        if first or second:
+            return first or second or (_ABNORMAL, "")
+        error = self.exception
+        if isinstance(error, ProtocolError):
+            return error.code, error.reason
+        return _ABNORMAL, ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the session ended as planned: cleanly, with 1000, 1001 or an empty Close."""
+        return self.clean and self.code in (1000, 1001, 1005)
+
+    def __str__(self) -> str:
+        parts = []
+        for who, close in (("sent", self.local), ("received", self.remote)):
+            if close:
+                parts.append(f"{who} {close[0]}" + (f" ({close[1]})" if close[1] else ""))
+        if not parts:
+            parts.append("no close frame sent or received (1006)")
+        if self.exception is not None:
+            parts.append(f"{type(self.exception).__name__}: {self.exception}")
+        return "; ".join(parts)
 
 
 class WsextError(Exception):
@@ -83,6 +149,23 @@ class OptionError(WsextError, ValueError):
         where = f"{self.owner}: {self.field}" if self.field else self.owner
         hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
         return f"{where}: {self.problem}{hint}"
+
+
+class RouteError(WsextError, ValueError):
+    """A route that cannot be served: its handler does not fit it, or another has its path.
+
+    Attributes:
+        path: The route's rule, for example ``/chat/<room>``.
+        problem: What is wrong, and what to write instead.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"route {self.path}: {self.problem}"
 
 
 class PluginError(WsextError):
@@ -226,69 +309,6 @@ class LocalProtocolError(ProtocolError):
 
     def __init__(self, reason: str, code: int = 1011, extension: str | None = None) -> None:
         super().__init__(code, reason, extension)
-
-
-#: The close code of a connection that ended without a Close frame (RFC 6455 §7.4.1).
-_ABNORMAL = 1006
-
-
-@dataclass(frozen=True, slots=True)
-class CloseInfo:
-    """How a session ended; always filled in when it has.
-
-    Attributes:
-        local: Code and reason that this side sent, or ``None``.
-        remote: Code and reason that the peer sent, or ``None``; code 1005 when its Close frame
-            was empty.
-        clean: Whether both Close frames travelled (RFC 6455 §7.1.4).
-        exception: What ended the session, when something did.
-        local_first: Whether this side began the closing handshake.
-    """
-
-    local: tuple[int, str] | None = None
-    remote: tuple[int, str] | None = None
-    clean: bool = False
-    exception: BaseException | None = None
-    local_first: bool = False
-
-    @property
-    def code(self) -> int:
-        """The close code that tells the end best: the first Close frame's; without one that of the
-        protocol error that ended the session, or 1006."""
-        return self._deciding[0]
-
-    @property
-    def reason(self) -> str:
-        """The reason beside `code`; may be empty."""
-        return self._deciding[1]
-
-    @property
-    def _deciding(self) -> tuple[int, str]:
-        first, second = self.local, self.remote
-        if not self.local_first:
-            first, second = second, first
-        if first or second:
-            return first or second or (_ABNORMAL, "")
-        error = self.exception
-        if isinstance(error, ProtocolError):
-            return error.code, error.reason
-        return _ABNORMAL, ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether the session ended as planned: cleanly, with 1000, 1001 or an empty Close."""
-        return self.clean and self.code in (1000, 1001, 1005)
-
-    def __str__(self) -> str:
-        parts = []
-        for who, close in (("sent", self.local), ("received", self.remote)):
-            if close:
-                parts.append(f"{who} {close[0]}" + (f" ({close[1]})" if close[1] else ""))
-        if not parts:
-            parts.append("no close frame sent or received (1006)")
-        if self.exception is not None:
-            parts.append(f"{type(self.exception).__name__}: {self.exception}")
-        return "; ".join(parts)
 
 
 class ConnectionClosed(WsextError):

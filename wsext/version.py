@@ -1,4 +1,4 @@
-"""The version of the distribution."""
+"""The version of the distribution; it is written down here and nowhere else."""
 
 __all__ = ["__version__"]
 

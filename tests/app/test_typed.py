@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -402,65 +402,7 @@ async def test_a_closed_session_is_not_an_error_of_a_handler() -> None:
     assert info.remote == (4001, "enough")
 
 
-# --- what is refused when it is written -------------------------------------------------------
-
-
-def test_a_dispatcher_is_checked_when_it_is_defined() -> None:
-    class Untagged(Struct):
-        x: int
-
-    with pytest.raises(TypeError, match=r"Two: .* tagged"):
-
-        class Two(Dispatcher):
-            @on(Untagged, Place)
-            def both(self, session: Session, message: Any) -> None: ...
-
-    with pytest.raises(TypeError, match="Twice: first and second both handle Place"):
-
-        class Twice(Dispatcher):
-            @on(Place)
-            def first(self, session: Session, message: Place) -> None: ...
-            @on(Place | Cancel)
-            def second(self, session: Session, message: Any) -> None: ...
-
-    with pytest.raises(TypeError, match="Fallback: on\\(Any\\) beside others needs tagged"):
-
-        class Fallback(Dispatcher):
-            @on(Untagged)
-            def one(self, session: Session, message: Untagged) -> None: ...
-            @on(Any)
-            def rest(self, session: Session, message: Any) -> None: ...
-
-    with pytest.raises(TypeError, match="Vague: messages cannot be told by"):
-
-        class Vague(Dispatcher):
-            @on(Literal["a"])
-            def one(self, session: Session, message: Any) -> None: ...
-
-    with pytest.raises(TypeError, match="Taken: send is a name of Dispatcher's"):
-
-        class Taken(Dispatcher):
-            @on(Place)
-            def send(self, session: Session, message: Any) -> None: ...
-
-    with pytest.raises(TypeError, match=r"Wrong.on_invalid is 1234, not 'reply', 1007 or 1008"):
-
-        class Wrong(Dispatcher):
-            on_invalid = 1234  # type: ignore[assignment]
-
-    with pytest.raises(TypeError, match="needs a type"):
-        on()
-
-
-def test_raw_routes_take_no_typed_messages() -> None:
-    app = App()
-
-    @on(Place)
-    async def handle(session: Session, message: Place) -> None: ...
-
-    for handler in (Orders, handle):
-        with pytest.raises(TypeError, match="typed messages are whole messages"):
-            app.websocket_raw("/")(handler)
+# --- ends ------------------------------------------------------------------------------------
 
 
 async def test_a_peer_that_vanishes_ends_a_client_dispatcher_with_an_error() -> None:

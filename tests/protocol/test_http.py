@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.datastructures import Headers
 
 import wsext
@@ -92,11 +94,11 @@ def test_what_a_request_knows() -> None:
         (["{=1; session=mine"], {"{": "1", "session": "mine"}),
         (['q="a b\\054c"; e=; f=x=y'], {"q": "a b,c", "e": "", "f": "x=y"}),
         (['broken="; session=mine'], {"broken": '"', "session": "mine"}),
-        (["a=1; a=2"], {"a": "2"}),
+        (["a=1; a=2"], {"a": "1"}),
         ([";;;", ""], {}),
     ],
 )
-def test_an_odd_cookie_hides_no_other(lines: list[str], cookies: dict[str, str]) -> None:
+def test_cookies_are_read_one_by_one(lines: list[str], cookies: dict[str, str]) -> None:
     headers = Headers()
     for line in lines:
         headers["Cookie"] = line
@@ -162,3 +164,20 @@ async def test_several_and_quoted_cookies_are_read() -> None:
         "c": "x=y",
         "d": "",
     }
+
+
+def cookies_in(*lines: str) -> dict[str, str]:
+    return dict(Request("GET", "/", Headers([("Cookie", line) for line in lines])).cookies)
+
+
+def test_quotes_join_no_cookies() -> None:
+    assert cookies_in('a="; sid=secret; b="')["sid"] == "secret"
+
+
+def test_the_first_cookie_of_a_name_wins() -> None:
+    assert cookies_in("sid=mine; sid=other", "sid=third; b=2") == {"sid": "mine", "b": "2"}
+
+
+@given(st.text(st.characters(exclude_categories=["C", "Z"], max_codepoint=0xFF), max_size=40))
+def test_no_text_hides_the_cookie_behind_it(text: str) -> None:
+    assert cookies_in(f"{text}; zz-sid=secret")["zz-sid"] == "secret"

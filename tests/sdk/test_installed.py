@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 import pytest
 from wsext_deflate import PermessageDeflate
 
-from tests.extensions import Append, claiming
+from tests.extensions import Append, Reverse, claiming
 from wsext import (
     RSV,
     App,
+    Extension,
     ExtensionConflict,
     Frame,
     Interceptor,
     OptionError,
+    OptionSet,
     PluginError,
+    Session,
     hookimpl,
     option_set,
+    testing,
 )
-from wsext.protocol.pipeline import Pipeline
 from wsext.sdk.installed import Installed
 
 
@@ -99,72 +100,105 @@ def test_two_required_extensions_that_collide_are_refused() -> None:
     assert caught.value.what == "RSV2"
 
 
-class Recorder(Interceptor):
-    """Appends its letter to every frame, in both directions."""
-
-    name: ClassVar[str] = "recorder"
-    letter = b"1"
-
-    @hookimpl
-    def wsext_frame_received(self, session: Any, frame: Frame) -> Frame:
-        return frame.replace(payload=bytes(frame.payload) + self.letter)
-
-    @hookimpl
-    def wsext_frame_sending(self, session: Any, frame: Frame) -> Frame:
-        return frame.replace(payload=bytes(frame.payload) + self.letter)
-
-
-class Second(Recorder):
-    name: ClassVar[str] = "second"
-    letter = b"2"
-
-
-class Breaking(Interceptor):
-    """Fails on every frame."""
-
-    name: ClassVar[str] = "breaking"
-
-    @hookimpl
-    def wsext_frame_received(self, session: Any, frame: Frame) -> Frame:
-        raise RuntimeError("broken")
-
-
-def pipeline_of(*items: Any) -> Pipeline:
-    installed = Installed()
-    for item in items:
-        installed.install(item)
-    pipeline = Pipeline()
-    installed.set_frame_hooks(None, pipeline)
-    return pipeline
-
-
-def test_interceptors_run_in_order_going_out_and_backwards_coming_in() -> None:
-    pipeline = pipeline_of(Recorder, Second)
-    assert pipeline.encode(Frame(1, b"a"))[0].payload == b"a12"
-    assert pipeline.decode(Frame(1, b"a"))[0].payload == b"a21"
-
-
-def test_an_interceptor_that_fails_is_isolated_and_then_left_out(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    pipeline = pipeline_of(Recorder, Breaking)
-    for _ in range(5):
-        assert pipeline.decode(Frame(1, b"a"))[0].payload == b"a1"
-    failures = [r for r in caplog.records if "interceptor breaking failed" in r.getMessage()]
-    assert len(failures) == 3
-    assert "disabled for this session" in caplog.text
-
-
-def test_without_hooks_the_pipeline_stays_passive() -> None:
-    assert pipeline_of().passive
-    assert not pipeline_of(Recorder).passive
-
-
-def test_an_object_without_hooks_cannot_be_installed() -> None:
-    with pytest.raises(PluginError, match="no hook implementation"):
-        App().install(object())
-
-
 def test_only_wire_extensions_can_be_required() -> None:
     with pytest.raises(OptionError, match="wire extension"):
-        App().install(Recorder, required=True)
+        App().install(Mark, required=True)
+
+
+# --- route subsets ----------------------------------------------------------------------------
+
+
+class Mark(Interceptor):
+    """Appends its mark to what is sent."""
+
+    name = "mark"
+
+    class Options(OptionSet):
+        """Its mark."""
+
+        mark: str = "!"
+
+    @hookimpl
+    def wsext_frame_sending(self, session: Session, frame: Frame) -> Frame | None:
+        if frame.is_control:
+            return None
+        return frame.replace(payload=bytes(frame.payload) + self.options.mark.encode())
+
+
+class Watcher:
+    """Any other plugin with hooks."""
+
+    @hookimpl
+    def wsext_session_opened(self, session: Session) -> None: ...
+
+
+async def say(session: Session) -> None:
+    await session.send("x")
+
+
+async def heard(app: App, path: str) -> str | bytes:
+    async with testing.connect(app, path) as client:
+        return await client.receive()
+
+
+async def test_an_interceptor_of_one_route_stays_there() -> None:
+    app = App()
+    app.install(Watcher())
+    app.websocket("/marked", extensions=[Mark()])(say)
+    app.websocket("/plain")(say)
+    app.prepare()
+    assert await heard(app, "/marked") == "x!"
+    assert await heard(app, "/plain") == "x"
+
+
+async def test_two_routes_may_have_one_interceptor() -> None:
+    app = App()
+    app.install(Watcher())
+    app.websocket("/one", extensions=[Mark()])(say)
+    app.websocket("/two", extensions=[Mark(mark="?")])(say)
+    app.prepare()
+    assert await heard(app, "/one") == "x!"
+    assert await heard(app, "/two") == "x?"
+
+
+async def test_something_may_be_installed_after_the_start() -> None:
+    app = App()
+    app.install(Watcher())
+    app.websocket("/marked", extensions=[Mark()])(say)
+    app.websocket("/plain")(say)
+    app.prepare()
+    app.install(Append)
+    app.prepare()
+    assert await heard(app, "/marked") == "x!"
+    assert [item.name for item in app.profile(app.routes[1])[1].extensions] == [Append.name]
+
+
+async def test_a_route_may_have_the_apps_interceptor_with_other_options() -> None:
+    app = App()
+    app.install(Mark())
+    app.websocket("/app")(say)
+    app.websocket("/own", extensions=[Mark(mark="?")])(say)
+    assert await heard(app, "/app") == "x!"
+    assert await heard(app, "/own") == "x?"
+
+
+def test_a_subset_keeps_the_order_and_hooks_of_what_stays() -> None:
+    class Hooked(Extension):
+        """A wire extension with a hook of its own."""
+
+        name = "x-hooked"
+
+        @hookimpl
+        def wsext_not_ready(self) -> str:
+            return "hooked"
+
+    installed = Installed()
+    first, second = Append(), Reverse()
+    for what in (first, Hooked(), second, Mark()):
+        installed.install(what)
+    part = installed.subset([second.name, first.name])
+    assert part.extensions == (second, first)
+    assert part.not_ready() is None
+    assert installed.not_ready() == "hooked"
+    assert installed.subset(["x-hooked"]).not_ready() == "hooked"
+    assert installed.subset(False).items == (installed.items[-1],)

@@ -71,7 +71,7 @@ def test_a_failure_shows_what_travelled(tmp_path: Path) -> None:
 def test_the_plugin_imports_next_to_nothing() -> None:
     code = (
         "import sys, wsext.testing.plugin\n"
-        "print([m for m in sys.modules if m.startswith('wsext.') and 'testing' not in m])"
+        "print(sorted(m for m in sys.modules if m.startswith('wsext.') and 'testing' not in m))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['wsext.compiled', 'wsext.version']"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
@@ -14,7 +13,8 @@ from wsext.app.routing import Guard, Route, Router, RouteTable
 from wsext.app.settings import ServerOptions
 from wsext.errors import ProtocolError
 from wsext.protocol.closing import CloseCode, is_sendable_code
-from wsext.rooms.backplanes import Backplane
+from wsext.rooms.backplanes.contract import Backplane
+from wsext.rooms.backplanes.urls import make_backplane
 from wsext.rooms.hub import Hub
 from wsext.rooms.room import Room
 from wsext.rooms.settings import RoomOptions
@@ -23,13 +23,13 @@ from wsext.sdk.installed import Installed
 from wsext.sdk.options import NamedOptionSet
 from wsext.sdk.plugins import Plugins
 
-__all__ = ["App"]
+__all__ = ["Application"]
 
 logger = logging.getLogger("wsext.app")
 
 
-class App(Router):
-    """A WebSocket application.
+class Application(Router):
+    """A WebSocket application: what is installed, its routes and its rooms.
 
     Args:
         options: The options of every session; routes may change them.
@@ -71,6 +71,7 @@ class App(Router):
         self._converters = converters
         self._closers: list[tuple[type[BaseException], Callable[[BaseException], Any]]] = []
         self._profiles: dict[int, tuple[WebSocketOptions, Installed]] = {}
+        self._prepared = False
 
     # --- installing ---------------------------------------------------------------------------
 
@@ -118,6 +119,12 @@ class App(Router):
     def add_route(self, route: Route) -> None:
         super().add_route(route)
         self.__dict__.pop("table", None)
+        if self._prepared:  # an error is due here, not at the next request
+            try:
+                _ = self.table
+            except Exception:
+                self.routes.pop()
+                raise
 
     @cached_property
     def table(self) -> RouteTable:
@@ -140,12 +147,13 @@ class App(Router):
         return self._profiles[key]
 
     def prepare(self) -> None:
-        """Check everything once before serving: plugin routes, rules, options of every route.
+        """Check everything once before serving: plugin routes, rules, handlers, options.
 
         Raises:
             OptionError, PluginError: If a route asks for what cannot be.
+            RouteError: If a handler or a guard does not take what its route gives.
         """
-        if not getattr(self, "_prepared", False):
+        if not self._prepared:
             self._prepared = True
             self.installed.add_routes(self)
         _ = self.table
@@ -158,7 +166,13 @@ class App(Router):
     @cached_property
     def hub(self) -> Hub:
         """The rooms of this process, their counters, and the status of the backplane."""
-        return Hub(self)
+        return Hub(lambda: self.room_options, self._make_backplane)
+
+    def _make_backplane(self) -> Backplane:
+        url = self.server_options.backplane
+        if url is None and self.backplane is not None:
+            return self.backplane
+        return make_backplane(url or "memory://", self.installed.backplanes)
 
     def room(self, name: str) -> Room:
         """A room: who is in it hears what is said in it, in this process and all others on the
@@ -220,23 +234,3 @@ class App(Router):
         if isinstance(error, ProtocolError):
             return error.code, error.reason, True
         return CloseCode.INTERNAL_ERROR, "internal error", False
-
-    # --- running ------------------------------------------------------------------------------
-
-    def run(self, host: str = "127.0.0.1", port: int = 8765, **serving: Any) -> None:
-        """Serve until SIGINT or SIGTERM, then drain. Takes what `serve` takes.
-
-        Uses uvloop when it is installed.
-        """
-        from wsext.server.running import run_until_signal
-
-        run_until_signal(self, host, port, **serving)
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop when it is installed, else asyncio's own."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()

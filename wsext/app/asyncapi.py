@@ -16,16 +16,14 @@ from typing import Any
 
 import msgspec
 
-from wsext.app.application import App
-from wsext.app.routing import Route
-from wsext.app.typed import Dispatcher, ErrorReply, union_members
+from wsext.app.application import Application
+from wsext.app.routing import PLACEHOLDER, Route
+from wsext.app.tables import union_members
+from wsext.app.typed import Dispatcher, ErrorReply
 
 __all__ = ["document"]
 
 _CONTENT_TYPES = {"json": "application/json", "msgpack": "application/vnd.msgpack"}
-
-#: A placeholder of a rule: ``<name>``, ``<converter:name>`` or ``<converter(arguments):name>``.
-_PLACEHOLDER = re.compile(r"<(?:(?P<converter>\w+)(?:\(.*?\))?:)?(?P<name>\w+)>")
 
 #: What a handler's annotation may wrap its replies in; they are the first or the last argument.
 _STREAMS = {
@@ -37,7 +35,7 @@ _AWAITABLES = {collections.abc.Awaitable, collections.abc.Coroutine}
 
 
 def document(
-    app: App,
+    app: Application,
     *,
     title: str = "wsext",
     version: str = "1.0.0",
@@ -108,7 +106,7 @@ def _server(url: str) -> dict[str, Any]:
 
 def _slug(path: str) -> str:
     """A path as a key: ``/orders/<int:book>`` is ``orders-book``."""
-    text = _PLACEHOLDER.sub(lambda found: found["name"], path)
+    text = PLACEHOLDER.sub(lambda found: found["name"], path)
     return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-") or "root"
 
 
@@ -125,10 +123,10 @@ def _channel(route: Route, extensions: list[str]) -> dict[str, Any]:
         notes = f"{notes}\n\nFrames travel as they are, without reassembly.".strip()
     parameters = {
         found["name"]: {"description": found["converter"] or "string"}
-        for found in _PLACEHOLDER.finditer(route.path)
+        for found in PLACEHOLDER.finditer(route.path)
     }
     return {
-        "address": _PLACEHOLDER.sub(lambda found: f"{{{found['name']}}}", route.path),
+        "address": PLACEHOLDER.sub(lambda found: f"{{{found['name']}}}", route.path),
         "title": getattr(route.handler, "__name__", "handler"),
         **_if("description", notes),
         **_if("parameters", parameters),

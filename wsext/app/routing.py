@@ -6,23 +6,29 @@ The rules and converters are werkzeug's (`werkzeug.routing`): ``/chat/<room>``, 
 
 from __future__ import annotations
 
-import inspect
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import BaseConverter, Map, RequestRedirect, Rule
 from werkzeug.routing.exceptions import WebsocketMismatch
 
+from wsext.app.handlers import check_arguments, check_guards, check_kind, describe
 from wsext.app.typed import as_dispatcher, as_handler
-from wsext.errors import HandshakeRejected
+from wsext.errors import HandshakeRejected, RouteError
 from wsext.protocol.http import Request, Response
 from wsext.runtime.session import Listener
 from wsext.runtime.settings import WebSocketOptions
 
-__all__ = ["Route", "RouteTable", "Router"]
+__all__ = ["PLACEHOLDER", "Route", "RouteTable", "Router"]
+
+#: A parameter in a rule: ``<name>``, ``<converter:name>`` or ``<converter(arguments):name>``.
+PLACEHOLDER = re.compile(r"<(?:(?P<converter>\w+)(?P<arguments>\(.*?\))?:)?(?P<name>\w+)>")
 
 Handler: TypeAlias = "Callable[..., Awaitable[Any]] | type[Listener]"
 HTTPHandler: TypeAlias = "Callable[..., Any]"
@@ -52,6 +58,19 @@ class Route:
     options: WebSocketOptions | Mapping[str, Any] | None = None
     extensions: tuple[Any, ...] | Mapping[str, Any] | bool | None = None
     guards: tuple[Guard, ...] = field(default=())
+
+    @cached_property
+    def shape(self) -> tuple[bool, str]:
+        """Equal for routes that answer the same requests: whether HTTP, and the rule without the
+        names of its parameters."""
+
+        def unnamed(found: re.Match[str]) -> str:
+            converter = found["converter"] or "default"
+            if converter == "string":
+                converter = "default"
+            return f"<{converter}{found['arguments'] or ''}>"
+
+        return self.kind == "http", PLACEHOLDER.sub(unnamed, self.path)
 
 
 class Router:
@@ -143,17 +162,25 @@ class Router:
                     replace(route, handler=as_handler(dispatcher), subprotocols=subprotocols)
                 )
                 return handler
-            _check_handler(route.kind, handler)
+            check_kind(route.kind, handler)
             self.add_route(replace(route, handler=handler))
             return handler
 
         return decorate
 
     def add_route(self, route: Route) -> None:
-        """Add a route under this router's prefix, behind its guards."""
-        self.routes.append(
-            replace(route, path=self.prefix + route.path, guards=self.guards + route.guards)
-        )
+        """Add a route under this router's prefix, behind its guards.
+
+        Raises:
+            RouteError: If another route answers the same requests.
+        """
+        route = replace(route, path=self.prefix + route.path, guards=self.guards + route.guards)
+        for other in self.routes:
+            if other.shape == route.shape:
+                both = f"{describe(other.handler)} and {describe(route.handler)}"
+                where = "this path" if other.path == route.path else f"the paths of {other.path}"
+                raise RouteError(route.path, f"{both} both answer {where}; remove one of them")
+        self.routes.append(route)
 
     def include(self, router: Router, prefix: str = "") -> None:
         """Add all routes of another router, with a prefix before its own."""
@@ -175,47 +202,41 @@ def _as_extensions(
     return tuple(value)
 
 
-def _check_handler(kind: str, handler: Any) -> None:
-    if inspect.isclass(handler) and issubclass(handler, Listener):
-        if kind != "websocket":
-            raise TypeError("a Listener handles whole messages: register it with websocket()")
-        for name in ("on_open", "on_message", "on_close"):
-            if inspect.iscoroutinefunction(getattr(handler, name)):
-                raise TypeError(f"{handler.__name__}.{name} has to be a plain function")
-    elif kind == "raw" and as_dispatcher(handler) is not None:
-        raise TypeError("typed messages are whole messages: register them with websocket()")
-    elif kind != "http" and not inspect.iscoroutinefunction(handler):
-        raise TypeError(
-            f"{handler!r} is neither a coroutine function nor a Listener or Dispatcher class"
-        )
-
-
 class RouteTable:
     """Finds the route of a request.
 
     Args:
         routes: In the order of registration.
         converters: Additional werkzeug converters by name.
+
+    Raises:
+        RouteError: If a handler or a guard does not take what its route gives.
     """
 
     def __init__(
         self, routes: Iterable[Route], converters: Mapping[str, type[BaseConverter]] | None = None
     ) -> None:
+        rules = [
+            Rule(
+                route.path,
+                endpoint=route,
+                methods=["GET", "HEAD"] if route.kind == "http" else None,
+                websocket=route.kind != "http",
+            )
+            for route in routes
+        ]
         self._map = Map(
-            [
-                Rule(
-                    route.path,
-                    endpoint=route,
-                    methods=["GET", "HEAD"] if route.kind == "http" else None,
-                    websocket=route.kind != "http",
-                )
-                for route in routes
-            ],
+            rules,
             converters=dict(converters or {}),
             strict_slashes=True,
             merge_slashes=False,
             redirect_defaults=False,
         )
+        for rule in rules:
+            route = rule.endpoint
+            params = sorted(rule.arguments, key=route.path.index)
+            check_arguments(route.path, route.kind, route.handler, params)
+            check_guards(route.path, route.guards)
 
     def match(self, request: Request) -> tuple[Route, dict[str, Any]]:
         """The route of a request and what its converters took from the path.
@@ -257,8 +278,6 @@ def as_response(result: Any) -> Response:
     Raises:
         TypeError: If it cannot be encoded.
     """
-    import msgspec
-
     if isinstance(result, Response):
         return result
     if isinstance(result, (str, bytes)):

@@ -1,4 +1,4 @@
-"""The ``wsext`` command."""
+"""The ``wsext`` command: serve, connect, inspect, asyncapi, config, ext, completion."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import msgspec
 
 from wsext.app.asyncapi import document
 from wsext.cli.common import as_json, fail
-from wsext.cli.serve import load_app
+from wsext.cli.loading import load_app
 from wsext.errors import OptionError
 
 __all__ = ["asyncapi"]

@@ -10,7 +10,9 @@ import click
 from click.shell_completion import CompletionItem
 from rich.console import Console
 
-from wsext.config.configuration import dotted_names, plugins_of, read_config
+from wsext.config.applying import plugins_of
+from wsext.config.sections import dotted_names
+from wsext.config.sources import read_config
 from wsext.sdk.plugins import Plugins, PluginStatus
 
 __all__ = [

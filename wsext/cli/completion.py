@@ -10,7 +10,8 @@ __all__ = ["completion"]
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
     """Print the completion script of a shell.
 
     \b
@@ -18,12 +19,12 @@ def completion(shell: str) -> None:
     zsh:   eval "$(wsext completion zsh)"           in ~/.zshrc
     fish:  wsext completion fish > ~/.config/fish/completions/wsext.fish
     """
-    from wsext.cli import cli
-
     kind = get_completion_class(shell)
     assert kind is not None  # click.Choice lets nothing else pass
     # bash's own class asks the installed bash for its version, which its source does not need.
-    click.echo(kind(cli, {}, "wsext", "_WSEXT_COMPLETE").source_template % _names())
+    click.echo(
+        kind(ctx.find_root().command, {}, "wsext", "_WSEXT_COMPLETE").source_template % _names()
+    )
 
 
 def _names() -> dict[str, str]:

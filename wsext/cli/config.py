@@ -8,7 +8,9 @@ import click
 from rich.table import Table
 
 from wsext.cli.common import SettingName, as_json, output, plugins_of, read_config
-from wsext.config.configuration import SECTIONS, Config
+from wsext.config.configuration import Config
+from wsext.config.sections import SECTIONS
+from wsext.config.sources import take_setting
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins
 
@@ -33,7 +35,7 @@ def config(path: str | None, settings: tuple[str, ...], everything: bool, as_jso
     """
     conf = read_config(path)
     for text in settings:
-        conf.set_dotted(text)
+        take_setting(conf, text)
     rows = [row for row in _rows(conf, plugins_of(conf)) if everything or row["source"]]
     if as_json_:
         click.echo(as_json(rows))

@@ -12,11 +12,12 @@ from typing import Any
 
 import click
 
-from wsext.app.application import new_event_loop
 from wsext.cli.common import ExtensionArgument, ExtensionToken, fail, plugins_of, read_config
 from wsext.client.connect import connect as open_session
-from wsext.config.configuration import install
+from wsext.config.applying import install
+from wsext.config.sources import take_extension
 from wsext.errors import HandshakeError
+from wsext.runtime.loop import new_event_loop
 from wsext.runtime.settings import WebSocketOptions
 
 __all__ = ["dial", "dial_options", "input_lines", "printable"]
@@ -76,7 +77,7 @@ def dial(
         url = f"ws://{url}"
     conf = read_config(given["config"])
     for text in given["extensions"]:
-        conf.set_extension_text(text)
+        take_extension(conf, text)
     installed = install(conf, plugins_of(conf), without=given["without"])
     headers = []
     for header in given["headers"]:

@@ -13,7 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from wsext.cli.common import ExtensionArgument, as_json, fail, output, plugins_of, read_config
-from wsext.config.configuration import Config, install
+from wsext.config.applying import install
+from wsext.config.configuration import Config
+from wsext.config.sources import take_extension
 from wsext.errors import NegotiationError, OptionError, PluginError
 from wsext.protocol.agreement import Negotiation, NegotiationContext
 from wsext.protocol.negotiation import (
@@ -69,7 +71,7 @@ def negotiate_(
     """
     conf = read_config(config)
     for text in extensions:
-        conf.set_extension_text(text)
+        take_extension(conf, text)
     installed = install(conf, plugins_of(conf), others=not extensions).extensions
     if answer is not None:
         outcome = _as_client(installed, answer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import os
 import socket
@@ -17,7 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-from wsext.app.application import App, new_event_loop
+from wsext.app.application import Application
 from wsext.cli.common import (
     ExtensionArgument,
     ExtensionToken,
@@ -27,11 +26,16 @@ from wsext.cli.common import (
     plugins_of,
     read_config,
 )
-from wsext.config.configuration import Config, ServeOptions, apply
-from wsext.errors import OptionError, nearest
+from wsext.cli.loading import load_app
+from wsext.config.applying import apply
+from wsext.config.configuration import Config
+from wsext.config.sections import ServeOptions
+from wsext.config.sources import take_extension, take_setting
+from wsext.errors import OptionError
 from wsext.http2 import is_available
 from wsext.inspector import Inspector
 from wsext.runtime import net
+from wsext.runtime.loop import new_event_loop
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins
 from wsext.server.access import JSONFormatter
@@ -121,10 +125,10 @@ def serve(
     """
     conf = read_config(config)
     for text in extensions:
-        conf.set_extension_text(text)
+        take_extension(conf, text)
     conf.option_sets.extend(option_sets)
     for text in settings:
-        conf.set_dotted(text)
+        take_setting(conf, text)
     if http2 is not None:
         conf.set_section("server", {"http2": http2}, "command line")
     if http2 and not is_available():
@@ -183,7 +187,7 @@ def _set_up_logging(options: ServeOptions) -> None:
         requests.propagate = False
 
 
-def _reference() -> App:
+def _reference() -> Application:
     from wsext.reference import build_app
 
     return build_app()
@@ -205,7 +209,7 @@ def _tls(where: ServeOptions) -> ssl_module.SSLContext | None:
 
 
 def _run(
-    app: App,
+    app: Application,
     where: ServeOptions,
     context: ssl_module.SSLContext | None,
     inspector: Inspector | None,
@@ -301,34 +305,3 @@ def _announce(where: ServeOptions, url: str, extensions: list[str], how: str = "
 def _cannot_listen(where: ServeOptions, error: OSError) -> NoReturn:
     place = where.uds or f"{where.host}:{where.port}"
     fail(f"cannot listen on {place}: {error.strerror or error}")
-
-
-def load_app(name: str, app_dir: str) -> App:
-    """Import ``module:attribute``, an `App` or a function that makes one.
-
-    Raises:
-        OptionError: If there is none, with the nearest name.
-    """
-    module_name, separator, attribute = name.partition(":")
-    if not separator or not attribute:
-        raise OptionError("serve", "app", f"expected module:name, got {name!r}")
-    sys.path.insert(0, str(Path(app_dir).resolve()))
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # a module that the app needs: the traceback tells where
-        raise OptionError("serve", "app", f"no module named {module_name!r} in {app_dir}") from None
-    value: Any = module
-    for part in attribute.split("."):
-        value = getattr(value, part, None)
-    if value is None:
-        apps = [key for key, item in vars(module).items() if isinstance(item, App)]
-        raise OptionError(
-            "serve", "app", f"{module_name} has no {attribute!r}", nearest(attribute, apps)
-        )
-    if not isinstance(value, App) and callable(value):
-        value = value()
-    if not isinstance(value, App):
-        raise OptionError("serve", "app", f"{name} is a {type(value).__name__}, not an App")
-    return value

@@ -25,7 +25,7 @@ class Hello(Struct, tag="hello"):
     payload: bool
 
 
-class Watch(Struct, tag="watch"):
+class WatchRequest(Struct, tag="watch"):
     """From the page: show this session, or none; with payloads or without."""
 
     session: str | None = None
@@ -86,8 +86,8 @@ class Live(Dispatcher):
         self.register.pages -= 1
         self._stop()
 
-    @on(Watch)
-    def watch(self, session: Session, message: Watch) -> Watching:
+    @on(WatchRequest)
+    def watch(self, session: Session, message: WatchRequest) -> Watching:
         """Watch another session."""
         self._stop()
         watched = self.register.get(message.session)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from wsext.app.application import App
-from wsext.config.configuration import apply, plugins_of, read_config
+from wsext.app.application import Application
+from wsext.config.applying import apply, plugins_of
+from wsext.config.sources import read_config
 
 __all__ = ["settings_from_environment"]
 
 
-def settings_from_environment() -> tuple[App, Collection[str]]:
+def settings_from_environment() -> tuple[Application, Collection[str]]:
     """An app without routes, and the names of the session options that were set.
 
     Every installed wire extension is turned on, as ``wsext serve`` does it.
@@ -20,6 +21,6 @@ def settings_from_environment() -> tuple[App, Collection[str]]:
         PluginError: For an extension or option set that was asked for and cannot be used.
     """
     config = read_config(None)
-    settings = App()
+    settings = Application()
     apply(config, settings, plugins_of(config))
     return settings, config.sections["websocket"]

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import uvicorn
 
-from wsext.app.application import App
+from wsext.app.application import Application
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.installed import Installed
 from wsext.server.decision import Terms
@@ -39,7 +39,9 @@ class Profiles:
         logger: Where the limits that sessions reach are logged.
     """
 
-    def __init__(self, settings: App, explicit: Collection[str], logger: logging.Logger) -> None:
+    def __init__(
+        self, settings: Application, explicit: Collection[str], logger: logging.Logger
+    ) -> None:
         self._settings = settings
         self._explicit = frozenset(settings.options.changed()) | frozenset(explicit)
         self._logger = logger

@@ -26,7 +26,7 @@ from uvicorn.protocols.utils import (
 )
 from uvicorn.server import ServerState
 
-from wsext.app.application import App
+from wsext.app.application import Application
 from wsext.errors import HandshakeRejected
 from wsext.integrations.asgi import (
     ClientDisconnected,
@@ -54,11 +54,13 @@ class WebSocketProtocol(asyncio.Protocol):
     on the connection is the session's. Make a class for your settings with `using`."""
 
     #: What is installed, and the options of sessions.
-    settings: ClassVar[App]
+    settings: ClassVar[Application]
     _profiles: ClassVar[Profiles]
 
     @classmethod
-    def using(cls, settings: App, explicit: Collection[str] = ()) -> type[WebSocketProtocol]:
+    def using(
+        cls, settings: Application, explicit: Collection[str] = ()
+    ) -> type[WebSocketProtocol]:
         """A protocol class for uvicorn's ``ws`` option.
 
         Args:

@@ -127,17 +127,17 @@ class Request:
 
     @cached_property
     def cookies(self) -> Mapping[str, str]:
-        """Cookies by name; of two with one name, the last one.
+        """Cookies by name; of two with one name the first, which is the most specific one.
 
         What is no cookie is left out and hides no other: it may come from anybody who can set
-        cookies for a part of the domain (RFC 6265 §8.6).
+        cookies for a part of the domain (RFC 6265 §5.4, §8.6).
         """
-        found = {}
+        found: dict[str, str] = {}
         for value in self.headers.get_all("Cookie"):
             for pair in value.split(";"):
                 name, equals, text = pair.partition("=")
                 if equals:
-                    found[name.strip()] = _COOKIES.value_decode(text.strip())[0]
+                    found.setdefault(name.strip(), _COOKIES.value_decode(text.strip())[0])
         return found
 
     @property

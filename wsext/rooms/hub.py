@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from wsext.protocol.prepared import PreparedMessage
-from wsext.rooms.backplanes import Backplane, BackplaneStatus, make_backplane
+from wsext.rooms.backplanes.contract import Backplane, BackplaneStatus
 from wsext.rooms.counters import Counters
+from wsext.rooms.ports import Key
 from wsext.rooms.presence import Presence
-from wsext.rooms.room import Key, Room
+from wsext.rooms.room import Room
 from wsext.rooms.settings import RoomOptions
 from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
-
-if TYPE_CHECKING:
-    from wsext.app.application import App
 
 __all__ = ["Hub"]
 
@@ -74,15 +72,19 @@ class Hub:
     last server.
 
     Args:
-        app: Whose options it goes by.
+        options: Gives the options of every room.
+        backplane: Makes what joins the rooms with those of other processes; asked once.
 
     Attributes:
         origin: Names this process among those on the backplane.
         counters: Totals of all rooms here.
     """
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(
+        self, options: Callable[[], RoomOptions], backplane: Callable[[], Backplane]
+    ) -> None:
+        self._options = options
+        self._make_backplane = backplane
         self.origin = ""
         self.counters = Counters()
         self._rooms: WeakValueDictionary[str, Room] = WeakValueDictionary()
@@ -97,7 +99,7 @@ class Hub:
     @property
     def options(self) -> RoomOptions:
         """The options of every room."""
-        return self._app.room_options
+        return self._options()
 
     @property
     def backplane(self) -> Backplane:
@@ -107,12 +109,7 @@ class Hub:
             OptionError: If the URL in the options cannot be used.
         """
         if self._backplane is None:
-            url = self._app.server_options.backplane
-            if url is None and self._app.backplane is not None:
-                self._backplane = self._app.backplane
-            else:
-                others = self._app.installed.backplanes
-                self._backplane = make_backplane(url or "memory://", others)
+            self._backplane = self._make_backplane()
         return self._backplane
 
     @property
@@ -198,7 +195,7 @@ class Hub:
             self._compare()
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run something beside; its errors are logged."""
+        """Run something in the background; its errors are logged."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -217,14 +214,14 @@ class Hub:
         payloads = await self.backplane.open(name, self.options.history)
         return [_message(item) for item in map(_read, payloads) if isinstance(item, _Said)]
 
-    def keep(self, room: Room) -> None:
+    def keep(self, name: str) -> None:
         """A room has members."""
-        self._open.add(room)
+        self._open.add(self._rooms[name])
 
-    def shut(self, room: Room) -> None:
-        """A room has none any more."""
-        self._open.discard(room)
-        self.spawn(self._shut(room.name))
+    def shut(self, name: str) -> None:
+        """A room has no members any more."""
+        self._open.discard(self._rooms[name])
+        self.spawn(self._shut(name))
 
     async def _shut(self, name: str) -> None:
         room = self._rooms.get(name)
@@ -269,19 +266,19 @@ class Hub:
         self._publish(room, _encode(_Went(member)), kept=False)
         self.spawn(self.backplane.leave(room, member.id))
 
-    async def presence(self, room: Room) -> list[Presence]:
+    async def presence(self, name: str) -> list[Presence]:
         """Who is in a room; this process knows its own best."""
         await self.start()
         try:
-            found = await self.backplane.members(room.name)
+            found = await self.backplane.members(name)
         except ConnectionError:
             found = {}
         others = [
             _decode_member(info)
-            for name, info in sorted(found.items())
-            if not name.startswith(f"{self.origin}.")
+            for member, info in sorted(found.items())
+            if not member.startswith(f"{self.origin}.")
         ]
-        return [*room.here(), *others]
+        return [*self._rooms[name].here(), *others]
 
     # --- for the backplane --------------------------------------------------------------------
 

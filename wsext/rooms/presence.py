@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 
-if TYPE_CHECKING:
-    from wsext.rooms.room import Room
-
-__all__ = ["Presence", "PresenceChange", "Watch"]
+__all__ = ["Attendance", "Presence", "PresenceChange", "Watch"]
 
 #: Changes that may wait for whoever follows them.
 _MOST_WAITING = 1000
@@ -43,6 +40,19 @@ class PresenceChange(msgspec.Struct, frozen=True):
     member: Presence
 
 
+class Attendance(Protocol):
+    """Where somebody is present: a room."""
+
+    def here(self) -> list[Presence]:
+        """Who is there, in this process."""
+
+    async def presence(self) -> list[Presence]:
+        """Who is there, over all processes."""
+
+    def compare_presence(self, *, first: bool = False) -> None:
+        """Have `Watch.compare` run in the background."""
+
+
 class Watch:
     """Tells everybody who follows a room of each change once.
 
@@ -61,7 +71,7 @@ class Watch:
         """Whether anybody wants to know."""
         return bool(self._feeds)
 
-    def follow(self, room: Room, me: Presence) -> AsyncIterator[PresenceChange]:
+    def follow(self, room: Attendance, me: Presence) -> AsyncIterator[PresenceChange]:
         """The changes from now on, until `end`."""
         first = not self._feeds
         feed = _Feed()
@@ -95,7 +105,7 @@ class Watch:
             for feed in feeds:
                 feed.put(change)
 
-    async def compare(self, room: Room, *, first: bool = False) -> None:
+    async def compare(self, room: Attendance, *, first: bool = False) -> None:
         """Compare with the state; the first time, who is there is no news."""
         while self._feeds:
             version = self._version

@@ -6,27 +6,22 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from wsext.errors import CloseInfo, OptionError, ProtocolError
 from wsext.protocol.frames import Data
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.counters import Counters
+from wsext.rooms.ports import Key, RoomHub
 from wsext.rooms.presence import Presence, PresenceChange, Watch
 from wsext.rooms.settings import RoomOptions, RoomOverflow
 from wsext.runtime.life import life_of
 from wsext.runtime.outbox import Lane
 from wsext.runtime.session import Session
 
-if TYPE_CHECKING:
-    from wsext.rooms.hub import Hub
-
-__all__ = ["Key", "Membership", "Room"]
+__all__ = ["Membership", "Room"]
 
 logger = logging.getLogger("wsext.rooms")
-
-#: What `Room.broadcast` coalesces by.
-Key: TypeAlias = "str | int"
 
 #: Who is left out of a broadcast: sessions, presences, or their ids.
 Who: TypeAlias = "Session | Presence | str"
@@ -45,7 +40,7 @@ class Room:
         counters: Totals of this process; they begin anew after the room was empty and forgotten.
     """
 
-    def __init__(self, hub: Hub, name: str) -> None:
+    def __init__(self, hub: RoomHub, name: str) -> None:
         self.name = name
         self.counters = Counters()
         self._hub = hub
@@ -157,7 +152,7 @@ class Room:
             member.send(message)
         self._members[member.me.id] = member
         self._everybody = None
-        self._hub.keep(self)
+        self._hub.keep(self.name)
         self.watch.tell("join", member.me)
 
     def remove(self, member: Membership) -> None:
@@ -174,7 +169,7 @@ class Room:
         """Forget everything if nobody is here any more."""
         if self._opening is not None and not self._members and not self._joining:
             self.forget()
-            self._hub.shut(self)
+            self._hub.shut(self.name)
 
     def forget(self) -> None:
         """Be as new; called by the hub when it ends."""
@@ -290,7 +285,7 @@ class Room:
 
     async def presence(self) -> list[Presence]:
         """Who is in the room, over all processes; while the broker is away, in this one."""
-        return await self._hub.presence(self)
+        return await self._hub.presence(self.name)
 
     def compare_presence(self, *, first: bool = False) -> None:
         """Have changes found that no note told of, if anybody wants to know."""

@@ -1,8 +1,10 @@
 """What an author of an extension builds on. Sans-I/O, like everything below.
 
 options.py     option sets: typed, checked, documented
-extension.py   Extension, Codec, MessageCodec, Interceptor
+codec.py       Codec, MessageCodec: what transforms the frames of one connection
+extension.py   Extension, Interceptor: what is installed and negotiated
 hookspecs.py   every hook
-plugins.py     finding plugins: entry points, allow and deny, faults contained
-installed.py   what one app or client has installed, and its hooks
+hooks.py       the implementations of hooks, as plain calls
+plugins.py     which plugins there are, and what each brings
+installed.py   what one app, route or client has installed
 """

@@ -1,33 +1,27 @@
-"""What one app or one client has installed: extensions, interceptors, plugins and their hooks."""
+"""What one app, one route or one client has installed: extensions, interceptors, plugins."""
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import pluggy
-
-from wsext.errors import CloseInfo, ExtensionConflict, OptionError, PluginError
+from wsext.errors import ExtensionConflict, OptionError, PluginError
 from wsext.protocol.agreement import Negotiation, Offer
-from wsext.protocol.contract import FrameHook
-from wsext.protocol.frames import Frame
-from wsext.protocol.http import Request, Response
+from wsext.protocol.http import Request
 from wsext.protocol.negotiation import shared_claim
 from wsext.protocol.pipeline import Pipeline, Stage
 from wsext.sdk.extension import Extension, Installable
+from wsext.sdk.hooks import Hooks, has_hooks
 from wsext.sdk.options import NamedOptionSet
-from wsext.sdk.plugins import Plugins, bind_hook, default_plugins, is_installable, new_manager
+from wsext.sdk.plugins import Plugins, default_plugins, is_installable
 
 __all__ = ["Installed"]
 
 logger = logging.getLogger("wsext.installed")
 
-_MAX_FAULTS = 3
 
-
-class Installed:
+class Installed(Hooks):
     """The extensions and hooks of one app or client.
 
     Args:
@@ -35,11 +29,11 @@ class Installed:
     """
 
     def __init__(self, plugins: Plugins | None = None) -> None:
+        super().__init__()
         self._plugins = plugins
         self._items: dict[str, Installable] = {}
         self._required: set[str] = set()
         self._from_sets: dict[str, dict[str, Any]] = {}
-        self._manager: pluggy.PluginManager | None = None
         self.conflicts: list[tuple[str, str, str]] = []
 
     @property
@@ -134,8 +128,8 @@ class Installed:
         item = self._items.pop(token, None)
         self._required.discard(token)
         self._from_sets.pop(token, None)
-        if item is not None and self._manager is not None and self._manager.is_registered(item):
-            self._manager.unregister(item)
+        if item is not None:
+            self.unregister(item)
 
     def _put(self, item: Installable, required: bool) -> None:
         old = self._items.get(item.name)
@@ -149,8 +143,8 @@ class Installed:
             except ExtensionConflict:
                 self._required.discard(item.name)
                 raise
-        if old is not None and self._manager is not None and self._manager.is_registered(old):
-            self._manager.unregister(old)
+        if old is not None:
+            self.unregister(old)
         self._items[item.name] = item
         if has_hooks(item):
             self.register(item, item.name)
@@ -173,40 +167,34 @@ class Installed:
                 what,
             )
 
-    def register(self, plugin: Any, name: str | None = None) -> None:
-        """Register an object with hook implementations.
-
-        Raises:
-            PluginError: If a hook's arguments are wrong, or it is registered already.
-        """
-        if self._manager is None:
-            self._manager = new_manager()
-        label = name or getattr(plugin, "__name__", None) or repr(plugin)
-        try:
-            self._manager.register(plugin, name)
-        except (pluggy.PluginValidationError, ValueError) as error:
-            raise PluginError(label, str(error)) from error
-        if not self._manager.get_hookcallers(plugin):
-            raise PluginError(label, "has no hook implementation (functions with @hookimpl)")
-
     def subset(self, extensions: Iterable[Any] | bool) -> Installed:
         """A copy for one route: ``False`` for no wire extension, or only those named.
 
-        Interceptors and hooks stay. A configured instance replaces the app's, and so do the options
-        of a mapping of tokens to options.
+        Interceptors and hooks stay; those of a wire extension that is left out go with it. A
+        configured instance replaces the app's, and so do the options of a mapping of tokens to
+        options.
+
+        Raises:
+            OptionError, PluginError: As `install`.
         """
         other = Installed(self._plugins)
+        other._items = dict(self._items)
+        other.copy_hooks(self)
         wanted = () if isinstance(extensions, bool) else tuple(extensions)
         options = extensions if isinstance(extensions, Mapping) else {}
-        for item in self._items.values():
-            if not isinstance(item, Extension):
-                other._items[item.name] = item
-        other._manager = self._manager
+        kept = [what for what in wanted if isinstance(what, str) and not options.get(what)]
+        for item in self.extensions:
+            if item.name not in kept:
+                other.remove(item.name)
         for what in wanted:
-            if isinstance(what, str) and what in self._items and not options.get(what):
-                other._items[what] = self._items[what]
-            else:
-                other.install(what, **options.get(what, {}))
+            if what in kept and what in other._items:
+                other._items[what] = other._items.pop(what)  # the route's order counts
+                continue
+            if isinstance(what, Installable) or is_installable(what):
+                other.remove(what.name)
+            elif what in options:
+                other.remove(what)
+            other.install(what, **options.get(what, {}))
         other._required = {name for name in self._required if name in other._items}
         return other
 
@@ -228,141 +216,12 @@ class Installed:
                 logger.error("hook wsext_negotiate failed: %r; ignored", error)
         return None
 
-    # --- hooks --------------------------------------------------------------------------------
-
-    def _calls(self, hook: str) -> list[Callable[..., Any]]:
-        """The implementations of a hook as plain calls, in pluggy's order."""
-        if self._manager is None:
-            return []
-        impls = getattr(self._manager.hook, hook).get_hookimpls()
-        return [bind_hook(impl) for impl in reversed(impls)]
-
-    async def refusal(self, request: Request) -> Response | None:
-        """Ask ``wsext_handshake``: the first `Response` refuses the handshake.
-
-        Raises:
-            TypeError: If a hook returns anything else; and whatever a hook raises.
-        """
-        for call in self._calls("wsext_handshake"):
-            result = call(request=request)
-            if inspect.isawaitable(result):
-                result = await result
-            if isinstance(result, Response):
-                return result
-            if result is not None:
-                raise TypeError(f"hook wsext_handshake returned {result!r}, not a Response")
-        return None
-
-    def add_routes(self, app: Any) -> None:
-        """Let plugins add their routes."""
-        for call in self._calls("wsext_routes"):
-            call(app=app)
-
-    def not_ready(self) -> str | None:
-        """Ask ``wsext_not_ready``: the first reason, or ``None`` when all is well."""
-        for call in self._calls("wsext_not_ready"):
-            try:
-                reason = call()
-            except Exception as error:
-                logger.error("hook wsext_not_ready failed: %r", error)
-                return "not ready"
-            if reason is not None:
-                return str(reason)
-        return None
-
-    def answered(self, request: Request | None, status: int) -> None:
-        """Tell the hooks; a fault is logged and changes nothing."""
-        if self._manager is not None:
-            self._notify("wsext_answered", request=request, status=status)
-
-    def limited(self, limit: str, request: Request | None) -> None:
-        """Tell the hooks; a fault is logged and changes nothing."""
-        if self._manager is not None:
-            self._notify("wsext_limited", limit=limit, request=request)
-
     def backplanes(self) -> dict[str, Callable[[str], Any]]:
         """What plugins bring, by URL scheme; those installed here go before the environment's."""
         found = self.plugins.backplanes()
         for brought in (call() for call in self._calls("wsext_backplanes")):
             found.update(brought or {})
         return found
-
-    def session_opened(self, session: Any) -> None:
-        """Tell the hooks, all of them; the first fault of one ends the session."""
-        first: Exception | None = None
-        for call in self._calls("wsext_session_opened"):
-            try:
-                call(session=session)
-            except Exception as error:
-                first = first or error
-        if first is not None:
-            raise first
-
-    def session_closed(self, session: Any, info: CloseInfo) -> None:
-        """Tell the hooks; a fault is logged and changes nothing."""
-        if self._manager is not None:
-            self._notify("wsext_session_closed", session=session, info=info)
-
-    def _notify(self, hook: str, **arguments: Any) -> None:
-        for call in self._calls(hook):
-            try:
-                call(**arguments)
-            except Exception as error:
-                logger.error("hook %s failed: %r", hook, error)
-
-    def set_frame_hooks(self, session: Any, pipeline: Pipeline) -> None:
-        """Compile the frame hooks into plain calls for one session; none, when there are none."""
-        if self._manager is None:
-            return
-        hooks = self._manager.hook
-        # pluggy's order is last in, first out: right for incoming frames, for the interceptor
-        # that was installed last stands nearest to the wire. Outgoing frames go the other way.
-        received = list(reversed(hooks.wsext_frame_received.get_hookimpls()))
-        sending = sorted(
-            hooks.wsext_frame_sending.get_hookimpls(),
-            key=lambda impl: 0 if impl.tryfirst else 2 if impl.trylast else 1,
-        )
-        if received or sending:
-            pipeline.set_hooks(
-                [_guarded(impl, session) for impl in received],
-                [_guarded(impl, session) for impl in sending],
-            )
-
-
-def has_hooks(item: Installable) -> bool:
-    """Whether an instance carries hook implementations."""
-    return any(
-        hasattr(getattr(type(item), name, None), "wsext_impl")
-        for name in dir(type(item))
-        if name.startswith("wsext_")
-    )
-
-
-def _guarded(impl: pluggy.HookImpl, session: Any) -> FrameHook:
-    """One frame hook for one session, isolated: after three faults in a row it is left out."""
-    call = bind_hook(impl)
-    name = impl.plugin_name
-    faults = 0
-
-    def hook(frame: Frame) -> Any:
-        nonlocal faults
-        if faults >= _MAX_FAULTS:
-            return None
-        try:
-            result = call(session=session, frame=frame)
-            if result is not None and type(result) is not Frame:
-                result = list(result)
-        except Exception as error:
-            faults += 1
-            logger.error("interceptor %s failed: %r", name, error)
-            logger.debug("interceptor %s: traceback", name, exc_info=error)
-            if faults == _MAX_FAULTS:
-                logger.error("interceptor %s is disabled for this session", name)
-            return None
-        faults = 0
-        return result
-
-    return hook
 
 
 def make_pipeline(negotiation: Negotiation, max_message_size: int) -> Pipeline:

@@ -1,4 +1,6 @@
-"""Finding plugins: entry points in the group ``wsext``, lazily, with every fault contained.
+"""Which plugins are installed, and what each of them brings; a broken one breaks no other.
+
+Plugins are entry points in the group ``wsext``.
 
 The entry point's *name* is the extension's token, so listing needs no import; a plugin's module is
 imported when it is first asked for by name. ``WSEXT_PLUGINS`` and ``[plugins] allow/deny`` restrict
@@ -16,11 +18,10 @@ from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeGuard
 
-import pluggy
-
 from wsext.errors import PluginError, nearest
 from wsext.sdk import hookspecs
 from wsext.sdk.extension import Installable
+from wsext.sdk.hooks import hook_names, new_manager
 from wsext.sdk.options import NamedOptionSet
 
 __all__ = [
@@ -67,13 +68,6 @@ class PluginInfo:
     version: str
     status: PluginStatus = PluginStatus.ACTIVE
     reason: str = ""
-
-
-def new_manager() -> pluggy.PluginManager:
-    """A pluggy manager that knows wsext's hooks."""
-    manager = pluggy.PluginManager("wsext")
-    manager.add_hookspecs(hookspecs)
-    return manager
 
 
 class Plugins:
@@ -200,7 +194,7 @@ class Plugins:
             return
         probe = new_manager()
         probe.register(plugin)  # validates every hook's arguments
-        unknown = [hook for hook in unknown_hooks(plugin) if not hasattr(probe.hook, hook)]
+        unknown = [hook for hook in hook_names(plugin) if not hasattr(probe.hook, hook)]
         if unknown:
             logger.warning(
                 "plugin %s implements unknown hooks: %s", name, ", ".join(sorted(unknown))
@@ -334,26 +328,6 @@ def _is_static(cls: type, name: str) -> bool:
 def is_installable(plugin: Any) -> TypeGuard[type[Installable]]:
     """Whether a loaded plugin is an extension or interceptor class."""
     return inspect.isclass(plugin) and issubclass(plugin, Installable)
-
-
-def unknown_hooks(plugin: Any) -> list[str]:
-    """The names of all hook implementations of a plugin."""
-    return [
-        name
-        for name in dir(plugin)
-        if name.startswith("wsext_") and callable(getattr(plugin, name, None))
-    ]
-
-
-def bind_hook(impl: pluggy.HookImpl) -> Callable[..., Any]:
-    """A hook implementation as a plain function of keyword arguments it may not all want."""
-    function: Callable[..., Any] = impl.function
-    names = impl.argnames
-
-    def call(**arguments: Any) -> Any:
-        return function(*(arguments[name] for name in names))
-
-    return call
 
 
 _default: Plugins | None = None

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, cast
 
-from wsext.app.application import App
+from wsext.app.application import Application
 from wsext.app.routing import Route, as_response
 from wsext.errors import HandshakeRejected
 from wsext.protocol.http import Request, Response, rejection
@@ -40,7 +40,7 @@ class Host(Protocol):
         draining: Whether the server is shutting down.
     """
 
-    app: App
+    app: Application
     timers: Timers
     proxies: Proxies
     addresses: Addresses

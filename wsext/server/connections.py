@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
-from wsext.app.application import App
+from wsext.app.application import Application
 from wsext.runtime.session import Session
 from wsext.runtime.timers import Timers
 from wsext.server import access
@@ -35,7 +35,7 @@ class Connections:
         timers: What runs timeouts; by default the event loop.
     """
 
-    def __init__(self, app: App, timers: Timers | None = None) -> None:
+    def __init__(self, app: Application, timers: Timers | None = None) -> None:
         self.app = app
         self.draining = False
         self.loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wsext.app.application import App
+from wsext.app.application import Application
 from wsext.protocol.http import Request, Response
 from wsext.sdk.hookspecs import hookimpl
 
@@ -20,7 +20,7 @@ class Health:
     """The plugin that adds both routes, where the app has none of its own."""
 
     @hookimpl(trylast=True)
-    def wsext_routes(self, app: App) -> None:
+    def wsext_routes(self, app: Application) -> None:
         """Add what is missing."""
         taken = {route.path for route in app.routes}
 

@@ -11,7 +11,8 @@ import ssl as ssl_module
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-from wsext.app.application import App, new_event_loop
+from wsext.app.application import Application
+from wsext.runtime.loop import new_event_loop
 from wsext.server.server import Server
 
 __all__ = ["run_until_signal", "serve", "serve_until_signal"]
@@ -38,7 +39,7 @@ class serve:
 
     def __init__(
         self,
-        app: App,
+        app: Application,
         host: str | Sequence[str] | None = "127.0.0.1",
         port: int = 0,
         *,
@@ -75,7 +76,7 @@ class serve:
 
 
 async def serve_until_signal(
-    app: App,
+    app: Application,
     host: str | Sequence[str] | None,
     port: int,
     *,
@@ -109,7 +110,9 @@ async def serve_until_signal(
     await server.close()
 
 
-def run_until_signal(app: App, host: str | Sequence[str] | None, port: int, **serving: Any) -> None:
+def run_until_signal(
+    app: Application, host: str | Sequence[str] | None, port: int, **serving: Any
+) -> None:
     """`serve_until_signal` on a new event loop; uvloop when it is installed."""
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve_until_signal(app, host, port, **serving))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wsext import http2
-from wsext.app.application import App
+from wsext.app.application import Application
 from wsext.protocol.closing import CloseCode
 from wsext.runtime.timers import Timers
 from wsext.server.accept import HandshakeProtocol, Successor
@@ -33,7 +33,7 @@ class Server(Connections):
 
     def __init__(
         self,
-        app: App,
+        app: Application,
         ssl: ssl_module.SSLContext | None = None,
         timers: Timers | None = None,
     ) -> None:

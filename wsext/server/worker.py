@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from wsext.app.application import App
+from wsext.app.application import Application
 from wsext.server.process import Ready
 from wsext.server.server import Server
 
@@ -86,7 +86,7 @@ class _Channel:
         self._sock.close()
 
 
-async def run_worker(app: App, channel: int, ssl: ssl_module.SSLContext | None) -> None:
+async def run_worker(app: Application, channel: int, ssl: ssl_module.SSLContext | None) -> None:
     """Serve what a supervisor hands over until it says that it is enough.
 
     Args:

@@ -15,7 +15,8 @@ from wsext.errors import ProtocolError
 from wsext.protocol.codes import RSV
 from wsext.protocol.frames import Frame, Message
 from wsext.protocol.wire import apply_mask, frame_header
-from wsext.sdk.extension import Codec, Extension, MessageCodec
+from wsext.sdk.codec import Codec, MessageCodec
+from wsext.sdk.extension import Extension
 from wsext.testing.cases_base import Cases, fragments, skip
 from wsext.testing.engines import Engines, parse_wire, run_async
 
@@ -508,27 +509,27 @@ def _count_closes(codec: Any) -> list[int]:
 
 
 def _suffix(token: str, bits: RSV, suffix: bytes) -> type[Extension]:
-    class _Codec(MessageCodec):
+    class _SuffixCodec(MessageCodec):
         def encode_message(self, data: bytes) -> bytes:
             return data + suffix
 
         def decode_message(self, data: bytes, budget: int) -> bytes:
             return data.removesuffix(suffix)
 
-    class _Extension(Extension):
+    class _SuffixExtension(Extension):
         """A helper of the kit."""
 
         name = token
         rsv = bits
 
         def make_codec(self, params: Any, ctx: Any) -> Codec:
-            return _Codec()
+            return _SuffixCodec()
 
-    return _Extension
+    return _SuffixExtension
 
 
 def _reverse() -> type[Extension]:
-    class _Codec(Codec):
+    class _FlipCodec(Codec):
         """Flips every byte of every frame: it needs no bit and no whole message."""
 
         _table = bytes(255 - byte for byte in range(256))
@@ -539,12 +540,12 @@ def _reverse() -> type[Extension]:
         def decode(self, frame: Frame, budget: int) -> Frame:
             return self.encode(frame)
 
-    class _Extension(Extension):
+    class _FlipExtension(Extension):
         """A helper of the kit."""
 
         name = "x-kit-flip"
 
         def make_codec(self, params: Any, ctx: Any) -> Codec:
-            return _Codec()
+            return _FlipCodec()
 
-    return _Extension
+    return _FlipExtension

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsext.app.application import App
+from wsext.app.application import Application
 from wsext.runtime.timers import Timers
 from wsext.server.server import Server
 from wsext.testing.memory import MemoryTransport
@@ -10,7 +10,7 @@ from wsext.testing.memory import MemoryTransport
 __all__ = ["accept", "make_server"]
 
 
-def make_server(app: App, timers: Timers | None = None) -> Server:
+def make_server(app: Application, timers: Timers | None = None) -> Server:
     """A server that listens nowhere; start it with `Server.start`."""
     return Server(app, timers=timers)
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from wsext.app.application import App
-from wsext.client.connect import HTTP2Choice
+from wsext.app.application import Application
 from wsext.client.connect import connect as _connect
+from wsext.client.opening import HTTP2Choice
 from wsext.protocol import handshake
 from wsext.protocol.frames import Frame
 from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
@@ -74,7 +74,7 @@ class _MemoryConnect(_connect):
 
 @asynccontextmanager
 async def connect(
-    app: App, path: str = "/", *, transcript: Transcript | None = None, **options: Any
+    app: Application, path: str = "/", *, transcript: Transcript | None = None, **options: Any
 ) -> AsyncIterator[ClientSession]:
     """A session with an app, in memory: handshake, negotiation, extensions, handlers, everything.
 
@@ -127,7 +127,7 @@ async def pair(
         client_options: Those of the client's.
         transcript: Where to record; by default a new one.
     """
-    app = App(options=app_options)
+    app = Application(options=app_options)
     for item in extensions:
         app.install(item)
     sessions: asyncio.Queue[Session] = asyncio.Queue()
@@ -265,7 +265,7 @@ async def shake_hands(
 
 @asynccontextmanager
 async def raw_peer(
-    app: App,
+    app: Application,
     path: str = "/",
     *,
     extensions: str | None = None,

@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
-from wsext.rooms.backplanes import Backplane, Receiver
+from wsext.rooms.backplanes.contract import Backplane, Subscriber
 from wsext.rooms.backplanes.options import MemoryOptions, take_options
 
 __all__ = ["MemoryBackplane"]
@@ -55,20 +55,20 @@ class MemoryBackplane(Backplane):
         _, self._options = take_options(url, MemoryOptions)
         name = urlsplit(url).netloc
         self._bus = _buses.setdefault(name, _Bus()) if name else _Bus()
-        self._receiver: Receiver | None = None
+        self._subscriber: Subscriber | None = None
         self._open: set[str] = set()
 
-    async def start(self, receiver: Receiver) -> None:
-        self._receiver = receiver
+    async def start(self, subscriber: Subscriber) -> None:
+        self._subscriber = subscriber
         self._bus.planes.append(self)
 
     async def close(self) -> None:
         if self in self._bus.planes:
             self._bus.planes.remove(self)
         self._open.clear()
-        if self._receiver is not None:
+        if self._subscriber is not None:
             for members in self._bus.members.values():
-                for member in [key for key in members if key.startswith(self._receiver.origin)]:
+                for member in [key for key in members if key.startswith(self._subscriber.origin)]:
                     del members[member]
 
     async def open(self, room: str, history: int) -> list[bytes]:
@@ -87,9 +87,9 @@ class MemoryBackplane(Backplane):
             self._keep(room, payload)
         if len(bus.planes) > 1:
             for plane in list(bus.planes):
-                if plane is not self and room in plane._open and plane._receiver is not None:
+                if plane is not self and room in plane._open and plane._subscriber is not None:
                     plane.status.received += kept
-                    plane._receiver.receive(room, payload)
+                    plane._subscriber.receive(room, payload)
         self.status.published += kept
 
     def _keep(self, room: str, payload: bytes) -> None:

@@ -7,10 +7,10 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
-from wsext.rooms.backplanes import BackplaneStatus
 from wsext.rooms.backplanes.broker import Record
+from wsext.rooms.backplanes.contract import BackplaneStatus
 
-__all__ = ["Outgoing"]
+__all__ = ["OutgoingRecords"]
 
 logger = logging.getLogger("wsext.backplane")
 
@@ -23,7 +23,7 @@ _BATCH = 256
 _BATCH_BYTES = 1 << 20
 
 
-class Outgoing:
+class OutgoingRecords:
     """Messages in the order of their numbers: taken a short time ago, under way, waiting.
 
     Those that were taken are kept for a while, because a broker that is killed may have lost them.
@@ -101,8 +101,8 @@ class Outgoing:
     def sort_out(self, stored: Mapping[str, int]) -> None:
         """After a reconnection: the last number that the broker has, by room.
 
-        A broker that lost something lost the latest, so what is newer has to be sent (again), and
-        what is not has not.
+        A broker that lost something has lost the latest messages: resend everything after that
+        number.
         """
         records, was_taken = self._all(), len(self._taken)
         self._taken.clear()

@@ -6,7 +6,7 @@ after a reconnection it looks for its own last number in what the broker still h
 is missing before anything newer; and a receiver reads on from the last message that it has seen.
 
 That makes two promises. What a process publishes survives a broker that loses its memory, if it
-was taken at most half a minute before (`Outgoing`). And a process that was away gets what it
+was taken at most half a minute before (`OutgoingRecords`). And a process that was away gets what it
 missed, as long as the broker keeps it.
 """
 
@@ -24,10 +24,10 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from wsext.rooms.backplanes import Backplane, Receiver, safe_url
 from wsext.rooms.backplanes.broker import Broker, Record
+from wsext.rooms.backplanes.contract import Backplane, Subscriber, safe_url
 from wsext.rooms.backplanes.options import RemoteOptions
-from wsext.rooms.backplanes.outgoing import Outgoing
+from wsext.rooms.backplanes.outgoing import OutgoingRecords
 from wsext.rooms.backplanes.roster import Roster
 
 __all__ = ["RemoteBackplane"]
@@ -100,10 +100,10 @@ class RemoteBackplane(Backplane):
 
     # --- life ---------------------------------------------------------------------------------
 
-    async def start(self, receiver: Receiver) -> None:
-        self._receiver = receiver
+    async def start(self, subscriber: Subscriber) -> None:
+        self._subscriber = subscriber
         self._number = 0
-        self._outgoing = Outgoing(self.status, self._options.queue_bytes)
+        self._outgoing = OutgoingRecords(self.status, self._options.queue_bytes)
         self._notes: deque[tuple[str, bytes]] = deque()
         self._roster = Roster(self._broker)
         self._rooms: dict[str, _Followed] = {}
@@ -127,7 +127,7 @@ class RemoteBackplane(Backplane):
                 if self.status.connected:
                     self._roster.clear()
                     await self._roster.flush()
-                    await self._broker.beat(self._receiver.origin, 0)
+                    await self._broker.beat(self._subscriber.origin, 0)
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
@@ -177,7 +177,7 @@ class RemoteBackplane(Backplane):
         self._tried.set()
         self._work.set()
         await self._in_time(self._roster.flush())  # who came while it was catching up
-        self._receiver.resynced()
+        self._subscriber.resynced()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._send())
             group.create_task(self._keep_alive())
@@ -202,20 +202,20 @@ class RemoteBackplane(Backplane):
                 await self._in_time(self._roster.flush())
 
     async def _beat(self) -> None:
-        await self._broker.beat(self._receiver.origin, _ALIVE)
+        await self._broker.beat(self._subscriber.origin, _ALIVE)
 
     # --- sending ------------------------------------------------------------------------------
 
     def publish(self, room: str, payload: bytes, *, kept: bool = True) -> None:
         self._number += 1
-        data = _encode((self._receiver.origin, self._number, payload))
+        data = _encode((self._subscriber.origin, self._number, payload))
         if len(data) > self._broker.max_size:
             raise ValueError(
                 f"a message of {len(payload)} bytes is too large for {self.status.url}, "
                 f"which takes {self._broker.max_size}"
             )
         if kept:
-            record_id = f"{self._receiver.origin}-{self._number}"
+            record_id = f"{self._subscriber.origin}-{self._number}"
             self._outgoing.put(Record(room, self._number, record_id, data))
         elif self.status.connected:
             self._notes.append((room, data))
@@ -259,7 +259,7 @@ class RemoteBackplane(Backplane):
         if position is not None:
             followed.position = position
         origin, number, payload = _decode(data)
-        if origin == self._receiver.origin:
+        if origin == self._subscriber.origin:
             return
         if position is not None:
             if number <= followed.seen.get(origin, 0):
@@ -267,7 +267,7 @@ class RemoteBackplane(Backplane):
                 return
             followed.seen[origin] = number
             self.status.received += 1
-        self._receiver.receive(room, payload)
+        self._subscriber.receive(room, payload)
 
     async def open(self, room: str, history: int) -> list[bytes]:
         followed = self._rooms[room] = _Followed(self._number)
@@ -280,7 +280,7 @@ class RemoteBackplane(Backplane):
         return self._own(room, followed, history)
 
     async def _open(self, room: str, followed: _Followed, history: int) -> list[bytes]:
-        mine, payloads = self._receiver.origin, []
+        mine, payloads = self._subscriber.origin, []
         for position, data in await self._broker.tail(room, max(history, 1)):
             followed.position = position
             origin, number, payload = _decode(data)
@@ -296,7 +296,7 @@ class RemoteBackplane(Backplane):
 
     def _own(self, room: str, followed: _Followed, history: int) -> list[bytes]:
         """What was said here before the room was opened, and is not among what has been seen."""
-        after = followed.seen.get(self._receiver.origin, 0)
+        after = followed.seen.get(self._subscriber.origin, 0)
         records = self._outgoing.of(room, after, followed.since)
         return [_decode(record.data)[2] for record in records[-history:]] if history else []
 
@@ -333,7 +333,7 @@ class RemoteBackplane(Backplane):
 
     async def _last_own(self, room: str) -> int:
         found = [_decode(data) for _, data in await self._broker.tail(room, _TAIL)]
-        mine = self._receiver.origin
+        mine = self._subscriber.origin
         return max((number for origin, number, _ in found if origin == mine), default=0)
 
     async def _follow_again(self, room: str, followed: _Followed) -> None:

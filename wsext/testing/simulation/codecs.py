@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from wsext.protocol.agreement import Agreement
-from wsext.sdk.extension import Codec, Extension
+from wsext.sdk.codec import Codec
+from wsext.sdk.extension import Extension
 
 __all__ = ["CodecLedger"]
 

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
-from wsext.app.application import App
-from wsext.client.connect import HTTP2Choice
+from wsext.app.application import Application
 from wsext.client.connect import connect as _connect
+from wsext.client.opening import HTTP2Choice
 from wsext.protocol.http import Request
 from wsext.server.server import Server
 from wsext.testing.hosting import accept, make_server
@@ -61,7 +61,7 @@ class World:
 
     # --- what a scenario does -----------------------------------------------------------------
 
-    async def serve(self, app: App) -> Server:
+    async def serve(self, app: Application) -> Server:
         """Start a server. It is closed after the scenario, if the scenario does not close it.
 
         Raises:

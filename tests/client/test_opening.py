@@ -1,0 +1,71 @@
+"""The opening handshake: which answers a client refuses, and what it offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import wsext
+from tests.client.servers import accept, answering
+from tests.extensions import Append
+from wsext import (
+    App,
+    InvalidHandshake,
+    InvalidStatus,
+    NegotiationError,
+    Session,
+    testing,
+)
+from wsext.client.opening import check_http2
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda key: accept("another key in base64=="), InvalidHandshake, "Accept"),
+        (lambda key: accept(key, "Sec-WebSocket-Protocol: v9\r\n"), InvalidHandshake, "v9"),
+        (
+            lambda key: accept(key, "Sec-WebSocket-Extensions: x-what\r\n"),
+            NegotiationError,
+            "x-what",
+        ),
+        (
+            lambda key: accept(key, "Sec-WebSocket-Extensions: x-append; bogus\r\n"),
+            NegotiationError,
+            "bogus",
+        ),
+        (lambda key: b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n", InvalidStatus, "302"),
+        (lambda key: b"nonsense\r\n\r\n", InvalidHandshake, "malformed"),
+        (lambda key: b"", InvalidHandshake, "line|ended"),
+        (lambda key: b"HTTP/1.1 101 x\r\n" + b"A: b\r\n" * 5000, InvalidHandshake, "headers"),
+    ],
+)
+async def test_a_broken_answer_is_refused(
+    make: Callable[[str], bytes], error: type[Exception], words: str
+) -> None:
+    async with answering(make) as url:
+        with pytest.raises(error, match=words):
+            await wsext.connect(url, extensions=[Append])
+
+
+async def test_a_server_that_answers_and_vanishes_is_no_session() -> None:
+    app = App()
+
+    @app.websocket("/")
+    async def vanish(session: Session) -> None:
+        session.abort()
+
+    with pytest.raises(InvalidHandshake, match="ended during the handshake"):
+        async with testing.connect(app):
+            pass
+
+
+def test_the_choice_of_http2_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [check_http2(choice) for choice in (False, True, "auto")] == [False, True, "auto"]
+    with pytest.raises(ValueError, match="not 'h2'"):
+        check_http2("h2")  # type: ignore[arg-type]
+    monkeypatch.setattr("wsext.http2.is_available", lambda: False)
+    assert check_http2("auto") is False
+    with pytest.raises(ValueError, match=r"wsext\[http2\]"):
+        check_http2(True)

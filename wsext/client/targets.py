@@ -1,0 +1,58 @@
+"""Where a URL points to: host and port, or a Unix socket, and who asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from websockets.exceptions import InvalidURI
+from websockets.headers import build_authorization_basic, build_host
+from websockets.uri import parse_uri
+
+__all__ = ["Target"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An address that a client connects to (RFC 6455 §3).
+
+    Attributes:
+        secure: Whether TLS is spoken.
+        host: The host's name or address.
+        port: The TCP port.
+        resource: Path and query.
+        uds: The path of a Unix socket that is used instead of host and port.
+        authorization: The ``Authorization`` header of a URL with user name and password.
+    """
+
+    secure: bool
+    host: str
+    port: int
+    resource: str
+    uds: str | None = None
+    authorization: str | None = None
+
+    @classmethod
+    def parse(cls, url: str) -> Target:
+        """The target of ``ws://…``, ``wss://…`` or ``ws+unix:/path/to/socket:/resource``.
+
+        Raises:
+            ValueError: If it is no such URL.
+        """
+        if url.startswith("ws+unix:"):
+            path, _, resource = url.removeprefix("ws+unix:").partition(":/")
+            if not path:
+                raise ValueError("a Unix socket's address is ws+unix:/path/to/socket:/resource")
+            return cls(False, "localhost", 80, "/" + resource, uds=path)
+        try:
+            uri = parse_uri(url)
+        except InvalidURI as error:
+            raise ValueError(f"{error}; use ws://host:port/path or wss://…") from None
+        authorization = None
+        if uri.user_info is not None:
+            authorization = build_authorization_basic(*uri.user_info)
+        return cls(uri.secure, uri.host, uri.port, uri.resource_name, authorization=authorization)
+
+    @property
+    def host_header(self) -> str:
+        """The ``Host`` header: without the port if it is the scheme's own."""
+        return build_host(self.host, self.port, self.secure)

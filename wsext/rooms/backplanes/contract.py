@@ -1,0 +1,142 @@
+"""What a backplane is: it joins the rooms of several processes.
+
+A backplane carries what is said in a room to the other processes that have members in it, keeps a
+room's last messages, and knows who is there. `Backplane` is the contract; `RemoteBackplane` keeps
+it over any `Broker`: order, exactly once, reconnection.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+__all__ = ["Backplane", "BackplaneStatus", "Subscriber", "safe_url"]
+
+
+@dataclass(slots=True)
+class BackplaneStatus:
+    """How a backplane is; the counters are totals since the start.
+
+    Attributes:
+        url: Where it is, without user and password.
+        connected: Whether other processes can be reached now.
+        reconnects: How often the connection was made again.
+        queued: Messages that wait to be sent to other processes.
+        queued_bytes: Their bytes.
+        published: Messages that the broker has taken.
+        received: Messages that came from other processes.
+        repeated: Messages that came again and were left out.
+        dropped: Messages for other processes that were given up, because too many waited.
+        error: What went wrong last; empty if nothing did.
+    """
+
+    url: str = "memory://"
+    connected: bool = True
+    reconnects: int = 0
+    queued: int = 0
+    queued_bytes: int = 0
+    published: int = 0
+    received: int = 0
+    repeated: int = 0
+    dropped: int = 0
+    error: str = ""
+
+
+class Subscriber(Protocol):
+    """Who gets what other processes say: a hub.
+
+    Attributes:
+        origin: Names this process among those on the backplane; new at every start.
+    """
+
+    origin: str
+
+    def receive(self, room: str, payload: bytes) -> None:
+        """Another process said something in a room that is open here."""
+
+    def resynced(self) -> None:
+        """The backplane has been away and is back: who is where may have changed."""
+
+
+class Backplane(ABC):
+    """What a hub needs to reach the hubs of other processes.
+
+    A message that one process publishes in a room reaches every other process in which the room is
+    open, once, in the order in which that process published; never the publisher itself. What may
+    break that is for each backplane to say.
+    """
+
+    def __init__(self) -> None:
+        self.status = BackplaneStatus()
+
+    @abstractmethod
+    async def start(self, subscriber: Subscriber) -> None:
+        """Connect; return after the first attempt, whether it succeeded or not. Never raises for a
+        broker that is away: it is tried again until `close`."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Send what waits, if that is possible soon, and disconnect."""
+
+    @abstractmethod
+    async def open(self, room: str, history: int) -> list[bytes]:
+        """Hear what others say in a room from now on; its last ``history`` messages, oldest first.
+
+        Returns what it has when the broker is away, and hears the room once it is back.
+        """
+
+    @abstractmethod
+    async def shut(self, room: str) -> None:
+        """Hear no more of a room."""
+
+    @abstractmethod
+    def publish(self, room: str, payload: bytes, *, kept: bool = True) -> None:
+        """Say something in a room. Never waits.
+
+        Args:
+            room: Any text.
+            payload: The message.
+            kept: Whether it belongs to the room's history and survives a reconnection; otherwise it
+                reaches who is connected now.
+
+        Raises:
+            ValueError: If the broker does not take messages of this size.
+        """
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits to be sent that publishers should `wait_sent`."""
+        return False
+
+    async def wait_sent(self) -> None:  # noqa: B027  # there may be nothing to wait for
+        """Wait until what was published is sent, or the broker is away."""
+
+    @abstractmethod
+    async def enter(self, room: str, member: str, info: bytes) -> None:
+        """Make a member known to all processes.
+
+        Args:
+            room: The room.
+            member: The subscriber's origin, a dot, and what the session is called there.
+            info: What the others see.
+        """
+
+    @abstractmethod
+    async def leave(self, room: str, member: str) -> None:
+        """Take a member back."""
+
+    @abstractmethod
+    async def members(self, room: str) -> dict[str, bytes]:
+        """Who is in a room, over all processes that live.
+
+        Raises:
+            ConnectionError: If the broker is away.
+        """
+
+
+def safe_url(url: str) -> str:
+    """A URL without user, password and query, for logs and metrics."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -1,0 +1,64 @@
+"""What a room asks of the hub that it belongs to; `Hub` is one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeAlias
+
+from wsext.protocol.prepared import PreparedMessage
+from wsext.rooms.counters import Counters
+from wsext.rooms.presence import Presence
+from wsext.rooms.settings import RoomOptions
+from wsext.runtime.session import Session
+
+__all__ = ["Key", "RoomHub"]
+
+#: What `Room.broadcast` coalesces by.
+Key: TypeAlias = "str | int"
+
+
+class RoomHub(Protocol):
+    """What a room needs from outside: options, tasks, and the way to other processes.
+
+    Attributes:
+        counters: Totals of all rooms of this process.
+    """
+
+    counters: Counters
+
+    @property
+    def options(self) -> RoomOptions:
+        """The options of every room."""
+
+    def member_id(self, session: Session) -> str:
+        """How a session is called among the members of all processes."""
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run something in the background; its errors are logged."""
+
+    async def open(self, name: str) -> list[PreparedMessage]:
+        """Hear a room; its last messages."""
+
+    def keep(self, name: str) -> None:
+        """The room has members."""
+
+    def shut(self, name: str) -> None:
+        """The room has no members any more."""
+
+    def publish(
+        self, room: str, message: PreparedMessage, key: Key | None, left_out: frozenset[str]
+    ) -> None:
+        """Tell the other processes what was said here."""
+
+    async def wait_sent(self) -> None:
+        """Wait while the broker is behind."""
+
+    async def enter(self, room: str, member: Presence) -> None:
+        """Tell everybody that a member has come."""
+
+    def leave(self, room: str, member: Presence) -> None:
+        """Tell everybody that a member has gone."""
+
+    async def presence(self, name: str) -> list[Presence]:
+        """Who is in the room, over all processes."""

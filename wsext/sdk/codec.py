@@ -1,0 +1,204 @@
+"""What transforms the frames of one connection: a codec.
+
+    class Upper(MessageCodec):
+        def encode_message(self, data: bytes) -> bytes:
+            return data.upper()
+
+`MessageCodec` is the easy path, for whole messages; `Codec` sees every frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from wsext.protocol.codes import RSV
+from wsext.protocol.frames import Frame
+
+__all__ = ["Codec", "MessageCodec"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _default(method: _F) -> _F:
+    """Mark a method that does nothing: where a codec has it, the core need not call it."""
+    method.default = method  # type: ignore[attr-defined]
+    return method
+
+
+class Codec:
+    """The state of one connection; the default passes every frame through.
+
+    Override `encode`, `decode` or both. They may be ``async def``: the core then keeps the order
+    of messages per direction. To fail the connection, raise `RemoteProtocolError` with a close
+    code; a `ValueError` while decoding becomes 1007 and anything else 1011. Data that a codec
+    failed on is never passed on.
+    """
+
+    #: The bits that the extension claims; set by the core before the first frame.
+    rsv: RSV = RSV.NONE
+    #: Whether control frames pass this codec, too. Such a codec has to be synchronous.
+    control_frames: bool = False
+    #: Whether the claimed bits may stand on a message's first frame only (as RFC 7692 §6 has it);
+    #: the core then refuses them on continuations before the codec is asked.
+    first_frame_rsv: bool = False
+
+    @property
+    def share_key(self) -> Hashable | None:
+        """Equal keys on two connections: `encode_shared` makes equal frames of equal messages.
+
+        ``None``, the default, means that they may differ. A broadcast is encoded once per key, so
+        equal keys mean equal `wants`, too, and a key does not change while the connection lasts.
+        """
+        return None
+
+    @_default
+    def encode(self, frame: Frame) -> Frame | Iterable[Frame] | Awaitable[Frame | Iterable[Frame]]:
+        """An outgoing frame as 0..n frames."""
+        return frame
+
+    @_default
+    def encode_shared(
+        self, frame: Frame
+    ) -> Frame | Iterable[Frame] | Awaitable[Frame | Iterable[Frame]]:
+        """A whole message as frames for every connection whose codec has the same `share_key`.
+
+        Neither depend on what this connection has sent nor change what it remembers. The default
+        is `encode`, which is right for a codec that keeps nothing from one message to the next. Not
+        asked while a streamed message is half way, nor without a `share_key`.
+        """
+        return self.encode(frame)
+
+    @_default
+    def skip_shared(self) -> None:
+        """Frames from `encode_shared` are sent on this connection: here, in place of `encode`.
+
+        Asked of the codec of every receiver, also of the one that encoded. A codec that keeps a
+        history brings it to where the peer's decoder is after these frames, which it has not
+        seen: forgetting it is enough if decoders keep theirs.
+        """
+
+    @_default
+    def decode(
+        self, frame: Frame, budget: int
+    ) -> Frame | Iterable[Frame] | Awaitable[Frame | Iterable[Frame]]:
+        """An incoming frame as 0..n frames.
+
+        Clear the reserved bits that you handled. ``budget`` is how many bytes the frame's message
+        may still grow to, over all its fragments: stop before you make more, and raise
+        `RemoteProtocolError` with 1009.
+        """
+        return frame
+
+    @_default
+    def wants(self, frame: Frame, hints: Mapping[str, Any]) -> bool:
+        """Whether an outgoing message is to pass this codec; asked once, before `encode`.
+
+        Args:
+            frame: The message's first frame; ``frame.fin`` tells whether it is the whole message.
+            hints: What the sender said: ``send(data, hints={"compress": False})``.
+        """
+        return True
+
+    def encoded_bound(self, size: int) -> int:
+        """The most bytes that a message of ``size`` bytes may have after `encode`.
+
+        The core derives from it how large a message may be on the wire.
+        """
+        return size + 1024
+
+    def close(self) -> None:
+        """Free what the codec holds. Called exactly once, whatever happened before."""
+
+
+class MessageCodec(Codec):
+    """The easy path: transform whole messages.
+
+    The base class gathers fragments, sets and clears the reserved bits, lets control frames by
+    and keeps the limit. A message without the extension's bits is passed on untouched; an
+    extension that claims no bit transforms every message.
+    """
+
+    first_frame_rsv = True
+
+    def __init__(self) -> None:
+        self._outgoing: Frame | None = None
+        self._incoming: Frame | None = None
+        self._out_parts = bytearray()
+        self._in_parts = bytearray()
+        self._marked = False
+
+    def encode_message(self, data: bytes) -> bytes | Awaitable[bytes | None] | None:
+        """A whole outgoing message, encoded; ``None`` sends it as it is, unmarked.
+
+        Return ``None`` only if no state was changed, and only with a reserved bit: without one
+        the peer cannot tell. To decide by size or hints, override `wants`.
+        """
+        return data
+
+    def decode_message(self, data: bytes, budget: int) -> bytes | Awaitable[bytes]:
+        """A whole incoming message, decoded, of at most ``budget`` bytes.
+
+        Raise `RemoteProtocolError` with 1009 if it would be larger.
+        """
+        return data
+
+    def encode(self, frame: Frame) -> Frame | Iterable[Frame] | Awaitable[Frame | Iterable[Frame]]:
+        if frame.is_control:
+            return frame
+        if frame.opcode and frame.fin:
+            first, data = frame, bytes(frame.payload)
+        else:
+            if frame.opcode:
+                self._outgoing = frame
+                self._out_parts = bytearray()
+            self._out_parts += frame.payload
+            if not frame.fin or self._outgoing is None:
+                return ()
+            first, data = self._outgoing, bytes(self._out_parts)
+            self._outgoing, self._out_parts = None, bytearray()
+        encoded = self.encode_message(data)
+        if isinstance(encoded, Awaitable):
+            return self._finish_encode(first, data, encoded)
+        return self._marked_frame(first, data, encoded)
+
+    async def _finish_encode(
+        self, first: Frame, data: bytes, encoded: Awaitable[bytes | None]
+    ) -> Frame:
+        return self._marked_frame(first, data, await encoded)
+
+    def _marked_frame(self, first: Frame, data: bytes, encoded: bytes | None) -> Frame:
+        if encoded is None:
+            return first.replace(payload=data, fin=True)
+        return first.replace(payload=encoded, fin=True, rsv=first.rsv | self.rsv)
+
+    def decode(
+        self, frame: Frame, budget: int
+    ) -> Frame | Iterable[Frame] | Awaitable[Frame | Iterable[Frame]]:
+        if frame.is_control:
+            return frame
+        if frame.opcode:
+            self._marked = not self.rsv or bool(frame.rsv & self.rsv)
+        if not self._marked:
+            return frame
+        if frame.opcode and frame.fin:
+            first, data = frame, bytes(frame.payload)
+        else:
+            if frame.opcode:
+                self._incoming = frame
+                self._in_parts = bytearray()
+            self._in_parts += frame.payload
+            if not frame.fin or self._incoming is None:
+                return ()
+            first, data = self._incoming, bytes(self._in_parts)
+            self._incoming, self._in_parts = None, bytearray()
+        decoded = self.decode_message(data, budget)
+        if isinstance(decoded, Awaitable):
+            return self._finish_decode(first, decoded)
+        return self._cleared_frame(first, decoded)
+
+    async def _finish_decode(self, first: Frame, decoded: Awaitable[bytes]) -> Frame:
+        return self._cleared_frame(first, await decoded)
+
+    def _cleared_frame(self, first: Frame, decoded: bytes) -> Frame:
+        return first.replace(payload=decoded, fin=True, rsv=first.rsv & ~int(self.rsv))

@@ -1,0 +1,209 @@
+"""Which hook implementations there are, and how the core calls them: without pluggy in between."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pluggy
+
+from wsext.errors import CloseInfo, PluginError
+from wsext.protocol.contract import FrameHook
+from wsext.protocol.frames import Frame
+from wsext.protocol.http import Request, Response
+from wsext.protocol.pipeline import Pipeline
+from wsext.sdk import hookspecs
+
+__all__ = ["Hooks", "bind_hook", "has_hooks", "hook_names", "new_manager"]
+
+logger = logging.getLogger("wsext.installed")
+
+#: Faults in a row after which an interceptor is left out of a session.
+_MAX_FAULTS = 3
+
+
+def new_manager() -> pluggy.PluginManager:
+    """A pluggy manager that knows wsext's hooks."""
+    manager = pluggy.PluginManager("wsext")
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+class Hooks:
+    """The hook implementations of one app or client; there may be none."""
+
+    def __init__(self) -> None:
+        self._manager: pluggy.PluginManager | None = None
+
+    def register(self, plugin: Any, name: str | None = None) -> None:
+        """Register an object with hook implementations.
+
+        Raises:
+            PluginError: If a hook's arguments are wrong, or it is registered already.
+        """
+        if self._manager is None:
+            self._manager = new_manager()
+        label = name or getattr(plugin, "__name__", None) or repr(plugin)
+        try:
+            self._manager.register(plugin, name)
+        except (pluggy.PluginValidationError, ValueError) as error:
+            raise PluginError(label, str(error)) from error
+        if not self._manager.get_hookcallers(plugin):
+            raise PluginError(label, "has no hook implementation (functions with @hookimpl)")
+
+    def unregister(self, plugin: Any) -> None:
+        """Take a plugin's hooks out; nothing happens when there are none."""
+        if self._manager is not None and self._manager.is_registered(plugin):
+            self._manager.unregister(plugin)
+
+    def copy_hooks(self, other: Hooks) -> None:
+        """Register everything that another one has, in the same order."""
+        if other._manager is not None:
+            for name, plugin in other._manager.list_name_plugin():
+                if plugin is not None:
+                    self.register(plugin, name)
+
+    def _calls(self, hook: str) -> list[Callable[..., Any]]:
+        """The implementations of a hook as plain calls, in pluggy's order."""
+        if self._manager is None:
+            return []
+        impls = getattr(self._manager.hook, hook).get_hookimpls()
+        return [bind_hook(impl) for impl in reversed(impls)]
+
+    async def refusal(self, request: Request) -> Response | None:
+        """Ask ``wsext_handshake``: the first `Response` refuses the handshake.
+
+        Raises:
+            TypeError: If a hook returns anything else; and whatever a hook raises.
+        """
+        for call in self._calls("wsext_handshake"):
+            result = call(request=request)
+            if inspect.isawaitable(result):
+                result = await result
+            if isinstance(result, Response):
+                return result
+            if result is not None:
+                raise TypeError(f"hook wsext_handshake returned {result!r}, not a Response")
+        return None
+
+    def add_routes(self, app: Any) -> None:
+        """Let plugins add their routes."""
+        for call in self._calls("wsext_routes"):
+            call(app=app)
+
+    def not_ready(self) -> str | None:
+        """Ask ``wsext_not_ready``: the first reason, or ``None`` when all is well."""
+        for call in self._calls("wsext_not_ready"):
+            try:
+                reason = call()
+            except Exception as error:
+                logger.error("hook wsext_not_ready failed: %r", error)
+                return "not ready"
+            if reason is not None:
+                return str(reason)
+        return None
+
+    def answered(self, request: Request | None, status: int) -> None:
+        """Tell the hooks; a fault is logged and changes nothing."""
+        if self._manager is not None:
+            self._notify("wsext_answered", request=request, status=status)
+
+    def limited(self, limit: str, request: Request | None) -> None:
+        """Tell the hooks; a fault is logged and changes nothing."""
+        if self._manager is not None:
+            self._notify("wsext_limited", limit=limit, request=request)
+
+    def session_opened(self, session: Any) -> None:
+        """Tell the hooks, all of them; the first fault of one ends the session."""
+        first: Exception | None = None
+        for call in self._calls("wsext_session_opened"):
+            try:
+                call(session=session)
+            except Exception as error:
+                first = first or error
+        if first is not None:
+            raise first
+
+    def session_closed(self, session: Any, info: CloseInfo) -> None:
+        """Tell the hooks; a fault is logged and changes nothing."""
+        if self._manager is not None:
+            self._notify("wsext_session_closed", session=session, info=info)
+
+    def _notify(self, hook: str, **arguments: Any) -> None:
+        for call in self._calls(hook):
+            try:
+                call(**arguments)
+            except Exception as error:
+                logger.error("hook %s failed: %r", hook, error)
+
+    def set_frame_hooks(self, session: Any, pipeline: Pipeline) -> None:
+        """Compile the frame hooks into plain calls for one session; none, when there are none."""
+        if self._manager is None:
+            return
+        hooks = self._manager.hook
+        # pluggy's order is last in, first out: right for incoming frames, for the interceptor
+        # that was installed last stands nearest to the wire. Outgoing frames go the other way.
+        received = list(reversed(hooks.wsext_frame_received.get_hookimpls()))
+        sending = sorted(
+            hooks.wsext_frame_sending.get_hookimpls(),
+            key=lambda impl: 0 if impl.tryfirst else 2 if impl.trylast else 1,
+        )
+        if received or sending:
+            pipeline.set_hooks(
+                [_guarded(impl, session) for impl in received],
+                [_guarded(impl, session) for impl in sending],
+            )
+
+
+def hook_names(plugin: Any) -> list[str]:
+    """The names of all hook implementations of a plugin."""
+    return [
+        name
+        for name in dir(plugin)
+        if name.startswith("wsext_") and callable(getattr(plugin, name, None))
+    ]
+
+
+def has_hooks(item: object) -> bool:
+    """Whether an instance carries hook implementations."""
+    return any(hasattr(getattr(type(item), name), "wsext_impl") for name in hook_names(type(item)))
+
+
+def _guarded(impl: pluggy.HookImpl, session: Any) -> FrameHook:
+    """One frame hook for one session, isolated: after three faults in a row it is left out."""
+    call = bind_hook(impl)
+    name = impl.plugin_name
+    faults = 0
+
+    def hook(frame: Frame) -> Any:
+        nonlocal faults
+        if faults >= _MAX_FAULTS:
+            return None
+        try:
+            result = call(session=session, frame=frame)
+            if result is not None and type(result) is not Frame:
+                result = list(result)
+        except Exception as error:
+            faults += 1
+            logger.error("interceptor %s failed: %r", name, error)
+            logger.debug("interceptor %s: traceback", name, exc_info=error)
+            if faults == _MAX_FAULTS:
+                logger.error("interceptor %s is disabled for this session", name)
+            return None
+        faults = 0
+        return result
+
+    return hook
+
+
+def bind_hook(impl: pluggy.HookImpl) -> Callable[..., Any]:
+    """A hook implementation as a plain function of keyword arguments it may not all want."""
+    function: Callable[..., Any] = impl.function
+    names = impl.argnames
+
+    def call(**arguments: Any) -> Any:
+        return function(*(arguments[name] for name in names))
+
+    return call
