@@ -110,6 +110,12 @@ LIFE: dict[tuple[LifeStage, LifeEvent], LifeStage] = {
     (S.ENDED, E.RELEASE): S.RELEASED,
 }
 
+#: What a connection counts, and the next one goes on counting.
+_TOTALS = (
+    *("messages_in", "messages_out", "app_bytes_in", "app_bytes_out"),
+    *("wire_bytes_in", "wire_bytes_out", "pings_in"),
+)
+
 #: What a failure ends a session with: the close code, the reason, and whether it was planned.
 Outcome = tuple[int, str, bool]
 
@@ -282,11 +288,12 @@ class Life:
     ) -> None:
         """Go on with another connection: what waits is sent there."""
         self._go(LifeEvent.ATTACH)
+        for total in _TOTALS:
+            setattr(connection, total, getattr(self.link.connection, total))
         self.link.release()
         self.link = self._connect(connection)
         self.link.attach(transport)
-        if self._writer is not None:
-            self._writer.move(self.link)
+        self.writer.move(self.link)
         self.link.begin(rest)
 
     async def run(self, handler: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
@@ -384,6 +391,7 @@ class Life:
         """A connection's transport is gone."""
         if self.keep and self.stage is LifeStage.OPEN:
             self._go(LifeEvent.DETACH)
+            self.writer.is_detached = True
             return
         if self.info is None:
             self._end()

@@ -41,11 +41,13 @@ class Writer:
 
     Attributes:
         outbox: What waits.
+        is_detached: Whether there is no connection just now: everything waits for the next one.
     """
 
     def __init__(self, link: Link, closed_error: Callable[[], BaseException]) -> None:
         options = link.options
         self.outbox = Outbox()
+        self.is_detached = False
         self._link = link
         self._closed_error = closed_error
         self._lane = Lane(options.outgoing_overflow, options.outgoing_bytes)
@@ -101,6 +103,8 @@ class Writer:
             ConnectionClosed: If nothing may be sent any more.
         """
         link = self._link
+        if self.is_detached:
+            return False
         if not link.is_open:
             raise self._closed_error()
         if link.blocked:
@@ -121,9 +125,9 @@ class Writer:
     def put(self, lane: Lane, message: PreparedMessage, key: Hashable | None = None) -> None:
         """Put in a message of somebody else's lane, a room's; never raises and never waits."""
         link, entry = self._link, Waiting(message, message.size)
-        if not link.is_open:
+        if not (link.is_open or self.is_detached):
             return
-        if not link.blocked:
+        if not (link.blocked or self.is_detached):
             try:
                 self._write(entry)
             except ProtocolError as error:  # the session has failed; the room goes on
@@ -147,6 +151,8 @@ class Writer:
     def _update(self) -> None:
         """Have new messages queue while others wait, and take out what can leave."""
         link = self._link
+        if self.is_detached:
+            return
         link._queueing = link._is_async or self._streaming is not None or bool(self.outbox)
         if link._is_async:
             self._start_pump()
@@ -401,6 +407,7 @@ class Writer:
         if self._pump is not None:
             self._pump.cancel()
         self._link = link
+        self.is_detached = False
         self._pump = None
         self._update()
         self._write_waiting(patient=True)
