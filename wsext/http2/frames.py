@@ -46,7 +46,7 @@ class Limits:
 
 
 class Violation(Exception):
-    """The peer has to be told to go.
+    """The peer did too much of something, so the connection ends with GOAWAY.
 
     Attributes:
         code: What it is told.
@@ -64,7 +64,7 @@ def _flood(of: str) -> Violation:
 
 
 class Rate:
-    """So many per second, and ten times that at once.
+    """A rate: so many per second, and at most ten times that at once.
 
     Args:
         per_second: How many.
