@@ -194,8 +194,8 @@ class Application(Router):
         """Close sessions that end by an exception of ``kind`` with a code of your choice, not 1011.
 
         It does not matter what raised it: the handler, a hook ``wsext_session_opened``, the
-        constructor or a method of a listener, or a task of `Session.create_task`. Give the code and the
-        reason, or decorate a function of the exception that returns both::
+        constructor or a method of a listener, or a task of `Session.create_task`. Give the code and
+        the reason, or decorate a function of the exception that returns both::
 
             app.map_exception(PermissionError, 4403, "forbidden")
 
