@@ -398,9 +398,9 @@ class Session(SessionPath):
     def create_task(
         self, work: Coroutine[Any, Any, T], *, name: str | None = None
     ) -> asyncio.Task[T]:
-        """Run a coroutine beside the handler; it is cancelled when the session's handler ends.
+        """Run a coroutine beside the handler.
 
-        If it raises, the session ends as by a handler that raises: with 1011, or what
+        It is cancelled once the session has ended and the handler has returned. If it raises, the session ends as by a handler that raises: with 1011, or what
         `App.map_exception` says.
         """
         return self._life.create_task(work, name)
