@@ -51,7 +51,7 @@ class Keepalive:
         self._number = 0
         self._timer: Any = None
         #: What was sent and not answered yet, in order: payload, time, who waits for the pong.
-        self._sent: list[tuple[bytes, float, asyncio.Future[float] | None]] = []
+        self._sent: tuple[tuple[bytes, float, asyncio.Future[float] | None], ...] = ()
         self.latency: float | None = None
 
     def start(self) -> None:
@@ -69,10 +69,10 @@ class Keepalive:
     def end(self, error: Callable[[], BaseException]) -> None:
         """The connection is gone: whoever waits for a pong gets an error."""
         self.stop()
-        for _, _, waiter in self._sent:
+        sent, self._sent = self._sent, ()
+        for _, _, waiter in sent:
             if waiter is not None and not waiter.done():
                 waiter.set_exception(error())
-        self._sent.clear()
 
     def release(self) -> None:
         """The link is of no more use."""
@@ -102,7 +102,7 @@ class Keepalive:
 
     def _send(self, payload: bytes, waiter: asyncio.Future[float] | None) -> None:
         link = self._link
-        self._sent.append((payload, link.timers.time(), waiter))
+        self._sent += ((payload, link.timers.time(), waiter),)
         link.connection.send_control(Opcode.PING, payload)
         link.write_out()
 
@@ -126,7 +126,7 @@ class Keepalive:
         self._send(self._fresh(), None)
         timeout = link.options.ping_timeout
         if timeout is None:
-            del self._sent[:-100]  # a peer that answers none must not make the list grow
+            self._sent = self._sent[-100:]  # a peer that answers none must not make the list grow
             self.start()
         else:
             self._timer = link.timers.call_later(timeout, self._check)
