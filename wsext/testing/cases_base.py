@@ -143,29 +143,29 @@ class Cases:
 class EngineCases(Cases):
     """Base of the cases with two engines that have agreed."""
 
-    def engines(self, limit: int = LIMIT, **options: Any) -> Engines:
+    def engines(self, limit: int | None = None, **options: Any) -> Engines:
         """A client and a server that have agreed on the extension."""
-        engines = Engines([self.make(**options)], [self.make(**options)], limit)
+        engines = Engines([self.make(**options)], [self.make(**options)], limit or LIMIT)
         if not engines.agreed:
             skip("nothing is agreed with the default options")
         return engines
 
-    def send(self, engines: Engines, sender: str, frames: Sequence[Frame]) -> bytes:
+    def _send(self, engines: Engines, sender: str, frames: Sequence[Frame]) -> bytes:
         """What travels when one side sends frames."""
         try:
             return asyncio.run(engines.send(sender, frames))
         except ProtocolError as error:
             raise AssertionError(f"a good message could not be sent: {error}") from error
 
-    def check_passes(
+    def _check_passes(
         self, engines: Engines, sender: str, frames: Sequence[Frame], *messages: Any, what: str = ""
     ) -> None:
         """Send frames, and check that these messages come out on the other side."""
-        self.check_arrives(
-            engines, sender, self.send(engines, sender, frames), *messages, what=what
+        self._check_arrives(
+            engines, sender, self._send(engines, sender, frames), *messages, what=what
         )
 
-    def check_arrives(
+    def _check_arrives(
         self, engines: Engines, sender: str, data: bytes, *messages: Any, what: str = ""
     ) -> None:
         """Give the other side what a side has sent, and check that these messages come out."""

@@ -85,7 +85,7 @@ class CodecCases(EngineCases):
                 frames: list[Frame] = []
                 for frame in fragments(payload, cuts, 1 if text else 2):
                     frames += [frame, Frame(9, b"kit")]
-                self.check_passes(engines, sender, frames, payload.decode() if text else payload)
+                self._check_passes(engines, sender, frames, payload.decode() if text else payload)
 
     def test_empty_messages(self) -> None:
         """Messages and fragments without data arrive, again and again, between others."""
@@ -93,7 +93,7 @@ class CodecCases(EngineCases):
         with self.engines() as engines:
             for sender in ("client", "server"):
                 for payload, cuts in turns:
-                    self.check_passes(engines, sender, fragments(payload, cuts), payload)
+                    self._check_passes(engines, sender, fragments(payload, cuts), payload)
 
     def test_opcodes_and_metadata_survive(self) -> None:
         """Text stays text, binary stays binary, and what `send` was given beside it does no
@@ -103,14 +103,14 @@ class CodecCases(EngineCases):
             Frame(2, b"binary", hints={"compress": False}),
         ]
         with self.engines() as engines:
-            self.check_passes(engines, "client", frames, "text", b"binary")
+            self._check_passes(engines, "client", frames, "text", b"binary")
 
     def test_what_goes_in_is_not_changed(self) -> None:
         """A codec makes new frames: the caller's frame and buffer stay as they were."""
         payload = bytearray(b"the caller's own buffer " * 20)
         frame = Frame(2, payload)
         with self.engines() as engines:
-            self.send(engines, "client", [frame])
+            self._send(engines, "client", [frame])
         assert bytes(payload) == b"the caller's own buffer " * 20, "encode changed the payload"
         assert (frame.opcode, frame.fin, frame.rsv) == (2, True, 0), "encode changed the frame"
 
@@ -133,7 +133,7 @@ class CodecCases(EngineCases):
             (agreed,) = engines.on_server.agreed
             claimed = int(agreed.extension.rsv)
             for payload in self.messages:
-                data = self.send(engines, "server", [*fragments(payload, [3]), Frame(9, b"")])
+                data = self._send(engines, "server", [*fragments(payload, [3]), Frame(9, b"")])
                 for frame in parse_wire(data, masked=False):
                     bare = (
                         not agreed.codec.control_frames if frame.opcode >= 8
@@ -150,11 +150,11 @@ class CodecCases(EngineCases):
             skip("it claims no reserved bit, so every message is its own")
         with self.engines() as engines:
             before, after = b"a marked message before", b"the next marked message"
-            self.check_passes(engines, "client", [Frame(2, before)], before)
+            self._check_passes(engines, "client", [Frame(2, before)], before)
             for sender, mask in (("client", MASK), ("server", b"")):
                 data = write_wire([Frame(2, b"plain")], mask)
-                self.check_arrives(engines, sender, data, b"plain", what="unmarked, ")
-            self.check_passes(engines, "client", [Frame(2, after)], after)
+                self._check_arrives(engines, sender, data, b"plain", what="unmarked, ")
+            self._check_passes(engines, "client", [Frame(2, after)], after)
 
     def test_a_bit_in_the_wrong_place_is_refused(self) -> None:
         """A bit that nobody claimed is 1002; so is the own bit on a continuation where only first
@@ -177,12 +177,12 @@ class CodecCases(EngineCases):
         codec does not make much more than its budget before it stops."""
         size = 2_000_000
         with self.engines() as engines:
-            wire = self.send(engines, "client", [Frame(2, bytes(size))])
+            wire = self._send(engines, "client", [Frame(2, bytes(size))])
         if self.inflates is False or (self.inflates is None and len(wire) > size // 2):
             skip("its messages do not grow when they are decoded")
         for cuts in ([], [100_000], [1, 10, 500_000]):
             with self.engines() as sender, self.engines(limit=100_000) as receiver:
-                data = self.send(sender, "client", fragments(bytes(size), cuts))
+                data = self._send(sender, "client", fragments(bytes(size), cuts))
                 made = _measure(receiver)
                 code = receiver.close_code(data)
                 assert code == 1009, f"{size} bytes against a limit of 100000 gave {code}, not 1009"
@@ -192,7 +192,7 @@ class CodecCases(EngineCases):
         """A message of exactly the limit passes."""
         payload = random.Random(0).randbytes(10_000)
         with self.engines(limit=10_000) as engines:
-            self.check_passes(engines, "client", [Frame(2, payload)], payload)
+            self._check_passes(engines, "client", [Frame(2, payload)], payload)
 
     def test_the_bound_of_encoding_holds(self) -> None:
         """No message is encoded to more than `encoded_bound` allows: the peer would refuse it."""
@@ -200,7 +200,7 @@ class CodecCases(EngineCases):
             with self.engines() as engines:
                 bound = engines.on_client.agreed[0].codec.encoded_bound(size)
                 for payload in (random.Random(size).randbytes(size), bytes(size)):
-                    data = self.send(engines, "client", [Frame(2, payload)])
+                    data = self._send(engines, "client", [Frame(2, payload)])
                     total = sum(len(frame.payload) for frame in parse_wire(data, masked=True))
                     assert total <= bound, (
                         f"{size} bytes became {total}; encoded_bound says {bound}"
@@ -212,7 +212,7 @@ class CodecCases(EngineCases):
         another exception."""
         with self.engines() as engines:
             agreed = engines.on_server.agreed[0]
-            data = self.send(engines, "client", [Frame(2, payload)])
+            data = self._send(engines, "client", [Frame(2, payload)])
             body = b"".join(bytes(frame.payload) for frame in parse_wire(data, masked=True))
             body = _damage(body, kind, random.Random(seed))
             damaged = Frame(2, body, True, int(agreed.extension.rsv))
@@ -240,7 +240,7 @@ class CodecCases(EngineCases):
     def test_corruption_is_detected(self, payload: bytes, seed: int) -> None:
         """Where it promises integrity: no message comes out other than it went in."""
         with self.engines() as engines:
-            (sent,) = parse_wire(self.send(engines, "client", [Frame(2, payload)]), masked=True)
+            (sent,) = parse_wire(self._send(engines, "client", [Frame(2, payload)]), masked=True)
             body = _damage(bytes(sent.payload), "c", random.Random(seed))
             data = write_wire([Frame(2, body, True, sent.rsv)], MASK)
             try:

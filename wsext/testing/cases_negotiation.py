@@ -54,7 +54,7 @@ class NegotiationCases(EngineCases):
                 for payload in (*self.messages, *self.messages):
                     for sender in ("client", "server"):
                         frames = [Frame(2, payload)]
-                        self.check_passes(engines, sender, frames, payload, what=f"{what}: ")
+                        self._check_passes(engines, sender, frames, payload, what=f"{what}: ")
 
     def test_only_wire_options_reach_a_header(self) -> None:
         """Offers and answers carry declared wire parameters and nothing else."""

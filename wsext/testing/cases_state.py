@@ -32,9 +32,9 @@ class StateCases(EngineCases):
                     wanted = codec.wants(Frame(2, payload), hints)
                     assert isinstance(wanted, bool), f"wants() returned {wanted!r}"
                 hinted = Frame(2, payload, hints={"compress": False})
-                self.check_passes(engines, "client", [hinted], payload, what="with a hint: ")
+                self._check_passes(engines, "client", [hinted], payload, what="with a hint: ")
                 plain = Frame(2, payload)
-                self.check_passes(engines, "client", [plain], payload, what="after a hint: ")
+                self._check_passes(engines, "client", [plain], payload, what="after a hint: ")
 
     def test_connections_do_not_share_state(self) -> None:
         """What one connection has sent does not change what another one sends."""
@@ -42,10 +42,10 @@ class StateCases(EngineCases):
         with Engines([one], [other]) as busy, Engines([one], [other]) as fresh:
             expected = self._bodies(fresh)
             for payload in self.messages:
-                self.check_passes(busy, "client", [Frame(2, payload)], payload)
+                self._check_passes(busy, "client", [Frame(2, payload)], payload)
         with Engines([one], [other]) as again:
             got = self._bodies(again)
-            assert self.send(again, "client", [Frame(2, b"once more")]), "nothing was sent"
+            assert self._send(again, "client", [Frame(2, b"once more")]), "nothing was sent"
         with self.engines() as first, self.engines() as second:
             deterministic = self._bodies(first) == self._bodies(second)
         if deterministic:
@@ -53,7 +53,7 @@ class StateCases(EngineCases):
 
     def _bodies(self, engines: Engines) -> list[tuple[int, int, bool, bytes]]:
         """The frames of a message without their masks, which differ every time."""
-        frames = parse_wire(self.send(engines, "client", [Frame(2, _MESSAGE)]), masked=True)
+        frames = parse_wire(self._send(engines, "client", [Frame(2, _MESSAGE)]), masked=True)
         return [(f.opcode, f.rsv, f.fin, bytes(f.payload)) for f in frames]
 
     # --- shared messages ----------------------------------------------------------------------
@@ -63,7 +63,7 @@ class StateCases(EngineCases):
         `encode_shared` makes equal bytes of equal messages."""
         for first, second in self._sharing():
             for payload in (b"history of the first only " * 30, b"more of it " * 30):
-                self.send(first, "server", [Frame(2, payload)])
+                self._send(first, "server", [Frame(2, payload)])
             for payload in (b"history of the first only " * 30, *self.messages):
                 sent = [asyncio.run(_shared(e, payload)) for e in (first, second)]
                 assert sent[0] == sent[1], (
@@ -77,11 +77,11 @@ class StateCases(EngineCases):
             for turn, payload in enumerate((b"one for all " * 30, *self.messages) * 2):
                 own = b"only for some " * turn
                 what = "between shared messages: "
-                self.check_passes(pair[turn % 2], "server", [Frame(2, own)], own, what=what)
+                self._check_passes(pair[turn % 2], "server", [Frame(2, own)], own, what=what)
                 data = asyncio.run(_shared(pair[turn % 3 % 2], payload))
                 for engines in pair:
                     engines.on_server.agreed[0].codec.skip_shared()
-                    self.check_arrives(engines, "server", data, payload, what="shared: ")
+                    self._check_arrives(engines, "server", data, payload, what="shared: ")
 
     def _sharing(self) -> Iterator[tuple[Engines, Engines]]:
         """Pairs of connections with equal share keys."""
@@ -118,7 +118,7 @@ class StateCases(EngineCases):
                 for sender in ("client", "server"):
                     for payload in self.messages[:4]:
                         frames = fragments(payload, [2])
-                        self.check_passes(engines, sender, frames, payload, what=f"in {names} ")
+                        self._check_passes(engines, sender, frames, payload, what=f"in {names} ")
 
 
 async def _shared(engines: Engines, payload: bytes) -> bytes:
