@@ -39,7 +39,7 @@ from wsext.integrations.denial import RawHeaders, response_head
 from wsext.integrations.environment import settings_from_environment
 from wsext.integrations.options import Profiles
 from wsext.protocol.handshake import accept_headers
-from wsext.protocol.http import Request, RequestReader, Response, rejection
+from wsext.protocol.http import Request, RequestReader, Response, address_text, rejection
 from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
 from wsext.server.decision import decide
@@ -176,7 +176,7 @@ class WebSocketProtocol(asyncio.Protocol):
         }
         request.secure = self._scope["scheme"] == "wss"
         client = self._scope["client"]
-        request.remote = None if client is None else _address(*client)
+        request.remote = None if client is None else address_text(*client)
         try:
             session = await self._decide(request)
         except Exception:
@@ -312,10 +312,6 @@ class WebSocketProtocol(asyncio.Protocol):
 def _failed() -> Response:
     """As uvicorn's own protocols say it."""
     return Response(500, "Internal Server Error")
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 if TYPE_CHECKING:

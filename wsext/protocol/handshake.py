@@ -13,11 +13,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from websockets.exceptions import InvalidHeader
-from websockets.headers import parse_connection, parse_subprotocol, parse_upgrade
+from websockets.headers import parse_connection, parse_upgrade
 from websockets.utils import accept_key
 
 from wsext.errors import HandshakeRejected, InvalidHandshake, InvalidStatus, nearest
-from wsext.protocol.http import MAX_BODY, Headers, HTTPResponse, Request, Response, has_token
+from wsext.protocol.http import (
+    MAX_BODY,
+    Headers,
+    HTTPResponse,
+    Request,
+    Response,
+    has_token,
+    parse_subprotocols,
+)
 
 __all__ = [
     "accept_headers",
@@ -130,11 +138,7 @@ def offered_subprotocols(request: Request) -> list[str]:
         HandshakeRejected: 400 for a malformed header.
     """
     try:
-        return [
-            str(name)
-            for value in request.headers.get_all("Sec-WebSocket-Protocol")
-            for name in parse_subprotocol(value)
-        ]
+        return parse_subprotocols(request.headers)
     except InvalidHeader:
         raise HandshakeRejected(400, "malformed Sec-WebSocket-Protocol header") from None
 

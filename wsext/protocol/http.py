@@ -29,7 +29,10 @@ __all__ = [
     "RequestReader",
     "Response",
     "ResponseReader",
+    "address_text",
     "has_token",
+    "parse_subprotocols",
+    "phrase_of",
     "rejection",
     "serialize_request",
 ]
@@ -150,11 +153,7 @@ class Request:
     def subprotocols(self) -> tuple[str, ...]:
         """The subprotocols that the client offers, in its order; empty when they are malformed."""
         try:
-            return tuple(
-                str(name)
-                for value in self.headers.get_all("Sec-WebSocket-Protocol")
-                for name in parse_subprotocol(value)
-            )
+            return tuple(parse_subprotocols(self.headers))
         except InvalidHeader:
             return ()
 
@@ -211,26 +210,42 @@ class Response:
 
     def serialize(self, *, head_only: bool = False) -> bytes:
         """The response as bytes; for HEAD without its body."""
-        response = HTTPResponse(self.status, _phrase(self.status), self.all_headers())
+        response = HTTPResponse(self.status, phrase_of(self.status), self.all_headers())
         return response.serialize() + (b"" if head_only else self.content)
 
 
-def _phrase(status: int) -> str:
+def phrase_of(status: int) -> str:
+    """What a status is called."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
         return "Unknown"
 
 
+def address_text(host: str, port: int) -> str:
+    """``host:port``, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def rejection(error: HandshakeRejected) -> Response:
     """A refused handshake as a response with a short body."""
-    body = error.reason or _phrase(error.status)
+    body = error.reason or phrase_of(error.status)
     return Response(error.status, body + "\n", error.headers)
 
 
 def serialize_request(request: Request) -> bytes:
     """A request as bytes."""
     return _HTTPRequest(request.target, request.headers, request.method).serialize()
+
+
+def parse_subprotocols(headers: Headers) -> list[str]:
+    """The subprotocols that a client offers, in its order.
+
+    Raises:
+        InvalidHeader: For a malformed header.
+    """
+    values = headers.get_all("Sec-WebSocket-Protocol")
+    return [str(name) for value in values for name in parse_subprotocol(value)]
 
 
 def has_token(headers: Headers, name: str, token: str, parse: Any) -> bool:

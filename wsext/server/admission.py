@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from wsext.errors import HandshakeRejected
-from wsext.protocol.http import Request
+from wsext.protocol.http import Request, address_text
 from wsext.server.addresses import Addresses, limited_address
 from wsext.server.proxies import Proxies
 
@@ -60,8 +60,7 @@ class Admission:
     def complete(self, request: Request) -> None:
         """Fill in where a request comes from, which a trusted proxy may know better."""
         if self._peername is not None:
-            host, port = self._peername[:2]
-            request.remote = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            request.remote = address_text(*self._peername[:2])
         if self._proxies.trusts(self._peer):
             self._enter(self._proxies.apply(request, self._peer))
 
