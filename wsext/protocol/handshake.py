@@ -9,7 +9,7 @@ import base64
 import binascii
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from websockets.exceptions import InvalidHeader
@@ -176,15 +176,11 @@ def accept_headers(
 
 
 def accept_response(
-    request: Request,
-    *,
-    subprotocol: str | None = None,
-    extensions: str | None = None,
-    headers: Mapping[str, str] | None = None,
+    request: Request, *, subprotocol: str | None = None, extensions: str | None = None
 ) -> bytes:
     """The 101 response to a request that `check_upgrade` has let pass."""
     answer = accept_headers(request, subprotocol=subprotocol, extensions=extensions)
-    return Response(101, headers={**answer, **(headers or {})}).serialize()
+    return Response(101, headers=answer).serialize()
 
 
 # --- client -----------------------------------------------------------------------------------

@@ -375,8 +375,8 @@ class RequestReader(_Reader):
 class ResponseReader(_Reader):
     """Client: reads the server's response."""
 
-    def __init__(self, *, max_size: int = 65536, max_count: int = 128) -> None:
-        super().__init__(max_size, max_count)
+    def __init__(self) -> None:
+        super().__init__(max_size=65536, max_count=128)
         self._parser = HTTPResponse.parse(self._read_line, self._read_exact, self._read_to_eof)
 
     def feed(self, data: bytes) -> HTTPResponse | None:
