@@ -158,7 +158,7 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
             return self.h2.receive_data(self._guard.feed(data))
         except ProtocolError as error:
             self.fail(error.error_code, str(error))
-        except (H2Error, HyperframeError, ValueError, LookupError) as error:  # h2 misses some
+        except (H2Error, HyperframeError, ValueError, LookupError) as error:  # h2 forgets some
             self.fail(ErrorCodes.PROTOCOL_ERROR, repr(error))
         return []
 
@@ -185,7 +185,7 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         stream.owed += taken
         if stream.owed < self._limits.window // 2 or self._over:
             return
-        with suppress(ProtocolError, KeyError):  # what the peer has ended needs no window any more
+        with suppress(ProtocolError, KeyError):  # a stream that the peer has ended needs no window
             self.h2.increment_flow_control_window(stream.owed, stream.stream_id)
             stream.owed = 0
             self._flush_soon()
@@ -316,7 +316,7 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
                 self._flush_soon()
 
     def _expect_end(self, number: int) -> None:
-        """Our side of a stream is at its end; the peer's has some time for its own."""
+        """Our side of a stream has ended; the peer has some seconds to end its own."""
 
         def reset() -> None:
             self._ending.pop(number, None)

@@ -50,7 +50,7 @@ class Limits:
 
 
 class Violation(Exception):
-    """The peer has to be told to go.
+    """The peer did too much of something, so the connection ends with GOAWAY.
 
     Attributes:
         code: What it is told.

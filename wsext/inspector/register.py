@@ -79,7 +79,7 @@ class Closed(Struct):
 
 
 class Register:
-    """The sessions of one app, but for the page's own.
+    """The sessions of one app, without those of the page itself.
 
     Attributes:
         payload: Whether payloads may be shown.

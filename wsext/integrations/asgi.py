@@ -211,7 +211,7 @@ class Conversation:
         life_of(self.session).end_receiving()
 
     async def end(self) -> None:
-        """The application has returned: finish what it has left open, as far as it can be."""
+        """The application has returned: finish what it has left open, as far as possible."""
         if self.lost or self.state is AppState.CLOSED:
             return
         if self.state is AppState.OPEN:

@@ -409,6 +409,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         """Do what the connection's state asks of the transport."""
         if self._lost or self._transport is None or self.connection.state is State.OPEN:
             return
+        self.write_out()  # a Close frame may stand there
         self._keepalive.stop()
         if self._owner is not None:
             self._owner.closing(more=self.connection.state is State.CLOSE_SENT)

@@ -336,7 +336,10 @@ class Session(SessionPath):
             raise self._life.closed_error()
         waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._life.link.ping(payload, waiter)
-        return await waiter
+        try:
+            return await waiter
+        finally:
+            del waiter  # it has the error, whose traceback has this frame
 
     @property
     def latency(self) -> float | None:
@@ -395,9 +398,9 @@ class Session(SessionPath):
     def create_task(
         self, work: Coroutine[Any, Any, T], *, name: str | None = None
     ) -> asyncio.Task[T]:
-        """Run a coroutine beside the handler; it is cancelled when the session's handler ends.
+        """Run a coroutine beside the handler.
 
-        If it raises, the session ends as by a handler that raises: with 1011, or what
+        It is cancelled once the session has ended and the handler has returned. If it raises, the session ends as by a handler that raises: with 1011, or what
         `App.map_exception` says.
         """
         return self._life.create_task(work, name)

@@ -54,7 +54,7 @@ class Admission:
 
     @property
     def is_flood(self) -> bool:
-        """Whether its address has so many connections that not even a refusal is due."""
+        """Whether its address has so many connections that this one gets no answer at all."""
         return self._address is not None and self._addresses.is_flooding(self._address)
 
     def complete(self, request: Request) -> None:

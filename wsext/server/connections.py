@@ -43,7 +43,8 @@ class Connections(Host):
         self.proxies = Proxies(app.server_options.trusted_proxies)
         self.addresses = Addresses(app.server_options, self.timers.time)
         self._sweep = Sweep(self.timers, app.installed, logger)
-        # In the order of their coming, as the sessions: what is done to all is reproducible.
+        # Connections and sessions are in the order in which they came, so that what is done to all
+        # of them is reproducible.
         self._connections: dict[Handshake, None] = {}
         self._sessions: dict[Session, Handshake] = {}
         self._idle: asyncio.Future[None] | None = None
