@@ -25,6 +25,7 @@ from uvicorn.protocols.utils import (
     is_ssl,
 )
 from uvicorn.server import ServerState
+from websockets.headers import build_host
 
 from wsext.app.application import Application
 from wsext.errors import HandshakeRejected
@@ -39,7 +40,7 @@ from wsext.integrations.denial import RawHeaders, response_head
 from wsext.integrations.environment import settings_from_environment
 from wsext.integrations.options import Profiles
 from wsext.protocol.handshake import accept_headers
-from wsext.protocol.http import Request, RequestReader, Response, address_text, rejection
+from wsext.protocol.http import Request, RequestReader, Response, rejection
 from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
 from wsext.server.decision import decide
@@ -176,7 +177,9 @@ class WebSocketProtocol(asyncio.Protocol):
         }
         request.secure = self._scope["scheme"] == "wss"
         client = self._scope["client"]
-        request.remote = None if client is None else address_text(*client)
+        if client is not None:
+            host, port = client
+            request.remote = build_host(host, port, secure=False, always_include_port=True)
         try:
             session = await self._decide(request)
         except Exception:

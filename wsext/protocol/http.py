@@ -29,10 +29,8 @@ __all__ = [
     "RequestReader",
     "Response",
     "ResponseReader",
-    "address_text",
     "has_token",
     "parse_subprotocols",
-    "phrase_of",
     "rejection",
     "serialize_request",
 ]
@@ -210,26 +208,20 @@ class Response:
 
     def serialize(self, *, head_only: bool = False) -> bytes:
         """The response as bytes; for HEAD without its body."""
-        response = HTTPResponse(self.status, phrase_of(self.status), self.all_headers())
+        response = HTTPResponse(self.status, _phrase(self.status), self.all_headers())
         return response.serialize() + (b"" if head_only else self.content)
 
 
-def phrase_of(status: int) -> str:
-    """What a status is called."""
+def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:
         return "Unknown"
 
 
-def address_text(host: str, port: int) -> str:
-    """``host:port``, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def rejection(error: HandshakeRejected) -> Response:
     """A refused handshake as a response with a short body."""
-    body = error.reason or phrase_of(error.status)
+    body = error.reason or _phrase(error.status)
     return Response(error.status, body + "\n", error.headers)
 
 

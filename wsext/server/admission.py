@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from websockets.headers import build_host
+
 from wsext.errors import HandshakeRejected
-from wsext.protocol.http import Request, address_text
+from wsext.protocol.http import Request
 from wsext.server.addresses import Addresses, limited_address
 from wsext.server.proxies import Proxies
 
@@ -60,7 +62,8 @@ class Admission:
     def complete(self, request: Request) -> None:
         """Fill in where a request comes from, which a trusted proxy may know better."""
         if self._peername is not None:
-            request.remote = address_text(*self._peername[:2])
+            host, port = self._peername[:2]
+            request.remote = build_host(host, port, secure=False, always_include_port=True)
         if self._proxies.trusts(self._peer):
             self._enter(self._proxies.apply(request, self._peer))
 
