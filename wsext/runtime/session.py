@@ -400,8 +400,8 @@ class Session(SessionPath):
     ) -> asyncio.Task[T]:
         """Run a coroutine beside the handler.
 
-        It is cancelled once the session has ended and the handler has returned. If it raises, the session ends as by a handler that raises: with 1011, or what
-        `App.map_exception` says.
+        It is cancelled once the session has ended and the handler has returned. If it raises, the
+        session ends as by a handler that raises: with 1011, or what `App.map_exception` says.
         """
         return self._life.create_task(work, name)
 
