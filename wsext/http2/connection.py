@@ -30,7 +30,7 @@ from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import GoAwayFrame
 
 from wsext.http2.frames import LONGEST_FRAME, FrameGuard, GoAway, Limits, Violation
-from wsext.http2.stream import StreamTransport
+from wsext.http2.stream import Carrier, StreamTransport
 from wsext.runtime.timers import Timers
 
 __all__ = ["HTTP2Connection"]
@@ -55,7 +55,7 @@ class _H2(H2Connection):
     MAX_CLOSED_STREAMS = 1000
 
 
-class HTTP2Connection(asyncio.Protocol):
+class HTTP2Connection(asyncio.Protocol, Carrier):
     """The protocol of a transport on which HTTP/2 is spoken.
 
     Args:
@@ -67,7 +67,6 @@ class HTTP2Connection(asyncio.Protocol):
     def __init__(self, limits: Limits, timers: Timers, *, client_side: bool) -> None:
         self.h2: H2Connection = _H2(H2Configuration(client_side=client_side, header_encoding=None))
         self.streams: dict[int, StreamTransport] = {}
-        #: Streams whose protocol was told to stop writing.
         self.blocked: set[StreamTransport] = set()
         self._limits = limits
         self._timers = timers
@@ -124,7 +123,6 @@ class HTTP2Connection(asyncio.Protocol):
             self.data_received(data)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """What the transport knows, and what carries a stream: ``carrier``."""
         if name == "carrier":
             return self
         return self._transport.get_extra_info(name, default) if self._transport else default
@@ -184,7 +182,6 @@ class HTTP2Connection(asyncio.Protocol):
             stream.receive(event.data or b"", taken)
 
     def acknowledge(self, stream: StreamTransport, taken: int) -> None:
-        """The stream's protocol has taken so many bytes of its window."""
         stream.owed += taken
         if stream.owed < self._limits.window // 2 or self._over:
             return
@@ -229,7 +226,6 @@ class HTTP2Connection(asyncio.Protocol):
         self._flush_soon()
 
     def send_soon(self, stream: StreamTransport) -> None:
-        """The stream has something to send."""
         self._sending[stream.stream_id] = stream
         self._flush_soon()
 
@@ -295,7 +291,6 @@ class HTTP2Connection(asyncio.Protocol):
         transport.write(data)
 
     def unwritten(self, stream: StreamTransport) -> int:
-        """Bytes that wait for the socket until the last of this stream's is written."""
         if self._transport is None or self._over:
             return 0
         done = self._written - self._transport.get_write_buffer_size()
@@ -315,7 +310,6 @@ class HTTP2Connection(asyncio.Protocol):
     # --- the end ------------------------------------------------------------------------------
 
     def reset(self, number: int, code: ErrorCodes) -> None:
-        """Send RST_STREAM, if the stream is not over."""
         if not self._over:
             with suppress(ProtocolError):
                 self.h2.reset_stream(number, code)
@@ -337,7 +331,6 @@ class HTTP2Connection(asyncio.Protocol):
             timer.cancel()
 
     def forget(self, stream: StreamTransport) -> None:
-        """A stream is over."""
         number = stream.stream_id
         self.streams.pop(number, None)
         self._sending.pop(number, None)

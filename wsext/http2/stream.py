@@ -22,14 +22,16 @@ _HIGH = 65536
 
 
 class Carrier(Protocol):
-    """What carries streams: an HTTP/2 connection."""
+    """What carries streams: an HTTP/2 connection.
 
-    @property
-    def blocked(self) -> set[StreamTransport]:
-        """Streams whose protocol was told to stop writing; a stream adds and removes itself."""
+    Attributes:
+        blocked: Streams whose protocol was told to stop writing; a stream adds and removes itself.
+    """
+
+    blocked: set[StreamTransport]
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """What the connection's transport knows."""
+        """What the connection's transport knows, and what carries a stream: ``carrier``."""
 
     def acknowledge(self, stream: StreamTransport, taken: int) -> None:
         """The stream's protocol has taken so many bytes of its window."""

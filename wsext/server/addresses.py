@@ -7,7 +7,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from wsext.app.settings import ServerOptions
-from wsext.server.rates import Bucket
+from wsext.runtime.rates import Bucket
 
 __all__ = ["Addresses", "limited_address"]
 

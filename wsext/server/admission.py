@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from websockets.headers import build_host
+
 from wsext.errors import HandshakeRejected
 from wsext.protocol.http import Request
 from wsext.server.addresses import Addresses, limited_address
@@ -61,7 +63,7 @@ class Admission:
         """Fill in where a request comes from, which a trusted proxy may know better."""
         if self._peername is not None:
             host, port = self._peername[:2]
-            request.remote = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            request.remote = build_host(host, port, secure=False, always_include_port=True)
         if self._proxies.trusts(self._peer):
             self._enter(self._proxies.apply(request, self._peer))
 

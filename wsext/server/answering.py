@@ -56,7 +56,7 @@ class Host(Protocol):
         """A handshake has become a session."""
 
     def end_session(self, connection: Handshake, session: Session) -> None:
-        """The session has ended, and its handler, too."""
+        """A session has ended, and its handler, too."""
 
 
 class Handshake(asyncio.Protocol):
