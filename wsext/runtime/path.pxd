@@ -49,8 +49,10 @@ cdef class LinkPath:
     @cython.locals(connection=Connection, pending=Py_ssize_t)
     cdef _write_out(self)
 
-    @cython.locals(dirty=list)
     cdef _soon(self)
+
+    @cython.locals(dirty=list)
+    cdef _mark(self)
 
 
 cdef class Send:
@@ -79,5 +81,6 @@ cdef class SessionPath:
 
     @cython.locals(inbox=Inbox, message=Message)
     cdef _deliver(self, object item)
+    cdef _deliver_one(self, Message message)
 
     cpdef bint _try_prepared(self, PreparedMessage message) except -1

@@ -21,6 +21,11 @@ from wsext.protocol.states import State
 from wsext.runtime.inbox import DONE, Inbox
 from wsext.runtime.settings import WebSocketOptions
 
+try:
+    import cython  # type: ignore
+except ImportError:  # needed to compile this module, not to run it
+    from wsext.compiled import cython
+
 __all__ = ["LinkPath", "Send", "SessionPath"]
 
 _OPEN = State.OPEN
@@ -148,7 +153,10 @@ class LinkPath:
         self._gathering = self._pulling = True
         try:
             event = connection.receive(data, size)
-            if event is not None or connection.has_more:
+            if type(event) is Message and not connection.has_more:  # as in most reads
+                if self._session is not None:
+                    self._session._deliver_one(event)
+            elif event is not None or connection.has_more:
                 self._pull(event)
         finally:
             self._gathering = self._pulling = False
@@ -269,10 +277,12 @@ class LinkPath:
         self, data: Data, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
     ) -> None:
         """Send one message now; the link must not be blocked."""
-        try:
-            self.connection.send_message(data, hints, meta)
-        finally:  # a codec that fails fails the connection, and its Close frame has to leave
-            self._soon()
+        # First: a codec that fails fails the connection, and its Close frame has to leave, too.
+        if not self._gathering and not self._is_dirty:
+            self._mark()
+        self.connection.send_message(data, hints, meta)
+        if self.connection.pending_bytes > _GATHER_AT_MOST:
+            self._write_out()
 
     def _write_out(self) -> None:
         connection = self.connection
@@ -296,11 +306,15 @@ class LinkPath:
             # Only the transport knows whether the peer reads, so it has to be told in time.
             self._write_out()
         elif not self._gathering and not self._is_dirty:
-            self._is_dirty = True
-            dirty = self._dirty
-            if not dirty:
-                self._loop.call_soon(_write_dirty, self._loop, dirty)
-            dirty.append(self)
+            self._mark()
+
+    def _mark(self) -> None:
+        """Have `write_soon` called before the event loop's next turn."""
+        self._is_dirty = True
+        dirty = self._dirty
+        if not dirty:
+            self._loop.call_soon(_write_dirty, self._loop, dirty)
+        dirty.append(self)
 
     # --- what is rarer ------------------------------------------------------------------------
 
@@ -321,6 +335,9 @@ class LinkPath:
         raise NotImplementedError
 
 
+@cython.no_gc  # nothing that it refers to refers to it
+@cython.freelist(64)
+@cython.cclass
 class Send:
     """What `Session.send` returns. It sends when it is awaited, as a coroutine would."""
 
@@ -381,17 +398,19 @@ class Send:
         if self._steps is not None:
             self._steps.close()
 
-    def __del__(self) -> None:
+    def __dealloc__(self) -> None:
+        """Say so if it was thrown away; compiled, this costs less than ``__del__``."""
         if not self._started:
             warnings.warn(
                 "coroutine 'Session.send' was never awaited: the message was not sent",
                 RuntimeWarning,
                 stacklevel=2,
-                source=self,
             )
 
 
 Coroutine.register(Send)
+if not cython.compiled:
+    Send.__del__ = Send.__dealloc__  # type: ignore[attr-defined]
 
 
 def _new_send(session: SessionPath, data: Any, hints: Any, meta: Any) -> Send:
@@ -434,6 +453,12 @@ class SessionPath:
         inbox = self._inbox
         if not inbox.put(item):
             self._overflow()
+
+    def _deliver_one(self, message: Message) -> None:
+        """`_deliver`, and resume who waits for it."""
+        self._deliver(message)
+        if self._on_message is None:
+            self._inbox.wake(1)
 
     def receive(self) -> Coroutine[Any, Any, str | bytes]:
         """The next message: ``str`` for text, ``bytes`` for binary.
