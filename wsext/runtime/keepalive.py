@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -13,7 +12,7 @@ from wsext.protocol.connection import Connection
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.timers import Timers
 
-__all__ = ["Keepalive"]
+__all__ = ["Keepalive", "Waiter"]
 
 #: The longest payload of a control frame (RFC 6455 §5.5).
 _LONGEST = 125
@@ -34,6 +33,14 @@ class Pinged(Protocol):
     def fail(self, error: ProtocolError) -> None: ...
 
 
+class Waiter(Protocol):
+    """Who waits for a pong: a future, or what is used like one."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: float, /) -> None: ...
+    def set_exception(self, exception: BaseException, /) -> None: ...
+
+
 class Keepalive:
     """The pings of one connection.
 
@@ -51,7 +58,7 @@ class Keepalive:
         self._number = 0
         self._timer: Any = None
         #: What was sent and not answered yet, in order: payload, time, who waits for the pong.
-        self._sent: list[tuple[bytes, float, asyncio.Future[float] | None]] = []
+        self._sent: list[tuple[bytes, float, Waiter | None]] = []
         self.latency: float | None = None
 
     def start(self) -> None:
@@ -78,7 +85,7 @@ class Keepalive:
         """The link is of no more use."""
         self._link = cast("Any", None)
 
-    def ping(self, payload: bytes | None, waiter: asyncio.Future[float]) -> None:
+    def ping(self, payload: bytes | None, waiter: Waiter) -> None:
         """Send a ping; the waiter gets the seconds until its pong.
 
         Raises:
@@ -100,7 +107,7 @@ class Keepalive:
         self._number = (self._number + 1) & 0xFFFFFFFF
         return self._number.to_bytes(4, "big")
 
-    def _send(self, payload: bytes, waiter: asyncio.Future[float] | None) -> None:
+    def _send(self, payload: bytes, waiter: Waiter | None) -> None:
         link = self._link
         self._sent.append((payload, link.timers.time(), waiter))
         link.connection.send_control(Opcode.PING, payload)
