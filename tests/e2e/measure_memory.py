@@ -45,7 +45,7 @@ sessions = set()
 
 @app.http("/waiting")
 def waiting(request):
-    return Response(200, json.dumps([session.waiting_messages for session in sessions]))
+    return Response(200, json.dumps([session.stats.waiting_in for session in sessions]))
 
 
 @app.http("/end")

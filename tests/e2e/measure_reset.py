@@ -39,7 +39,7 @@ app.install(Ends())
 
 @app.http("/ended")
 def tell(request):
-    return Response(200, json.dumps([ended, [session.waiting_messages for session in sessions]]))
+    return Response(200, json.dumps([ended, [session.stats.waiting_in for session in sessions]]))
 
 
 @app.websocket("/")

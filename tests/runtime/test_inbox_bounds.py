@@ -71,7 +71,7 @@ class Reader:
     @property
     def waiting(self) -> int:
         """How many messages wait for the handler."""
-        return self.session.waiting_messages if self.session else 0
+        return self.session.stats.waiting_in if self.session else 0
 
     async def everything(self, peer: RawPeer) -> list[Any]:
         """All messages, once the handler reads and the peer has closed."""

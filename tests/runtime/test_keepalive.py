@@ -229,7 +229,7 @@ async def test_a_reset_while_the_inbox_is_full_is_noticed_within_two_seconds(cou
         (session,) = server.sessions
         peer.send(masked(1, b"x" * 200) * count)
         async with asyncio.timeout(SOON):
-            while session.waiting_messages < 4:
+            while session.stats.waiting_in < 4:
                 await asyncio.sleep(0)
         await a_sweep_of_the_server(server.port)  # nothing has come since then
         began = time.monotonic()

@@ -610,3 +610,16 @@ async def test_several_may_trace_a_session_and_each_ends_its_own() -> None:
         await session.send("c")
         await session.receive()
         assert (len(first), len(second)) == (4, 8)
+
+
+def test_a_session_has_few_members() -> None:
+    members = {name for name in dir(Session) if not name.startswith("_")}
+    assert len(members) <= 40, sorted(members)
+
+
+def test_what_the_fast_path_calls_cannot_be_overridden() -> None:
+    with pytest.raises(TypeError, match=r"Mine\._deliver: private methods cannot be overridden"):
+
+        class Mine(Session):
+            def _deliver(self, item: Any) -> None:
+                pass

@@ -256,7 +256,7 @@ class Connection(Sender):
 
     def _is_barrier(self, frames: list[Frame]) -> bool:
         """Whether a Close frame comes next, and there are events before it to be dealt with."""
-        frame = frames[-1]
+        frame = frames[len(frames) - 1]  # compiled, there is no counting from the end
         if frame.opcode != 8 or not self._handed_out:
             return False
         self._handed_out = False

@@ -151,8 +151,14 @@ class Stage:
         frames: Iterable[Frame] = result
         return frames
 
-    def failure(self, error: Exception, decoding: bool) -> ProtocolError:
-        """The exception of a codec as the protocol error that fails the connection."""
+    def failure(self, error: BaseException, decoding: bool) -> ProtocolError:
+        """The exception of a codec as the protocol error that fails the connection.
+
+        Also of what is not an `Exception`, such as a cancellation: nobody cancels a codec that is
+        not asynchronous. What is meant for the whole process is raised again.
+        """
+        if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
+            raise error
         if isinstance(error, ProtocolError):
             error.extension = error.extension or self.name
             return error
@@ -228,6 +234,8 @@ class Pipeline:
         self._update()
 
     def _update(self) -> None:
+        if self._closed:
+            return
         traced = self._trace is not None  # a trace shows every stage
         self._encoders = tuple(stage for stage in self.stages if stage.encodes or traced)
         self._first_encoder = self._first_decoder = None
@@ -294,7 +302,7 @@ class Pipeline:
                     frame = result
                     opcode = frame.opcode
                 stage = stage.below
-        except Exception as error:
+        except BaseException as error:
             assert stage is not None
             raise stage.failure(error, decoding=False) from error
         if many is not None:
@@ -313,7 +321,7 @@ class Pipeline:
                         out.append(item)
                     else:
                         stage.collect_encoded(stage.encode(item), out)
-            except Exception as error:
+            except BaseException as error:
                 raise stage.failure(error, decoding=False) from error
             frames = self._end_stage("out", stage, out)
             stage = stage.below
@@ -338,7 +346,7 @@ class Pipeline:
                         continue
                     passed.append(number)
                     stage.collect_encoded(stage.codec.encode_shared(item), out)
-            except Exception as error:
+            except BaseException as error:
                 raise stage.failure(error, decoding=False) from error
             frames = out
         return self._end_encode(frames), tuple(dict.fromkeys(passed))
@@ -353,7 +361,7 @@ class Pipeline:
             stage = self._encoders[number]
             try:
                 stage.codec.skip_shared()
-            except Exception as error:
+            except BaseException as error:
                 raise stage.failure(error, decoding=False) from error
 
     async def aencode(self, frame: Frame) -> list[Frame]:
@@ -431,7 +439,7 @@ class Pipeline:
                         stage.collect_decoded(frame, result, many)
                         break
                 stage = stage.above
-        except Exception as error:
+        except BaseException as error:
             assert stage is not None
             raise stage.failure(error, decoding=True) from error
         if many is not None:
@@ -451,7 +459,7 @@ class Pipeline:
                     else:
                         result = stage.decode(item, stage.budget(item))
                         stage.collect_decoded(item, result, out)
-            except Exception as error:
+            except BaseException as error:
                 raise stage.failure(error, decoding=True) from error
             frames = self._end_stage("in", stage, out)
             stage = stage.above
@@ -506,7 +514,9 @@ class Pipeline:
         if self._closed:
             return
         self._closed = True
+        self._receiving = self._sending = ()  # they refer to the session
         for stage in self.stages:
+            stage.above = stage.below = None
             try:
                 stage.codec.close()
             except Exception as error:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 from wsext.errors import CloseInfo, OptionError, ProtocolError
@@ -252,12 +253,12 @@ class Room:
         """Hand a message to the members of this process."""
         everybody = self._everybody
         if left_out:
-            everybody = [m.way for m in self._members.values() if m.me.id not in left_out]
+            everybody = [(m.session, m) for m in self._members.values() if m.me.id not in left_out]
         elif everybody is None:
-            everybody = self._everybody = [member.way for member in self._members.values()]
+            everybody = self._everybody = [(m.session, m) for m in self._members.values()]
         for session, member in everybody:  # the fast path: few steps, and none that waits
             try:
-                if not session._link.send_prepared(message):
+                if not session._try_prepared(message):
                     member.queue(message, key)
             except ProtocolError as error:
                 logger.debug("room %r: %s", self.name, error)  # that member's session has failed
@@ -316,14 +317,9 @@ class Membership:
         self.me = Presence(
             room._hub.member_id(session), session.name, None if info is None else dict(info)
         )
-        self.way: _Way = (session, self)
-        self._counters = (room.counters, room._hub.counters)
-        self._lane = Lane(options.overflow, options.queue_bytes, self._count)
+        counting = partial(_count, (room.counters, room._hub.counters))
+        self._lane = Lane(options.overflow, options.queue_bytes, counting)
         self._joined = False
-
-    def _count(self, how: str) -> None:
-        for counters in self._counters:
-            counters.add(how)
 
     def __len__(self) -> int:
         return len(self.room)
@@ -341,7 +337,7 @@ class Membership:
 
     def send(self, message: PreparedMessage) -> None:
         """Send to this member alone, by its policy."""
-        if not self.session._link.send_prepared(message):
+        if not self.session._try_prepared(message):
             self.queue(message)
 
     def queue(self, message: PreparedMessage, key: Key | None = None) -> None:
@@ -401,6 +397,11 @@ class Membership:
 
     def _session_ended(self, info: CloseInfo) -> None:
         self.leave()
+
+
+def _count(counters: Iterable[Counters], how: str) -> None:
+    for totals in counters:
+        totals.add(how)
 
 
 class _Joining:

@@ -158,8 +158,12 @@ class Drive(Step):
         return out
 
     def _hand_over(self) -> Any:
-        if self._error is not None:
-            raise self._error
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback has this frame
         out = self._pending
         self._pending = None
         return out

@@ -237,7 +237,7 @@ class Take(Step):
         try:
             self._waiter = waiter = inbox.wait()
         except ConnectionClosed as error:
-            self._inbox = None
+            self._inbox = self._waiter = None
             if self._how == NEXT and (inbox.quiet or isinstance(error, ConnectionClosedOK)):
                 raise StopAsyncIteration from None
             raise

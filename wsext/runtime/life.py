@@ -49,14 +49,23 @@ from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.timers import Timers
 from wsext.runtime.writing import Writer
 
-__all__ = ["LIFE", "Happening", "Life", "Outcome", "Progress", "Stage", "life_of", "usual_outcome"]
+__all__ = [
+    "LIFE",
+    "Life",
+    "LifeEvent",
+    "LifeStage",
+    "Outcome",
+    "Progress",
+    "life_of",
+    "usual_outcome",
+]
 
 logger = logging.getLogger("wsext.session")
 
 T = TypeVar("T")
 
 
-class Stage(Enum):
+class LifeStage(Enum):
     """Where a session stands."""
 
     NEW = "new"
@@ -68,7 +77,7 @@ class Stage(Enum):
     RELEASED = "released"
 
 
-class Happening(Enum):
+class LifeEvent(Enum):
     """What can happen to a session."""
 
     ATTACH = "a connection is attached"
@@ -79,33 +88,39 @@ class Happening(Enum):
     RELEASE = "handler and tasks are done"
 
 
-S, H = Stage, Happening
+S, E = LifeStage, LifeEvent
 
-LIFE: dict[tuple[Stage, Happening], Stage] = {
-    (S.NEW, H.ATTACH): S.OPENING,
-    (S.NEW, H.LOSE): S.ENDED,
-    (S.OPENING, H.OPENED): S.OPEN,
-    (S.OPENING, H.CLOSE): S.CLOSING,
-    (S.OPENING, H.LOSE): S.ENDED,
-    (S.OPEN, H.CLOSE): S.CLOSING,
-    (S.OPEN, H.DETACH): S.DETACHED,
-    (S.OPEN, H.LOSE): S.ENDED,
-    (S.DETACHED, H.ATTACH): S.OPEN,
-    (S.DETACHED, H.CLOSE): S.CLOSING,
-    (S.DETACHED, H.LOSE): S.ENDED,
-    (S.CLOSING, H.OPENED): S.CLOSING,
-    (S.CLOSING, H.CLOSE): S.CLOSING,
-    (S.CLOSING, H.LOSE): S.ENDED,
-    (S.ENDED, H.OPENED): S.ENDED,
-    (S.ENDED, H.CLOSE): S.ENDED,
-    (S.ENDED, H.RELEASE): S.RELEASED,
+LIFE: dict[tuple[LifeStage, LifeEvent], LifeStage] = {
+    (S.NEW, E.ATTACH): S.OPENING,
+    (S.NEW, E.LOSE): S.ENDED,
+    (S.OPENING, E.OPENED): S.OPEN,
+    (S.OPENING, E.CLOSE): S.CLOSING,
+    (S.OPENING, E.LOSE): S.ENDED,
+    (S.OPEN, E.CLOSE): S.CLOSING,
+    (S.OPEN, E.DETACH): S.DETACHED,
+    (S.OPEN, E.LOSE): S.ENDED,
+    (S.DETACHED, E.ATTACH): S.OPEN,
+    (S.DETACHED, E.CLOSE): S.CLOSING,
+    (S.DETACHED, E.LOSE): S.ENDED,
+    (S.CLOSING, E.OPENED): S.CLOSING,
+    (S.CLOSING, E.CLOSE): S.CLOSING,
+    (S.CLOSING, E.LOSE): S.ENDED,
+    (S.ENDED, E.OPENED): S.ENDED,
+    (S.ENDED, E.CLOSE): S.ENDED,
+    (S.ENDED, E.RELEASE): S.RELEASED,
 }
+
+#: What a connection counts, and the next one goes on counting.
+_TOTALS = (
+    *("messages_in", "messages_out", "app_bytes_in", "app_bytes_out"),
+    *("wire_bytes_in", "wire_bytes_out", "pings_in"),
+)
 
 #: What a failure ends a session with: the close code, the reason, and whether it was planned.
 Outcome = tuple[int, str, bool]
 
 
-class Listening(Protocol):
+class HasCallbacks(Protocol):
     """What is told of a session's messages; a `Listener` is it."""
 
     def on_open(self, session: Any, /) -> None: ...
@@ -171,7 +186,7 @@ class Life:
         info: How it ended, once it has.
         link: Its connection.
         carrier: HTTP/2: the connection whose stream carries the session.
-        keep: Whether it is kept without a connection (`Stage.DETACHED`) until another one comes.
+        keep: Whether it is kept without a connection (`DETACHED`) until another one comes.
         failed: Whether a failure has ended it, or is just ending it.
     """
 
@@ -204,7 +219,7 @@ class Life:
         timers: Timers | None = None,
         outcome: Callable[[BaseException], Outcome] | None = None,
     ) -> None:
-        self.stage = Stage.NEW
+        self.stage = LifeStage.NEW
         self.info: CloseInfo | None = None
         self.keep = False
         self.carrier: Any = None
@@ -215,7 +230,7 @@ class Life:
         self._observers = observers
         self._outcome = outcome or usual_outcome
         self._timers = timers
-        self._listener: Listening | None = None
+        self._listener: HasCallbacks | None = None
         self._writer: Writer | None = None
         self._callbacks: list[Callable[[CloseInfo], None]] = []
         self._tasks: list[asyncio.Task[Any]] = []
@@ -230,7 +245,7 @@ class Life:
         link._session = session
         return link
 
-    def _go(self, happening: Happening) -> None:
+    def _go(self, happening: LifeEvent) -> None:
         self.stage = LIFE[self.stage, happening]
 
     # --- the beginning ------------------------------------------------------------------------
@@ -239,7 +254,7 @@ class Life:
         self,
         transport: asyncio.Transport,
         rest: bytes = b"",
-        listener: Callable[[], Listening] | None = None,
+        listener: Callable[[], HasCallbacks] | None = None,
     ) -> None:
         """Begin on a transport whose opening handshake is done.
 
@@ -251,7 +266,7 @@ class Life:
             rest: The bytes that came with the handshake.
             listener: Makes the listener that is told of messages.
         """
-        self._go(Happening.ATTACH)
+        self._go(LifeEvent.ATTACH)
         self.link.attach(transport)
         self.carrier = transport.get_extra_info("carrier")
         session = self._session
@@ -265,22 +280,23 @@ class Life:
                     session._on_message = made.on_message
         except (Exception, asyncio.CancelledError) as error:
             self.end_with(error, "opening")
-        self._go(Happening.OPENED)
+        self._go(LifeEvent.OPENED)
         self.link.begin(rest)
 
     def attach(
         self, connection: Connection, transport: asyncio.Transport, rest: bytes = b""
     ) -> None:
         """Go on with another connection: what waits is sent there."""
-        self._go(Happening.ATTACH)
+        self._go(LifeEvent.ATTACH)
         before = self.link
+        for total in _TOTALS:
+            setattr(connection, total, getattr(before.connection, total))
         before.release()
         self.link = self._connect(connection)
         self.link.attach(transport)
         if before.is_fresh:
             self.link.keep_fresh()
-        if self._writer is not None:
-            self._writer.move(self.link)
+        self.writer.move(self.link)
         self.link.begin(rest)
 
     async def run(self, handler: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
@@ -291,12 +307,12 @@ class Life:
                 await (Drive(work) if asyncio.iscoroutine(work) else work)
         except ConnectionClosed as closed:
             logger.debug("session %s: %s", self.id, closed)
+            forget_frames(closed)
         except asyncio.CancelledError:
             self.link.abort()
             raise
         except Exception as error:
             self.end_with(error, "handler")
-            forget_frames(error)
         if self.link.connection.raw:
             self.link.close_transport()
         else:
@@ -319,12 +335,14 @@ class Life:
         code, reason, planned = self._outcome(error)
         if self.failed or self.info is not None:
             logger.debug("session %s: %s failed as well", self.id, what, exc_info=error)
+            forget_frames(error)
             return
         self.failed = True
         if planned:
             logger.info("session %s: %s: %s", self.id, type(error).__name__, error)
         else:
             logger.error("session %s: %s failed", self.id, what, exc_info=error)
+        forget_frames(error)
         self.set_failure(error)
         self._end_delivering()
         self.link.send_close(code, reason)
@@ -349,21 +367,21 @@ class Life:
     @property
     def is_open(self) -> bool:
         """Whether messages can be sent; without a connection they wait."""
-        return self.link.is_open or self.stage is Stage.DETACHED
+        return self.link.is_open or self.stage is LifeStage.DETACHED
 
     def close(self, code: int, reason: str) -> None:
         """Begin to close; a session without a connection ends at once."""
         self.link.send_close(code, reason)
-        if self.stage is Stage.DETACHED:
+        if self.stage is LifeStage.DETACHED:
             self.expire()
 
     # --- what the link tells ------------------------------------------------------------------
 
     def closing(self, *, more: bool) -> None:
         """The closing handshake has begun; ``more`` says whether the peer may still send data."""
-        if self.stage in (Stage.NEW, Stage.RELEASED):
+        if self.stage in (LifeStage.NEW, LifeStage.RELEASED):
             return
-        self._go(Happening.CLOSE)
+        self._go(LifeEvent.CLOSE)
         if self._session is None:
             return
         inbox: Inbox = self._session._inbox
@@ -374,8 +392,9 @@ class Life:
 
     def lost(self, link: Link) -> None:
         """A connection's transport is gone."""
-        if self.keep and self.stage is Stage.OPEN:
-            self._go(Happening.DETACH)
+        if self.keep and self.stage is LifeStage.OPEN:
+            self._go(LifeEvent.DETACH)
+            self.writer.is_detached = True
             return
         if self.info is None:
             self._end()
@@ -385,7 +404,7 @@ class Life:
         self._end()
 
     def _end(self) -> None:
-        self._go(Happening.LOSE)
+        self._go(LifeEvent.LOSE)
         session = self._session
         self.info = info = self.link.connection.close_info()
         error = partial(closed_error, info)
@@ -470,8 +489,8 @@ class Life:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-        if self.stage is Stage.ENDED:
-            self._go(Happening.RELEASE)
+        if self.stage is LifeStage.ENDED:
+            self._go(LifeEvent.RELEASE)
 
     # --- writing ------------------------------------------------------------------------------
 

@@ -12,14 +12,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Entry", "Lane", "Outbox", "Policy"]
+__all__ = ["Lane", "Outbox", "Policy", "Waiting"]
 
 #: What happens when too much waits: senders wait, the session is closed with 1013, the oldest
 #: messages are dropped, or only the newest message of each key is kept and then the session closed.
 Policy: TypeAlias = Literal["suspend", "close", "drop-oldest", "coalesce"]
 
 
-class Entry:
+class Waiting:
     """One message that waits.
 
     Attributes:
@@ -45,7 +45,7 @@ class Entry:
         self.meta = meta
         self.waiter = waiter
         self.lane: Lane
-        self.slot: Hashable
+        self.slot: Hashable = None  # what the lane knows it by, if not by itself
 
     def settle(self, error: BaseException | None = None) -> None:
         """Tell who waits that the message was handed over, or why it never will be."""
@@ -80,7 +80,7 @@ class Lane:
         self.limit = limit
         self.on_loss = on_loss
         self.size = self.dropped = 0
-        self.entries: OrderedDict[Hashable, Entry] = OrderedDict()
+        self.entries: OrderedDict[Hashable, Waiting] = OrderedDict()
 
     def lose(self, how: str) -> None:
         """A message was given up."""
@@ -100,13 +100,13 @@ class Outbox:
     __slots__ = ("_entries", "size")
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[Entry, None] = OrderedDict()
+        self._entries: OrderedDict[Waiting, None] = OrderedDict()
         self.size = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def put(self, lane: Lane, entry: Entry, key: Hashable | None = None) -> bool:
+    def put(self, lane: Lane, entry: Waiting, key: Hashable | None = None) -> bool:
         """Add a message at the end, by the lane's policy.
 
         An entry that somebody waits for is always taken: each sender that waits has only one.
@@ -119,7 +119,7 @@ class Outbox:
         Returns:
             ``False`` if there is no room and the policy gives none up. The message is not in then.
         """
-        slot: Hashable = entry
+        slot: Hashable = None
         if key is not None and lane.policy == "coalesce":
             slot = (key,)
             old = lane.entries.get(slot)
@@ -131,7 +131,7 @@ class Outbox:
             return False
         entry.lane = lane
         entry.slot = slot
-        lane.entries[slot] = entry
+        lane.entries[slot or entry] = entry
         lane.size += entry.size
         self._entries[entry] = None
         self.size += entry.size
@@ -147,36 +147,37 @@ class Outbox:
             lane.lose("dropped")
         return True
 
-    def first(self) -> Entry | None:
+    def first(self) -> Waiting | None:
         """The message that leaves next, if there is one."""
         return next(iter(self._entries), None)
 
-    def pop(self) -> Entry:
+    def pop(self) -> Waiting:
         """Take out the message that leaves next; there has to be one."""
         entry = next(iter(self._entries))
         self._remove(entry)
         return entry
 
-    def put_back(self, entry: Entry) -> None:
+    def put_back(self, entry: Waiting) -> None:
         """Put a message back to the front that was taken out and could not be sent."""
         lane = entry.lane
         self._entries[entry] = None
         self._entries.move_to_end(entry, last=False)
-        lane.entries[entry.slot] = entry
-        lane.entries.move_to_end(entry.slot, last=False)
+        slot = entry.slot or entry
+        lane.entries[slot] = entry
+        lane.entries.move_to_end(slot, last=False)
         lane.size += entry.size
         self.size += entry.size
 
-    def remove(self, entry: Entry) -> bool:
+    def remove(self, entry: Waiting) -> bool:
         """Take out a message whose sender has given up; ``False`` if it is on its way already."""
         if entry not in self._entries:
             return False
         self._remove(entry)
         return True
 
-    def _remove(self, entry: Entry) -> None:
+    def _remove(self, entry: Waiting) -> None:
         del self._entries[entry]
-        del entry.lane.entries[entry.slot]
+        del entry.lane.entries[entry.slot or entry]
         entry.lane.size -= entry.size
         self.size -= entry.size
 

@@ -80,3 +80,5 @@ cdef class SessionPath:
 
     @cython.locals(inbox=Inbox, message=Message)
     cdef _deliver(self, object item)
+
+    cpdef bint _try_prepared(self, PreparedMessage message) except -1

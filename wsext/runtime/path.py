@@ -21,11 +21,6 @@ from wsext.protocol.states import State
 from wsext.runtime.inbox import DONE, Inbox
 from wsext.runtime.settings import WebSocketOptions
 
-try:
-    import cython  # type: ignore
-except ImportError:  # needed to compile this module, not to run it
-    from wsext.compiled import cython
-
 __all__ = ["LinkPath", "Send", "SessionPath"]
 
 _OPEN = State.OPEN
@@ -332,8 +327,6 @@ class LinkPath:
         raise NotImplementedError
 
 
-@cython.freelist(64)
-@cython.cclass
 class Send:
     """What `Session.send` returns. It sends when it is awaited, as a coroutine would."""
 
@@ -541,6 +534,10 @@ class SessionPath:
             if link.send_prepared(data):
                 return
         self._queue(data, hints, meta)
+
+    def _try_prepared(self, message: PreparedMessage) -> bool:
+        """Send a shared message if nothing waits; see `LinkPath.send_prepared`."""
+        return self._link.send_prepared(message)
 
     # --- what is rarer ------------------------------------------------------------------------
 

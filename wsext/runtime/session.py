@@ -336,7 +336,10 @@ class Session(SessionPath):
             raise self._life.closed_error()
         waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._life.link.ping(payload, waiter)
-        return await waiter
+        try:
+            return await waiter
+        finally:
+            del waiter  # it has the error, whose traceback has this frame
 
     @property
     def latency(self) -> float | None:

@@ -20,7 +20,7 @@ from wsext.protocol.frames import Data, Frame
 from wsext.protocol.prepared import PreparedMessage
 from wsext.protocol.wire import to_payload
 from wsext.runtime.link import Link
-from wsext.runtime.outbox import Entry, Lane, Outbox
+from wsext.runtime.outbox import Lane, Outbox, Waiting
 
 __all__ = ["Writer"]
 
@@ -41,16 +41,18 @@ class Writer:
 
     Attributes:
         outbox: What waits.
+        is_detached: Whether there is no connection just now: everything waits for the next one.
     """
 
     def __init__(self, link: Link, closed_error: Callable[[], BaseException]) -> None:
         options = link.options
         self.outbox = Outbox()
+        self.is_detached = False
         self._link = link
         self._closed_error = closed_error
         self._lane = Lane(options.outgoing_overflow, options.outgoing_bytes)
-        self._is_streaming = False
-        self._fragment: Entry | None = None  # of the streamed message, for an asynchronous codec
+        self._streaming: Waiting | None = None  # the streamed message that is half way
+        self._fragment: Waiting | None = None  # of the streamed message, for an asynchronous codec
         self._pump: asyncio.Task[None] | None = None
         self._writable: list[asyncio.Future[None]] = []
         self._empty: list[asyncio.Future[None]] = []
@@ -80,16 +82,18 @@ class Writer:
         else:
             self._put(entry)
 
-    async def _wait_in(self, entry: Entry) -> None:
+    async def _wait_in(self, entry: Waiting) -> None:
         """Put an entry into the outbox and wait until it was taken out."""
         entry.waiter = asyncio.get_running_loop().create_future()
-        self._put(entry)
         try:
+            self._put(entry)
             await entry.waiter
         except asyncio.CancelledError:
             self.outbox.remove(entry)  # else it is on its way, and is finished
             self._update()
             raise
+        finally:
+            entry.waiter = None  # it has the error, whose traceback has this frame
 
     def queue(self, data: Any, hints: Mapped, meta: Mapped) -> None:
         """Send a message without waiting; see `Session.send_nowait`."""
@@ -97,13 +101,15 @@ class Writer:
         if not self._try_now(entry):
             self._put(entry)
 
-    def _try_now(self, entry: Entry) -> bool:
+    def _try_now(self, entry: Waiting) -> bool:
         """Send at once if nothing waits; ``False`` if something does.
 
         Raises:
             ConnectionClosed: If nothing may be sent any more.
         """
         link = self._link
+        if self.is_detached:
+            return False
         if not link.is_open:
             raise self._closed_error()
         if link.blocked:
@@ -111,7 +117,7 @@ class Writer:
         self._write(entry)
         return True
 
-    def _put(self, entry: Entry) -> None:
+    def _put(self, entry: Waiting) -> None:
         lane = self._lane
         if self.outbox.put(lane, entry):
             self._update()
@@ -123,10 +129,10 @@ class Writer:
 
     def put(self, lane: Lane, message: PreparedMessage, key: Hashable | None = None) -> None:
         """Put in a message of somebody else's lane, a room's; never raises and never waits."""
-        link, entry = self._link, Entry(message, message.size)
-        if not link.is_open:
+        link, entry = self._link, Waiting(message, message.size)
+        if not (link.is_open or self.is_detached):
             return
-        if not link.blocked:
+        if not (link.blocked or self.is_detached):
             try:
                 self._write(entry)
             except ProtocolError as error:  # the session has failed; the room goes on
@@ -150,7 +156,9 @@ class Writer:
     def _update(self) -> None:
         """Have new messages queue while others wait, and take out what can leave."""
         link = self._link
-        link._queueing = link._is_async or self._is_streaming or bool(self.outbox)
+        if self.is_detached:
+            return
+        link._queueing = link._is_async or self._streaming is not None or bool(self.outbox)
         if link._is_async:
             self._start_pump()
         if not self.outbox:
@@ -164,7 +172,7 @@ class Writer:
     def _write_waiting(self, *, patient: bool) -> None:
         """Send what waits; if patient, only while the peer reads."""
         link = self._link
-        while self.outbox and not self._is_streaming and not link._is_async:
+        while self.outbox and self._streaming is None and not link._is_async:
             if not link.connection.is_open:
                 self.outbox.clear(self._closed_error)
                 break
@@ -176,7 +184,7 @@ class Writer:
     def _take_out(self) -> None:
         entry = self.outbox.pop()
         if entry.data is _STREAM:
-            self._is_streaming = True
+            self._streaming = entry
             entry.settle()
             return
         try:
@@ -187,7 +195,7 @@ class Writer:
             self._link.write_out()  # the transport has to say in time that it has enough
             entry.settle()
 
-    def _write(self, entry: Entry) -> None:
+    def _write(self, entry: Waiting) -> None:
         """Hand a message to the connection; no codec is asynchronous.
 
         Raises:
@@ -213,9 +221,9 @@ class Writer:
         if self._pump is None and self._next() is not None:
             self._pump = asyncio.get_running_loop().create_task(self._run_pump())
 
-    def _next(self) -> Entry | None:
+    def _next(self) -> Waiting | None:
         """What the codecs get next: the streamed message has no other message in it."""
-        if self._is_streaming:
+        if self._streaming is not None:
             return self._fragment
         return self.outbox.first()
 
@@ -244,13 +252,13 @@ class Writer:
             if self._pump is asyncio.current_task():
                 self._pump = None
         self._update()
-        if not link.is_open and not self.outbox and not self._is_streaming:
+        if not link.is_open and not self.outbox and self._streaming is None:
             link.close_if_due()
 
-    async def _encode(self, entry: Entry) -> None:
+    async def _encode(self, entry: Waiting) -> None:
         link = self._link
         if entry.data is _STREAM:
-            self._is_streaming = True
+            self._streaming = entry
             entry.settle()
             return
         try:
@@ -304,15 +312,15 @@ class Writer:
         """Wait until it is this message's turn; no other is sent until `_end_stream`."""
         if not self._link.is_open:
             raise self._closed_error()
-        if not self.outbox and not self._is_streaming:
-            self._is_streaming = True
+        if not self.outbox and self._streaming is None:
+            self._streaming = Waiting(_STREAM, 0)
             self._update()
             return
-        entry = Entry(_STREAM, 0)
+        entry = Waiting(_STREAM, 0)
         try:
             await self._wait_in(entry)
         except asyncio.CancelledError:
-            if entry.waiter is not None and entry.waiter.done() and not entry.waiter.cancelled():
+            if self._streaming is entry:
                 self._end_stream()  # its turn had come
             raise
 
@@ -326,13 +334,16 @@ class Writer:
             link.connection.send_frame(frame)
             link.soon()
             return
-        self._fragment = entry = Entry(frame, len(frame.payload))
+        self._fragment = entry = Waiting(frame, len(frame.payload))
         entry.waiter = asyncio.get_running_loop().create_future()
         self._start_pump()
-        await entry.waiter
+        try:
+            await entry.waiter
+        finally:
+            entry.waiter = None  # as above
 
     def _end_stream(self) -> None:
-        self._is_streaming = False
+        self._streaming = None
         self._fragment = None
         self._write_waiting(patient=True)
 
@@ -344,7 +355,7 @@ class Writer:
         if link.connection.ended or not (frame.is_control or link.is_open):
             raise self._closed_error()
         if link._is_async and not frame.is_control:
-            await self._wait_in(Entry(frame, len(frame.payload)))
+            await self._wait_in(Waiting(frame, len(frame.payload)))
             return
         try:
             link.connection.send_frame(frame)
@@ -374,7 +385,7 @@ class Writer:
         """Write what was accepted before a close; ``False`` if a codec needs longer for that."""
         if self._link._is_async:
             return self._pump is None
-        if self._is_streaming:
+        if self._streaming is not None:
             self.outbox.clear(self._closed_error)  # no message may stand in another one
         self._write_waiting(patient=False)
         return True
@@ -400,27 +411,28 @@ class Writer:
         if self._pump is not None:
             self._pump.cancel()
         self._link = link
+        self.is_detached = False
         self._pump = None
         self._update()
         self._write_waiting(patient=True)
         _wake(self._writable)
 
 
-def _entry(data: Any, hints: Mapped, meta: Mapped) -> Entry:
+def _entry(data: Any, hints: Mapped, meta: Mapped) -> Waiting:
     """A message as an entry of the outbox.
 
     Raises:
         TypeError: If it is no message.
     """
     if isinstance(data, PreparedMessage):
-        return Entry(data, data.size)
+        return Waiting(data, data.size)
     if isinstance(data, str):
-        return Entry(data, len(data.encode()), hints, meta)
+        return Waiting(data, len(data.encode()), hints, meta)
     payload = to_payload(data)[1]  # a copy, if the caller may change it meanwhile
-    return Entry(payload, len(payload), hints, meta)
+    return Waiting(payload, len(payload), hints, meta)
 
 
-def _frame(entry: Entry) -> Frame:
+def _frame(entry: Waiting) -> Frame:
     data = entry.data
     if isinstance(data, Frame):
         return data
