@@ -33,7 +33,7 @@ _UNDECODED = 1 << 16
 
 #: The level of unsent data in the system at which a socket takes no more, for sessions that have to
 #: get fresh data: what waits in the system can be neither dropped nor replaced.
-_FRESH = 1 << 14
+_FRESH = 1 << 12
 
 
 class Owner(Protocol):

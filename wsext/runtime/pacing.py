@@ -160,7 +160,7 @@ class Pace:
             self._watch(link)
             link._free_until = -1
             return True
-        if sent >= self._marked + step:
+        if sent >= self._marked + step or (self._base == inf and self._marker is None):
             self._send_marker(link, sent, _LESS_AHEAD)
         self._stop_timer()
         link._free_until = min(limit, sent + step - 1)
