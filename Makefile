@@ -40,6 +40,7 @@ bench: $(STAMP)    ## Measure beside other libraries: make bench ARGS="--quick -
 
 docs: $(STAMP)     ## Build the documentation into site/; warnings are errors
 	$(BIN)/python docs/build_api.py
+	$(BIN)/python docs/build_life.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 dist: $(STAMP)     ## Build every distribution into dist/ and check it

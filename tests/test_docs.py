@@ -26,6 +26,7 @@ from wsext.config.sources import take_environment
 from wsext.reference import build_app
 from wsext.rooms.backplanes.options import NatsOptions
 from wsext.rooms.settings import RoomOptions
+from wsext.runtime.life import LIFE
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk import hookspecs
 from wsext.sdk.options import option_fields
@@ -125,6 +126,20 @@ def test_every_public_name_is_documented_with_its_exact_signature() -> None:
             assert f"### `{name}`" in text
             for argument in inspect.signature(function).parameters:
                 assert argument in text.partition(f"### `{name}`")[2].partition("###")[0]
+
+
+def test_the_life_of_a_session_is_drawn_from_its_table() -> None:
+    script = ROOT / "docs" / "build_life.py"
+    done = subprocess.run(
+        [sys.executable, script, "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    text = (ROOT / "docs" / "life.md").read_text()
+    for (stage, happening), following in LIFE.items():
+        assert f"| {stage.name} | {happening.value} | {following.name} |" in text
+        assert re.search(rf"^\| {stage.name} \| [^|]+ \|$", text, re.MULTILINE), stage  # what it is
+        arrow = rf"^    {stage.name} --> {following.name}: .*{re.escape(happening.value)}"
+        assert stage is following or re.search(arrow, text, re.MULTILINE), arrow
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ async def test_a_server_that_answers_and_vanishes_is_no_session() -> None:
     async def vanish(session: Session) -> None:
         session.abort()
 
-    with pytest.raises(InvalidHandshake, match="ended during the handshake"):
+    with pytest.raises(InvalidHandshake, match="the connection ended"):
         async with testing.connect(app):
             pass
 

@@ -286,6 +286,8 @@ async def test_a_recorder_takes_no_more_than_its_bound() -> None:
         assert recorder.take() == ([], 0)
 
     async with testing.connect(app) as client:
+        async for _ in client:
+            pass
         info = await client.wait_closed()
     assert info.code == 1000
 

@@ -153,6 +153,27 @@ def test_markers_are_few() -> None:
     in_a_world(scenario)
 
 
+def test_markers_and_pings_of_the_application_do_not_meet() -> None:
+    async def scenario(world: testing.World) -> None:
+        app, sessions = room_app()
+        server = await world.serve(app)
+        async with world.raw_peer(server, conditions=NEAR) as peer:
+            await until(lambda: bool(sessions))
+            pings = []
+            for number in range(1, 40):  # the payloads that wsext would choose next
+                task = asyncio.create_task(sessions[0].ping(number.to_bytes(4, "big")))
+                pings.append(task)
+            for number in range(500):
+                app.room("prices").broadcast_nowait(update(number), key=number)
+                await asyncio.sleep(0.001)
+            pings.append(asyncio.create_task(sessions[0].ping()))
+            for _ in range(500):
+                await next_message(peer)
+            await asyncio.gather(*pings)
+
+    in_a_world(scenario)
+
+
 def test_a_session_of_a_room_that_closes_slow_members_is_not_paced() -> None:
     async def scenario(world: testing.World) -> None:
         app = App()

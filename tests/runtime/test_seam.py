@@ -13,7 +13,7 @@ from wsext.protocol.connection import Connection
 from wsext.runtime.life import LIFE, LifeEvent, LifeStage, life_of
 from wsext.sdk.installed import make_pipeline
 from wsext.testing import connect
-from wsext.testing.memory import transport_pair
+from wsext.testing.memory import Wire
 
 
 class Peer(asyncio.Protocol):
@@ -45,11 +45,11 @@ class Peer(asyncio.Protocol):
 def attach(session: Session) -> Peer:
     """Give a detached session another connection."""
     peer = Peer()
-    ours, theirs = transport_pair()
-    ours.set_protocol(peer)
-    peer.transport = ours
+    wire = Wire()
+    wire.client.set_protocol(peer)
+    peer.transport = wire.client
     engine = Connection("server", make_pipeline(session.negotiation, 1 << 20))
-    life_of(session).attach(engine, theirs)
+    life_of(session).attach(engine, wire.server)
     return peer
 
 

@@ -150,7 +150,7 @@ class Application(Router):
         """Check everything once before serving: plugin routes, rules, handlers, options.
 
         Raises:
-            OptionError, PluginError: If a route asks for what cannot be.
+            OptionError, PluginError: If an option or extension of a route cannot be used.
             RouteError: If a handler or a guard does not take what its route gives.
         """
         if not self._prepared:
@@ -175,8 +175,8 @@ class Application(Router):
         return make_backplane(url or "memory://", self.installed.backplanes)
 
     def room(self, name: str) -> Room:
-        """A room: who is in it hears what is said in it, in this process and all others on the
-        backplane. Rooms need not be made or removed.
+        """A room: what is sent to it reaches every session in it, in this process and in all others
+        on the backplane. Rooms need not be made or removed.
 
         Args:
             name: 1 to 255 bytes of UTF-8.
@@ -191,9 +191,11 @@ class Application(Router):
     def map_exception(
         self, kind: type[BaseException], code: int | None = None, reason: str = ""
     ) -> Any:
-        """Close sessions whose handler raises ``kind`` with a code of your choice, not 1011.
+        """Close sessions that end by an exception of ``kind`` with a code of your choice, not 1011.
 
-        Give the code and the reason, or decorate a function of the exception that returns both::
+        It does not matter what raised it: the handler, a hook ``wsext_session_opened``, the
+        constructor or a method of a listener, or a task of `Session.create_task`. Give the code and
+        the reason, or decorate a function of the exception that returns both::
 
             app.map_exception(PermissionError, 4403, "forbidden")
 

@@ -7,7 +7,7 @@ The rules and converters are werkzeug's (`werkzeug.routing`): ``/chat/<room>``, 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias, TypeVar
@@ -30,8 +30,6 @@ __all__ = ["PLACEHOLDER", "Route", "RouteTable", "Router"]
 #: A parameter in a rule: ``<name>``, ``<converter:name>`` or ``<converter(arguments):name>``.
 PLACEHOLDER = re.compile(r"<(?:(?P<converter>\w+)(?P<arguments>\(.*?\))?:)?(?P<name>\w+)>")
 
-Handler: TypeAlias = "Callable[..., Awaitable[Any]] | type[Listener]"
-HTTPHandler: TypeAlias = "Callable[..., Any]"
 Guard: TypeAlias = "Callable[[Request], Any]"
 
 H = TypeVar("H", bound="Callable[..., Any] | type[Listener]")

@@ -1,4 +1,4 @@
-"""What several commands share: consoles, one-line errors, completion of names."""
+"""What several commands share: options, tables, one-line errors, completion of names."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import click
+import msgspec
 from click.shell_completion import CompletionItem
 from rich.console import Console
+from rich.table import Table
 
 from wsext.config.applying import plugins_of
 from wsext.config.sections import dotted_names
 from wsext.config.sources import read_config
+from wsext.errors import PluginError
+from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins, PluginStatus
 
 __all__ = [
@@ -21,10 +25,15 @@ __all__ = [
     "OptionSetName",
     "SettingName",
     "as_json",
+    "as_text",
+    "config_option",
     "fail",
+    "json_option",
+    "new_table",
     "output",
     "plugins_of",
     "read_config",
+    "set_option",
 ]
 
 
@@ -32,6 +41,28 @@ def output() -> Console:
     """Where results go: tables as wide as the terminal, or wide enough not to be cut in a pipe."""
     width = None if sys.stdout.isatty() else 160
     return Console(highlight=False, width=width, soft_wrap=False)
+
+
+def new_table(*headings: str, **columns: Any) -> Table:
+    """A table without lines; ``columns`` is what `Table.add_column` takes."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading, **{"overflow": "fold", **columns})
+    return table
+
+
+def as_text(value: Any) -> str:
+    """An option's value as people write it."""
+    if value is None:
+        return "none"
+    if isinstance(value, (tuple, list)):
+        return ", ".join(map(str, value)) or "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def as_json(value: Any) -> str:
+    """A value as indented JSON text."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
@@ -86,9 +117,6 @@ class ExtensionArgument(ExtensionToken):
         token, separator, rest = incomplete.partition(":")
         if not separator:
             return super().shell_complete(ctx, param, incomplete)
-        from wsext.errors import PluginError
-        from wsext.sdk.options import option_fields
-
         try:
             kind = Plugins.from_environment().extension(token)
         except PluginError:
@@ -120,8 +148,14 @@ class SettingName(_Names):
         return [(f"{name}=", "") for name in dotted_names()]
 
 
-def as_json(value: Any) -> str:
-    """A value as indented JSON text."""
-    import msgspec
+# --- options ----------------------------------------------------------------------------------
 
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+config_option = click.option(
+    "--config", type=click.Path(dir_okay=False),
+    help="Configuration file.  [default: wsext.toml, if there is one]",
+)  # fmt: skip
+json_option = click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
+set_option = click.option(
+    "--set", "settings", multiple=True, type=SettingName(),
+    help="Set any option by its dotted name. Repeatable.",
+)  # fmt: skip

@@ -21,15 +21,6 @@ def completion(ctx: click.Context, shell: str) -> None:
     """
     kind = get_completion_class(shell)
     assert kind is not None  # click.Choice lets nothing else pass
-    # bash's own class asks the installed bash for its version, which its source does not need.
-    click.echo(
-        kind(ctx.find_root().command, {}, "wsext", "_WSEXT_COMPLETE").source_template % _names()
-    )
-
-
-def _names() -> dict[str, str]:
-    return {
-        "complete_func": "_wsext_completion",
-        "complete_var": "_WSEXT_COMPLETE",
-        "prog_name": "wsext",
-    }
+    complete = kind(ctx.find_root().command, {}, "wsext", "_WSEXT_COMPLETE")
+    # Not `source()`: bash's asks the installed bash for its version, which this does not need.
+    click.echo(complete.source_template % complete.source_vars())

@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.table import Table
 
-from wsext.cli.common import SettingName, as_json, output, plugins_of, read_config
+from wsext.cli.common import (
+    as_json,
+    as_text,
+    config_option,
+    json_option,
+    new_table,
+    output,
+    plugins_of,
+    read_config,
+    set_option,
+)
 from wsext.config.configuration import Config
 from wsext.config.sections import SECTIONS
 from wsext.config.sources import take_setting
@@ -20,31 +29,26 @@ _SECRET = ("token", "password", "secret")
 
 
 @click.command()
-@click.option("--config", "path", type=click.Path(dir_okay=False), help="Configuration file.")
-@click.option(
-    "--set", "settings", multiple=True, type=SettingName(),
-    help="Set any option by its dotted name. Repeatable.",
-)  # fmt: skip
+@config_option
+@set_option
 @click.option("--all", "everything", is_flag=True, help="Show what has its default, too.")
-@click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
-def config(path: str | None, settings: tuple[str, ...], everything: bool, as_json_: bool) -> None:
+@json_option
+def config(config: str | None, settings: tuple[str, ...], everything: bool, as_json_: bool) -> None:
     """Show the configuration in force, and where each value comes from.
 
     Option sets come first, then the file, the environment, and the command line. What an app sets
     in its code comes before all of them.
     """
-    conf = read_config(path)
+    conf = read_config(config)
     for text in settings:
         take_setting(conf, text)
     rows = [row for row in _rows(conf, plugins_of(conf)) if everything or row["source"]]
     if as_json_:
         click.echo(as_json(rows))
         return
-    table = Table(box=None, pad_edge=False)
-    for title in ("option", "value", "from"):
-        table.add_column(title)
+    table = new_table("option", "value", "from")
     for row in rows:
-        table.add_row(row["option"], _text(row["value"]), row["source"] or "default")
+        table.add_row(row["option"], as_text(row["value"]), row["source"] or "default")
     output().print(table)
 
 
@@ -84,11 +88,3 @@ def _row(dotted: str, value: Any, source: str | None) -> dict[str, Any]:
     if value is not None and any(word in name for word in _SECRET):
         value = "(hidden)"
     return {"option": dotted, "value": value, "source": source}
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, (tuple, list)):
-        return ", ".join(str(item) for item in value) or "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -31,7 +31,7 @@ def connect(url: str, **given: Any) -> None:
     """
 
     async def talk(opening: Any, url: str) -> int:
-        say: Callable[[str], None] = _silent if given["quiet"] else _say
+        say: Callable[[str], None] = (lambda text: None) if given["quiet"] else _say
         interactive = sys.stdin.isatty() and sys.stdout.isatty()
         async with opening as session:
             say(f"connected to {url}")
@@ -40,9 +40,8 @@ def connect(url: str, **given: Any) -> None:
             await converse(session, given, interactive, lambda data: _show(data, interactive))
         info = session.close_info
         say(f"closed: {info.code}{f' {info.reason}' if info.reason else ''}")
-        stats = session.stats
-        say(traffic("sent", stats.messages_out, stats.app_bytes_out, stats.wire_bytes_out))
-        say(traffic("received", stats.messages_in, stats.app_bytes_in, stats.wire_bytes_in))
+        for line in traffic(session):
+            say(line)
         return 0 if info.ok else 1
 
     raise SystemExit(dial(url, given, talk))
@@ -69,8 +68,16 @@ async def converse(
             raise error
 
 
-def traffic(what: str, messages: int, app: int, wire: int) -> str:
-    """One direction's sums as a line."""
+def traffic(session: Session) -> tuple[str, str]:
+    """What was sent and what was received in all, a line each."""
+    stats = session.stats
+    return (
+        _sums("sent", stats.messages_out, stats.app_bytes_out, stats.wire_bytes_out),
+        _sums("received", stats.messages_in, stats.app_bytes_in, stats.wire_bytes_in),
+    )
+
+
+def _sums(what: str, messages: int, app: int, wire: int) -> str:
     text = f"{what}: {messages} message{'' if messages == 1 else 's'}, {app} bytes"
     if wire != app:
         text += f", {wire} on the wire ({wire / app:.0%})" if app else f", {wire} on the wire"
@@ -115,7 +122,3 @@ def _show(message: str | bytes, interactive: bool) -> None:
 
 def _say(text: str) -> None:
     click.echo(printable(text), err=True)
-
-
-def _silent(text: str) -> None:
-    pass

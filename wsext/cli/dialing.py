@@ -12,7 +12,14 @@ from typing import Any
 
 import click
 
-from wsext.cli.common import ExtensionArgument, ExtensionToken, fail, plugins_of, read_config
+from wsext.cli.common import (
+    ExtensionArgument,
+    ExtensionToken,
+    config_option,
+    fail,
+    plugins_of,
+    read_config,
+)
 from wsext.client.connect import connect as open_session
 from wsext.config.applying import install
 from wsext.config.sources import take_extension
@@ -55,7 +62,7 @@ _OPTIONS = (
     click.option(
         "--no-proxy", is_flag=True, help="Use no proxy, whatever the environment says."
     ),
-    click.option("--config", type=click.Path(dir_okay=False), help="Configuration file."),
+    config_option,
 )  # fmt: skip
 
 

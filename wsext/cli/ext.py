@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import click
 from rich.markup import escape
-from rich.table import Table
 
-from wsext.cli.common import ExtensionToken, OptionSetName, as_json, output, plugins_of, read_config
+from wsext.cli.common import (
+    ExtensionToken,
+    OptionSetName,
+    as_json,
+    as_text,
+    config_option,
+    json_option,
+    new_table,
+    output,
+    plugins_of,
+    read_config,
+)
+from wsext.cli.ext_check import check
+from wsext.cli.ext_new import new
+from wsext.cli.ext_tools import doctor, freeze, negotiate_
 from wsext.errors import OptionError, PluginError, nearest
 from wsext.protocol.codes import RSV
 from wsext.sdk.extension import Extension, Installable
@@ -18,48 +30,22 @@ from wsext.sdk.plugins import PluginInfo, Plugins, PluginStatus
 
 __all__ = ["ext"]
 
-_config = click.option(
-    "--config", type=click.Path(dir_okay=False),
-    help="Configuration file.  [default: wsext.toml, if there is one]",
-)  # fmt: skip
-_json = click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
 
-
-#: The commands that are imported only when they run.
-_TOOLS = {
-    "new": "wsext.cli.ext_new:new",
-    "check": "wsext.cli.ext_check:check",
-    "negotiate": "wsext.cli.ext_tools:negotiate_",
-    "doctor": "wsext.cli.ext_tools:doctor",
-    "freeze": "wsext.cli.ext_tools:freeze",
-}
-
-
-class _Tools(click.Group):
-    """The commands of this module, and those of `_TOOLS`."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*self.commands, *_TOOLS]
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _TOOLS:
-            return super().get_command(ctx, name)
-        module, _, attribute = _TOOLS[name].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-
-@click.group(cls=_Tools)
+@click.group()
 def ext() -> None:
     """List, describe, make and check extensions and other plugins."""
+
+
+for command in (new, check, negotiate_, doctor, freeze):
+    ext.add_command(command)
 
 
 # --- list -------------------------------------------------------------------------------------
 
 
 @ext.command("list")
-@_json
-@_config
+@json_option
+@config_option
 def list_(as_json_: bool, config: str | None) -> None:
     """List every installed plugin, from metadata alone: nothing is imported."""
     infos = plugins_of(read_config(config)).all()
@@ -69,20 +55,12 @@ def list_(as_json_: bool, config: str | None) -> None:
     if not infos:
         click.echo("No extension is installed. Try: pip install wsext-deflate")
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("NAME", "DISTRIBUTION", "VERSION", "STATUS"):
-        table.add_column(heading, no_wrap=True)
+    table = new_table("NAME", "DISTRIBUTION", "VERSION", "STATUS", no_wrap=True)
     table.add_column("")
     for info in infos:
         style = "" if info.status is PluginStatus.ACTIVE else "yellow"
-        table.add_row(
-            info.name,
-            info.distribution,
-            info.version,
-            info.status,
-            escape(info.reason),
-            style=style,
-        )
+        cells = (info.name, info.distribution, info.version, info.status, escape(info.reason))
+        table.add_row(*cells, style=style)
     output().print(table)
 
 
@@ -109,8 +87,8 @@ class _ShowName(ExtensionToken):
 
 @ext.command()
 @click.argument("name", type=_ShowName())
-@_json
-@_config
+@json_option
+@config_option
 def show(name: str, as_json_: bool, config: str | None) -> None:
     """Show an extension or an option set: what it does, every option, and what it costs."""
     plugins = plugins_of(read_config(config))
@@ -150,7 +128,7 @@ def _origin(name: str, plugins: Plugins) -> dict[str, str]:
 
 
 def _summary(thing: Any) -> str:
-    return (getattr(thing, "__doc__", None) or "").strip().partition("\n\n")[0].replace("\n", " ")
+    return " ".join((getattr(thing, "__doc__", None) or "").strip().partition("\n\n")[0].split())
 
 
 def _describe_extension(kind: type[Installable], plugins: Plugins) -> dict[str, Any]:
@@ -158,7 +136,7 @@ def _describe_extension(kind: type[Installable], plugins: Plugins) -> dict[str, 
         "name": kind.name,
         "kind": "wire extension" if issubclass(kind, Extension) else "local interceptor",
         **_origin(kind.name, plugins),
-        "description": " ".join(_summary(kind).split()),
+        "description": _summary(kind),
     }
     if issubclass(kind, Extension):
         described["phase"] = kind.phase.name
@@ -192,7 +170,7 @@ def _describe_plugin(name: str, plugin: Any, plugins: Plugins) -> dict[str, Any]
         "name": name,
         "kind": "plugin",
         **_origin(name, plugins),
-        "description": " ".join(_summary(plugin).split()),
+        "description": _summary(plugin),
         "hooks": [hook for hook in hooks if callable(getattr(plugin, hook))],
         "option_sets": [named.name for named in plugins.contributed_option_sets(name)],
         "options": [],
@@ -237,13 +215,10 @@ def _print_plugin(described: dict[str, Any]) -> None:
     if described.get("option_sets"):
         console.print(f"option sets: {', '.join(described['option_sets'])}")
     if described["options"]:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for heading in ("OPTION", "TYPE", "DEFAULT", "RANGE", "SCOPE"):
-            table.add_column(heading)
-        table.add_column("", overflow="fold")
+        table = new_table("OPTION", "TYPE", "DEFAULT", "RANGE", "SCOPE", "")
         for field in described["options"]:
             scope = "local" if field["wire"] is None else "wire"
-            cells = (field["name"], field["type"], _show(field["default"]), field["range"], scope)
+            cells = (field["name"], field["type"], as_text(field["default"]), field["range"], scope)
             table.add_row(*map(escape, cells), escape(field["description"]))
         console.print()
         console.print(table)
@@ -258,7 +233,7 @@ def _print_option_set(described: dict[str, Any]) -> None:
     for token, item in described["extensions"].items():
         console.print(f"\n{escape(token)}")
         for name, value in item["options"].items():
-            console.print(f"  {name} = {escape(_show(value))}")
+            console.print(f"  {name} = {escape(as_text(value))}")
         if item.get("memory_estimate") is not None:
             console.print(f"  → about {_size(item['memory_estimate'])} per connection")
         if "problem" in item:
@@ -266,13 +241,7 @@ def _print_option_set(described: dict[str, Any]) -> None:
     if described["websocket"]:
         console.print("\nwebsocket")
         for name, value in described["websocket"].items():
-            console.print(f"  {name} = {escape(_show(value))}")
-
-
-def _show(value: Any) -> str:
-    if value is None:
-        return "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+            console.print(f"  {name} = {escape(as_text(value))}")
 
 
 def _size(count: int) -> str:

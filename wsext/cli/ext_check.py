@@ -11,7 +11,16 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from wsext.cli.common import ExtensionToken, as_json, fail, output, plugins_of, read_config
+from wsext.cli.common import (
+    ExtensionToken,
+    as_json,
+    config_option,
+    fail,
+    json_option,
+    output,
+    plugins_of,
+    read_config,
+)
 from wsext.sdk.plugins import Plugins
 
 __all__ = ["check"]
@@ -23,9 +32,9 @@ __all__ = ["check"]
     "--examples", type=click.IntRange(1, 10_000), default=40, show_default=True,
     help="Random examples per property.",
 )  # fmt: skip
-@click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
+@json_option
 @click.option("-v", "--verbose", is_flag=True, help="Name the cases that pass, too.")
-@click.option("--config", type=click.Path(dir_okay=False), help="Configuration file.")
+@config_option
 def check(name: str, examples: int, as_json_: bool, verbose: bool, config: str | None) -> None:
     """Run the conformance kit on an installed extension, interceptor or other plugin.
 
@@ -39,29 +48,13 @@ def check(name: str, examples: int, as_json_: bool, verbose: bool, config: str |
     kind = plugins.load(name) if name in plugins else plugins.extension(name)
     known = getattr(kind, "conformance", {})
     suite = suite_for(kind, **{"examples": examples, **known})
-    results = []
     started = time.perf_counter()
-    console = Console(stderr=True)
-    with console.status(f"checking {name}") as status:
-        for result in run(suite, lambda title: status.update(title)):
-            results.append(result)
+    with Console(stderr=True).status(f"checking {name}") as status:
+        results = list(run(suite, status.update))
     notes = _packaging(name, plugins)
     failed = [item for item in results if item.outcome is Outcome.FAILED]
     if as_json_:
-        report: dict[str, Any] = {
-            "name": name,
-            "passed": not failed,
-            "cases": [
-                {
-                    "name": item.name,
-                    "title": item.title,
-                    "outcome": item.outcome.value,
-                    "detail": item.detail,
-                }
-                for item in results
-            ],
-            "packaging": notes,
-        }
+        report = {"name": name, "passed": not failed, "cases": results, "packaging": notes}
         click.echo(as_json(report))
     else:
         _print(name, results, notes, time.perf_counter() - started, verbose)

@@ -10,9 +10,18 @@ from typing import Any
 
 import click
 from rich.markup import escape
-from rich.table import Table
 
-from wsext.cli.common import ExtensionArgument, as_json, fail, output, plugins_of, read_config
+from wsext.cli.common import (
+    ExtensionArgument,
+    as_json,
+    config_option,
+    fail,
+    json_option,
+    new_table,
+    output,
+    plugins_of,
+    read_config,
+)
 from wsext.config.applying import install
 from wsext.config.configuration import Config
 from wsext.config.sources import take_extension
@@ -31,12 +40,6 @@ from wsext.sdk.plugins import Plugins, PluginStatus
 
 __all__ = ["doctor", "freeze", "negotiate_"]
 
-_config = click.option(
-    "--config", type=click.Path(dir_okay=False),
-    help="Configuration file.  [default: wsext.toml, if there is one]",
-)  # fmt: skip
-_json = click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
-
 
 # --- negotiate --------------------------------------------------------------------------------
 
@@ -52,8 +55,8 @@ _json = click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
     "--prefer", type=click.Choice(["client", "server"]), default="client", show_default=True,
     help="Whose order decides.",
 )  # fmt: skip
-@_json
-@_config
+@json_option
+@config_option
 def negotiate_(
     offer: str | None,
     answer: str | None,
@@ -86,11 +89,7 @@ def negotiate_(
     outcome.close()
     if as_json_:
         records = [
-            {
-                "offer": str(record.offer),
-                "verdict": record.verdict.value,
-                "reason": record.reason,
-            }
+            {"offer": str(record.offer), "verdict": record.verdict, "reason": record.reason}
             for record in outcome.records
         ]
         click.echo(as_json({heading: header, "offers": records}))
@@ -109,9 +108,7 @@ def _as_client(installed: tuple[Extension, ...], answer: str) -> Negotiation:
 def _print_outcome(outcome: Negotiation, heading: str, header: str | None) -> None:
     console = output()
     if outcome.records:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for title in ("OFFER", "VERDICT", "REASON"):
-            table.add_column(title, overflow="fold")
+        table = new_table("OFFER", "VERDICT", "REASON")
         for record in outcome.records:
             style = "green" if record.verdict.value == "agreed" else ""
             cells = (str(record.offer), record.verdict.value, record.reason)
@@ -125,8 +122,8 @@ def _print_outcome(outcome: Negotiation, heading: str, header: str | None) -> No
 
 
 @click.command()
-@_json
-@_config
+@json_option
+@config_option
 def doctor(as_json_: bool, config: str | None) -> None:
     """Load every plugin and say what keeps it from being used, and what to do about it.
 
@@ -138,18 +135,19 @@ def doctor(as_json_: bool, config: str | None) -> None:
     broken = any(item["level"] == "problem" for item in findings)
     if as_json_:
         click.echo(as_json(findings))
-        sys.exit(1 if broken else 0)
+    else:
+        _print_findings(findings)
+    sys.exit(1 if broken else 0)
+
+
+def _print_findings(findings: list[dict[str, str]]) -> None:
     console = output()
     styles = {"ok": "green", "note": "yellow", "problem": "red"}
     for item in findings:
-        console.print(
-            f"[{styles[item['level']]}]{item['level']:8}[/]{escape(item['name'])}: "
-            f"{escape(item['text'])}",
-            soft_wrap=True,
-        )
-        if item["advice"]:
-            console.print(f"        → {escape(item['advice'])}", soft_wrap=True)
-    sys.exit(1 if broken else 0)
+        level, name, text, advice = map(escape, item.values())
+        console.print(f"[{styles[level]}]{level:8}[/]{name}: {text}", soft_wrap=True)
+        if advice:
+            console.print(f"        → {advice}", soft_wrap=True)
 
 
 def _finding(level: str, name: str, text: str, advice: str = "") -> dict[str, str]:
@@ -212,7 +210,7 @@ def _examine_plugin(info: Any) -> dict[str, str]:
 
 
 @click.command()
-@_config
+@config_option
 def freeze(config: str | None) -> None:
     """Print the distributions of all active plugins, pinned, as a requirements file."""
     names = {"wsext"}

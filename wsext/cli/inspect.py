@@ -7,11 +7,13 @@ import time
 from typing import Any
 
 import click
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 
 from wsext.cli.connect import converse, traffic
 from wsext.cli.dialing import dial, dial_options, printable
+from wsext.inspector.frames import opcode_name
 from wsext.protocol.codes import RSV, Opcode
 from wsext.protocol.frames import Frame
 from wsext.runtime.session import Session
@@ -62,13 +64,6 @@ def _preview(frame: Frame, stage: str, limit: int) -> str:
     return data[:limit].hex(" ") + (" …" if len(data) > limit else "")
 
 
-def _name(frame: Frame) -> str:
-    try:
-        return Opcode(frame.opcode).name.lower()
-    except ValueError:
-        return f"0x{frame.opcode:X}"
-
-
 class _Printer:
     """For people: a line per frame and stage."""
 
@@ -95,19 +90,16 @@ class _Printer:
         bits = ["FIN"] if frame.fin else ["..."]
         if frame.rsv:
             bits.append(RSV(frame.rsv).names())
+        name = opcode_name(frame.opcode)
         preview = printable(_preview(frame, stage, self._limit))
         self._console.print(
             f"[dim]{took:9.3f}[/] [{style}]{_ARROWS[direction]} {escape(stage):20}[/]"
-            f" {_name(frame):12} {' '.join(bits):10} {len(frame.payload):>8}  {escape(preview)}"
+            f" {name:12} {' '.join(bits):10} {len(frame.payload):>8}  {escape(preview)}"
         )
 
     def closed(self, session: Session) -> None:
-        stats = session.stats
         self._console.print(f"closed: {escape(printable(str(session.close_info)))}")
-        for line in (
-            traffic("sent", stats.messages_out, stats.app_bytes_out, stats.wire_bytes_out),
-            traffic("received", stats.messages_in, stats.app_bytes_in, stats.wire_bytes_in),
-        ):
+        for line in traffic(session):
             self._console.print(line)
         if session.latency is not None:
             self._console.print(f"latency: {session.latency * 1000:.1f} ms")
@@ -120,8 +112,6 @@ class _JsonPrinter:
         self._limit = limit
 
     def _put(self, value: dict[str, Any]) -> None:
-        import msgspec
-
         click.echo(msgspec.json.encode(value))
 
     def opened(self, session: Session, url: str) -> None:
@@ -141,7 +131,7 @@ class _JsonPrinter:
                 "time": time.time(),
                 "direction": direction,
                 "stage": stage,
-                "opcode": _name(frame),
+                "opcode": opcode_name(frame.opcode),
                 "fin": frame.fin,
                 "rsv": RSV(frame.rsv).names(),
                 "size": len(frame.payload),

@@ -8,8 +8,7 @@ import os
 import socket
 import ssl as ssl_module
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
@@ -21,10 +20,11 @@ from wsext.cli.common import (
     ExtensionArgument,
     ExtensionToken,
     OptionSetName,
-    SettingName,
+    config_option,
     fail,
     plugins_of,
     read_config,
+    set_option,
 )
 from wsext.cli.loading import load_app
 from wsext.config.applying import apply
@@ -34,10 +34,10 @@ from wsext.config.sources import take_extension, take_setting
 from wsext.errors import OptionError
 from wsext.http2 import is_available
 from wsext.inspector import Inspector
+from wsext.reference import build_app
 from wsext.runtime import net
 from wsext.runtime.loop import new_event_loop
 from wsext.sdk.options import option_fields
-from wsext.sdk.plugins import Plugins
 from wsext.server.access import JSONFormatter
 from wsext.server.health import Health
 from wsext.server.running import run_until_signal
@@ -68,14 +68,8 @@ _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
     "--option-set", "option_sets", multiple=True, type=OptionSetName(),
     help="Apply a named option set. Repeatable.",
 )  # fmt: skip
-@click.option(
-    "--config", type=click.Path(dir_okay=False),
-    help="Configuration file.  [default: wsext.toml, if there is one]",
-)  # fmt: skip
-@click.option(
-    "--set", "settings", multiple=True, type=SettingName(),
-    help="Set any option by its dotted name. Repeatable.",
-)  # fmt: skip
+@config_option
+@set_option
 @click.option(
     "--backplane", metavar="URL",
     help="Join the rooms of several processes: redis://… or nats://…",
@@ -129,15 +123,12 @@ def serve(
     conf.option_sets.extend(option_sets)
     for text in settings:
         take_setting(conf, text)
-    if http2 is not None:
-        conf.set_section("server", {"http2": http2}, "command line")
     if http2 and not is_available():
         raise OptionError("server", "http2", "needs the package h2: pip install 'wsext[http2]'")
-    if backplane is not None:
-        conf.set_section("server", {"backplane": backplane}, "command line")
-    given = {**where, "app": app}
-    given = {name: value for name, value in given.items() if value is not None}
-    conf.set_section("serve", given, "command line")
+    server = {"http2": http2, "backplane": backplane}
+    for section, values in (("server", server), ("serve", {**where, "app": app})):
+        given = {name: value for name, value in values.items() if value is not None}
+        conf.set_section(section, given, "command line")
     where_to: ServeOptions = conf.section("serve")
     _set_up_logging(where_to)
     context = _tls(where_to)
@@ -150,9 +141,11 @@ def serve(
         for name in plugins.extensions() if token == "all" else [token]:
             if name not in asked:
                 conf.set_extension(name, False)
-    target = load_app(where_to.app, where_to.app_dir) if where_to.app else _reference()
+    target = load_app(where_to.app, where_to.app_dir) if where_to.app else build_app()
     if where_to.metrics:
-        _require_metrics(plugins)
+        if "metrics" not in plugins:
+            problem = "needs wsext-metrics: pip install 'wsext[metrics]'"
+            raise OptionError("serve", "metrics", problem)
         conf.set_extension("metrics", True)
     apply(conf, target, plugins)
     inspector = (
@@ -168,11 +161,6 @@ def serve(
         _run(target, where_to, context, inspector)
 
 
-def _require_metrics(plugins: Plugins) -> None:
-    if "metrics" not in plugins:
-        raise OptionError("serve", "metrics", "needs wsext-metrics: pip install 'wsext[metrics]'")
-
-
 def _set_up_logging(options: ServeOptions) -> None:
     logging.basicConfig(
         level=options.log_level.upper(),
@@ -185,12 +173,6 @@ def _set_up_logging(options: ServeOptions) -> None:
         handler.setFormatter(JSONFormatter())
         requests.addHandler(handler)
         requests.propagate = False
-
-
-def _reference() -> Application:
-    from wsext.reference import build_app
-
-    return build_app()
 
 
 def _tls(where: ServeOptions) -> ssl_module.SSLContext | None:
@@ -247,27 +229,17 @@ def _supervise(where: ServeOptions, config: Config) -> None:
         url = net.url_of(sockets[0], where.ssl_cert is not None)
         _announce(where, url, ready.extensions, f" in {count} processes")
 
-    command = [
-        sys.executable,
-        "-m",
-        "wsext",
-        *click.get_current_context().find_root().obj,
-        "--worker",
-    ]
+    given = click.get_current_context().find_root().obj
+    command = [sys.executable, "-m", "wsext", *given, "--worker"]
     changes = _changes(where.app_dir) if where.reload else None
-    with _shared_metrics() as env:
+    # Where workers put their metrics, so that they are added up.
+    with TemporaryDirectory(prefix="wsext-metrics-") as folder:
+        env = {"PROMETHEUS_MULTIPROC_DIR": folder, **os.environ}
         supervisor = Supervisor(command, sockets, count, started=started, changes=changes, env=env)
         code = asyncio.run(supervisor.run())
     if where.uds is not None and where.fd is None:
         Path(where.uds).unlink(missing_ok=True)
     raise SystemExit(code)
-
-
-@contextmanager
-def _shared_metrics() -> Iterator[dict[str, str]]:
-    """The environment of workers whose metrics are added up, by files in a folder."""
-    with TemporaryDirectory(prefix="wsext-metrics-") as folder:
-        yield {"PROMETHEUS_MULTIPROC_DIR": folder, **os.environ}
 
 
 def _inherited(number: int) -> socket.socket:

@@ -209,14 +209,12 @@ class connect:
             proxy = find_proxy(self._proxy, target)
             if proxy is not None:
                 sock = await connect_through(proxy, target.host, target.port)
-        if sock is not None:
-            _, protocol = await net.create_connection(
-                factory, sock=sock, ssl=context, server_hostname=hostname
-            )
-        else:
-            _, protocol = await net.create_connection(
-                factory, target.host, target.port, ssl=context, server_hostname=hostname
-            )
+        where: dict[str, Any] = {"sock": sock}
+        if sock is None:
+            where = {"host": target.host, "port": target.port}
+        _, protocol = await net.create_connection(
+            factory, **where, ssl=context, server_hostname=hostname
+        )
         return protocol
 
     # --- the three ways to use it -------------------------------------------------------------

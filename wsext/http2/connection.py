@@ -30,7 +30,7 @@ from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import GoAwayFrame
 
 from wsext.http2.frames import LONGEST_FRAME, FrameGuard, GoAway, Limits, Violation
-from wsext.http2.stream import StreamTransport
+from wsext.http2.stream import Carrier, StreamTransport
 from wsext.runtime.timers import Timers
 
 __all__ = ["HTTP2Connection"]
@@ -55,7 +55,7 @@ class _H2(H2Connection):
     MAX_CLOSED_STREAMS = 1000
 
 
-class HTTP2Connection(asyncio.Protocol):
+class HTTP2Connection(asyncio.Protocol, Carrier):
     """The protocol of a transport on which HTTP/2 is spoken.
 
     Args:
@@ -67,7 +67,6 @@ class HTTP2Connection(asyncio.Protocol):
     def __init__(self, limits: Limits, timers: Timers, *, client_side: bool) -> None:
         self.h2: H2Connection = _H2(H2Configuration(client_side=client_side, header_encoding=None))
         self.streams: dict[int, StreamTransport] = {}
-        #: Streams whose protocol was told to stop writing.
         self.blocked: set[StreamTransport] = set()
         self._limits = limits
         self._timers = timers
@@ -124,7 +123,6 @@ class HTTP2Connection(asyncio.Protocol):
             self.data_received(data)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """What the transport knows, and what carries a stream: ``carrier``."""
         if name == "carrier":
             return self
         return self._transport.get_extra_info(name, default) if self._transport else default
@@ -160,7 +158,7 @@ class HTTP2Connection(asyncio.Protocol):
             return self.h2.receive_data(self._guard.feed(data))
         except ProtocolError as error:
             self.fail(error.error_code, str(error))
-        except (H2Error, HyperframeError, ValueError, LookupError) as error:  # h2 misses some
+        except (H2Error, HyperframeError, ValueError, LookupError) as error:  # h2 forgets some
             self.fail(ErrorCodes.PROTOCOL_ERROR, repr(error))
         return []
 
@@ -184,11 +182,10 @@ class HTTP2Connection(asyncio.Protocol):
             stream.receive(event.data or b"", taken)
 
     def acknowledge(self, stream: StreamTransport, taken: int) -> None:
-        """The stream's protocol has taken so many bytes of its window."""
         stream.owed += taken
         if stream.owed < self._limits.window // 2 or self._over:
             return
-        with suppress(ProtocolError, KeyError):  # what the peer has ended needs no window any more
+        with suppress(ProtocolError, KeyError):  # a stream that the peer has ended needs no window
             self.h2.increment_flow_control_window(stream.owed, stream.stream_id)
             stream.owed = 0
             self._flush_soon()
@@ -229,7 +226,6 @@ class HTTP2Connection(asyncio.Protocol):
         self._flush_soon()
 
     def send_soon(self, stream: StreamTransport) -> None:
-        """The stream has something to send."""
         self._sending[stream.stream_id] = stream
         self._flush_soon()
 
@@ -295,7 +291,6 @@ class HTTP2Connection(asyncio.Protocol):
         transport.write(data)
 
     def unwritten(self, stream: StreamTransport) -> int:
-        """Bytes that wait for the socket until the last of this stream's is written."""
         if self._transport is None or self._over:
             return 0
         done = self._written - self._transport.get_write_buffer_size()
@@ -315,14 +310,13 @@ class HTTP2Connection(asyncio.Protocol):
     # --- the end ------------------------------------------------------------------------------
 
     def reset(self, number: int, code: ErrorCodes) -> None:
-        """Send RST_STREAM, if the stream is not over."""
         if not self._over:
             with suppress(ProtocolError):
                 self.h2.reset_stream(number, code)
                 self._flush_soon()
 
     def _expect_end(self, number: int) -> None:
-        """Our side of a stream is at its end; the peer's has some time for its own."""
+        """Our side of a stream has ended; the peer has some seconds to end its own."""
 
         def reset() -> None:
             self._ending.pop(number, None)
@@ -337,7 +331,6 @@ class HTTP2Connection(asyncio.Protocol):
             timer.cancel()
 
     def forget(self, stream: StreamTransport) -> None:
-        """A stream is over."""
         number = stream.stream_id
         self.streams.pop(number, None)
         self._sending.pop(number, None)

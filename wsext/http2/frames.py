@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from h2.errors import ErrorCodes
 
 from wsext.http2 import PREFACE
+from wsext.runtime.rates import Bucket
 
-__all__ = ["LONGEST_FRAME", "FrameGuard", "GoAway", "Limits", "Rate", "Violation"]
+__all__ = ["LONGEST_FRAME", "FrameGuard", "GoAway", "Limits", "Violation"]
 
 _DATA, _HEADERS, _RST_STREAM, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 3, 7, 8, 9
 _END_STREAM, _END_HEADERS = 0x1, 0x4
 _HEADER = 9
 #: Bytes of a frame's payload that are welcome (SETTINGS_MAX_FRAME_SIZE).
 LONGEST_FRAME = 1 << 16
+
+#: Seconds' worth of control frames or resets that may come at once.
+_BURST = 10.0
 
 #: Window updates that a peer may send for each DATA frame that it gets: a connection's, a stream's.
 _UPDATES_PER_DATA = 2
@@ -46,7 +50,7 @@ class Limits:
 
 
 class Violation(Exception):
-    """The peer has to be told to go.
+    """The peer did too much of something, so the connection ends with GOAWAY.
 
     Attributes:
         code: What it is told.
@@ -61,29 +65,6 @@ class Violation(Exception):
 
 def _flood(of: str) -> Violation:
     return Violation(ErrorCodes.ENHANCE_YOUR_CALM, f"too many {of}")
-
-
-class Rate:
-    """So many per second, and ten times that at once.
-
-    Args:
-        per_second: How many.
-        clock: Seconds on a clock that never goes back.
-    """
-
-    def __init__(self, per_second: float, clock: Callable[[], float]) -> None:
-        self._per_second = per_second
-        self._clock = clock
-        self._left = per_second * 10
-        self._at = clock()
-
-    def spend(self) -> bool:
-        """Count one; ``False`` if it is one too many."""
-        now = self._clock()
-        gained = (now - self._at) * self._per_second
-        self._left = min(self._left + gained, self._per_second * 10) - 1
-        self._at = now
-        return self._left >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +85,9 @@ class FrameGuard:
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float], *, after_preface: bool) -> None:
-        self._control = Rate(limits.control_rate, clock)
-        self._resets = Rate(limits.reset_rate, clock)
+        self._clock = clock
+        self._control = Bucket(limits.control_rate, _BURST, clock())
+        self._resets = Bucket(limits.reset_rate, _BURST, clock())
         self._header_size = limits.header_size * 2  # encoded; h2 limits what it is decoded to
         self._block = 0  # bytes of a header block so far
         self._updates = 100  # window updates that cost nothing
@@ -124,7 +106,7 @@ class FrameGuard:
         Raises:
             Violation: If there have been too many.
         """
-        if not self._resets.spend():
+        if self._resets.take(1, self._clock()):
             raise _flood("resets")
 
     def feed(self, data: bytes) -> bytes:
@@ -187,5 +169,5 @@ class FrameGuard:
         elif kind == _WINDOW_UPDATE and self._updates:
             self._updates -= 1
             return
-        if not self._control.spend():
+        if self._control.take(1, self._clock()):
             raise _flood("control frames")

@@ -22,14 +22,16 @@ _HIGH = 65536
 
 
 class Carrier(Protocol):
-    """What carries streams: an HTTP/2 connection."""
+    """What carries streams: an HTTP/2 connection.
 
-    @property
-    def blocked(self) -> set[StreamTransport]:
-        """Streams whose protocol was told to stop writing; a stream adds and removes itself."""
+    Attributes:
+        blocked: Streams whose protocol was told to stop writing; a stream adds and removes itself.
+    """
+
+    blocked: set[StreamTransport]
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """What the connection's transport knows."""
+        """What the connection's transport knows, and what carries a stream: ``carrier``."""
 
     def acknowledge(self, stream: StreamTransport, taken: int) -> None:
         """The stream's protocol has taken so many bytes of its window."""
@@ -122,7 +124,7 @@ class StreamTransport(asyncio.Transport):
         try:
             if data:
                 self._protocol.data_received(data)
-        except Exception as error:  # it must not take the other streams with it
+        except Exception as error:  # of this stream's protocol; the other streams go on
             self._loop.call_exception_handler(
                 {"message": "data_received() failed", "exception": error, "transport": self}
             )
@@ -230,7 +232,7 @@ class StreamTransport(asyncio.Transport):
             self._check_over()
 
     def abort(self) -> None:
-        # Whoever has written everything only needs nothing more (RFC 9113 §8.1).
+        # A side that has written everything may stop receiving with NO_ERROR (RFC 9113 §8.1).
         self.reset(ErrorCodes.NO_ERROR if self._end_sent else ErrorCodes.CANCEL)
 
     def reset(self, code: ErrorCodes) -> None:

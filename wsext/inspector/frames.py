@@ -31,6 +31,14 @@ class FrameSeen(Struct):
     size: int
     preview: str
 
+    @classmethod
+    def of(cls, frame: Frame, number: int, direction: str, stage: str, preview: str) -> FrameSeen:
+        """A frame as it is now."""
+        name, bits = opcode_name(frame.opcode), RSV(frame.rsv).names()
+        return cls(
+            number, time.time(), direction, stage, name, frame.fin, bits, frame.size, preview
+        )
+
 
 class Recorder:
     """Records one session's frames until it is told to end.
@@ -67,19 +75,8 @@ class Recorder:
             self._current[direction] = self._number
         number = self._current[direction]
         if number and len(self._seen) < 2 * _MAX_FRAMES:  # one may become many
-            self._seen.append(
-                FrameSeen(
-                    number,
-                    time.time(),
-                    direction,
-                    stage,
-                    opcode_name(frame.opcode),
-                    frame.fin,
-                    RSV(frame.rsv).names(),
-                    frame.size,
-                    preview(frame, stage) if self.payload else "",
-                )
-            )
+            text = preview(frame, stage) if self.payload else ""
+            self._seen.append(FrameSeen.of(frame, number, direction, stage, text))
 
 
 def opcode_name(opcode: int) -> str:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from wsext import CloseInfo, Session
 
-__all__ = ["Closed", "Offered", "Register", "Row", "Traffic"]
+__all__ = ["Closed", "Offered", "Register", "Row", "Traffic", "traffic_of"]
 
 #: Sessions in the page's table, and ended ones that are remembered.
 _MAX_ROWS = 200
@@ -79,7 +79,7 @@ class Closed(Struct):
 
 
 class Register:
-    """The sessions of one app, but for the page's own.
+    """The sessions of one app, without those of the page itself.
 
     Attributes:
         payload: Whether payloads may be shown.
@@ -117,7 +117,7 @@ class Register:
         _, since = self._open.pop(session.id, (None, 0.0))
         if not since:
             return
-        incoming, outgoing = _traffic(session)
+        incoming, outgoing = traffic_of(session)
         for total, part in zip(self._ended, (incoming, outgoing), strict=True):
             total.add(part)
         self.number += 1
@@ -155,7 +155,7 @@ class Register:
         now = time.monotonic()
         if now - self._sum[0] > len(self._open) / _ADDED_PER_SECOND:
             incoming, outgoing = Traffic(), Traffic()
-            parts = [self._ended, *(_traffic(session) for session, _ in self._open.values())]
+            parts = [self._ended, *(traffic_of(session) for session, _ in self._open.values())]
             for part_in, part_out in parts:
                 incoming.add(part_in)
                 outgoing.add(part_out)
@@ -163,7 +163,8 @@ class Register:
         return self._sum
 
 
-def _traffic(session: Session) -> tuple[Traffic, Traffic]:
+def traffic_of(session: Session) -> tuple[Traffic, Traffic]:
+    """What has come in on a session, and what has gone out."""
     stats = session.stats
     return (
         Traffic(stats.messages_in, stats.app_bytes_in, stats.wire_bytes_in),
@@ -172,7 +173,7 @@ def _traffic(session: Session) -> tuple[Traffic, Traffic]:
 
 
 def _row(session: Session, since: float) -> Row:
-    incoming, outgoing = _traffic(session)
+    incoming, outgoing = traffic_of(session)
     latency = session.latency
     return Row(
         session.id,

@@ -48,7 +48,7 @@ class Front(Protocol):
         """Close the connection: the answer is complete."""
 
 
-class State(Enum):
+class AppState(Enum):
     """What the application has said so far."""
 
     CONNECTING = "has not answered"
@@ -58,11 +58,15 @@ class State(Enum):
 
 
 #: What the application may send in each state; anything else is its mistake.
-_MAY_SEND: dict[State, tuple[str, ...]] = {
-    State.CONNECTING: ("websocket.accept", "websocket.close", "websocket.http.response.start"),
-    State.OPEN: ("websocket.send", "websocket.close"),
-    State.DENYING: ("websocket.http.response.body",),
-    State.CLOSED: (),
+_MAY_SEND: dict[AppState, tuple[str, ...]] = {
+    AppState.CONNECTING: (
+        "websocket.accept",
+        "websocket.close",
+        "websocket.http.response.start",
+    ),
+    AppState.OPEN: ("websocket.send", "websocket.close"),
+    AppState.DENYING: ("websocket.http.response.body",),
+    AppState.CLOSED: (),
 }
 
 #: Headers of the answer that the handshake itself sets.
@@ -81,7 +85,7 @@ class Conversation:
 
     def __init__(self, session: Session, front: Front) -> None:
         self.session = session
-        self.state = State.CONNECTING
+        self.state = AppState.CONNECTING
         #: Whether the handshake was answered with 101.
         self.accepted = False
         #: Whether the client went away before the handshake was answered.
@@ -155,20 +159,19 @@ class Conversation:
             check_line(b"sec-websocket-protocol", subprotocol.encode())
         self._front.accept(subprotocol, headers)
         self.accepted = not self.lost
-        self.state = State.OPEN
+        self.state = AppState.OPEN
         self._answered.set()
 
     async def _close(self, message: Mapping[str, Any]) -> None:
-        if self.state is State.CONNECTING:
+        if self.state is AppState.CONNECTING:
             self._start_denial({"status": 403})
             await self._continue_denial({})
             return
         code, reason = message.get("code"), message.get("reason")
         self.session.close_nowait(1000 if code is None else code, reason or "")
-        life_of(
-            self.session
-        ).end_receiving()  # the application need not wait for the client's Close frame
-        self.state = State.CLOSED
+        # The application need not wait for the client's Close frame.
+        life_of(self.session).end_receiving()
+        self.state = AppState.CLOSED
 
     # --- denial responses ---------------------------------------------------------------------
 
@@ -177,7 +180,7 @@ class Conversation:
         if not 200 <= status < 600:
             raise RuntimeError(f"Invalid HTTP status code '{status}' in response.")
         self._denial = Denial(status, read_headers(message))
-        self.state = State.DENYING
+        self.state = AppState.DENYING
         self._front.answering(status)
 
     async def _continue_denial(self, message: Mapping[str, Any]) -> None:
@@ -185,7 +188,7 @@ class Conversation:
         more = bool(message.get("more_body", False))
         data = self._denial.encode(message.get("body", b""), more)
         if not more:
-            self.state = State.CLOSED
+            self.state = AppState.CLOSED
         await self._front.write(data)
         if not more:
             self._front.finish()
@@ -200,7 +203,7 @@ class Conversation:
 
     def shut_down_now(self) -> None:
         """Close the session with 1012: the server shuts down (and may come back)."""
-        if self.state is State.CLOSED:  # nobody waits any longer for the client's Close frame
+        if self.state is AppState.CLOSED:  # nobody waits any longer for the client's Close frame
             life_of(self.session).link.close_transport()
             return
         self.shut_down = True
@@ -208,10 +211,10 @@ class Conversation:
         life_of(self.session).end_receiving()
 
     async def end(self) -> None:
-        """The application has returned: finish what it has left open, as far as it can be."""
-        if self.lost or self.state is State.CLOSED:
+        """The application has returned: finish what it has left open, as far as possible."""
+        if self.lost or self.state is AppState.CLOSED:
             return
-        if self.state is State.OPEN:
+        if self.state is AppState.OPEN:
             life_of(self.session).link.close_transport()
         elif self._denial is not None and not self._denial.started:
             with suppress(ClientDisconnected):
@@ -228,7 +231,7 @@ class Conversation:
         return event
 
 
-def _unexpected(kind: str, state: State) -> str:
+def _unexpected(kind: str, state: AppState) -> str:
     allowed = [f"'{name}'" for name in _MAY_SEND[state]]
     if not allowed:
         return f"Unexpected ASGI message '{kind}', after sending 'websocket.close'."

@@ -25,13 +25,14 @@ from uvicorn.protocols.utils import (
     is_ssl,
 )
 from uvicorn.server import ServerState
+from websockets.headers import build_host
 
 from wsext.app.application import Application
 from wsext.errors import HandshakeRejected
 from wsext.integrations.asgi import (
+    AppState,
     ClientDisconnected,
     Conversation,
-    State,
     build_scope,
     describe,
 )
@@ -155,9 +156,9 @@ class WebSocketProtocol(asyncio.Protocol):
     def shutdown(self) -> None:
         """uvicorn shuts down: close the session with 1012, refuse what is not one yet with 503."""
         conversation = self._conversation
-        if conversation is None or conversation.state is State.CONNECTING:
+        if conversation is None or conversation.state is AppState.CONNECTING:
             self._reject(Response(503, "the server is shutting down\n", {"Retry-After": "5"}))
-        elif conversation.state is State.DENYING:
+        elif conversation.state is AppState.DENYING:
             self.transport.close()
         else:
             conversation.shut_down_now()
@@ -176,7 +177,9 @@ class WebSocketProtocol(asyncio.Protocol):
         }
         request.secure = self._scope["scheme"] == "wss"
         client = self._scope["client"]
-        request.remote = None if client is None else _address(*client)
+        if client is not None:
+            host, port = client
+            request.remote = build_host(host, port, secure=False, always_include_port=True)
         try:
             session = await self._decide(request)
         except Exception:
@@ -233,11 +236,11 @@ class WebSocketProtocol(asyncio.Protocol):
         except Exception:
             logger.exception("Exception in ASGI application\n")
         else:
-            if conversation.state is State.CONNECTING and not conversation.lost:
+            if conversation.state is AppState.CONNECTING and not conversation.lost:
                 logger.error("ASGI callable returned without completing handshake.")
             elif result is not None:
                 logger.error("ASGI callable should return None, but returned '%s'.", result)
-        if conversation.state is State.CONNECTING:
+        if conversation.state is AppState.CONNECTING:
             self._reject(_failed())
         else:
             await conversation.end()
@@ -312,10 +315,6 @@ class WebSocketProtocol(asyncio.Protocol):
 def _failed() -> Response:
     """As uvicorn's own protocols say it."""
     return Response(500, "Internal Server Error")
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 if TYPE_CHECKING:

@@ -157,7 +157,7 @@ class _ServerFactory(ServerExtensionFactory):
 
 
 class _ClientFactory(ClientExtensionFactory):
-    """One offer; whichever factory is asked takes the answer to all of them."""
+    """One of an extension's offers; the factory of any of them may get the server's answer."""
 
     def __init__(
         self, extension: Extension, offers: Sequence[Offer], at: int, max_size: int
@@ -207,7 +207,7 @@ def _rehearse(extension: Extension) -> None:
     offers = make_offers([extension])
     server = negotiate(offers, [extension], NegotiationContext("server", UNLIMITED))
     if not server.agreed:
-        return  # options that only another peer agrees to: there is nothing to be found out
+        return  # only a peer with other options would agree: nothing can be tried
     context = NegotiationContext("client", UNLIMITED)
     client = confirm(offers, [server.header or ""], [extension], context)
     ends = [Adapter(outcome.agreed[0]) for outcome in (client, server)]
@@ -217,7 +217,7 @@ def _rehearse(extension: Extension) -> None:
         for frame in _messages():
             try:
                 receiver.decode(sender.encode(frame))
-            except TooLateError:  # so much for fragments; whole messages have passed by now
+            except TooLateError:  # fragments do not work; the whole messages before them did
                 break
 
 

@@ -9,15 +9,23 @@ import base64
 import binascii
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from websockets.exceptions import InvalidHeader
-from websockets.headers import parse_connection, parse_subprotocol, parse_upgrade
+from websockets.headers import parse_connection, parse_upgrade
 from websockets.utils import accept_key
 
 from wsext.errors import HandshakeRejected, InvalidHandshake, InvalidStatus, nearest
-from wsext.protocol.http import MAX_BODY, Headers, HTTPResponse, Request, Response, has_token
+from wsext.protocol.http import (
+    MAX_BODY,
+    Headers,
+    HTTPResponse,
+    Request,
+    Response,
+    has_token,
+    parse_subprotocols,
+)
 
 __all__ = [
     "accept_headers",
@@ -130,11 +138,7 @@ def offered_subprotocols(request: Request) -> list[str]:
         HandshakeRejected: 400 for a malformed header.
     """
     try:
-        return [
-            str(name)
-            for value in request.headers.get_all("Sec-WebSocket-Protocol")
-            for name in parse_subprotocol(value)
-        ]
+        return parse_subprotocols(request.headers)
     except InvalidHeader:
         raise HandshakeRejected(400, "malformed Sec-WebSocket-Protocol header") from None
 
@@ -172,15 +176,11 @@ def accept_headers(
 
 
 def accept_response(
-    request: Request,
-    *,
-    subprotocol: str | None = None,
-    extensions: str | None = None,
-    headers: Mapping[str, str] | None = None,
+    request: Request, *, subprotocol: str | None = None, extensions: str | None = None
 ) -> bytes:
     """The 101 response to a request that `check_upgrade` has let pass."""
     answer = accept_headers(request, subprotocol=subprotocol, extensions=extensions)
-    return Response(101, headers={**answer, **(headers or {})}).serialize()
+    return Response(101, headers=answer).serialize()
 
 
 # --- client -----------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ __all__ = [
     "Response",
     "ResponseReader",
     "has_token",
+    "parse_subprotocols",
     "rejection",
     "serialize_request",
 ]
@@ -150,11 +151,7 @@ class Request:
     def subprotocols(self) -> tuple[str, ...]:
         """The subprotocols that the client offers, in its order; empty when they are malformed."""
         try:
-            return tuple(
-                str(name)
-                for value in self.headers.get_all("Sec-WebSocket-Protocol")
-                for name in parse_subprotocol(value)
-            )
+            return tuple(parse_subprotocols(self.headers))
         except InvalidHeader:
             return ()
 
@@ -231,6 +228,16 @@ def rejection(error: HandshakeRejected) -> Response:
 def serialize_request(request: Request) -> bytes:
     """A request as bytes."""
     return _HTTPRequest(request.target, request.headers, request.method).serialize()
+
+
+def parse_subprotocols(headers: Headers) -> list[str]:
+    """The subprotocols that a client offers, in its order.
+
+    Raises:
+        InvalidHeader: For a malformed header.
+    """
+    values = headers.get_all("Sec-WebSocket-Protocol")
+    return [str(name) for value in values for name in parse_subprotocol(value)]
 
 
 def has_token(headers: Headers, name: str, token: str, parse: Any) -> bool:
@@ -360,8 +367,8 @@ class RequestReader(_Reader):
 class ResponseReader(_Reader):
     """Client: reads the server's response."""
 
-    def __init__(self, *, max_size: int = 65536, max_count: int = 128) -> None:
-        super().__init__(max_size, max_count)
+    def __init__(self) -> None:
+        super().__init__(max_size=65536, max_count=128)
         self._parser = HTTPResponse.parse(self._read_line, self._read_exact, self._read_to_eof)
 
     def feed(self, data: bytes) -> HTTPResponse | None:

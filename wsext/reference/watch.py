@@ -6,16 +6,16 @@ The page makes a random token, opens ``/frames/TOKEN``, and then its session wit
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
 
-from wsext import RSV, Frame, HandshakeRejected, QueueFull, Session
+from wsext import Frame, HandshakeRejected, QueueFull, Session
 from wsext.errors import ConnectionClosed
-from wsext.inspector.frames import opcode_name, preview
+from wsext.inspector.frames import FrameSeen, preview
+from wsext.inspector.register import traffic_of
 
 __all__ = ["Watchers"]
 
@@ -83,37 +83,13 @@ def _opening(session: Session) -> dict[str, Any]:
 def _report(feed: Session, session: Session, direction: str, stage: str, frame: Frame) -> None:
     if stage not in ("wire", "app"):
         return
-    _tell(
-        feed,
-        {
-            "type": "frame",
-            "direction": direction,
-            "stage": stage,
-            "opcode": opcode_name(frame.opcode),
-            "fin": frame.fin,
-            "rsv": RSV(frame.rsv).names(),
-            "size": len(frame.payload),
-            "preview": preview(frame, stage),
-            "time": time.time(),
-        },
-    )
+    seen = FrameSeen.of(frame, 0, direction, stage, preview(frame, stage))
+    _tell(feed, {"type": "frame", **msgspec.structs.asdict(seen)})
     last_stage = "app" if direction == "in" else "wire"
     if stage == last_stage and frame.fin and not frame.is_control:
         _tell(feed, _totals(session))
 
 
 def _totals(session: Session) -> dict[str, Any]:
-    stats = session.stats
-    return {
-        "type": "totals",
-        "in": {
-            "wire": stats.wire_bytes_in,
-            "app": stats.app_bytes_in,
-            "messages": stats.messages_in,
-        },
-        "out": {
-            "wire": stats.wire_bytes_out,
-            "app": stats.app_bytes_out,
-            "messages": stats.messages_out,
-        },
-    }
+    incoming, outgoing = traffic_of(session)
+    return {"type": "totals", "in": incoming, "out": outgoing}

@@ -15,7 +15,7 @@ import msgspec
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.backplanes.contract import Backplane, BackplaneStatus
 from wsext.rooms.counters import Counters
-from wsext.rooms.ports import Key
+from wsext.rooms.ports import Key, RoomHub
 from wsext.rooms.presence import Presence
 from wsext.rooms.room import Room
 from wsext.rooms.settings import RoomOptions
@@ -65,7 +65,7 @@ _decoder: msgspec.msgpack.Decoder[_Note] = msgspec.msgpack.Decoder(_Note)
 _decode_member = msgspec.msgpack.Decoder(Presence).decode
 
 
-class Hub:
+class Hub(RoomHub):
     """The rooms of one app in this process; `App.room` gives them out.
 
     It starts with the first server of the app, or when a room is first used, and ends with the
@@ -98,7 +98,6 @@ class Hub:
 
     @property
     def options(self) -> RoomOptions:
-        """The options of every room."""
         return self._options()
 
     @property
@@ -132,7 +131,6 @@ class Hub:
         return room
 
     def member_id(self, session: Session) -> str:
-        """How a session is called among the members of all processes."""
         self._ensure_started()
         return f"{self.origin}.{session.id}"
 
@@ -195,7 +193,6 @@ class Hub:
             self._compare()
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run something in the background; its errors are logged."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -209,17 +206,14 @@ class Hub:
     # --- for rooms ----------------------------------------------------------------------------
 
     async def open(self, name: str) -> list[PreparedMessage]:
-        """Hear a room; its last messages."""
         await self.start()
         payloads = await self.backplane.open(name, self.options.history)
         return [_message(item) for item in map(_read, payloads) if isinstance(item, _Said)]
 
     def keep(self, name: str) -> None:
-        """A room has members."""
         self._open.add(self._rooms[name])
 
     def shut(self, name: str) -> None:
-        """A room has no members any more."""
         self._open.discard(self._rooms[name])
         self.spawn(self._shut(name))
 
@@ -231,7 +225,6 @@ class Hub:
     def publish(
         self, room: str, message: PreparedMessage, key: Key | None, left_out: frozenset[str]
     ) -> None:
-        """Tell the other processes what was said here."""
         hints, meta = message.hints, message.meta
         said = _Said(
             message.data,
@@ -249,18 +242,15 @@ class Hub:
             self._early.append((room, payload, kept))
 
     async def wait_sent(self) -> None:
-        """Wait while the broker is behind."""
         if self.backplane.is_behind:
             await self.backplane.wait_sent()
 
     async def enter(self, room: str, member: Presence) -> None:
-        """Tell everybody that a member has come."""
         await self.start()
         await self.backplane.enter(room, member.id, _encode(member))
         self._publish(room, _encode(_Came(member)), kept=False)
 
     def leave(self, room: str, member: Presence) -> None:
-        """Tell everybody that a member has gone."""
         if self._starting is None:
             return  # the hub has ended, and has told it of all
         self._publish(room, _encode(_Went(member)), kept=False)

@@ -41,10 +41,10 @@ class RoomHub(Protocol):
         """Hear a room; its last messages."""
 
     def keep(self, name: str) -> None:
-        """The room has members."""
+        """A room has members."""
 
     def shut(self, name: str) -> None:
-        """The room has no members any more."""
+        """A room has no members any more."""
 
     def publish(
         self, room: str, message: PreparedMessage, key: Key | None, left_out: frozenset[str]

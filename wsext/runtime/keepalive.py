@@ -58,7 +58,7 @@ class Keepalive:
         self._number = 0
         self._timer: Any = None
         #: What was sent and not answered yet, in order: payload, time, who waits for the pong.
-        self._sent: list[tuple[bytes, float, Waiter | None]] = []
+        self._sent: tuple[tuple[bytes, float, Waiter | None], ...] = ()
         self.latency: float | None = None
 
     def start(self) -> None:
@@ -76,10 +76,10 @@ class Keepalive:
     def end(self, error: Callable[[], BaseException]) -> None:
         """The connection is gone: whoever waits for a pong gets an error."""
         self.stop()
-        for _, _, waiter in self._sent:
+        sent, self._sent = self._sent, ()
+        for _, _, waiter in sent:
             if waiter is not None and not waiter.done():
                 waiter.set_exception(error())
-        self._sent.clear()
 
     def release(self) -> None:
         """The link is of no more use."""
@@ -103,13 +103,21 @@ class Keepalive:
             raise ValueError("a ping with this payload is already under way")
         self._send(payload, waiter)
 
-    def _fresh(self) -> bytes:
-        self._number = (self._number + 1) & 0xFFFFFFFF
-        return self._number.to_bytes(4, "big")
+    def mark(self, waiter: Waiter) -> None:
+        """Send a ping that is wsext's own; the waiter gets the seconds until its pong."""
+        self._send(self._fresh(b"wsext"), waiter)
+
+    def _fresh(self, prefix: bytes = b"") -> bytes:
+        """A payload that no ping under way has."""
+        while True:
+            self._number = (self._number + 1) & 0xFFFFFFFF
+            payload = prefix + self._number.to_bytes(4, "big")
+            if all(sent != payload for sent, _, _ in self._sent):
+                return payload
 
     def _send(self, payload: bytes, waiter: Waiter | None) -> None:
         link = self._link
-        self._sent.append((payload, link.timers.time(), waiter))
+        self._sent += ((payload, link.timers.time(), waiter),)
         link.connection.send_control(Opcode.PING, payload)
         link.write_out()
 
@@ -133,7 +141,7 @@ class Keepalive:
         self._send(self._fresh(), None)
         timeout = link.options.ping_timeout
         if timeout is None:
-            del self._sent[:-100]  # a peer that answers none must not make the list grow
+            self._sent = self._sent[-100:]  # a peer that answers none must not make the list grow
             self.start()
         else:
             self._timer = link.timers.call_later(timeout, self._check)

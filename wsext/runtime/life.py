@@ -232,8 +232,9 @@ class Life:
         self._timers = timers
         self._listener: HasCallbacks | None = None
         self._writer: Writer | None = None
-        self._callbacks: list[Callable[[CloseInfo], None]] = []
-        self._tasks: list[asyncio.Task[Any]] = []
+        # Most sessions have none of these for most of the time: no list is made for nothing.
+        self._callbacks: tuple[Callable[[CloseInfo], None], ...] = ()
+        self._tasks: tuple[asyncio.Task[Any], ...] = ()
         session._inbox = Inbox(options.incoming_capacity, options.incoming_bytes, self._read_on)
         self.link = self._connect(connection)
 
@@ -344,25 +345,24 @@ class Life:
             logger.error("session %s: %s failed", self.id, what, exc_info=error)
         forget_frames(error)
         self.set_failure(error)
-        self._end_delivering()
+        if self._session is not None:
+            self._session._on_message = None
         self.link.send_close(code, reason)
+        self.end_receiving()
 
     def set_failure(self, error: BaseException) -> None:
         """Record what ends the session, for `close_info`; the first one stays."""
         connection = self.link.connection
         connection.failure = connection.failure or error
 
-    def _end_delivering(self) -> None:
-        if self._session is not None:
-            self._session._on_message = None
-            self._session._inbox.end_at_once(self.closed_error)
-
     def end_receiving(self) -> None:
         """Hand nothing more to the handler: what comes from now on is thrown away.
 
         A server that drains cannot pass messages on any more, so it must not take any either.
         """
-        self._end_delivering()
+        if self._session is not None:
+            self._session._on_message = None
+            self._session._inbox.end_at_once(self.closed_error)
 
     @property
     def is_open(self) -> bool:
@@ -416,8 +416,9 @@ class Life:
             self._guard(self._listener.on_close, session, info)
             self._listener = None
         self._observers.session_closed(session, info)
-        while self._callbacks:
-            self._guard(self._callbacks.pop(), info)
+        callbacks, self._callbacks = self._callbacks, ()
+        for callback in callbacks:
+            self._guard(callback, info)
         # Nothing that has ended keeps the session: it is freed as soon as the application lets go.
         self.link.release()
         session._forget()
@@ -450,7 +451,7 @@ class Life:
             if not waiter.done():
                 waiter.set_result(info)
 
-        self._callbacks.append(wake)
+        self._callbacks += (wake,)
         try:
             return await waiter
         finally:
@@ -461,24 +462,23 @@ class Life:
         if self.info is not None:
             callback(self.info)
         else:
-            self._callbacks.append(callback)
+            self._callbacks += (callback,)
 
     def remove_callback(self, callback: Callable[[CloseInfo], None]) -> None:
         """Have it not called; nothing happens if it would not be."""
-        if callback in self._callbacks:
-            self._callbacks.remove(callback)
+        self._callbacks = tuple(each for each in self._callbacks if each != callback)
 
     # --- tasks --------------------------------------------------------------------------------
 
     def create_task(self, work: Coroutine[Any, Any, T], name: str | None) -> asyncio.Task[T]:
         """Run a coroutine beside the handler; see `Session.create_task`."""
         task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.append(task)
+        self._tasks += (task,)
         task.add_done_callback(self._task_done)
         return task
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.remove(task)
+        self._tasks = tuple(each for each in self._tasks if each is not task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self.end_with(error, f"task {task.get_name()}")

@@ -383,6 +383,10 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
     # --- pings --------------------------------------------------------------------------------
 
+    def send_marker(self, waiter: Waiter) -> None:
+        """Send a ping of the pace."""
+        self._keepalive.mark(waiter)
+
     def ping(self, payload: bytes | None, waiter: Waiter) -> None:
         """Send a ping; see `Keepalive.ping`."""
         self._keepalive.ping(payload, waiter)
@@ -437,6 +441,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         """Do what the connection's state asks of the transport."""
         if self._lost or self._transport is None or self.connection.state is State.OPEN:
             return
+        self.write_out()  # a Close frame may stand there
         self._keepalive.stop()
         if self._pace is not None:
             self._pace.end()

@@ -66,7 +66,7 @@ class Paced(Protocol):
     def timers(self) -> Timers: ...
     @property
     def is_hearing(self) -> bool: ...
-    def ping(self, payload: bytes | None, waiter: Waiter) -> None: ...
+    def send_marker(self, waiter: Waiter) -> None: ...
     def write_on(self) -> None: ...
 
 
@@ -191,7 +191,7 @@ class Pace:
         self._due = max(self._due, now) + _APART
         self._marked = sent
         self._marker = _Marker(self._take_answer, sent)
-        link.ping(None, self._marker)
+        link.send_marker(self._marker)
 
     def _take_answer(self, marker: _Marker, seconds: float) -> None:
         """The pong of a marker has come."""

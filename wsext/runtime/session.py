@@ -145,8 +145,8 @@ class Session(SessionPath):
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         for name in vars(cls):
-            if name.startswith("_") and not name.endswith("__") and hasattr(Session, name):
-                # The compiled path calls them in C, and would not see another one.
+            if name == "_deliver" or (name[:1] == "_" != name[-1:] and hasattr(Session, name)):
+                # The compiled path calls some of them in C, and would not see another one.
                 raise TypeError(f"{cls.__name__}.{name}: private methods cannot be overridden")
 
     # --- what was agreed ----------------------------------------------------------------------
@@ -398,10 +398,10 @@ class Session(SessionPath):
     def create_task(
         self, work: Coroutine[Any, Any, T], *, name: str | None = None
     ) -> asyncio.Task[T]:
-        """Run a coroutine beside the handler; it is cancelled when the session's handler ends.
+        """Run a coroutine beside the handler.
 
-        If it raises, the session ends as by a handler that raises: with 1011, or what
-        `App.map_exception` says.
+        It is cancelled once the session has ended and the handler has returned. If it raises, the
+        session ends as by a handler that raises: with 1011, or what `App.map_exception` says.
         """
         return self._life.create_task(work, name)
 

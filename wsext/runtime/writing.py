@@ -142,7 +142,9 @@ class Writer:
         else:
             lane.lose("slow_closed")
             self.outbox.drop(lane)
-            self._link.send_close(CloseCode.TRY_AGAIN_LATER, "reads too slowly")
+            slow = LocalProtocolError("reads too slowly", CloseCode.TRY_AGAIN_LATER)
+            link.connection.failure = link.connection.failure or slow
+            link.send_close(slow.code, slow.reason)
 
     def _overflow(self, lane: Lane) -> LocalProtocolError:
         """Close with 1013: the peer reads too slowly. The error to raise is returned."""

@@ -63,19 +63,20 @@ class Codec:
     ) -> Frame | Iterable[Frame] | Awaitable[Frame | Iterable[Frame]]:
         """A whole message as frames for every connection whose codec has the same `share_key`.
 
-        Neither depend on what this connection has sent nor change what it remembers. The default
-        is `encode`, which is right for a codec that keeps nothing from one message to the next. Not
-        asked while a streamed message is half way, nor without a `share_key`.
+        The frames must not depend on what this connection has sent, and making them must not change
+        what the codec remembers. The default is `encode`, which is right for a codec that keeps
+        nothing from one message to the next. It is not called while a streamed message is half way,
+        nor without a `share_key`.
         """
         return self.encode(frame)
 
     @_default
     def skip_shared(self) -> None:
-        """Frames from `encode_shared` are sent on this connection: here, in place of `encode`.
+        """Frames from `encode_shared` are sent on this connection; called instead of `encode`.
 
-        Asked of the codec of every receiver, also of the one that encoded. A codec that keeps a
-        history brings it to where the peer's decoder is after these frames, which it has not
-        seen: forgetting it is enough if decoders keep theirs.
+        It is called for the codec of every receiver, also for the one that encoded. A codec that
+        keeps a history has to bring it to where the peer's decoder will be after these frames. If
+        the peer's decoder keeps its own history, it is enough to forget this one.
         """
 
     @_default
@@ -114,9 +115,9 @@ class Codec:
 class MessageCodec(Codec):
     """The easy path: transform whole messages.
 
-    The base class gathers fragments, sets and clears the reserved bits, lets control frames by
-    and keeps the limit. A message without the extension's bits is passed on untouched; an
-    extension that claims no bit transforms every message.
+    The base class joins fragments, sets and clears the reserved bits, passes control frames on as
+    they are and enforces the limit. A message without the extension's bits is passed on untouched;
+    an extension that claims no bit transforms every message.
     """
 
     first_frame_rsv = True

@@ -199,7 +199,7 @@ def _guarded(impl: pluggy.HookImpl, session: Any) -> FrameHook:
 
 
 def bind_hook(impl: pluggy.HookImpl) -> Callable[..., Any]:
-    """A hook implementation as a plain function of keyword arguments it may not all want."""
+    """A hook implementation as a function that takes all arguments and passes on those it names."""
     function: Callable[..., Any] = impl.function
     names = impl.argnames
 

@@ -90,7 +90,7 @@ def wsext_negotiate(
 
 @_spec()
 def wsext_answered(request: Request | None, status: int) -> None:
-    """A request has been answered, with 101 if it is a session now. ``None`` was malformed."""
+    """A request has been answered, with 101 if it is a session now; ``None``: it was malformed."""
 
 
 @_spec(firstresult=True)
@@ -108,7 +108,10 @@ def wsext_limited(limit: str, request: Request | None) -> None:
 
 @_spec()
 def wsext_session_opened(session: Any) -> None:
-    """A session has opened: the handshake is done, nothing has been received."""
+    """A session has opened: the handshake is done, nothing has been received.
+
+    It can send already. If a hook raises, the session ends as by a handler that raises.
+    """
 
 
 @_spec()

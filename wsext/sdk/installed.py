@@ -233,15 +233,10 @@ def make_pipeline(negotiation: Negotiation, max_message_size: int) -> Pipeline:
     return Pipeline(stages, max_message_size=max_message_size)
 
 
-def build(
-    what: Iterable[Any] | Mapping[str, Mapping[str, Any]], plugins: Plugins | None = None
-) -> Installed:
+def build(what: Iterable[Any] | Mapping[str, Mapping[str, Any]]) -> Installed:
     """Install several things at once; a mapping gives options by token."""
-    installed = Installed(plugins)
-    if isinstance(what, Mapping):
-        for name, options in what.items():
-            installed.install(name, **options)
-    else:
-        for item in what:
-            installed.install(item)
+    installed = Installed()
+    options = what if isinstance(what, Mapping) else {}
+    for item in what:
+        installed.install(item, **options.get(item, {}))
     return installed

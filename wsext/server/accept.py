@@ -31,7 +31,7 @@ class HTTP2Host(Host, Protocol):
     http2: bool
 
     def make_http2(self, owner: Handshake) -> Successor:
-        """Make who goes on with a connection that belongs to ``owner``."""
+        """Who goes on with a connection on which HTTP/2 is spoken."""
 
 
 class HandshakeProtocol(Handshake):

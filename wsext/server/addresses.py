@@ -7,7 +7,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from wsext.app.settings import ServerOptions
-from wsext.server.rates import Bucket
+from wsext.runtime.rates import Bucket
 
 __all__ = ["Addresses", "limited_address"]
 
@@ -44,7 +44,7 @@ class Addresses:
         return self._most is None or count <= self._most
 
     def is_flooding(self, address: str) -> bool:
-        """Whether it has so many that not even a refusal is due."""
+        """Whether it has so many connections that new ones are dropped without an answer."""
         return self._most is not None and self._connections.get(address, 0) > 2 * self._most
 
     def leave(self, address: str) -> None:
@@ -56,7 +56,7 @@ class Addresses:
             self._connections.pop(address, None)
 
     def shake(self, address: str) -> float:
-        """Count a handshake of an address; the seconds to wait for if it has made too many."""
+        """Count a handshake of an address; the seconds until the next one if it made too many."""
         if self._rate is None:
             return 0.0
         now = self._clock()
@@ -71,7 +71,7 @@ class Addresses:
         return wait
 
     def _forget(self, now: float) -> None:
-        """Forget who is quiet again; the next time when there are twice as many as are left."""
+        """Forget addresses that are quiet again; next time when twice as many are known."""
         busy = {key: item for key, item in self._handshakes.items() if not item.is_full(now)}
         self._handshakes = busy
         self._forget_at = max(_REMEMBERED, 2 * len(busy))

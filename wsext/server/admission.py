@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from websockets.headers import build_host
+
 from wsext.errors import HandshakeRejected
 from wsext.protocol.http import Request
 from wsext.server.addresses import Addresses, limited_address
@@ -54,14 +56,14 @@ class Admission:
 
     @property
     def is_flood(self) -> bool:
-        """Whether its address has so many connections that not even a refusal is due."""
+        """Whether its address has so many connections that this one gets no answer at all."""
         return self._address is not None and self._addresses.is_flooding(self._address)
 
     def complete(self, request: Request) -> None:
         """Fill in where a request comes from, which a trusted proxy may know better."""
         if self._peername is not None:
             host, port = self._peername[:2]
-            request.remote = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            request.remote = build_host(host, port, secure=False, always_include_port=True)
         if self._proxies.trusts(self._peer):
             self._enter(self._proxies.apply(request, self._peer))
 

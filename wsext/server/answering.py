@@ -56,7 +56,7 @@ class Host(Protocol):
         """A handshake has become a session."""
 
     def end_session(self, connection: Handshake, session: Session) -> None:
-        """The session has ended, and its handler, too."""
+        """A session has ended, and its handler, too."""
 
 
 class Handshake(asyncio.Protocol):
@@ -208,7 +208,7 @@ class Handshake(asyncio.Protocol):
             self._admission.check()
 
     async def _run(self, session: Session, route: Route) -> None:
-        """Run the handler. Whatever happens in it, the server's counters come back."""
+        """Run the handler. Whatever happens in it, the session is counted out again."""
         host, transport = self._host, self.transport
         assert transport is not None  # it was there when the session was made
         rest, self._rest = bytes(self._rest), bytearray()

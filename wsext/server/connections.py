@@ -12,7 +12,7 @@ from wsext.runtime.session import Session
 from wsext.runtime.timers import Timers
 from wsext.server import access
 from wsext.server.addresses import Addresses
-from wsext.server.answering import Handshake
+from wsext.server.answering import Handshake, Host
 from wsext.server.proxies import Proxies
 from wsext.server.sweep import Sweep
 
@@ -27,8 +27,8 @@ _POLITE = 1024
 _FRESH = 1.0
 
 
-class Connections:
-    """The connections and sessions of one server; a `Host` for handshakes.
+class Connections(Host):
+    """The connections and sessions of one server.
 
     Args:
         app: The application.
@@ -43,7 +43,8 @@ class Connections:
         self.proxies = Proxies(app.server_options.trusted_proxies)
         self.addresses = Addresses(app.server_options, self.timers.time)
         self._sweep = Sweep(self.timers, app.installed, logger)
-        # In the order of their coming, as the sessions: what is done to all is reproducible.
+        # Connections and sessions are in the order in which they came, so that what is done to all
+        # of them is reproducible.
         self._connections: dict[Handshake, None] = {}
         self._sessions: dict[Session, Handshake] = {}
         self._idle: asyncio.Future[None] | None = None
@@ -80,7 +81,6 @@ class Connections:
         return any(connection.is_undecided for connection in self._connections)
 
     def admit(self, connection: Handshake) -> str:
-        """Count a new connection; the limit's name if there are too many."""
         limit = self.app.server_options.max_connections
         count = len(self._connections)
         self._connections[connection] = None
@@ -91,19 +91,16 @@ class Connections:
         return "max_connections"
 
     def release(self, connection: Handshake) -> None:
-        """A connection is gone."""
         self._connections.pop(connection, None)
         connection.uncount()
         if not self._sessions and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
     def start_session(self, connection: Handshake, session: Session) -> None:
-        """A handshake has become a session."""
         self._sessions[session] = connection
         self._sweep.add(session)
 
     def end_session(self, connection: Handshake, session: Session) -> None:
-        """A session has ended, and its handler, too."""
         self._sessions.pop(session, None)
         self._sweep.remove(session)
         self.release(connection)

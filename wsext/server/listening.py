@@ -59,7 +59,7 @@ class Listening:
 
     @property
     def is_setting_up(self) -> bool:
-        """Whether a connection that was taken has not begun yet: TLS takes its time."""
+        """Whether a connection was taken and has not begun yet, because of its TLS handshake."""
         return bool(self._setting_up)
 
     async def listen(

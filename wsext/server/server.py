@@ -12,7 +12,7 @@ from wsext import http2
 from wsext.app.application import Application
 from wsext.protocol.closing import CloseCode
 from wsext.runtime.timers import Timers
-from wsext.server.accept import HandshakeProtocol, Successor
+from wsext.server.accept import HandshakeProtocol, HTTP2Host, Successor
 from wsext.server.answering import Handshake
 from wsext.server.connections import Connections
 from wsext.server.draining import drain, wait_for_handshakes
@@ -21,7 +21,7 @@ from wsext.server.listening import Listening, Source
 __all__ = ["Server"]
 
 
-class Server(Connections):
+class Server(Connections, HTTP2Host):
     """A running server; made by `serve`.
 
     Attributes:
@@ -117,7 +117,6 @@ class Server(Connections):
         return HandshakeProtocol(self)
 
     def make_http2(self, owner: Handshake) -> Successor:
-        """Who goes on with a connection on which HTTP/2 is spoken."""
         from wsext.server.http2 import ServerConnection  # needs the package h2
 
         return ServerConnection(self, owner)

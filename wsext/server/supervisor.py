@@ -126,7 +126,7 @@ class Supervisor:
     # --- connections --------------------------------------------------------------------------
 
     def _accept(self, listener: socket.socket) -> None:
-        """Hand one connection to a worker; one at a time, for signals are to be heard, too."""
+        """Hand one connection to a worker; only one, so that signals are handled in between."""
         try:
             connection, _ = listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):

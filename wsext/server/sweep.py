@@ -11,10 +11,10 @@ from typing import Any
 from wsext.errors import RemoteProtocolError
 from wsext.protocol.closing import CloseCode
 from wsext.runtime.life import Progress, life_of
+from wsext.runtime.rates import Bucket
 from wsext.runtime.session import Session
 from wsext.runtime.timers import Timers
 from wsext.sdk.installed import Installed
-from wsext.server.rates import Bucket
 
 __all__ = ["Sweep"]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from wsext.errors import NegotiationError
 from wsext.protocol.agreement import Agreement, Declined, NegotiationContext, Verdict
+from wsext.protocol.frames import Frame
 from wsext.protocol.negotiation import (
     check_wire_params,
     confirm,
@@ -16,8 +17,8 @@ from wsext.protocol.negotiation import (
     parse_offers,
 )
 from wsext.protocol.params import Params
-from wsext.testing.cases_base import Cases, edges, skip
-from wsext.testing.engines import LIMIT, Engines, agree, run_async
+from wsext.testing.cases_base import EngineCases, edges, skip
+from wsext.testing.engines import LIMIT, Engines, agree
 
 __all__ = ["NegotiationCases"]
 
@@ -26,7 +27,7 @@ _CLIENT = NegotiationContext("client", LIMIT)
 _VALUES = ("0", "-1", "1", "7", "16", "007", "99999999999999999999", "x", "true", "%00", "1e3")
 
 
-class NegotiationCases(Cases):
+class NegotiationCases(EngineCases):
     """What a peer may rely on before the first frame."""
 
     def test_its_own_offers_are_accepted(self) -> None:
@@ -34,13 +35,11 @@ class NegotiationCases(Cases):
         takes the answer."""
         for variant in self.all_variants():
             one = self.make(**variant)
-            engines = Engines([one], [self.make(**variant)])
-            header = offers_header(make_offers([one]))
-            assert engines.agreed, (
-                f"with {variant or 'the defaults'} no offer of {header!r} was accepted: "
-                f"{_reasons(engines)}"
-            )
-            engines.close()
+            with Engines([one], [self.make(**variant)]) as engines:
+                assert engines.agreed, (
+                    f"with {variant or 'the defaults'} no offer of "
+                    f"{offers_header(make_offers([one]))!r} was accepted: {_reasons(engines)}"
+                )
 
     def test_every_client_with_every_server(self) -> None:
         """Whatever the options of both sides are, they agree on something that works, or on
@@ -51,11 +50,11 @@ class NegotiationCases(Cases):
                 engines = Engines([self.make(**ours)], [self.make(**theirs)])
             except NegotiationError as error:
                 raise AssertionError(f"{what}: the client refuses the answer: {error}") from error
-            for payload in (*self.messages, *self.messages):
-                for sender in ("client", "server"):
-                    got = _echo(engines, sender, payload, what)
-                    assert got == [payload], f"{what}: {_short(payload)} came as {_short(got)}"
-            engines.close()
+            with engines:
+                for payload in (*self.messages, *self.messages):
+                    for sender in ("client", "server"):
+                        frames = [Frame(2, payload)]
+                        self._check_passes(engines, sender, frames, payload, what=f"{what}: ")
 
     def test_only_wire_options_reach_a_header(self) -> None:
         """Offers and answers carry declared wire parameters and nothing else."""
@@ -64,10 +63,9 @@ class NegotiationCases(Cases):
             for offer in one.offers():
                 assert isinstance(offer, Params), f"offers() gave {offer!r}, not Params"
                 check_wire_params(one, offer)
-                answer = self._accept(one, offer)
-                if isinstance(answer, Agreement):
-                    answer.codec.close()
-                    check_wire_params(one, answer.params)
+                answered = self._answer(one, offer)
+                if answered is not None:
+                    check_wire_params(one, answered)
 
     def test_fallback_in_every_order(self) -> None:
         """An offer that is declined, unknown or wrong leaves the next one its chance."""
@@ -110,9 +108,7 @@ class NegotiationCases(Cases):
         offered = one.offers()
         for name, value in itertools.product(names, (None, *_VALUES)):
             params = Params([(name, value)])
-            answer = self._accept(one, params)
-            if isinstance(answer, Agreement):
-                answer.codec.close()
+            self._answer(one, params)
             try:
                 one.confirm(offered, params, _CLIENT).close()
             except NegotiationError:
@@ -132,12 +128,10 @@ class NegotiationCases(Cases):
         for field in numbers:
             low, high = edges(field.bounds)
             for value in (str(low - 1), str(high + 1), "x", f"0{low}", f"+{low}"):
-                answer = self._accept(one, Params([(str(field.wire), value)]))
-                if isinstance(answer, Agreement):
-                    answer.codec.close()
-                    raise AssertionError(
-                        f"a server accepted {field.wire}={value} (allowed: {field.bounds})"
-                    )
+                accepted = self._answer(one, Params([(str(field.wire), value)])) is not None
+                assert not accepted, (
+                    f"a server accepted {field.wire}={value} (allowed: {field.bounds})"
+                )
 
     def test_flags_take_no_value(self) -> None:
         """A wire flag with a value is declined."""
@@ -146,10 +140,8 @@ class NegotiationCases(Cases):
         if not flags:
             skip("it has no flags among its wire parameters")
         for name in flags:
-            answer = self._accept(one, Params([(name, "1")]))
-            if isinstance(answer, Agreement):
-                answer.codec.close()
-                raise AssertionError(f"a server accepted {name}=1, though it is a flag")
+            accepted = self._answer(one, Params([(name, "1")])) is not None
+            assert not accepted, f"a server accepted {name}=1, though it is a flag"
 
     def test_every_negotiation_makes_a_codec_of_its_own(self) -> None:
         """Two connections never share a codec."""
@@ -161,8 +153,9 @@ class NegotiationCases(Cases):
             for side in pair:
                 side.close()
 
-    def _accept(self, one: Any, params: Params) -> Any:
-        """What a server answers to one offer; any other exception is a finding."""
+    def _answer(self, one: Any, params: Params) -> Params | None:
+        """The parameters with which a server accepts an offer, or ``None`` if it declines; any
+        exception but a `NegotiationError` is a finding."""
         try:
             answer = one.accept(params, _SERVER)
         except NegotiationError:
@@ -172,27 +165,15 @@ class NegotiationCases(Cases):
                 f"accept({str(params)!r}) raised {type(error).__name__}: {error}; "
                 "return Declined, or use the readers of Params"
             ) from error
-        assert isinstance(answer, (Agreement, Declined)), (
+        if isinstance(answer, Agreement):
+            answer.codec.close()
+            return answer.params
+        assert isinstance(answer, Declined), (
             f"accept({str(params)!r}) returned {answer!r}, neither Agreement nor Declined"
         )
-        return answer
+        return None
 
 
 def _reasons(engines: Engines) -> str:
     records = engines.on_server.records
     return "; ".join(record.reason for record in records if record.verdict is not Verdict.AGREED)
-
-
-def _echo(engines: Engines, sender: str, payload: bytes, what: str) -> Any:
-    from wsext.errors import ProtocolError
-    from wsext.protocol.frames import Frame
-
-    try:
-        return run_async(engines.messages(sender, [Frame(2, payload)]))
-    except ProtocolError as error:
-        raise AssertionError(f"{what}: {_short(payload)} was refused: {error}") from error
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:40]}… ({len(text)} characters)"

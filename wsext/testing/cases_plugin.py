@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 
 from wsext.errors import OptionError, PluginError
 from wsext.runtime.settings import WebSocketOptions
-from wsext.sdk import hookspecs
 from wsext.sdk.options import NamedOptionSet
 from wsext.sdk.plugins import default_plugins
-from wsext.testing.cases_base import skip
+from wsext.testing.cases_base import check_hooks, skip
 
 __all__ = ["PluginCases"]
 
@@ -26,13 +25,7 @@ class PluginCases:
 
     def test_it_has_known_hooks(self) -> None:
         """It implements at least one hook, and no function is named like a hook that is none."""
-        names = [name for name in dir(self.plugin) if name.startswith("wsext_")]
-        hooks = [name for name in names if callable(getattr(self.plugin, name))]
-        assert hooks, "it has no hook: nothing will ever call it"
-        for name in hooks:
-            assert hasattr(hookspecs, name), f"{name} is no hook of wsext"
-            marked = hasattr(getattr(self.plugin, name), "wsext_impl")
-            assert marked, f"{name} is not marked with @hookimpl"
+        check_hooks(self.plugin)
 
     def test_it_is_described(self) -> None:
         """It has a docstring for `wsext ext show`."""

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Self
 
 from wsext.errors import ProtocolError
 from wsext.protocol.agreement import Negotiation, NegotiationContext
 from wsext.protocol.connection import Connection
 from wsext.protocol.frames import Frame, Message
 from wsext.protocol.negotiation import confirm, make_offers, negotiate, offers_header, parse_offers
-from wsext.protocol.wire import FrameParser
+from wsext.protocol.wire import FrameParser, apply_mask, frame_header
 from wsext.sdk.extension import Extension
 from wsext.sdk.installed import make_pipeline
 
-__all__ = ["Engines", "agree", "lenient_parser", "parse_wire", "run_async"]
+__all__ = ["Engines", "agree", "lenient_parser", "messages_of", "parse_wire", "write_wire"]
 
 LIMIT = 1 << 22
 
-T = TypeVar("T")
-
-
-def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end, whatever runs the tests."""
-    return asyncio.run(work)
+#: A masking key for frames that are made by hand.
+MASK = b"\x11\x22\x33\x44"
 
 
 def agree(
@@ -64,6 +60,21 @@ def parse_wire(data: bytes, masked: bool) -> list[Frame]:
     out: list[Frame] = []
     lenient_parser(masked).feed(data, out)
     return out
+
+
+def write_wire(frames: Iterable[Frame], mask: bytes = b"") -> bytes:
+    """Frames as they are on the wire, whatever the rules say of them; masked with a key."""
+    data = bytearray()
+    for frame in frames:
+        payload = bytes(frame.payload)
+        data += frame_header(frame.opcode, len(payload), frame.fin, frame.rsv, bool(mask)) + mask
+        data += apply_mask(payload, mask) if mask else payload
+    return bytes(data)
+
+
+def messages_of(events: Iterable[Message | Frame]) -> list[str | bytes]:
+    """The data of the messages among what was received."""
+    return [event.data for event in events if isinstance(event, Message)]
 
 
 class Engines:
@@ -114,19 +125,23 @@ class Engines:
             raise target.failure
         return events
 
-    async def pass_on(
-        self,
-        sender: str,
-        frames: Sequence[Frame],
-        bend: Callable[[bytes], bytes] = lambda data: data,
-    ) -> list[Message | Frame]:
-        """Send frames and receive them on the other side, optionally changed under way."""
-        return await self.receive(sender, bend(await self.send(sender, frames)))
+    async def pass_on(self, sender: str, frames: Sequence[Frame]) -> list[Message | Frame]:
+        """Send frames and receive them on the other side."""
+        return await self.receive(sender, await self.send(sender, frames))
 
-    async def messages(self, sender: str, frames: Sequence[Frame]) -> list[str | bytes]:
-        """`pass_on`, the messages only."""
-        events = await self.pass_on(sender, frames)
-        return [event.data for event in events if isinstance(event, Message)]
+    def close_code(self, data: bytes) -> int | None:
+        """The close code that the server answers some bytes with; ``None`` if it takes them."""
+        try:
+            asyncio.run(self.receive("client", data))
+        except ProtocolError as error:
+            return error.code
+        return None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End both connections as a lost transport does: every codec is closed."""

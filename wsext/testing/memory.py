@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["MemoryTransport", "Pipe", "Tap", "Wire", "transport_pair"]
+__all__ = ["MemoryTransport", "Pipe", "Tap", "Wire"]
 
 #: Told of every chunk of bytes: (the writing side, the bytes).
 Tap = Callable[[str, bytes], None]
@@ -352,9 +352,3 @@ class MemoryTransport(asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         found = self.wire.extra_info(self.side, name)
         return default if found is None else found
-
-
-def transport_pair(tap: Tap | None = None) -> tuple[MemoryTransport, MemoryTransport]:
-    """A client's and a server's end of a perfect connection."""
-    wire = Wire(tap)
-    return wire.client, wire.server

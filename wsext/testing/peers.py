@@ -13,18 +13,15 @@ from wsext.client.opening import HTTP2Choice
 from wsext.protocol import handshake
 from wsext.protocol.frames import Frame
 from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
-from wsext.protocol.wire import MaskSource, apply_mask, frame_header
+from wsext.protocol.wire import MaskSource
 from wsext.runtime.session import Session
 from wsext.server.server import Server
 from wsext.testing.clock import Clock, make_clock, settle
-from wsext.testing.engines import lenient_parser
-from wsext.testing.hosting import accept, make_server
-from wsext.testing.memory import MemoryTransport, transport_pair
+from wsext.testing.engines import lenient_parser, write_wire
+from wsext.testing.memory import MemoryTransport, Wire
 from wsext.testing.transcript import Transcript
 
-__all__ = ["ClientSession", "RawPeer", "connect", "pair", "raw_peer", "shake_hands"]
-
-_URL = "ws://memory"
+__all__ = ["ClientSession", "RawPeer", "WireConnect", "connect", "pair", "raw_peer", "raw_peer_on"]
 
 
 class ClientSession(Session):
@@ -52,24 +49,42 @@ class ClientSession(Session):
         raise LookupError("the server's handler has ended")
 
 
-class _MemoryConnect(_connect):
-    """`wsext.connect` over transports in memory."""
+class WireConnect(_connect):
+    """`wsext.connect` over a connection in memory."""
 
+    def __init__(self, server: Server, path: str, **options: Any) -> None:
+        super().__init__(f"ws://memory{path}", proxy=None, **options)
+        self._server = server
+
+    async def _make_wire(self) -> Wire:
+        raise NotImplementedError
+
+    async def _connect(self, request: Request, choice: HTTP2Choice) -> Any:
+        wire = await self._make_wire()
+        protocol = self.protocol_class(request, choice)
+        _accept(self._server, wire)
+        wire.client.set_protocol(protocol)
+        protocol.connection_made(wire.client)
+        return protocol
+
+
+class _MemoryConnect(WireConnect):
     session_class = ClientSession
 
     def __init__(self, server: Server, transcript: Transcript, path: str, **options: Any) -> None:
-        super().__init__(_URL + path, proxy=None, **options)
-        self._server = server
+        super().__init__(server, path, **options)
         self._transcript = transcript
         self._timers = server.timers
 
-    async def _connect(self, request: Request, choice: HTTP2Choice) -> Any:
-        ours, theirs = transport_pair(self._transcript.record)
-        accept(self._server, theirs)
-        protocol = self.protocol_class(request, choice)
-        ours.set_protocol(protocol)
-        protocol.connection_made(ours)
-        return protocol
+    async def _make_wire(self) -> Wire:
+        return Wire(self._transcript.record)
+
+
+def _accept(server: Server, wire: Wire) -> None:
+    """Let a server have its end of a connection."""
+    protocol = server.new_connection()
+    wire.server.set_protocol(protocol)
+    protocol.connection_made(wire.server)
 
 
 @asynccontextmanager
@@ -98,7 +113,7 @@ async def connect(
     """
     clock = make_clock()
     transcript = transcript or Transcript()
-    server = make_server(app, clock)
+    server = Server(app, timers=clock)
     try:
         await server.start()
         async with _MemoryConnect(server, transcript, path, **options) as session:
@@ -211,12 +226,7 @@ class RawPeer:
 
     def send_frame(self, frame: Frame, *, mask: bool = True) -> None:
         """Send a frame, whatever the rules say of it."""
-        header = frame_header(frame.opcode, len(frame.payload), frame.fin, frame.rsv, mask)
-        if mask:
-            key = self._masks.next()
-            self.send(header + key + apply_mask(frame.payload, key))
-        else:
-            self.send(header + bytes(frame.payload))
+        self.send(write_wire([frame], self._masks.next() if mask else b""))
 
     async def receive_frame(self) -> Frame | None:
         """The next frame of the server; ``None`` when there will be none."""
@@ -252,15 +262,31 @@ class RawPeer:
         self._transport.abort()
 
 
-async def shake_hands(
-    peer: RawPeer, path: str, extensions: str | None, headers: Mapping[str, str]
-) -> None:
-    """Do the opening handshake in the name of a raw peer, and wait for the answer."""
-    request = handshake.build_request(
-        "memory", path, extensions=extensions, headers=headers.items()
-    )
-    peer.send(serialize_request(request))
-    await peer.receive_response()
+@asynccontextmanager
+async def raw_peer_on(
+    wire: Wire,
+    server: Server,
+    path: str,
+    extensions: str | None,
+    headers: Mapping[str, str] | None,
+    shake: bool,
+    transcript: Transcript,
+    clock: Clock | None = None,
+) -> AsyncIterator[RawPeer]:
+    """`raw_peer` on a connection that there is, with a server that has started."""
+    peer = RawPeer(server, transcript, wire.client, clock)
+    wire.client.set_protocol(peer)  # type: ignore[arg-type]  # it is one in all but its base
+    _accept(server, wire)
+    try:
+        if shake:
+            request = handshake.build_request(
+                "memory", path, extensions=extensions, headers=(headers or {}).items()
+            )
+            peer.send(serialize_request(request))
+            await peer.receive_response()
+        yield peer
+    finally:
+        peer.abort()
 
 
 @asynccontextmanager
@@ -285,17 +311,13 @@ async def raw_peer(
     """
     transcript = transcript or Transcript()
     clock = make_clock()
-    server = make_server(app, clock)
+    server = Server(app, timers=clock)
     await server.start()
-    ours, theirs = transport_pair(transcript.record)
-    peer = RawPeer(server, transcript, ours, clock)
-    ours.set_protocol(peer)  # type: ignore[arg-type]  # it is one in all but its base
-    accept(server, theirs)
+    wire = Wire(transcript.record)
+    opening = raw_peer_on(wire, server, path, extensions, headers, shake, transcript, clock)
     try:
-        if shake:
-            await shake_hands(peer, path, extensions, headers or {})
-        yield peer
+        async with opening as peer:
+            yield peer
     finally:
-        peer.abort()
         await settle()
         await server.close()

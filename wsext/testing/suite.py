@@ -27,11 +27,12 @@ from wsext.testing.cases_negotiation import NegotiationCases
 from wsext.testing.cases_options import OptionCases
 from wsext.testing.cases_plugin import PluginCases
 from wsext.testing.cases_session import SessionCases
+from wsext.testing.cases_state import StateCases
 
 __all__ = ["CaseResult", "ExtensionSuite", "InterceptorSuite", "Outcome", "run", "suite_for"]
 
 
-class ExtensionSuite(OptionCases, NegotiationCases, CodecCases, SessionCases):
+class ExtensionSuite(OptionCases, NegotiationCases, CodecCases, StateCases, SessionCases):
     """Everything that a wire extension has to hold.
 
     Attributes:
@@ -130,16 +131,13 @@ def _explain(error: BaseException) -> str:
     """An assertion's text, or an exception with the place in the extension that it came from."""
     if isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    lines = [f"{type(error).__name__}: {error}" if not _is_finding(error) else str(error)]
-    if not _is_finding(error):
+    if isinstance(error, AssertionError):
+        lines = [str(error)]
+    else:
+        lines = [f"{type(error).__name__}: {error}"]
         for frame in reversed(traceback.extract_tb(error.__traceback__)):
             if "/wsext/" not in frame.filename and "hypothesis" not in frame.filename:
                 lines.append(f"at {frame.filename}:{frame.lineno} in {frame.name}")
                 break
-    for note in getattr(error, "__notes__", ()):
-        lines.append(str(note).strip())
+    lines += [str(note).strip() for note in getattr(error, "__notes__", ())]
     return "\n".join(line for line in lines if line)
-
-
-def _is_finding(error: BaseException) -> bool:
-    return isinstance(error, AssertionError)

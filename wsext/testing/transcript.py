@@ -10,13 +10,13 @@ from wsext.protocol.frames import Frame
 from wsext.protocol.wire import FrameParser
 from wsext.testing.engines import lenient_parser
 
-__all__ = ["Entry", "Transcript"]
+__all__ = ["Transcript", "TranscriptEntry"]
 
 _ARROWS = {"client": "→", "server": "←"}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TranscriptEntry:
     """One thing that travelled.
 
     Attributes:
@@ -79,7 +79,7 @@ class Transcript:
     """
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[TranscriptEntry] = []
         self._sides = {side: _Side(side) for side in _ARROWS}
 
     def record(self, side: str, data: bytes) -> None:
@@ -93,7 +93,7 @@ class Transcript:
                 return
             state.shaken = True
             for line in head.decode("latin-1").split("\r\n"):
-                self.entries.append(Entry(side, line))
+                self.entries.append(TranscriptEntry(side, line))
             data = rest
         if data:
             self._record_frames(state, data)
@@ -109,9 +109,9 @@ class Transcript:
                 state.parser = None
         else:
             problem = "after an error"
-        self.entries += [Entry(state.side, frame=frame) for frame in frames]
+        self.entries += [TranscriptEntry(state.side, frame=frame) for frame in frames]
         if problem:
-            self.entries.append(Entry(state.side, f"{len(data)} bytes, {problem}"))
+            self.entries.append(TranscriptEntry(state.side, f"{len(data)} bytes, {problem}"))
 
     def raw(self, side: str) -> bytes:
         """Every byte that one side wrote, handshake included."""

@@ -92,7 +92,7 @@ class OutgoingRecords:
         return {record.room for record in self._all()}
 
     def of(self, room: str, after: int, until: int) -> list[Record]:
-        """The messages of a room between two numbers, the first of which is out."""
+        """The messages of a room with a number above ``after`` and at most ``until``."""
         return [r for r in self._all() if r.room == room and after < r.number <= until]
 
     def _all(self) -> list[Record]:

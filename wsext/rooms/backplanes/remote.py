@@ -295,7 +295,7 @@ class RemoteBackplane(Backplane):
         return payloads[-history:] if history else []
 
     def _own(self, room: str, followed: _Followed, history: int) -> list[bytes]:
-        """What was said here before the room was opened, and is not among what has been seen."""
+        """What this process sent before it opened the room, and has not got from the broker."""
         after = followed.seen.get(self._subscriber.origin, 0)
         records = self._outgoing.of(room, after, followed.since)
         return [_decode(record.data)[2] for record in records[-history:]] if history else []

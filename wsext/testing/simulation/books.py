@@ -68,7 +68,9 @@ class Books:
         found += self.codecs.findings()
         for server in self.servers:
             found += _left_over(server)
-        found += [f"the client's {s!r} has not ended" for s in self._clients if not _has_ended(s)]
+        found += [
+            f"the client's {s!r} has not ended" for s in self._clients if life_of(s).info is None
+        ]
         found += [f"{task.get_name()!r} still runs: {task!r}" for task in loop.tasks()]
         found += [f"a timer is still set: {timer}" for timer in loop.timers()]
         found += [f"a future is still pending, made at {place}" for place in loop.futures()]
@@ -84,7 +86,3 @@ def _left_over(server: Server) -> list[str]:
     if server.app.hub.rooms:
         found.append(f"rooms still have members: {server.app.hub.rooms!r}")
     return found
-
-
-def _has_ended(session: Session) -> bool:
-    return life_of(session).info is not None

@@ -11,13 +11,13 @@ from zlib import crc32
 from wsext.testing.memory import MemoryTransport, Tap, Wire
 from wsext.testing.simulation.conditions import Conditions, Weather
 
-__all__ = ["Happening", "Network", "SimulatedWire"]
+__all__ = ["Network", "NetworkEvent", "SimulatedWire"]
 
-#: Happenings that are kept for a report.
+#: Events that are kept for a report.
 _KEPT = 10_000
 
 
-class Happening(NamedTuple):
+class NetworkEvent(NamedTuple):
     """One thing that happened on the network.
 
     Attributes:
@@ -161,7 +161,7 @@ class Network:
 
     def __init__(self, seed: int, weather: Weather) -> None:
         self.connections: list[SimulatedWire] = []
-        self.events: deque[Happening] = deque(maxlen=_KEPT)
+        self.events: deque[NetworkEvent] = deque(maxlen=_KEPT)
         self.digest = 0
         self._seed = seed
         self._weather = weather
@@ -196,6 +196,6 @@ class Network:
 
     def note(self, connection: int, side: str, what: str, size: int) -> None:
         """Remember what happens."""
-        event = Happening(self._loop.time(), connection, side, what, size)
+        event = NetworkEvent(self._loop.time(), connection, side, what, size)
         self.digest = crc32(repr(tuple(event)).encode(), self.digest)
         self.events.append(event)

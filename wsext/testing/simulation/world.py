@@ -9,13 +9,9 @@ from random import Random
 from typing import Any
 
 from wsext.app.application import Application
-from wsext.client.connect import connect as _connect
-from wsext.client.opening import HTTP2Choice
-from wsext.protocol.http import Request
 from wsext.server.server import Server
-from wsext.testing.hosting import accept, make_server
 from wsext.testing.memory import Tap
-from wsext.testing.peers import RawPeer, shake_hands
+from wsext.testing.peers import RawPeer, WireConnect, raw_peer_on
 from wsext.testing.simulation.books import Books
 from wsext.testing.simulation.conditions import Conditions, Weather
 from wsext.testing.simulation.network import Network, SimulatedWire
@@ -67,7 +63,7 @@ class World:
         Raises:
             OptionError, PluginError: If the app asks for what cannot be.
         """
-        server = make_server(app)
+        server = Server(app)
         await server.start()
         for route in app.routes:
             self._books.watch(app.profile(route)[1].extensions)
@@ -116,22 +112,16 @@ class World:
         """
         transcript = Transcript()
         wire = await self.network.connect(conditions, transcript.record)
-        peer = RawPeer(server, transcript, wire.client)
-        wire.client.set_protocol(peer)  # type: ignore[arg-type]  # it is one in all but its base
-        accept(server, wire.server)
-        try:
-            if shake:
-                await shake_hands(peer, path, extensions, headers or {})
+        opening = raw_peer_on(wire, server, path, extensions, headers, shake, transcript)
+        async with opening as peer:
             yield peer
-        finally:
-            peer.abort()
 
     def expect(self, text: str) -> None:
         """Do not fail for what asyncio reports as an error with this text in it."""
         self._books.expected.append(text)
 
 
-class WorldConnect(_connect):
+class WorldConnect(WireConnect):
     """`wsext.connect` over the simulated network."""
 
     def __init__(
@@ -144,21 +134,15 @@ class WorldConnect(_connect):
         tap: Tap | None,
         **options: Any,
     ) -> None:
-        super().__init__(f"ws://memory{path}", proxy=None, **options)
+        super().__init__(server, path, **options)
         self._network = network
         self._books = books
-        self._server = server
         self._conditions = conditions
         self._tap = tap
         books.watch(self._installed.extensions)
 
-    async def _connect(self, request: Request, choice: HTTP2Choice) -> Any:
-        wire = await self._network.connect(self._conditions, self._tap)
-        protocol = self.protocol_class(request, choice)
-        accept(self._server, wire.server)
-        wire.client.set_protocol(protocol)
-        protocol.connection_made(wire.client)
-        return protocol
+    async def _make_wire(self) -> SimulatedWire:
+        return await self._network.connect(self._conditions, self._tap)
 
     def _start(self, *arguments: Any) -> Any:
         session, missing = super()._start(*arguments)

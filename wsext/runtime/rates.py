@@ -1,4 +1,4 @@
-"""So many a second: the token bucket by which messages, pings and handshakes are counted."""
+"""Rates: the token bucket by which messages, handshakes and HTTP/2 frames are counted."""
 
 from __future__ import annotations
 

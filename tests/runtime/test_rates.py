@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsext.server.rates import Bucket
+from wsext.runtime.rates import Bucket
 
 
 def test_a_burst_is_there_at_once_and_then_the_rate_decides() -> None:
