@@ -123,7 +123,7 @@ def measure(
     """The ages in seconds of what a reader of ``rate`` messages a second gets, without the first
     third."""
     reader = SlowReader(url, receive_buffer, answers)
-    ages = []
+    ages: list[float] = []
     with closing(reader.sock):
         began = time.monotonic()
         while (now := time.monotonic()) < began + seconds:
@@ -136,7 +136,7 @@ def measure(
 
 async def measure_client(connect: Any, url: str, rate: int, seconds: float) -> list[float]:
     """`measure` with a client of a library, which sleeps between messages."""
-    ages = []
+    ages: list[float] = []
     async with connect(url) as session:
         receive = session.recv if hasattr(session, "recv") else session.receive
         began = time.monotonic()

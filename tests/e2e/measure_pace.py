@@ -109,6 +109,8 @@ async def _measure(url: str, members: int, messages: int, size: int) -> tuple[fl
     request = REQUEST.format(path=f"/{members}/{messages}/{size}", more="").encode()
     loop = asyncio.get_running_loop()
     readers = []
+    assert parts.hostname is not None
+    assert parts.port is not None
     for _ in range(members):
         _, reader = await loop.create_connection(
             lambda: FastReader(request), parts.hostname, parts.port

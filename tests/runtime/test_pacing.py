@@ -16,7 +16,7 @@ from wsext.protocol.connection import Connection
 from wsext.runtime.life import life_of
 from wsext.runtime.pacing import NEVER, Pace
 from wsext.sdk.installed import make_pipeline
-from wsext.testing.memory import transport_pair
+from wsext.testing.memory import Wire
 
 #: Networks that take everything at once, as those with large buffers do.
 NEAR = testing.Conditions(capacity=1 << 22)
@@ -341,7 +341,8 @@ async def test_each_connection_of_a_session_has_a_pace_of_its_own() -> None:
         life.keep = True
         client.abort()
         await until(lambda: life.link._lost)
-        ours, theirs = transport_pair()
+        wire = Wire()
+        ours, theirs = wire.client, wire.server
         ours.set_protocol(asyncio.Protocol())
         life.attach(Connection("server", make_pipeline(session.negotiation, 1 << 20)), theirs)
         assert pace_of(session) is not first

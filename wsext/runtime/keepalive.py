@@ -12,7 +12,7 @@ from wsext.protocol.connection import Connection
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.timers import Timers
 
-__all__ = ["Keepalive", "Waiter"]
+__all__ = ["Keepalive", "PongWaiter"]
 
 #: The longest payload of a control frame (RFC 6455 §5.5).
 _LONGEST = 125
@@ -33,7 +33,7 @@ class Pinged(Protocol):
     def fail(self, error: ProtocolError) -> None: ...
 
 
-class Waiter(Protocol):
+class PongWaiter(Protocol):
     """Who waits for a pong: a future, or what is used like one."""
 
     def done(self) -> bool: ...
@@ -58,7 +58,7 @@ class Keepalive:
         self._number = 0
         self._timer: Any = None
         #: What was sent and not answered yet, in order: payload, time, who waits for the pong.
-        self._sent: tuple[tuple[bytes, float, Waiter | None], ...] = ()
+        self._sent: tuple[tuple[bytes, float, PongWaiter | None], ...] = ()
         self.latency: float | None = None
 
     def start(self) -> None:
@@ -85,7 +85,7 @@ class Keepalive:
         """The link is of no more use."""
         self._link = cast("Any", None)
 
-    def ping(self, payload: bytes | None, waiter: Waiter) -> None:
+    def ping(self, payload: bytes | None, waiter: PongWaiter) -> None:
         """Send a ping; the waiter gets the seconds until its pong.
 
         Raises:
@@ -103,7 +103,7 @@ class Keepalive:
             raise ValueError("a ping with this payload is already under way")
         self._send(payload, waiter)
 
-    def mark(self, waiter: Waiter) -> None:
+    def mark(self, waiter: PongWaiter) -> None:
         """Send a ping that is wsext's own; the waiter gets the seconds until its pong."""
         self._send(self._fresh(b"wsext"), waiter)
 
@@ -115,7 +115,7 @@ class Keepalive:
             if all(sent != payload for sent, _, _ in self._sent):
                 return payload
 
-    def _send(self, payload: bytes, waiter: Waiter | None) -> None:
+    def _send(self, payload: bytes, waiter: PongWaiter | None) -> None:
         link = self._link
         self._sent += ((payload, link.timers.time(), waiter),)
         link.connection.send_control(Opcode.PING, payload)

@@ -18,7 +18,7 @@ from wsext.protocol.closing import build_close
 from wsext.protocol.connection import Connection
 from wsext.protocol.states import State
 from wsext.runtime.closing import Closing
-from wsext.runtime.keepalive import Keepalive, Waiter
+from wsext.runtime.keepalive import Keepalive, PongWaiter
 from wsext.runtime.pacing import Pace
 from wsext.runtime.path import LinkPath
 from wsext.runtime.settings import WebSocketOptions
@@ -383,11 +383,11 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
     # --- pings --------------------------------------------------------------------------------
 
-    def send_marker(self, waiter: Waiter) -> None:
+    def send_marker(self, waiter: PongWaiter) -> None:
         """Send a ping of the pace."""
         self._keepalive.mark(waiter)
 
-    def ping(self, payload: bytes | None, waiter: Waiter) -> None:
+    def ping(self, payload: bytes | None, waiter: PongWaiter) -> None:
         """Send a ping; see `Keepalive.ping`."""
         self._keepalive.ping(payload, waiter)
 

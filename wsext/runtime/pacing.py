@@ -20,7 +20,7 @@ from math import inf
 from typing import Any, Protocol
 
 from wsext.protocol.connection import Connection
-from wsext.runtime.keepalive import Waiter
+from wsext.runtime.keepalive import PongWaiter
 from wsext.runtime.timers import Timers
 
 __all__ = ["NEVER", "Pace"]
@@ -66,7 +66,7 @@ class Paced(Protocol):
     def timers(self) -> Timers: ...
     @property
     def is_hearing(self) -> bool: ...
-    def send_marker(self, waiter: Waiter) -> None: ...
+    def send_marker(self, waiter: PongWaiter) -> None: ...
     def write_on(self) -> None: ...
 
 
