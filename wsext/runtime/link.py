@@ -18,7 +18,8 @@ from wsext.protocol.closing import build_close
 from wsext.protocol.connection import Connection
 from wsext.protocol.states import State
 from wsext.runtime.closing import Closing
-from wsext.runtime.keepalive import Keepalive
+from wsext.runtime.keepalive import Keepalive, PongWaiter
+from wsext.runtime.pacing import Pace
 from wsext.runtime.path import LinkPath
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.timers import Timers
@@ -32,7 +33,7 @@ _UNDECODED = 1 << 16
 
 #: The level of unsent data in the system at which a socket takes no more, for sessions that have to
 #: get fresh data: what waits in the system can be neither dropped nor replaced.
-_FRESH = 1 << 14
+_FRESH = 1 << 12
 
 
 class Owner(Protocol):
@@ -70,12 +71,13 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         "_decoding",
         "_held_until",
         "_hold",
-        "_is_fresh",
         "_keepalive",
         "_listener_waits",
         "_owner",
+        "_pace",
         "_reading",
         "_turning",
+        "is_fresh",
         "resumed",
         "timers",
     )
@@ -100,7 +102,8 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self._decoding: asyncio.Task[None] | None = None  # for an asynchronous codec
         self._listener_waits = False  # for the peer to read
         self._turning = False  # whether other connections have their turn
-        self._is_fresh = False
+        self.is_fresh = False  # see `keep_fresh`
+        self._pace: Pace | None = None
 
     # --- the transport ------------------------------------------------------------------------
 
@@ -157,6 +160,8 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         owner, self._owner = self._owner, None
         assert owner is not None
         self._keepalive.end(owner.closed_error)
+        if self._pace is not None:
+            self._pace.end()
         if self._closing is not None:
             self._closing.stop()
         if self._hold is not None:
@@ -167,7 +172,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         """Let go of everything: the link is of no more use."""
         self._session = None
         self._transport = self._write = None
-        self._closing = self._hold = None
+        self._closing = self._hold = self._pace = None
         self._keepalive.release()
 
     # --- reading ------------------------------------------------------------------------------
@@ -176,6 +181,11 @@ class Link(LinkPath, asyncio.BufferedProtocol):
     def is_reading(self) -> bool:
         """Whether the peer may be heard."""
         return self._reading
+
+    @property
+    def is_hearing(self) -> bool:
+        """Whether a pong that comes is found soon, and not behind what nobody takes yet."""
+        return self._reading and (not self._stalled or self._turning)
 
     def has_heard(self) -> bool:
         """Whether anything has come since this was asked last."""
@@ -199,11 +209,15 @@ class Link(LinkPath, asyncio.BufferedProtocol):
             self._transport.resume_reading()
         else:
             self._transport.pause_reading()
+            if self._pace is not None:
+                self._pace.go_on()
 
     def stall(self) -> None:
         """Deliver no more, and decode no more: the application has enough for now."""
         self._stalled = True
         self._update_reading()
+        if self._pace is not None:
+            self._pace.go_on()
 
     def go_on(self) -> None:
         """Deliver what has come and was not delivered yet, until the application has enough."""
@@ -289,8 +303,13 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
     @property
     def is_paused(self) -> bool:
-        """Whether the transport has as much as it may have."""
-        return self._paused
+        """Whether what is sent has to wait until the peer has read more."""
+        return self._paused or self._is_ahead()
+
+    def _is_ahead(self) -> bool:
+        if self.connection.wire_bytes_out <= self._free_until or self._pace is None:
+            return False
+        return self._pace.is_ahead()
 
     @property
     def unwritten(self) -> int:
@@ -315,19 +334,26 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self.resumed += 1
         self.connection.hold_pongs(False)
         self.soon()
+        self.write_on()
+
+    def write_on(self) -> None:
+        """There may be room: send what waits, and tell who waits to send."""
         if self._owner is not None:
             self._owner.wake_writers()
 
     def keep_fresh(self) -> None:
         """Let messages wait in the outbox, where a policy can still drop or replace them.
 
-        The transport asks for a pause as soon as the system takes no more, and the system is told
-        to take little (``TCP_NOTSENT_LOWAT``; where that is missing, a small send buffer).
+        No more is sent than the peer reads in a short time (`Pace`). For peers that answer no
+        pings, the transport asks for a pause as soon as the system takes no more, and the system is
+        told to take little (``TCP_NOTSENT_LOWAT``; where that is missing, a small send buffer).
         """
-        if self._is_fresh or self._transport is None:
+        if self.is_fresh or self._transport is None:
             return
-        self._is_fresh = True
+        self.is_fresh = True
         self._transport.set_write_buffer_limits(high=0)
+        if self.is_open and not self.connection.raw:  # a raw session's pongs are the application's
+            self._pace = Pace(self)
         sock = self.get_extra_info("socket")
         if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
             return
@@ -352,12 +378,16 @@ class Link(LinkPath, asyncio.BufferedProtocol):
                 else:  # the transport counts what it is just writing
                     await asyncio.sleep(0)
         finally:
-            if not self._lost and transport and not self._is_fresh:
+            if not self._lost and transport and not self.is_fresh:
                 transport.set_write_buffer_limits(high=self.options.outgoing_bytes)
 
     # --- pings --------------------------------------------------------------------------------
 
-    def ping(self, payload: bytes | None, waiter: asyncio.Future[float]) -> None:
+    def send_marker(self, waiter: PongWaiter) -> None:
+        """Send a ping of the pace."""
+        self._keepalive.mark(waiter)
+
+    def ping(self, payload: bytes | None, waiter: PongWaiter) -> None:
         """Send a ping; see `Keepalive.ping`."""
         self._keepalive.ping(payload, waiter)
 
@@ -390,6 +420,8 @@ class Link(LinkPath, asyncio.BufferedProtocol):
             return
         if self.connection.is_open and self._owner is not None:
             self._close_after = (code, reason)
+            if self._pace is not None:
+                self._pace.end()
             if not self._owner.finish_writing():
                 self._end().arm()
                 return
@@ -411,6 +443,8 @@ class Link(LinkPath, asyncio.BufferedProtocol):
             return
         self.write_out()  # a Close frame may stand there
         self._keepalive.stop()
+        if self._pace is not None:
+            self._pace.end()
         if self._owner is not None:
             self._owner.closing(more=self.connection.state is State.CLOSE_SENT)
         if self._stalled and not self._turning:

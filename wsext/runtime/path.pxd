@@ -18,6 +18,7 @@ cdef class LinkPath:
     cdef public bint _is_async
     cdef public bint _paused
     cdef public bint _queueing
+    cdef public long long _free_until
     cdef public bint _stalled
     cdef public bint _pulling
     cdef public bint _gathering

@@ -103,6 +103,8 @@ class LinkPath:
         self._write: Any = None
         self._is_async = connection.pipeline.is_async
         self._paused = False  # the transport asks us to stop writing
+        # When more bytes than this were sent, the pace has to be asked (`wsext.runtime.pacing`).
+        self._free_until = 1 << 62
         # Messages have to take their place in the outbox: some wait there, a streamed message is
         # half way, or a codec is asynchronous.
         self._queueing = self._is_async
@@ -233,7 +235,7 @@ class LinkPath:
     @property
     def blocked(self) -> bool:
         """Whether new data has to wait: for the peer to read, or for what was said before."""
-        return self._paused or self._queueing
+        return self._paused or self._queueing or self._is_ahead()
 
     def write_out(self) -> None:
         """Hand everything that is ready to the transport, in one write."""
@@ -257,9 +259,9 @@ class LinkPath:
         Raises:
             ProtocolError: If a codec fails; the connection is failed.
         """
-        if self._paused or self._queueing:
-            return False
         connection = self.connection
+        if self._paused or self._queueing or connection.wire_bytes_out > self._free_until:
+            return False
         try:
             wire = connection.share_message(message)
         except ProtocolError:
@@ -318,6 +320,10 @@ class LinkPath:
 
     # --- what is rarer ------------------------------------------------------------------------
 
+    def _is_ahead(self) -> bool:
+        """Whether so much is on its way that the peer has to read first."""
+        raise NotImplementedError
+
     def store(self, data: bytes | bytearray | None, size: int) -> None:
         """Keep what has come until it can be decoded."""
         raise NotImplementedError
@@ -370,6 +376,7 @@ class Send:
             and session._connection.state is _OPEN
             and not link._paused
             and not link._queueing
+            and session._connection.wire_bytes_out <= link._free_until
         ):
             link._send(data, hints, meta)
             return DONE
@@ -539,7 +546,13 @@ class SessionPath:
             QueueFull: If too much waits and the policy is ``suspend``.
         """
         link = self._link
-        if self._connection.state is _OPEN and not link._paused and not link._queueing:
+        connection = self._connection
+        if (
+            connection.state is _OPEN
+            and not link._paused
+            and not link._queueing
+            and connection.wire_bytes_out <= link._free_until
+        ):
             if type(data) is not PreparedMessage:
                 link._send(data, hints, meta)
                 return

@@ -62,6 +62,11 @@ class Writer:
         """Messages of the application that were dropped by the policy."""
         return self._lane.dropped
 
+    @property
+    def has_own(self) -> bool:
+        """Whether messages of the application wait, and not only those of rooms."""
+        return bool(self._lane.entries)
+
     # --- putting in ---------------------------------------------------------------------------
 
     async def send(self, data: Any, hints: Mapped, meta: Mapped) -> None:
@@ -164,8 +169,7 @@ class Writer:
     def wake(self) -> None:
         """The peer has read: send what waits while it reads more."""
         self._write_waiting(patient=True)
-        if not self._link.is_paused:
-            _wake(self._writable)
+        _wake(self._writable)  # each looks whether it may go on
 
     def _write_waiting(self, *, patient: bool) -> None:
         """Send what waits; if patient, only while the peer reads."""
@@ -375,7 +379,7 @@ class Writer:
     async def flush(self) -> None:
         """Wait until everything sent so far is with the operating system."""
         await self.wait_empty()
-        await self._link.flush(self.wait_writable)
+        await self._link.flush(lambda: _wait(self._writable))
 
     # --- the end ------------------------------------------------------------------------------
 
