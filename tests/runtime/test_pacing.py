@@ -249,7 +249,7 @@ def test_a_peer_that_answers_no_pings_is_not_starved() -> None:
             for _ in range(2000):
                 await next_message(peer, answers=False)
             assert loop.time() - began <= 1.1
-            assert life_of(sessions[0]).link._free_until == NEVER
+            assert life_of(sessions[0]).link.free_until == NEVER
 
     in_a_world(scenario)
 
@@ -271,7 +271,7 @@ def test_a_peer_that_answers_late_is_paced_from_then_on() -> None:
             assert ping is not None
             answer(peer, ping)
             link = life_of(sessions[0]).link
-            await until(lambda: link._free_until < NEVER)
+            await until(lambda: link.free_until < NEVER)
             for number in range(2000):
                 app.room("prices").broadcast_nowait(update(number), key=number)
             assert sessions[0].buffered_amount > 100_000
@@ -377,7 +377,7 @@ async def test_each_connection_of_a_session_has_a_pace_of_its_own() -> None:
         first = pace_of(session)
         life.keep = True
         client.abort()
-        await until(lambda: life.link._lost)
+        await until(lambda: life.link.is_lost)
         wire = Wire()
         ours, theirs = wire.client, wire.server
         ours.set_protocol(asyncio.Protocol())

@@ -505,8 +505,8 @@ class Life:
         """The peer has read."""
         if self._writer is not None:
             self._writer.wake()
-        if self.link._listener_waits and not self.link.blocked:
-            self.link._listener_waits = False
+        if self.link.listener_waits and not self.link.blocked:
+            self.link.listener_waits = False
             self.link.go_on_soon()
 
     def finish_writing(self) -> bool:
@@ -539,7 +539,7 @@ class Life:
         """A listener has sent more than the peer reads: read nothing more until that has left."""
         link, writer = self.link, self._writer
         if link._paused or (writer is not None and writer.has_own):
-            link._listener_waits = True
+            link.listener_waits = True
             link.stall()
 
     def overflow(self) -> None:

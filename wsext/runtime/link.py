@@ -72,12 +72,12 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         "_held_until",
         "_hold",
         "_keepalive",
-        "_listener_waits",
         "_owner",
         "_pace",
         "_reading",
         "_turning",
         "is_fresh",
+        "listener_waits",
         "resumed",
         "timers",
     )
@@ -100,7 +100,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self._held_until: float | None = None
         self._hold: Any = None
         self._decoding: asyncio.Task[None] | None = None  # for an asynchronous codec
-        self._listener_waits = False  # for the peer to read
+        self.listener_waits = False  # for the peer to read
         self._turning = False  # whether other connections have their turn
         self.is_fresh = False  # see `keep_fresh`
         self._pace: Pace | None = None
@@ -118,7 +118,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
     def begin(self, rest: bytes = b"") -> None:
         """Receive, beginning with the bytes that came with the opening handshake."""
-        if self._lost:
+        if self.is_lost:
             return
         transport = self._transport
         if not transport.is_reading():  # much came while the handshake was being decided
@@ -140,7 +140,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         leaves the error for the next time, as those of aiofastnet do, is never called again. And
         while reading is paused nobody is told of a reset at all.
         """
-        if (self._has_read or not self._reading) and not self._lost:
+        if (self._has_read or not self._reading) and not self.is_lost:
             self._has_read = False
             sock = self.get_extra_info("socket")
             if sock is not None and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
@@ -150,9 +150,9 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         return False  # the transport closes itself
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._lost:
+        if self.is_lost:
             return
-        self._lost = True
+        self.is_lost = True
         self.connection.lose(exc, unsent=self._paused)
         self._paused = False
         if self._decoding is not None:
@@ -197,10 +197,10 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         held = self._held_until is not None and self.connection.is_open
         connection = self.connection
         waits = self._stalled
-        if self._is_async:
+        if self.is_async:
             waits = connection.has_more and connection.held_bytes > _UNDECODED
         wanted = not (held or waits)
-        if wanted == self._reading or self._lost or not self._transport:
+        if wanted == self._reading or self.is_lost or not self._transport:
             return
         if self._transport.is_closing():
             return
@@ -222,7 +222,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
     def go_on(self) -> None:
         """Deliver what has come and was not delivered yet, until the application has enough."""
         self._turning = False
-        if self._is_async:
+        if self.is_async:
             self._stalled = False
             self._decode_on()
         else:
@@ -242,7 +242,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
     def store(self, data: bytes | bytearray | None, size: int) -> None:
         """Keep what has come until it can be decoded."""
         self.connection.store(data, size)
-        if self._is_async:
+        if self.is_async:
             self._decode_on()
         self._update_reading()
 
@@ -286,7 +286,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
     def _decoded(self, task: asyncio.Task[None]) -> None:
         self._decoding = None
-        if self._lost:
+        if self.is_lost:
             if not task.cancelled():
                 task.exception()
             return
@@ -307,7 +307,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         return self._paused or self._is_ahead()
 
     def _is_ahead(self) -> bool:
-        if self.connection.wire_bytes_out <= self._free_until or self._pace is None:
+        if self.connection.wire_bytes_out <= self.free_until or self._pace is None:
             return False
         return self._pace.is_ahead()
 
@@ -315,7 +315,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
     def unwritten(self) -> int:
         """Bytes that were handed over and that the operating system has not taken yet."""
         transport = self._transport
-        waiting = transport.get_write_buffer_size() if transport and not self._lost else 0
+        waiting = transport.get_write_buffer_size() if transport and not self.is_lost else 0
         return int(waiting) + self.connection.pending_bytes
 
     @property
@@ -371,14 +371,14 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self.write_out()
         transport = self._transport
         try:
-            while not self._lost and transport and transport.get_write_buffer_size():
+            while not self.is_lost and transport and transport.get_write_buffer_size():
                 transport.set_write_buffer_limits(high=0)
                 if self._paused:
                     await wait_writable()
                 else:  # the transport counts what it is just writing
                     await asyncio.sleep(0)
         finally:
-            if not self._lost and transport and not self.is_fresh:
+            if not self.is_lost and transport and not self.is_fresh:
                 transport.set_write_buffer_limits(high=self.options.outgoing_bytes)
 
     # --- pings --------------------------------------------------------------------------------
@@ -439,7 +439,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
     def progress_close(self) -> None:
         """Do what the connection's state asks of the transport."""
-        if self._lost or self._transport is None or self.connection.state is State.OPEN:
+        if self.is_lost or self._transport is None or self.connection.state is State.OPEN:
             return
         self.write_out()  # a Close frame may stand there
         self._keepalive.stop()
@@ -450,7 +450,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         if self._stalled and not self._turning:
             self.go_on()  # the peer's Close may stand behind data that nobody wants any more
         self._update_reading()
-        if not self._lost:
+        if not self.is_lost:
             self._end().progress()
 
     def _end(self) -> Closing:
@@ -472,10 +472,10 @@ class Link(LinkPath, asyncio.BufferedProtocol):
     def close_transport(self) -> None:
         """Close the transport after what is written; raw sessions end like this."""
         self.write_out()
-        if self._transport is not None and not self._lost:
+        if self._transport is not None and not self.is_lost:
             self._end().close()
 
     def abort(self) -> None:
         """Drop the transport at once."""
-        if self._transport is not None and not self._lost:
+        if self._transport is not None and not self.is_lost:
             self._transport.abort()

@@ -61,7 +61,7 @@ class Paced(Protocol):
     """What a pace needs of its link."""
 
     connection: Connection
-    _free_until: int  # so many bytes may be sent before the pace has to be asked
+    free_until: int  # so many bytes may be sent before the pace has to be asked
 
     @property
     def timers(self) -> Timers: ...
@@ -141,12 +141,12 @@ class Pace:
         self._has_answered = False
         self._tries = 0
         self._timer: Any = None
-        link._free_until = self._confirmed  # the first marker follows the first message
+        link.free_until = self._confirmed  # the first marker follows the first message
 
     def is_ahead(self) -> bool:
         """Whether messages have to wait until the peer has read more.
 
-        To be asked when more than ``link._free_until`` bytes were sent. Sends a marker if one is
+        To be asked when more than ``link.free_until`` bytes were sent. Sends a marker if one is
         due.
         """
         link = self._link
@@ -163,14 +163,14 @@ class Pace:
             if self._marker is None:
                 self._send_marker(link, sent)
             self._watch(link)
-            link._free_until = -1
+            link.free_until = -1
             return True
         is_due = sent >= self._marked + step or (self._base == inf and self._marker is None)
         apart = _FAR_APART if self._is_fast else _APART
         if is_due and link.timers.time() >= self._marked_at + apart:
             self._send_marker(link, sent)
         self._stop_timer()
-        link._free_until = min(limit, sent + step - 1)
+        link.free_until = min(limit, sent + step - 1)
         return False
 
     def go_on(self) -> None:
@@ -184,7 +184,7 @@ class Pace:
         self._stop_timer()
         self._marker = None
         if link is not None:
-            link._free_until = NEVER
+            link.free_until = NEVER
             if self._is_waiting:
                 link.write_on()
 
@@ -207,9 +207,9 @@ class Pace:
         if link is None:
             return
         self._has_answered = True
-        if link._free_until == NEVER:  # it had been given up
+        if link.free_until == NEVER:  # it had been given up
             self._assume_read(link)
-            link._free_until = self._confirmed
+            link.free_until = self._confirmed
         self._confirmed = max(self._confirmed, marker.sent)
         if marker is self._marker:
             self._marker = None
@@ -247,7 +247,7 @@ class Pace:
             self.go_on()
         else:  # this peer answers no pings; should it do so later, `_take_answer` begins again
             self._is_waiting = False
-            link._free_until = NEVER
+            link.free_until = NEVER
             link.write_on()
 
     def _stop_timer(self) -> None:

@@ -15,16 +15,16 @@ cdef class LinkPath:
     cdef public object _write
     cdef bint _is_dirty
     cdef bint _in_place
-    cdef public bint _is_async
+    cdef public bint is_async
     cdef public bint _paused
-    cdef public bint _queueing
-    cdef public long long _free_until
+    cdef public bint queueing
+    cdef public long long free_until
     cdef public bint _stalled
     cdef public bint _pulling
     cdef public bint _gathering
     cdef public bint _heard
     cdef public bint _has_read
-    cdef public bint _lost
+    cdef public bint is_lost
     cdef list _dirty
     cdef public object options
     cdef public object _loop

@@ -101,20 +101,20 @@ class LinkPath:
         self._is_dirty = False
         self._transport: Any = None
         self._write: Any = None
-        self._is_async = connection.pipeline.is_async
+        self.is_async = connection.pipeline.is_async
         self._paused = False  # the transport asks us to stop writing
         # When more bytes than this were sent, the pace has to be asked (`wsext.runtime.pacing`).
-        self._free_until = 1 << 62
+        self.free_until = 1 << 62
         # Messages have to take their place in the outbox: some wait there, a streamed message is
         # half way, or a codec is asynchronous.
-        self._queueing = self._is_async
+        self.queueing = self.is_async
         self._stalled = False  # nothing more is decoded: the application has enough for now
         self._pulling = False
         self._gathering = False
         self._heard = False  # since the last ping
         self._has_read = False  # since `find_reset` has looked
         self._in_place = False  # the buffer that was asked for is the payload's own
-        self._lost = False
+        self.is_lost = False
 
     def bind(self, transport: Any) -> None:
         """Learn how a transport wants to be used."""
@@ -148,7 +148,7 @@ class LinkPath:
 
     def _read(self, data: bytes | bytearray | None, size: int) -> None:
         self._heard = self._has_read = True
-        if self._is_async or self._stalled or self._pulling:
+        if self.is_async or self._stalled or self._pulling:
             self.store(data, size)
             return
         connection = self.connection
@@ -169,7 +169,7 @@ class LinkPath:
 
     def go_on(self) -> None:
         """Deliver what has come and was not delivered yet, until the application has enough."""
-        if self._pulling or self._lost:
+        if self._pulling or self.is_lost:
             return
         connection = self.connection
         self._stalled = False
@@ -235,7 +235,7 @@ class LinkPath:
     @property
     def blocked(self) -> bool:
         """Whether new data has to wait: for the peer to read, or for what was said before."""
-        return self._paused or self._queueing or self._is_ahead()
+        return self._paused or self.queueing or self._is_ahead()
 
     def write_out(self) -> None:
         """Hand everything that is ready to the transport, in one write."""
@@ -260,7 +260,7 @@ class LinkPath:
             ProtocolError: If a codec fails; the connection is failed.
         """
         connection = self.connection
-        if self._paused or self._queueing or connection.wire_bytes_out > self._free_until:
+        if self._paused or self.queueing or connection.wire_bytes_out > self.free_until:
             return False
         try:
             wire = connection.share_message(message)
@@ -288,7 +288,7 @@ class LinkPath:
 
     def _write_out(self) -> None:
         connection = self.connection
-        if self._write is None or self._lost:
+        if self._write is None or self.is_lost:
             return
         if connection.state is not _OPEN and self._transport.is_closing():
             return  # what cannot leave stays there, so that it does not count as sent
@@ -375,8 +375,8 @@ class Send:
             (type(data) is str or type(data) is bytes)
             and session._connection.state is _OPEN
             and not link._paused
-            and not link._queueing
-            and session._connection.wire_bytes_out <= link._free_until
+            and not link.queueing
+            and session._connection.wire_bytes_out <= link.free_until
         ):
             link._send(data, hints, meta)
             return DONE
@@ -454,7 +454,7 @@ class SessionPath:
                 on_message(self, item.data)
             except (Exception, asyncio.CancelledError) as error:
                 self._listener_failed(error)
-            if self._link._paused or self._link._queueing:
+            if self._link._paused or self._link.queueing:
                 self._listener_is_ahead()
             return
         inbox = self._inbox
@@ -550,8 +550,8 @@ class SessionPath:
         if (
             connection.state is _OPEN
             and not link._paused
-            and not link._queueing
-            and connection.wire_bytes_out <= link._free_until
+            and not link.queueing
+            and connection.wire_bytes_out <= link.free_until
         ):
             if type(data) is not PreparedMessage:
                 link._send(data, hints, meta)
