@@ -4,8 +4,8 @@
 
 A server in a process of its own says messages, 20 in each turn of its event loop, whenever no
 member has more than 64 KiB waiting. The readers do next to nothing but answer pings. The figures
-are the server's processor time for each message that a member gets, and the rate at which they
-arrive. Runs with and without pacing take turns.
+are the server's processor time for each message that a member gets, without the first quarter,
+and the rate at which they arrive. Runs with and without pacing take turns.
 """
 
 from __future__ import annotations
@@ -48,10 +48,11 @@ async def prices(session: Session, members: int, messages: int, size: int) -> No
     async with room.join(session, overflow="coalesce", queue_bytes=1 << 24):
         if len(room) == members:
             await asyncio.sleep(0.2)
-            began = time.process_time()
             everybody = room.members()
             said = 0
             while said < messages:
+                if said <= messages // 4:
+                    began = time.process_time()  # the first quarter is for warming up
                 if any(one.waiting_bytes > 1 << 16 for one in everybody):
                     await asyncio.sleep(0.0005)
                     continue
@@ -88,14 +89,18 @@ class FastReader(asyncio.Protocol):
         if at >= 0 or self._rest:
             data, self._rest = self._rest + data, b""
             while (at := self._find(data)) >= 0:
-                if len(data) < at + (6 if data[at] == 0x89 else 15):
+                is_ping = data[at] == 0x89
+                end = at + 15
+                if is_ping and len(data) > at + 1:
+                    end = at + 2 + data[at + 1]
+                if len(data) < end:
                     self._rest = data[at:]  # the rest is still to come
                     return
-                if data[at] != 0x89:
-                    self.done.set_result(float(data[at + 5 : at + 15]))
+                if not is_ping:
+                    self.done.set_result(float(data[at + 5 : end]))
                     return
-                self.transport.write(masked(10, data[at + 2 : at + 6]))
-                data = data[at + 6 :]
+                self.transport.write(masked(10, data[at + 2 : end]))
+                data = data[end:]
 
     @staticmethod
     def _find(data: bytes) -> int:
@@ -120,7 +125,9 @@ async def _measure(url: str, members: int, messages: int, size: int) -> tuple[fl
     used = await asyncio.gather(*(reader.done for reader in readers))
     for reader in readers:
         reader.transport.abort()
-    return used[0] / members / messages, (time.monotonic() - began - 0.2) / members / messages
+    return used[0] / members / messages / 0.75, (
+        time.monotonic() - began - 0.2
+    ) / members / messages
 
 
 def main() -> None:

@@ -107,6 +107,43 @@ def test_a_slow_reader_gets_fresh_data(rate: int) -> None:
     in_a_world(scenario)
 
 
+def test_a_reader_that_becomes_slow_gets_fresh_data_soon_again() -> None:
+    async def scenario(world: testing.World) -> None:
+        app, sessions = room_app()
+        server = await world.serve(app)
+        loop = asyncio.get_running_loop()
+        async with world.raw_peer(server, conditions=NEAR) as peer:
+            await until(lambda: bool(sessions))
+            saying = asyncio.create_task(say(app, 1000, 20, keys=20))
+            began = loop.time()
+            ages: dict[bool, list[float]] = {False: [], True: []}
+            while not saying.done():
+                is_slow = loop.time() - began > 10
+                ages[is_slow].append(age(bytes((await next_message(peer)).payload)))
+                if is_slow:
+                    await asyncio.sleep(1 / 200)
+        assert len(ages[False]) >= 9900
+        assert max(ages[True]) <= 1.2
+        assert max(ages[True][400:]) <= 0.2  # two seconds later
+
+    in_a_world(scenario)
+
+
+def test_a_fast_peer_gets_few_markers() -> None:
+    async def scenario(world: testing.World) -> None:
+        app, sessions = room_app()
+        server = await world.serve(app)
+        async with world.connect(server, conditions=NEAR) as client:
+            await until(lambda: bool(sessions))
+            saying = asyncio.create_task(say(app, 1000, 20, keys=1 << 30))
+            for _ in range(20_000):
+                await client.receive()
+            await saying
+            assert life_of(client).link.connection.pings_in <= 20 * 11
+
+    in_a_world(scenario)
+
+
 def test_a_peer_that_is_far_away_and_fast_gets_everything() -> None:
     async def scenario(world: testing.World) -> None:
         app, sessions = room_app()

@@ -40,14 +40,15 @@ _STEP = 1 << 8
 _SHORT = 0.04
 _LONG = 0.08
 
-#: Seconds between markers in the long run; and how far ahead of that they may be: where messages
-#: wait for one, and elsewhere.
+#: Seconds between markers in the long run, and how far ahead of that they may be.
 _APART = 0.05
 _AHEAD = 1.0
-_LESS_AHEAD = 0.5
+
+#: Seconds between markers that nobody waits for, while the peer is fast: each costs both sides.
+_FAR_APART = 0.1
 
 #: Seconds after which the network's own time is measured anew, unless it was seen meanwhile; and
-#: what still counts as having seen it.
+#: what still counts as having seen it: the peer is fast.
 _STALE = 10.0
 _NEAR = 0.01
 
@@ -111,10 +112,12 @@ class Pace:
         "_due",
         "_has_answered",
         "_is_draining",
+        "_is_fast",
         "_is_limited",
         "_is_waiting",
         "_link",
         "_marked",
+        "_marked_at",
         "_marker",
         "_round",
         "_timer",
@@ -127,12 +130,14 @@ class Pace:
         self.window = _FIRST
         self._confirmed = self._marked = self._round = link.connection.wire_bytes_out
         self._marker: _Marker | None = None  # the newest one, until it is answered
+        self._marked_at = -inf
         self._due = 0.0  # when the next marker is due at the long-run rate
         self._base = inf  # seconds of a round trip while nothing waits in buffers
         self._base_seen = link.timers.time()
         self._is_draining = False  # until everything is confirmed, to measure that anew
         self._is_waiting = False  # messages wait because of this
         self._is_limited = False  # the window has kept data back in this round trip
+        self._is_fast = False  # hardly anything waits in buffers
         self._has_answered = False
         self._tries = 0
         self._timer: Any = None
@@ -151,17 +156,19 @@ class Pace:
             self._assume_read(link)  # for a pong could not be heard
         sent = link.connection.wire_bytes_out
         limit = self._confirmed + (0 if self._is_draining else self.window - 1)
-        step = max(self.window // 4, _STEP)
+        step = max(self.window // (2 if self._is_fast else 4), _STEP)
         self._is_waiting = sent > limit
         if self._is_waiting:
             self._is_limited = self._is_limited or not self._is_draining
             if self._marker is None:
-                self._send_marker(link, sent, _AHEAD)
+                self._send_marker(link, sent)
             self._watch(link)
             link.free_until = -1
             return True
-        if sent >= self._marked + step or (self._base == inf and self._marker is None):
-            self._send_marker(link, sent, _LESS_AHEAD)
+        is_due = sent >= self._marked + step or (self._base == inf and self._marker is None)
+        apart = _FAR_APART if self._is_fast else _APART
+        if is_due and link.timers.time() >= self._marked_at + apart:
+            self._send_marker(link, sent)
         self._stop_timer()
         link.free_until = min(limit, sent + step - 1)
         return False
@@ -183,13 +190,14 @@ class Pace:
 
     # --- markers ------------------------------------------------------------------------------
 
-    def _send_marker(self, link: Paced, sent: int, ahead: float) -> None:
+    def _send_marker(self, link: Paced, sent: int) -> None:
         """Send a marker, unless there were too many lately."""
         now = link.timers.time()
-        if now < self._due - ahead or not link.is_hearing:
+        if now < self._due - _AHEAD or not link.is_hearing:
             return
         self._due = max(self._due, now) + _APART
         self._marked = sent
+        self._marked_at = now
         self._marker = _Marker(self._take_answer, sent)
         link.send_marker(self._marker)
 
@@ -257,10 +265,11 @@ class Pace:
             self._is_draining = False
             self._base = inf
             self._base_seen = now
-            self._send_marker(link, sent, _AHEAD)  # which finds all buffers empty
+            self._send_marker(link, sent)  # which finds all buffers empty
             return
         self._base = min(self._base, seconds)
-        if seconds < self._base + _NEAR:
+        self._is_fast = seconds < self._base + _NEAR
+        if self._is_fast:
             self._base_seen = now
         elif now - self._base_seen > _STALE:
             self._is_draining = True
