@@ -144,7 +144,7 @@ class MemoryTransport(asyncio.Transport):
         inbound = self._inbound
         if self._read_due or self.protocol is None or not self.is_reading():
             return
-        if inbound.arrived or (inbound.eof and not inbound.eof_told):
+        if inbound.arrived or (inbound.eof and not inbound.data and not inbound.eof_told):
             self._read_due = True
             self._loop.call_soon(self._read)
 
