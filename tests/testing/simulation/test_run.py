@@ -68,7 +68,7 @@ def test_the_same_seed_gives_the_same_course_of_events() -> None:
     courses = [simulate(talk, seed, weather=rough)[1] for seed in range(8)]
     assert courses == [simulate(talk, seed, weather=rough)[1] for seed in range(8)]
     code = (
-        "from tests.testing.test_simulation import *\n"
+        "from tests.testing.simulation.test_run import *\n"
         "print(*(simulate(talk, seed, weather=rough)[1] for seed in range(8)))"
     )
     for hashing in ("1", "2"):
