@@ -240,23 +240,6 @@ async def test_closing_twice_or_after_the_peer_only_waits() -> None:
             await session.close(1006)
 
 
-async def test_a_peer_that_never_answers_the_close_is_dropped_in_time() -> None:
-    ends = Ends(close_timeout=0.05)
-
-    @ends.route
-    async def handler(session: Session) -> None:
-        await session.receive()
-
-    async with wsext.serve(ends.app) as server, raw_peer(server.port) as peer:
-        await peer.shake()
-        peer.send(masked(1, b"go"))
-        assert await peer.close_code() == 1000
-        info = await ends.infos.get()
-        assert not info.clean
-        assert info.local == (1000, "")
-        assert info.remote is None
-
-
 async def test_a_dropped_connection_is_1006_for_everyone() -> None:
     ends = Ends()
 
@@ -428,16 +411,6 @@ async def test_cancelling_receive_loses_nothing() -> None:
 
 
 # --- frames, channels, listeners, raw ---------------------------------------------------------
-
-
-async def test_channels_and_frames() -> None:
-    async with wsext.serve(echo_app()) as server, wsext.connect(server.url) as session:
-        await session.send_frame(Frame(1, b"he", False))
-        await session.send_frame(Frame(9, b"in between"))
-        await session.send_frame(Frame(0, b"llo", True))
-        assert await session.receive_frame() == Frame(1, b"hello")
-        await session.outgoing.send(Frame(2, b"\x01"))
-        assert (await session.incoming.receive()).payload == b"\x01"
 
 
 async def test_a_raw_session_takes_frames_as_they_are() -> None:
