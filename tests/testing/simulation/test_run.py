@@ -7,34 +7,18 @@ import asyncio
 import os
 import subprocess
 import sys
-from typing import Any
 
 import pytest
 
-from tests.extensions import Append, Reverse, Slow
+from tests.extensions import Append, Slow
+from tests.testing.simulation.scenarios import echo_app
 from wsext import (
     App,
-    Codec,
     ConnectionClosed,
-    Extension,
-    Frame,
-    Listener,
     Session,
     WebSocketOptions,
-    testing,
 )
-from wsext.testing import Conditions, SimulationFailed, World, calm, rough, seeds, simulate
-
-
-def echo_app(**options: Any) -> App:
-    app = App(options=WebSocketOptions(**options))
-
-    @app.websocket("/echo")
-    async def echo(session: Session) -> None:
-        async for message in session:
-            await session.send(message)
-
-    return app
+from wsext.testing import Conditions, World, calm, rough, seeds, simulate
 
 
 async def talk(world: World) -> tuple[bool, int]:
@@ -131,109 +115,11 @@ def test_a_handlers_own_timeout_is_virtual() -> None:
         simulate(scenario, seed)
 
 
-def test_a_client_that_reconnects_gets_through_a_rough_network() -> None:
-    async def scenario(world: World) -> int:
-        server = await world.serve(echo_app())
-        answers = 0
-        async for session in world.connect(server, "/echo"):
-            try:
-                await session.send("x")
-                assert await session.receive() == "x"
-            except ConnectionClosed:
-                continue
-            answers += 1
-            if answers == 3:
-                break
-        return len(world.connections)
-
-    assert max(simulate(scenario, seed, weather=rough) for seed in seeds(20)) > 3
-
-
-def test_a_raw_peer_lives_in_the_world_too() -> None:
-    async def scenario(world: World) -> None:
-        server = await world.serve(echo_app())
-        async with world.raw_peer(server, "/echo") as peer:
-            peer.send_frame(Frame(1, b"hello"))
-            frame = await peer.receive_frame()
-            assert frame is not None
-            assert frame.payload == b"hello"
-            peer.send_frame(Frame(1, b"x"), mask=False)
-            assert await peer.receive_close() == 1002
-            assert "→ GET /echo HTTP/1.1" in str(peer.transcript)
-
-    for seed in seeds(10):
-        simulate(scenario, seed)
-
-
-def test_the_other_peers_work_in_virtual_time() -> None:
-    async def scenario(world: World) -> None:
-        async with testing.pair([Reverse]) as (client, server):
-            await client.send("abc")
-            assert await server.receive() == "abc"
-            await client.clock.advance(3600)
-            assert client.is_open
-        async with testing.raw_peer(echo_app(), "/echo") as peer:
-            await peer.clock.advance(20)
-            frame = await peer.receive_frame()
-            assert frame is not None
-            assert frame.opcode == 9
-            await peer.clock.advance(20)
-            assert await peer.receive_close() == 1011
-
-    simulate(scenario)
-
-
 # --- what is found ------------------------------------------------------------------------------
 
 
-class Forgetful(Codec):
-    """Is closed twice, or never."""
-
-
-class Forgotten(Extension):
-    """Makes a codec more than it hands out."""
-
-    name = "x-forgotten"
-
-    def make_codec(self, params: Any, ctx: Any) -> Codec:
-        return Forgetful()
-
-    def accept(self, offer: Any, ctx: Any) -> Any:
-        self.make_codec(offer, ctx)
-        return super().accept(offer, ctx)
-
-
-def test_a_codec_that_is_never_closed_is_found() -> None:
-    app = echo_app()
-    app.install(Forgotten)
-
-    async def scenario(world: World) -> None:
-        server = await world.serve(app)
-        async with world.connect(server, "/echo", extensions=[Forgotten]):
-            assert world.codecs_made == 3
-
-    found = r"a codec of x-forgotten \(Forgetful\) was closed 0 times"
-    with pytest.raises(SimulationFailed, match=found) as caught:
-        simulate(scenario, 4)
-    assert "the last events of the network" in caught.value.__notes__[0]
-    assert "close" not in vars(Forgetful)  # everything is as it was
-
-
-def test_what_wsext_logs_as_an_error_is_at_hand() -> None:
-    app = App()
-
-    class Broken(Listener):
-        def on_message(self, session: Session, message: str | bytes) -> None:
-            raise ValueError("broken")
-
-    app.websocket("/")(Broken)
-
-    async def scenario(world: World) -> None:
-        server = await world.serve(app)
-        async with world.connect(server) as session:
-            await session.send("x")
-            assert (await session.wait_closed()).code == 1011
-        (record,) = world.errors
-        assert "listener failed" in record.getMessage()
-
-    simulate(scenario)
+def test_one_seed_can_be_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(seeds(3)) == [0, 1, 2]
+    assert list(seeds(2, first=10)) == [10, 11]
+    monkeypatch.setenv("WSEXT_SEED", "77")
+    assert list(seeds(1000)) == [77]

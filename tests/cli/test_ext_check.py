@@ -1,0 +1,66 @@
+"""``wsext ext check``: the conformance kit on what is installed, with a report."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.processes import wsext
+from tests.fake import write_metadata
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> dict[str, str]:
+    """An environment with an extension that forgets to decode."""
+    (tmp_path / "plug_bad.py").write_text(
+        "from wsext import RSV, Extension, MessageCodec\n"
+        "class C(MessageCodec):\n"
+        "    def encode_message(self, data): return data[::-1]\n"
+        "    def decode_message(self, data, budget): return data\n"
+        "class Bad(Extension):\n"
+        "    'Forgets to decode.'\n"
+        "    name = 'x-bad'\n"
+        "    rsv = RSV.RSV1\n"
+        "    def make_codec(self, params, ctx): return C()\n"
+    )
+    write_metadata(tmp_path, "broken", {"x-bad": "plug_bad:Bad"})
+    return {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "capture",
+        "framelog",
+        "permessage-checksum",
+        "permessage-deflate",
+        "permessage-fragment",
+        "permessage-meta",
+        "permessage-zstd",
+        "presets",
+        "ratelimit",
+        "trace",
+        "zstd-commands",
+    ],
+)
+def test_what_is_here_conforms(name: str, tmp_path: Path) -> None:
+    env = {key: value for key, value in os.environ.items() if key != "WSEXT_PLUGINS"}
+    done = wsext("ext", "check", name, "--examples", "4", env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert f"{name} conforms" in done.stdout
+
+
+def test_a_report_says_what_is_wrong(broken: dict[str, str]) -> None:
+    done = wsext("ext", "check", "x-bad", "--examples", "5", env=broken)
+    assert done.returncode == 1
+    assert "x-bad does not conform" in done.stdout
+    assert "FAIL  Any messages in any fragments" in done.stdout
+    assert "(test_messages_round_trip)" in done.stdout
+    assert "broken does not depend on wsext" in done.stdout
+    report = json.loads(wsext("ext", "check", "x-bad", "--json", env=broken).stdout)
+    outcomes = {item["name"]: item["outcome"] for item in report["cases"]}
+    assert outcomes["test_messages_round_trip"] == "failed"
+    assert not report["passed"]
