@@ -157,9 +157,11 @@ class Probe:
 async def test_the_task_takes_over_and_gives_back() -> None:
     probe = Probe()
     seen: list[str] = []
+    has_seen = asyncio.Event()
 
     async def work() -> str:
         seen.append(await probe.inbox.data())
+        has_seen.set()
         await asyncio.sleep(0)
         seen.append(await probe.inbox.data())
         return "result"
@@ -170,8 +172,7 @@ async def test_the_task_takes_over_and_gives_back() -> None:
     task = asyncio.create_task(run())
     await asyncio.sleep(0)
     asyncio.get_running_loop().call_soon(probe.put, "a")
-    while not seen:
-        await asyncio.sleep(0)
+    await has_seen.wait()
     probe.put("b")  # from within a task: it cannot be entered now, and is resumed later
     assert await task == "result"
     assert seen == ["a", "b"]

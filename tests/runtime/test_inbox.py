@@ -12,13 +12,11 @@ import pytest
 import wsext
 from tests.codecs import AsyncCancelled, Cancelled, Counting, Gated, deflated
 from tests.raw import RawPeer, masked, raw_peer
+from tests.waiting import at_rest, until
 from wsext import App, ConnectionClosed, Session, WebSocketOptions
 
 #: Seconds in which something has to happen that takes no time at all.
 SOON = 3
-
-#: Turns of the event loop in which nothing happens, after which nothing more will.
-QUIET = 200
 
 CAPACITY = 8
 
@@ -43,12 +41,14 @@ class Reader:
         self.got: list[Any] = []
         self.done = asyncio.Event()
         self.session: Session | None = None
+        self.opened: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
         for extension in extensions:
             self.app.install(extension)
 
         @self.app.websocket("/")
         async def handler(session: Session) -> None:
             self.session = session
+            self.opened.set_result(session)
             await self.go.wait()
             try:
                 while True:
@@ -82,18 +82,6 @@ class Reader:
         return self.got
 
 
-async def quiet(count: Any) -> int:
-    """What ``count()`` comes to, once it does not change any more."""
-    last, turns = count(), 0
-    async with asyncio.timeout(SOON):
-        while turns < QUIET or not last:
-            await asyncio.sleep(0)
-            now = count()
-            turns = turns + 1 if now == last else 0
-            last = now
-    return int(last)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 async def test_no_more_messages_are_taken_from_a_read_than_the_inbox_may_hold(kind: Kind) -> None:
     codec = kind and kind()
@@ -101,7 +89,7 @@ async def test_no_more_messages_are_taken_from_a_read_than_the_inbox_may_hold(ki
     async with reader.peer(codec and codec.name) as peer:
         numbers = [str(number) for number in range(1000)]
         peer.send(b"".join(masked(1, number.encode()) for number in numbers))
-        waiting = await quiet(lambda: reader.waiting)
+        waiting = await at_rest(lambda: reader.waiting)
         decoded = codec.decoded if codec else waiting
         assert waiting <= CAPACITY + 1
         assert decoded <= CAPACITY + BEYOND
@@ -115,7 +103,7 @@ async def test_no_more_bytes_are_taken_from_a_read_than_the_inbox_may_hold(kind:
     async with reader.peer(codec and codec.name) as peer:
         messages = [bytes([number]) * 1000 for number in range(150)]
         peer.send(b"".join(masked(2, message) for message in messages))
-        waiting = await quiet(lambda: reader.waiting)
+        waiting = await at_rest(lambda: reader.waiting)
         decoded = codec.decoded if codec else waiting
         assert waiting <= 5 + 1
         assert decoded <= 5 + BEYOND
@@ -128,7 +116,7 @@ async def test_no_more_is_decompressed_than_the_inbox_may_hold() -> None:
     async with reader.peer("permessage-deflate") as peer:
         bomb = masked(2, deflated(bytes(1 << 18)), rsv=0x40)
         peer.send(bomb * 200)
-        waiting = await quiet(lambda: reader.waiting)
+        waiting = await at_rest(lambda: reader.waiting)
         assert waiting <= 4 + 1  # incoming_bytes is 1 MiB
         assert await reader.everything(peer) == [bytes(1 << 18)] * 200
 
@@ -142,11 +130,10 @@ async def test_what_is_left_of_a_read_is_delivered_while_the_peer_sends_nothing_
     async with reader.peer(codec and codec.name) as peer:
         numbers = [str(number) for number in range(300)]
         peer.send(b"".join(masked(1, number.encode()) for number in numbers))
-        await quiet(lambda: reader.waiting)
+        await at_rest(lambda: reader.waiting)
         reader.go.set()
         async with asyncio.timeout(SOON):
-            while len(reader.got) < 300:
-                await asyncio.sleep(0)
+            await until(lambda: len(reader.got) == 300)
     assert reader.got == numbers
 
 
@@ -157,7 +144,7 @@ async def test_what_is_left_of_a_read_is_answered_in_its_turn(kind: Kind) -> Non
     reader = Reader(*([codec] if codec else []), incoming_capacity=CAPACITY)
     async with reader.peer(codec and codec.name) as peer:
         peer.send(masked(1, b"x") * 100 + masked(9, b"are you there?") + masked(1, b"last"))
-        await quiet(lambda: reader.waiting)
+        await at_rest(lambda: reader.waiting)
         reader.go.set()
         async with asyncio.timeout(SOON):
             frame = await peer.frame()
@@ -177,9 +164,9 @@ async def test_the_overflow_policies_hold_behind_an_asynchronous_codec(policy: s
                 assert await peer.close_code() == 1013
             return
         async with asyncio.timeout(SOON):
-            while reader.session is None or reader.session.stats.messages_in < 100:
-                await asyncio.sleep(0)
-        assert reader.session.stats.dropped_in == 100 - CAPACITY
+            session = await reader.opened
+            await until(lambda: session.stats.messages_in == 100)
+        assert session.stats.dropped_in == 100 - CAPACITY
         assert await reader.everything(peer) == numbers[-CAPACITY:]
 
 

@@ -12,6 +12,7 @@ import pytest
 import wsext
 from tests.extensions import Append, Reverse, Slow, Split
 from tests.raw import masked, raw_peer
+from tests.waiting import at_rest
 from wsext import (
     App,
     CloseInfo,
@@ -314,11 +315,7 @@ async def test_send_waits_while_the_peer_does_not_read() -> None:
     async with wsext.serve(app) as server, raw_peer(server.port) as peer:
         await peer.shake()
         (session,) = server.sessions
-        quiet = 0
-        while quiet < 200 and not finished.is_set():  # turns of the loop in which nothing is sent
-            before = sent
-            await asyncio.sleep(0)
-            quiet = quiet + 1 if sent == before else 0
+        await at_rest(lambda: sent)
         assert not finished.is_set()
         assert 0 < session.buffered_amount < 1 << 20
         count = 0

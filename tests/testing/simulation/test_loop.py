@@ -87,7 +87,7 @@ def test_a_standstill_says_what_everybody_waits_for() -> None:
 
 def test_going_round_in_circles_is_a_standstill_too() -> None:
     async def work() -> None:
-        while True:
+        while True:  # noqa: ASYNC110 - what is to be found
             await asyncio.sleep(0)
 
     with pytest.raises(Deadlock, match="no time passed"):
@@ -96,7 +96,7 @@ def test_going_round_in_circles_is_a_standstill_too() -> None:
 
 def test_a_scenario_has_a_limit() -> None:
     async def work() -> None:
-        while True:
+        while True:  # noqa: ASYNC110 - never comes to its end
             await asyncio.sleep(60)
 
     with pytest.raises(Deadlock, match="not over after 1000 s"):
