@@ -14,14 +14,15 @@ from tests.fake import write_metadata
 
 @pytest.fixture
 def broken(tmp_path: Path) -> dict[str, str]:
-    """An environment with an extension that forgets to decode."""
+    """An environment with an extension that makes something of nothing: the simplest message
+    shows it, so there is nothing to make smaller."""
     (tmp_path / "plug_bad.py").write_text(
         "from wsext import RSV, Extension, MessageCodec\n"
         "class C(MessageCodec):\n"
         "    def encode_message(self, data): return data[::-1]\n"
-        "    def decode_message(self, data, budget): return data\n"
+        "    def decode_message(self, data, budget): return data[::-1] or b'?'\n"
         "class Bad(Extension):\n"
-        "    'Forgets to decode.'\n"
+        "    'Makes something of nothing.'\n"
         "    name = 'x-bad'\n"
         "    rsv = RSV.RSV1\n"
         "    def make_codec(self, params, ctx): return C()\n"
@@ -60,7 +61,9 @@ def test_a_report_says_what_is_wrong(broken: dict[str, str]) -> None:
     assert "FAIL  Any messages in any fragments" in done.stdout
     assert "(test_messages_round_trip)" in done.stdout
     assert "broken does not depend on wsext" in done.stdout
-    report = json.loads(wsext("ext", "check", "x-bad", "--json", env=broken).stdout)
+    report = json.loads(
+        wsext("ext", "check", "x-bad", "--examples", "5", "--json", env=broken).stdout
+    )
     outcomes = {item["name"]: item["outcome"] for item in report["cases"]}
     assert outcomes["test_messages_round_trip"] == "failed"
     assert not report["passed"]
