@@ -14,15 +14,15 @@ from tests.fake import write_metadata
 
 @pytest.fixture
 def broken(tmp_path: Path) -> dict[str, str]:
-    """An environment with an extension that makes something of nothing: the simplest message
-    shows it, so there is nothing to make smaller."""
+    """An environment with an extension that changes every message: the simplest shows it, so
+    that there is little to make smaller."""
     (tmp_path / "plug_bad.py").write_text(
         "from wsext import RSV, Extension, MessageCodec\n"
         "class C(MessageCodec):\n"
-        "    def encode_message(self, data): return data[::-1]\n"
-        "    def decode_message(self, data, budget): return data[::-1] or b'?'\n"
+        "    def encode_message(self, data): return data\n"
+        "    def decode_message(self, data, budget): return data + b'?'\n"
         "class Bad(Extension):\n"
-        "    'Makes something of nothing.'\n"
+        "    'Adds something.'\n"
         "    name = 'x-bad'\n"
         "    rsv = RSV.RSV1\n"
         "    def make_codec(self, params, ctx): return C()\n"
