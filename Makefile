@@ -54,3 +54,4 @@ format: $(STAMP)   ## Put the code into the project's style
 
 clean:             ## Remove what was built
 	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache *.egg-info extensions/*/dist
+	find wsext -name "*.so" -delete

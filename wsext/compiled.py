@@ -59,6 +59,7 @@ def _unchanged(item: Any) -> Any:
 class cython:
     """What decorates the fast modules' classes for the compiler, when Cython is not installed."""
 
+    compiled = False
     cclass = final = no_gc = staticmethod(_unchanged)
 
     @staticmethod

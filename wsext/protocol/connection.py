@@ -26,6 +26,11 @@ from wsext.protocol.sending import Sender, kind_of
 from wsext.protocol.states import FRAGMENTS, Happening, Partial, State
 from wsext.protocol.wire import FrameParser
 
+try:
+    import cython  # type: ignore
+except ImportError:  # needed to compile this module, not to run it
+    from wsext.compiled import cython
+
 __all__ = ["Connection"]
 
 _OPEN = State.OPEN
@@ -36,6 +41,8 @@ _UNITS_PER_TURN = 4096
 _BYTES_PER_UNIT = 1024
 
 
+@cython.final
+@cython.cclass
 class Connection(Sender):
     """One WebSocket connection after its opening handshake.
 
@@ -124,7 +131,8 @@ class Connection(Sender):
             size: How many bytes of it count; by default all.
         """
         parser = self._parser
-        self.new_turn()
+        self._turn = _UNITS_PER_TURN
+        self._handed_out = False
         if data is None:
             parser.advance(size)
         else:

@@ -23,6 +23,11 @@ from wsext.protocol.contract import CodecLike, FrameHook, Trace
 from wsext.protocol.frames import Frame
 from wsext.protocol.leaf import size_of
 
+try:
+    import cython  # type: ignore
+except ImportError:  # needed to compile this module, not to run it
+    from wsext.compiled import cython
+
 __all__ = ["Pipeline", "Stage", "run_hooks"]
 
 logger = logging.getLogger("wsext.pipeline")
@@ -30,6 +35,8 @@ logger = logging.getLogger("wsext.pipeline")
 _NO_HINTS: Mapping[str, Any] = {}
 
 
+@cython.final
+@cython.cclass
 class Stage:
     """One codec in a pipeline, with what the pipeline has to remember about it.
 
@@ -178,6 +185,8 @@ def _is_default(codec: CodecLike, method: str) -> bool:
     return function is not None and getattr(function, "default", None) is function
 
 
+@cython.final
+@cython.cclass
 class Pipeline:
     """The stages of one connection, and the local hooks on their application side.
 

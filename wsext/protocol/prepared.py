@@ -14,9 +14,16 @@ from wsext.protocol.frames import Data, Frame
 from wsext.protocol.pipeline import Pipeline
 from wsext.protocol.wire import frame_header, to_payload
 
+try:
+    import cython  # type: ignore
+except ImportError:  # needed to compile this module, not to run it
+    from wsext.compiled import cython
+
 __all__ = ["PreparedMessage"]
 
 
+@cython.final
+@cython.cclass
 class PreparedMessage:
     """A message for many sessions: ``session.send(prepared)`` encodes and frames it once for all.
 

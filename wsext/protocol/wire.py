@@ -14,6 +14,11 @@ from wsext.protocol.codes import RSV
 from wsext.protocol.frames import Data, Frame, Message, make_frame, make_message
 from wsext.protocol.leaf import copy, copy_text, mask, move, text_view, unmask, unmask_text
 
+try:
+    import cython  # type: ignore
+except ImportError:  # needed to compile this module, not to run it
+    from wsext.compiled import cython
+
 __all__ = [
     "FrameParser",
     "MaskSource",
@@ -41,6 +46,8 @@ def apply_mask(data: bytes | bytearray | memoryview, key: bytes) -> bytes:
     return mask(data if type(data) is bytes else bytes(data), key)
 
 
+@cython.final
+@cython.cclass
 class MaskSource:
     """Fresh masking keys from the system's strong source (RFC 6455 §10.3).
 
@@ -118,6 +125,8 @@ def to_payload(data: Data) -> tuple[int, bytes]:
     raise TypeError(f"a message is str or bytes-like, not {type(data).__name__}")
 
 
+@cython.final
+@cython.cclass
 class Spare:
     """Buffers for large payloads that are handed from one to the next.
 
@@ -154,6 +163,8 @@ def _protocol_error(reason: str) -> RemoteProtocolError:
     return RemoteProtocolError(1002, reason)
 
 
+@cython.final
+@cython.cclass
 class FrameParser:
     """Turns a byte stream into frames, unmasked, with every rule of RFC 6455 §5.2 checked.
 

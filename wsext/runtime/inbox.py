@@ -15,6 +15,11 @@ from wsext.protocol.frames import Frame, Message
 from wsext.runtime.drive import Waiter, new_waiter
 from wsext.runtime.step import Step
 
+try:
+    import cython  # type: ignore
+except ImportError:  # needed to compile this module, not to run it
+    from wsext.compiled import cython
+
 __all__ = ["DONE", "Inbox", "Take", "as_frame"]
 
 # What a reader wants of an item: a message, its data, a frame; or, for an iterator, whose end is no
@@ -22,6 +27,8 @@ __all__ = ["DONE", "Inbox", "Take", "as_frame"]
 MESSAGE, DATA, FRAME, NEXT = range(4)
 
 
+@cython.final
+@cython.cclass
 class Inbox:
     """Received items, bounded by number and by bytes.
 

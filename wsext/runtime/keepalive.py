@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -13,7 +12,7 @@ from wsext.protocol.connection import Connection
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.timers import Timers
 
-__all__ = ["Keepalive"]
+__all__ = ["Keepalive", "PongWaiter"]
 
 #: The longest payload of a control frame (RFC 6455 §5.5).
 _LONGEST = 125
@@ -30,8 +29,17 @@ class Pinged(Protocol):
     @property
     def is_reading(self) -> bool: ...
     def has_heard(self) -> bool: ...
+    def soon(self) -> None: ...
     def write_out(self) -> None: ...
     def fail(self, error: ProtocolError) -> None: ...
+
+
+class PongWaiter(Protocol):
+    """Who waits for a pong: a future, or what is used like one."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: float, /) -> None: ...
+    def set_exception(self, exception: BaseException, /) -> None: ...
 
 
 class Keepalive:
@@ -51,7 +59,7 @@ class Keepalive:
         self._number = 0
         self._timer: Any = None
         #: What was sent and not answered yet, in order: payload, time, who waits for the pong.
-        self._sent: tuple[tuple[bytes, float, asyncio.Future[float] | None], ...] = ()
+        self._sent: tuple[tuple[bytes, float, PongWaiter | None], ...] = ()
         self.latency: float | None = None
 
     def start(self) -> None:
@@ -78,7 +86,7 @@ class Keepalive:
         """The link is of no more use."""
         self._link = cast("Any", None)
 
-    def ping(self, payload: bytes | None, waiter: asyncio.Future[float]) -> None:
+    def ping(self, payload: bytes | None, waiter: PongWaiter) -> None:
         """Send a ping; the waiter gets the seconds until its pong.
 
         Raises:
@@ -96,15 +104,27 @@ class Keepalive:
             raise ValueError("a ping with this payload is already under way")
         self._send(payload, waiter)
 
-    def _fresh(self) -> bytes:
-        self._number = (self._number + 1) & 0xFFFFFFFF
-        return self._number.to_bytes(4, "big")
+    def mark(self, waiter: PongWaiter) -> None:
+        """Send a ping that is wsext's own; the waiter gets the seconds until its pong."""
+        self._add(self._fresh(b"wsext"), waiter)
+        self._link.soon()  # together with the messages that stand before and after it
 
-    def _send(self, payload: bytes, waiter: asyncio.Future[float] | None) -> None:
+    def _fresh(self, prefix: bytes = b"") -> bytes:
+        """A payload that no ping under way has."""
+        while True:
+            self._number = (self._number + 1) & 0xFFFFFFFF
+            payload = prefix + self._number.to_bytes(4, "big")
+            if all(sent != payload for sent, _, _ in self._sent):
+                return payload
+
+    def _send(self, payload: bytes, waiter: PongWaiter | None) -> None:
+        self._add(payload, waiter)
+        self._link.write_out()
+
+    def _add(self, payload: bytes, waiter: PongWaiter | None) -> None:
         link = self._link
         self._sent += ((payload, link.timers.time(), waiter),)
         link.connection.send_control(Opcode.PING, payload)
-        link.write_out()
 
     def take_pong(self, payload: bytes) -> None:
         """A pong has come; it answers a ping, and with it all earlier ones (RFC 6455 §5.5.3)."""

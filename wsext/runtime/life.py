@@ -289,11 +289,14 @@ class Life:
     ) -> None:
         """Go on with another connection: what waits is sent there."""
         self._go(LifeEvent.ATTACH)
+        before = self.link
         for total in _TOTALS:
-            setattr(connection, total, getattr(self.link.connection, total))
-        self.link.release()
+            setattr(connection, total, getattr(before.connection, total))
+        before.release()
         self.link = self._connect(connection)
         self.link.attach(transport)
+        if before.is_fresh:
+            self.link.keep_fresh()
         self.writer.move(self.link)
         self.link.begin(rest)
 
@@ -502,8 +505,8 @@ class Life:
         """The peer has read."""
         if self._writer is not None:
             self._writer.wake()
-        if self.link._listener_waits and not self.link.blocked:
-            self.link._listener_waits = False
+        if self.link.listener_waits and not self.link.blocked:
+            self.link.listener_waits = False
             self.link.go_on_soon()
 
     def finish_writing(self) -> bool:
@@ -534,9 +537,10 @@ class Life:
 
     def wait_for_listener(self) -> None:
         """A listener has sent more than the peer reads: read nothing more until that has left."""
-        if self.link.is_paused or (self._writer is not None and self._writer.outbox):
-            self.link._listener_waits = True
-            self.link.stall()
+        link, writer = self.link, self._writer
+        if link._paused or (writer is not None and writer.has_own):
+            link.listener_waits = True
+            link.stall()
 
     def overflow(self) -> None:
         """The inbox has passed its bounds."""

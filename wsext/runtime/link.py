@@ -18,7 +18,8 @@ from wsext.protocol.closing import build_close
 from wsext.protocol.connection import Connection
 from wsext.protocol.states import State
 from wsext.runtime.closing import Closing
-from wsext.runtime.keepalive import Keepalive
+from wsext.runtime.keepalive import Keepalive, PongWaiter
+from wsext.runtime.pacing import Pace
 from wsext.runtime.path import LinkPath
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.timers import Timers
@@ -32,7 +33,7 @@ _UNDECODED = 1 << 16
 
 #: The level of unsent data in the system at which a socket takes no more, for sessions that have to
 #: get fresh data: what waits in the system can be neither dropped nor replaced.
-_FRESH = 1 << 14
+_FRESH = 1 << 12
 
 
 class Owner(Protocol):
@@ -70,12 +71,13 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         "_decoding",
         "_held_until",
         "_hold",
-        "_is_fresh",
         "_keepalive",
-        "_listener_waits",
         "_owner",
+        "_pace",
         "_reading",
         "_turning",
+        "is_fresh",
+        "listener_waits",
         "resumed",
         "timers",
     )
@@ -98,9 +100,10 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self._held_until: float | None = None
         self._hold: Any = None
         self._decoding: asyncio.Task[None] | None = None  # for an asynchronous codec
-        self._listener_waits = False  # for the peer to read
+        self.listener_waits = False  # for the peer to read
         self._turning = False  # whether other connections have their turn
-        self._is_fresh = False
+        self.is_fresh = False  # see `keep_fresh`
+        self._pace: Pace | None = None
 
     # --- the transport ------------------------------------------------------------------------
 
@@ -115,7 +118,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
     def begin(self, rest: bytes = b"") -> None:
         """Receive, beginning with the bytes that came with the opening handshake."""
-        if self._lost:
+        if self.is_lost:
             return
         transport = self._transport
         if not transport.is_reading():  # much came while the handshake was being decided
@@ -137,7 +140,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         leaves the error for the next time, as those of aiofastnet do, is never called again. And
         while reading is paused nobody is told of a reset at all.
         """
-        if (self._has_read or not self._reading) and not self._lost:
+        if (self._has_read or not self._reading) and not self.is_lost:
             self._has_read = False
             sock = self.get_extra_info("socket")
             if sock is not None and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
@@ -147,9 +150,9 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         return False  # the transport closes itself
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._lost:
+        if self.is_lost:
             return
-        self._lost = True
+        self.is_lost = True
         self.connection.lose(exc, unsent=self._paused)
         self._paused = False
         if self._decoding is not None:
@@ -157,6 +160,8 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         owner, self._owner = self._owner, None
         assert owner is not None
         self._keepalive.end(owner.closed_error)
+        if self._pace is not None:
+            self._pace.end()
         if self._closing is not None:
             self._closing.stop()
         if self._hold is not None:
@@ -167,7 +172,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         """Let go of everything: the link is of no more use."""
         self._session = None
         self._transport = self._write = None
-        self._closing = self._hold = None
+        self._closing = self._hold = self._pace = None
         self._keepalive.release()
 
     # --- reading ------------------------------------------------------------------------------
@@ -176,6 +181,11 @@ class Link(LinkPath, asyncio.BufferedProtocol):
     def is_reading(self) -> bool:
         """Whether the peer may be heard."""
         return self._reading
+
+    @property
+    def is_hearing(self) -> bool:
+        """Whether a pong that comes is found soon, and not behind what nobody takes yet."""
+        return self._reading and (not self._stalled or self._turning)
 
     def has_heard(self) -> bool:
         """Whether anything has come since this was asked last."""
@@ -187,10 +197,10 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         held = self._held_until is not None and self.connection.is_open
         connection = self.connection
         waits = self._stalled
-        if self._is_async:
+        if self.is_async:
             waits = connection.has_more and connection.held_bytes > _UNDECODED
         wanted = not (held or waits)
-        if wanted == self._reading or self._lost or not self._transport:
+        if wanted == self._reading or self.is_lost or not self._transport:
             return
         if self._transport.is_closing():
             return
@@ -199,16 +209,20 @@ class Link(LinkPath, asyncio.BufferedProtocol):
             self._transport.resume_reading()
         else:
             self._transport.pause_reading()
+            if self._pace is not None:
+                self._pace.go_on()
 
     def stall(self) -> None:
         """Deliver no more, and decode no more: the application has enough for now."""
         self._stalled = True
         self._update_reading()
+        if self._pace is not None:
+            self._pace.go_on()
 
     def go_on(self) -> None:
         """Deliver what has come and was not delivered yet, until the application has enough."""
         self._turning = False
-        if self._is_async:
+        if self.is_async:
             self._stalled = False
             self._decode_on()
         else:
@@ -228,7 +242,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
     def store(self, data: bytes | bytearray | None, size: int) -> None:
         """Keep what has come until it can be decoded."""
         self.connection.store(data, size)
-        if self._is_async:
+        if self.is_async:
             self._decode_on()
         self._update_reading()
 
@@ -272,7 +286,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
     def _decoded(self, task: asyncio.Task[None]) -> None:
         self._decoding = None
-        if self._lost:
+        if self.is_lost:
             if not task.cancelled():
                 task.exception()
             return
@@ -289,14 +303,19 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
     @property
     def is_paused(self) -> bool:
-        """Whether the transport has as much as it may have."""
-        return self._paused
+        """Whether what is sent has to wait until the peer has read more."""
+        return self._paused or self._is_ahead()
+
+    def _is_ahead(self) -> bool:
+        if self.connection.wire_bytes_out <= self.free_until or self._pace is None:
+            return False
+        return self._pace.is_ahead()
 
     @property
     def unwritten(self) -> int:
         """Bytes that were handed over and that the operating system has not taken yet."""
         transport = self._transport
-        waiting = transport.get_write_buffer_size() if transport and not self._lost else 0
+        waiting = transport.get_write_buffer_size() if transport and not self.is_lost else 0
         return int(waiting) + self.connection.pending_bytes
 
     @property
@@ -315,19 +334,26 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self.resumed += 1
         self.connection.hold_pongs(False)
         self.soon()
+        self.write_on()
+
+    def write_on(self) -> None:
+        """There may be room: send what waits, and tell who waits to send."""
         if self._owner is not None:
             self._owner.wake_writers()
 
     def keep_fresh(self) -> None:
         """Let messages wait in the outbox, where a policy can still drop or replace them.
 
-        The transport asks for a pause as soon as the system takes no more, and the system is told
-        to take little (``TCP_NOTSENT_LOWAT``; where that is missing, a small send buffer).
+        No more is sent than the peer reads in a short time (`Pace`). For peers that answer no
+        pings, the transport asks for a pause as soon as the system takes no more, and the system is
+        told to take little (``TCP_NOTSENT_LOWAT``; where that is missing, a small send buffer).
         """
-        if self._is_fresh or self._transport is None:
+        if self.is_fresh or self._transport is None:
             return
-        self._is_fresh = True
+        self.is_fresh = True
         self._transport.set_write_buffer_limits(high=0)
+        if self.is_open and not self.connection.raw:  # a raw session's pongs are the application's
+            self._pace = Pace(self)
         sock = self.get_extra_info("socket")
         if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
             return
@@ -345,19 +371,23 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self.write_out()
         transport = self._transport
         try:
-            while not self._lost and transport and transport.get_write_buffer_size():
+            while not self.is_lost and transport and transport.get_write_buffer_size():
                 transport.set_write_buffer_limits(high=0)
                 if self._paused:
                     await wait_writable()
                 else:  # the transport counts what it is just writing
                     await asyncio.sleep(0)
         finally:
-            if not self._lost and transport and not self._is_fresh:
+            if not self.is_lost and transport and not self.is_fresh:
                 transport.set_write_buffer_limits(high=self.options.outgoing_bytes)
 
     # --- pings --------------------------------------------------------------------------------
 
-    def ping(self, payload: bytes | None, waiter: asyncio.Future[float]) -> None:
+    def send_marker(self, waiter: PongWaiter) -> None:
+        """Send a ping of the pace."""
+        self._keepalive.mark(waiter)
+
+    def ping(self, payload: bytes | None, waiter: PongWaiter) -> None:
         """Send a ping; see `Keepalive.ping`."""
         self._keepalive.ping(payload, waiter)
 
@@ -390,6 +420,8 @@ class Link(LinkPath, asyncio.BufferedProtocol):
             return
         if self.connection.is_open and self._owner is not None:
             self._close_after = (code, reason)
+            if self._pace is not None:
+                self._pace.end()
             if not self._owner.finish_writing():
                 self._end().arm()
                 return
@@ -407,16 +439,18 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
     def progress_close(self) -> None:
         """Do what the connection's state asks of the transport."""
-        if self._lost or self._transport is None or self.connection.state is State.OPEN:
+        if self.is_lost or self._transport is None or self.connection.state is State.OPEN:
             return
         self.write_out()  # a Close frame may stand there
         self._keepalive.stop()
+        if self._pace is not None:
+            self._pace.end()
         if self._owner is not None:
             self._owner.closing(more=self.connection.state is State.CLOSE_SENT)
         if self._stalled and not self._turning:
             self.go_on()  # the peer's Close may stand behind data that nobody wants any more
         self._update_reading()
-        if not self._lost:
+        if not self.is_lost:
             self._end().progress()
 
     def _end(self) -> Closing:
@@ -438,10 +472,10 @@ class Link(LinkPath, asyncio.BufferedProtocol):
     def close_transport(self) -> None:
         """Close the transport after what is written; raw sessions end like this."""
         self.write_out()
-        if self._transport is not None and not self._lost:
+        if self._transport is not None and not self.is_lost:
             self._end().close()
 
     def abort(self) -> None:
         """Drop the transport at once."""
-        if self._transport is not None and not self._lost:
+        if self._transport is not None and not self.is_lost:
             self._transport.abort()

@@ -15,15 +15,16 @@ cdef class LinkPath:
     cdef public object _write
     cdef bint _is_dirty
     cdef bint _in_place
-    cdef public bint _is_async
+    cdef public bint is_async
     cdef public bint _paused
-    cdef public bint _queueing
+    cdef public bint queueing
+    cdef public long long free_until
     cdef public bint _stalled
     cdef public bint _pulling
     cdef public bint _gathering
     cdef public bint _heard
     cdef public bint _has_read
-    cdef public bint _lost
+    cdef public bint is_lost
     cdef list _dirty
     cdef public object options
     cdef public object _loop
@@ -49,8 +50,10 @@ cdef class LinkPath:
     @cython.locals(connection=Connection, pending=Py_ssize_t)
     cdef _write_out(self)
 
-    @cython.locals(dirty=list)
     cdef _soon(self)
+
+    @cython.locals(dirty=list)
+    cdef _mark(self)
 
 
 cdef class Send:
@@ -79,5 +82,6 @@ cdef class SessionPath:
 
     @cython.locals(inbox=Inbox, message=Message)
     cdef _deliver(self, object item)
+    cdef _deliver_one(self, Message message)
 
     cpdef bint _try_prepared(self, PreparedMessage message) except -1

@@ -21,6 +21,11 @@ from wsext.protocol.states import State
 from wsext.runtime.inbox import DONE, Inbox
 from wsext.runtime.settings import WebSocketOptions
 
+try:
+    import cython  # type: ignore
+except ImportError:  # needed to compile this module, not to run it
+    from wsext.compiled import cython
+
 __all__ = ["LinkPath", "Send", "SessionPath"]
 
 _OPEN = State.OPEN
@@ -96,18 +101,20 @@ class LinkPath:
         self._is_dirty = False
         self._transport: Any = None
         self._write: Any = None
-        self._is_async = connection.pipeline.is_async
+        self.is_async = connection.pipeline.is_async
         self._paused = False  # the transport asks us to stop writing
+        # When more bytes than this were sent, the pace has to be asked (`wsext.runtime.pacing`).
+        self.free_until = 1 << 62
         # Messages have to take their place in the outbox: some wait there, a streamed message is
         # half way, or a codec is asynchronous.
-        self._queueing = self._is_async
+        self.queueing = self.is_async
         self._stalled = False  # nothing more is decoded: the application has enough for now
         self._pulling = False
         self._gathering = False
         self._heard = False  # since the last ping
         self._has_read = False  # since `find_reset` has looked
         self._in_place = False  # the buffer that was asked for is the payload's own
-        self._lost = False
+        self.is_lost = False
 
     def bind(self, transport: Any) -> None:
         """Learn how a transport wants to be used."""
@@ -141,14 +148,17 @@ class LinkPath:
 
     def _read(self, data: bytes | bytearray | None, size: int) -> None:
         self._heard = self._has_read = True
-        if self._is_async or self._stalled or self._pulling:
+        if self.is_async or self._stalled or self._pulling:
             self.store(data, size)
             return
         connection = self.connection
         self._gathering = self._pulling = True
         try:
             event = connection.receive(data, size)
-            if event is not None or connection.has_more:
+            if type(event) is Message and not connection.has_more:  # as in most reads
+                if self._session is not None:
+                    self._session._deliver_one(event)
+            elif event is not None or connection.has_more:
                 self._pull(event)
         finally:
             self._gathering = self._pulling = False
@@ -159,7 +169,7 @@ class LinkPath:
 
     def go_on(self) -> None:
         """Deliver what has come and was not delivered yet, until the application has enough."""
-        if self._pulling or self._lost:
+        if self._pulling or self.is_lost:
             return
         connection = self.connection
         self._stalled = False
@@ -225,7 +235,7 @@ class LinkPath:
     @property
     def blocked(self) -> bool:
         """Whether new data has to wait: for the peer to read, or for what was said before."""
-        return self._paused or self._queueing
+        return self._paused or self.queueing or self._is_ahead()
 
     def write_out(self) -> None:
         """Hand everything that is ready to the transport, in one write."""
@@ -249,9 +259,9 @@ class LinkPath:
         Raises:
             ProtocolError: If a codec fails; the connection is failed.
         """
-        if self._paused or self._queueing:
-            return False
         connection = self.connection
+        if self._paused or self.queueing or connection.wire_bytes_out > self.free_until:
+            return False
         try:
             wire = connection.share_message(message)
         except ProtocolError:
@@ -269,14 +279,16 @@ class LinkPath:
         self, data: Data, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
     ) -> None:
         """Send one message now; the link must not be blocked."""
-        try:
-            self.connection.send_message(data, hints, meta)
-        finally:  # a codec that fails fails the connection, and its Close frame has to leave
-            self._soon()
+        # First: a codec that fails fails the connection, and its Close frame has to leave, too.
+        if not self._gathering and not self._is_dirty:
+            self._mark()
+        self.connection.send_message(data, hints, meta)
+        if self.connection.pending_bytes > _GATHER_AT_MOST:
+            self._write_out()
 
     def _write_out(self) -> None:
         connection = self.connection
-        if self._write is None or self._lost:
+        if self._write is None or self.is_lost:
             return
         if connection.state is not _OPEN and self._transport.is_closing():
             return  # what cannot leave stays there, so that it does not count as sent
@@ -296,13 +308,21 @@ class LinkPath:
             # Only the transport knows whether the peer reads, so it has to be told in time.
             self._write_out()
         elif not self._gathering and not self._is_dirty:
-            self._is_dirty = True
-            dirty = self._dirty
-            if not dirty:
-                self._loop.call_soon(_write_dirty, self._loop, dirty)
-            dirty.append(self)
+            self._mark()
+
+    def _mark(self) -> None:
+        """Have `write_soon` called before the event loop's next turn."""
+        self._is_dirty = True
+        dirty = self._dirty
+        if not dirty:
+            self._loop.call_soon(_write_dirty, self._loop, dirty)
+        dirty.append(self)
 
     # --- what is rarer ------------------------------------------------------------------------
+
+    def _is_ahead(self) -> bool:
+        """Whether so much is on its way that the peer has to read first."""
+        raise NotImplementedError
 
     def store(self, data: bytes | bytearray | None, size: int) -> None:
         """Keep what has come until it can be decoded."""
@@ -321,6 +341,9 @@ class LinkPath:
         raise NotImplementedError
 
 
+@cython.no_gc  # nothing that it refers to refers to it
+@cython.freelist(64)
+@cython.cclass
 class Send:
     """What `Session.send` returns. It sends when it is awaited, as a coroutine would."""
 
@@ -352,7 +375,8 @@ class Send:
             (type(data) is str or type(data) is bytes)
             and session._connection.state is _OPEN
             and not link._paused
-            and not link._queueing
+            and not link.queueing
+            and session._connection.wire_bytes_out <= link.free_until
         ):
             link._send(data, hints, meta)
             return DONE
@@ -381,17 +405,19 @@ class Send:
         if self._steps is not None:
             self._steps.close()
 
-    def __del__(self) -> None:
+    def __dealloc__(self) -> None:
+        """Say so if it was thrown away; compiled, this costs less than ``__del__``."""
         if not self._started:
             warnings.warn(
                 "coroutine 'Session.send' was never awaited: the message was not sent",
                 RuntimeWarning,
                 stacklevel=2,
-                source=self,
             )
 
 
 Coroutine.register(Send)
+if not cython.compiled:
+    Send.__del__ = Send.__dealloc__  # type: ignore[attr-defined]
 
 
 def _new_send(session: SessionPath, data: Any, hints: Any, meta: Any) -> Send:
@@ -428,12 +454,18 @@ class SessionPath:
                 on_message(self, item.data)
             except (Exception, asyncio.CancelledError) as error:
                 self._listener_failed(error)
-            if self._link._paused or self._link._queueing:
+            if self._link._paused or self._link.queueing:
                 self._listener_is_ahead()
             return
         inbox = self._inbox
         if not inbox.put(item):
             self._overflow()
+
+    def _deliver_one(self, message: Message) -> None:
+        """`_deliver`, and resume who waits for it."""
+        self._deliver(message)
+        if self._on_message is None:
+            self._inbox.wake(1)
 
     def receive(self) -> Coroutine[Any, Any, str | bytes]:
         """The next message: ``str`` for text, ``bytes`` for binary.
@@ -514,7 +546,13 @@ class SessionPath:
             QueueFull: If too much waits and the policy is ``suspend``.
         """
         link = self._link
-        if self._connection.state is _OPEN and not link._paused and not link._queueing:
+        connection = self._connection
+        if (
+            connection.state is _OPEN
+            and not link._paused
+            and not link.queueing
+            and connection.wire_bytes_out <= link.free_until
+        ):
             if type(data) is not PreparedMessage:
                 link._send(data, hints, meta)
                 return

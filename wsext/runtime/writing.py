@@ -62,6 +62,11 @@ class Writer:
         """Messages of the application that were dropped by the policy."""
         return self._lane.dropped
 
+    @property
+    def has_own(self) -> bool:
+        """Whether messages of the application wait, and not only those of rooms."""
+        return bool(self._lane.entries)
+
     # --- putting in ---------------------------------------------------------------------------
 
     async def send(self, data: Any, hints: Mapped, meta: Mapped) -> None:
@@ -155,8 +160,8 @@ class Writer:
         link = self._link
         if self.is_detached:
             return
-        link._queueing = link._is_async or self._streaming is not None or bool(self.outbox)
-        if link._is_async:
+        link.queueing = link.is_async or self._streaming is not None or bool(self.outbox)
+        if link.is_async:
             self._start_pump()
         if not self.outbox:
             _wake(self._empty)
@@ -164,13 +169,12 @@ class Writer:
     def wake(self) -> None:
         """The peer has read: send what waits while it reads more."""
         self._write_waiting(patient=True)
-        if not self._link.is_paused:
-            _wake(self._writable)
+        _wake(self._writable)  # each looks whether it may go on
 
     def _write_waiting(self, *, patient: bool) -> None:
         """Send what waits; if patient, only while the peer reads."""
         link = self._link
-        while self.outbox and self._streaming is None and not link._is_async:
+        while self.outbox and self._streaming is None and not link.is_async:
             if not link.connection.is_open:
                 self.outbox.clear(self._closed_error)
                 break
@@ -232,7 +236,7 @@ class Writer:
         """
         link = self._link
         try:
-            while self._next() is not None and not link._lost:
+            while self._next() is not None and not link.is_lost:
                 if not link.connection.is_open:
                     self._give_up()
                     break
@@ -270,7 +274,7 @@ class Writer:
                 self.outbox.put_back(entry)  # another connection sends it
             else:
                 entry.settle(self._closed_error())
-                if not link._lost:  # a codec has raised what it must not
+                if not link.is_lost:  # a codec has raised what it must not
                     link.fail(LocalProtocolError("extension failed"))
             raise
         else:
@@ -324,11 +328,11 @@ class Writer:
 
     async def _send_fragment(self, frame: Frame) -> None:
         link = self._link
-        while link.is_paused and not link._lost:
+        while link.is_paused and not link.is_lost:
             await self.wait_writable()
         if not link.is_open:
             raise self._closed_error()
-        if not link._is_async:
+        if not link.is_async:
             link.connection.send_frame(frame)
             link.soon()
             return
@@ -348,11 +352,11 @@ class Writer:
     async def send_frame(self, frame: Frame) -> None:
         """Send one frame as it is; see `Session.send_frame`."""
         link = self._link
-        while link.is_paused and not link._lost:
+        while link.is_paused and not link.is_lost:
             await self.wait_writable()
         if link.connection.ended or not (frame.is_control or link.is_open):
             raise self._closed_error()
-        if link._is_async and not frame.is_control:
+        if link.is_async and not frame.is_control:
             await self._wait_in(Waiting(frame, len(frame.payload)))
             return
         try:
@@ -364,24 +368,24 @@ class Writer:
 
     async def wait_writable(self) -> None:
         """Wait until the peer has read enough for more to be sent, or the connection is gone."""
-        while self._link.is_paused and not self._link._lost:
+        while self._link.is_paused and not self._link.is_lost:
             await _wait(self._writable)
 
     async def wait_empty(self) -> None:
         """Wait until nothing waits in the outbox, or the connection is gone."""
-        while (self.outbox or self._pump is not None) and not self._link._lost:
+        while (self.outbox or self._pump is not None) and not self._link.is_lost:
             await _wait(self._empty)
 
     async def flush(self) -> None:
         """Wait until everything sent so far is with the operating system."""
         await self.wait_empty()
-        await self._link.flush(self.wait_writable)
+        await self._link.flush(lambda: _wait(self._writable))
 
     # --- the end ------------------------------------------------------------------------------
 
     def finish(self) -> bool:
         """Write what was accepted before a close; ``False`` if a codec needs longer for that."""
-        if self._link._is_async:
+        if self._link.is_async:
             return self._pump is None
         if self._streaming is not None:
             self.outbox.clear(self._closed_error)  # no message may stand in another one

@@ -26,6 +26,9 @@ _MAX_TURNS = 200_000
 #: Garbage is collected after so many turns, and not when the allocator says so: collecting may run
 #: code, and that has to happen at the same moment each time.
 _COLLECT_EVERY = 20_000
+#: Runs after which the garbage of earlier runs is collected.
+_COLLECT_AFTER = 200
+_runs = itertools.count(1)
 #: Seconds that a function in a thread takes, at most.
 _THREAD_TIME = 0.01
 
@@ -257,6 +260,8 @@ def no_automatic_collection() -> Any:
     """Collect garbage only when it is asked for, and only what was made meanwhile."""
     was_enabled = gc.isenabled()
     gc.disable()
+    if next(_runs) % _COLLECT_AFTER == 0:
+        gc.collect()  # what earlier runs have left, which `freeze` would hide from now on
     gc.freeze()
     try:
         yield
