@@ -14,18 +14,12 @@ from tests.fake import write_metadata
 
 @pytest.fixture
 def broken(tmp_path: Path) -> dict[str, str]:
-    """An environment with an extension that changes every message: the simplest shows it, so
-    that there is little to make smaller."""
+    """An environment with an extension that nobody has described: no example has to be found."""
     (tmp_path / "plug_bad.py").write_text(
-        "from wsext import RSV, Extension, MessageCodec\n"
-        "class C(MessageCodec):\n"
-        "    def encode_message(self, data): return data\n"
-        "    def decode_message(self, data, budget): return data + b'?'\n"
+        "from wsext import Codec, Extension\n"
         "class Bad(Extension):\n"
-        "    'Adds something.'\n"
         "    name = 'x-bad'\n"
-        "    rsv = RSV.RSV1\n"
-        "    def make_codec(self, params, ctx): return C()\n"
+        "    def make_codec(self, params, ctx): return Codec()\n"
     )
     write_metadata(tmp_path, "broken", {"x-bad": "plug_bad:Bad"})
     return {**os.environ, "PYTHONPATH": str(tmp_path)}
@@ -58,12 +52,14 @@ def test_a_report_says_what_is_wrong(broken: dict[str, str]) -> None:
     done = wsext("ext", "check", "x-bad", "--examples", "5", env=broken)
     assert done.returncode == 1
     assert "x-bad does not conform" in done.stdout
-    assert "FAIL  Any messages in any fragments" in done.stdout
-    assert "(test_messages_round_trip)" in done.stdout
+    assert "FAIL  The class and every option have a description" in done.stdout
+    assert "Bad has no docstring" in done.stdout
+    assert "(test_it_is_described)" in done.stdout
     assert "broken does not depend on wsext" in done.stdout
     report = json.loads(
         wsext("ext", "check", "x-bad", "--examples", "5", "--json", env=broken).stdout
     )
     outcomes = {item["name"]: item["outcome"] for item in report["cases"]}
-    assert outcomes["test_messages_round_trip"] == "failed"
+    assert outcomes["test_it_is_described"] == "failed"
+    assert outcomes["test_messages_round_trip"] == "passed"
     assert not report["passed"]
