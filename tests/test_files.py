@@ -1,4 +1,4 @@
-"""Where tests stand: ``wsext/A/b.py`` is tested in ``tests/A/test_b.py``."""
+"""Where tests stand, ``wsext/A/b.py`` in ``tests/A/test_b.py``, and what they leave alone."""
 
 from __future__ import annotations
 
@@ -54,3 +54,37 @@ def test_what_has_no_test_file_does_nothing(module: str) -> None:
             (body,) = node.body  # a docstring, or three dots
             assert isinstance(body, ast.Expr), f"wsext/{module}: {node.name} does something"
             assert isinstance(body.value, ast.Constant)
+
+
+TESTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for folder in ("tests", "examples", *ROOT.glob("extensions/*/tests"))
+    for path in (ROOT / folder).rglob("*.py")
+)
+
+
+def private_attributes(tree: ast.AST) -> list[str]:
+    """Private attributes of anything but the object itself."""
+    return [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and not node.attr.isupper()  # a table that a test checks
+        and ast.unparse(node.value) not in ("self", "cls", "super()")
+    ]
+
+
+@pytest.mark.parametrize("path", TESTS)
+def test_tests_use_no_private_attributes(path: str) -> None:
+    found = private_attributes(ast.parse((ROOT / path).read_text()))
+    assert not found, "\n".join(found)
+
+
+def test_the_test_finds_private_attributes() -> None:
+    tree = ast.parse("session._link._write = 1\nself._x = wsext._HOMES\nkind.__name__")
+    assert private_attributes(tree) == [
+        "line 1: session._link._write",
+        "line 1: session._link",
+    ]
