@@ -56,7 +56,7 @@ def parse(words: list[str]) -> None:
             raise
         if not isinstance(command, click.Group):
             return
-        rest = [*context._protected_args, *context.args]
+        rest = command.make_parser(context).parse_args(list(args))[1]
         assert rest, f"wsext {' '.join(words)}: a command is missing"
         found = command.get_command(context, rest[0])
         assert found is not None, f"wsext {' '.join(words)}: no command {rest[0]!r}"

@@ -55,25 +55,6 @@ def test_after_the_end_of_the_input_it_waits_for_answers(server: Served) -> None
     assert done.stdout == "a\nb\n"
 
 
-@pytest.mark.parametrize(
-    ("args", "code", "message"),
-    [
-        (["{ws}/nothing"], 1, "server answered with HTTP 404: nothing here"),
-        (["ws://127.0.0.1:1/"], 1, "ws://127.0.0.1:1/: Connection refused"),
-        (["http://127.0.0.1/"], 2, "use ws://host:port/path"),
-        (["--require", "x-y", "{ws}/echo"], 1, "x-y: is required"),
-        (["-H", "nonsense", "{ws}/echo"], 2, "NAME:VALUE"),
-        (["--ext", "permessage-deflate:level=99", "{ws}/echo"], 2, "level"),
-        (["-H", "Host: x", "{ws}/echo"], 2, "itself"),
-    ],
-)
-def test_what_fails_is_one_line(args: list[str], code: int, message: str, server: Served) -> None:
-    done = wsext("connect", *(arg.format(ws=server.ws) for arg in args), stdin="")
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert done.returncode == code
-
-
 def test_a_terminal_has_a_prompt_and_shows_what_comes(server: Served) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))

@@ -1,4 +1,4 @@
-"""``wsext ext check``, ``negotiate``, ``doctor`` and ``freeze``."""
+"""``wsext ext negotiate``, ``doctor`` and ``freeze``."""
 
 from __future__ import annotations
 
@@ -31,42 +31,6 @@ def broken(tmp_path: Path) -> dict[str, str]:
     entries = {"x-crash": "plug_crash:X", "x-new": "plug_new", "x-bad": "plug_bomb:Bad"}
     write_metadata(tmp_path, "broken", entries)
     return {**os.environ, "PYTHONPATH": str(tmp_path)}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "capture",
-        "framelog",
-        "permessage-checksum",
-        "permessage-deflate",
-        "permessage-fragment",
-        "permessage-meta",
-        "permessage-zstd",
-        "presets",
-        "ratelimit",
-        "trace",
-        "zstd-commands",
-    ],
-)
-def test_what_is_here_conforms(name: str, tmp_path: Path) -> None:
-    env = {key: value for key, value in os.environ.items() if key != "WSEXT_PLUGINS"}
-    done = wsext("ext", "check", name, "--examples", "4", env=env, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout
-    assert f"{name} conforms" in done.stdout
-
-
-def test_a_report_says_what_is_wrong(broken: dict[str, str]) -> None:
-    done = wsext("ext", "check", "x-bad", "--examples", "5", env=broken)
-    assert done.returncode == 1
-    assert "x-bad does not conform" in done.stdout
-    assert "FAIL  Any messages in any fragments" in done.stdout
-    assert "(test_messages_round_trip)" in done.stdout
-    assert "broken does not depend on wsext" in done.stdout
-    report = json.loads(wsext("ext", "check", "x-bad", "--json", env=broken).stdout)
-    outcomes = {item["name"]: item["outcome"] for item in report["cases"]}
-    assert outcomes["test_messages_round_trip"] == "failed"
-    assert not report["passed"]
 
 
 def test_negotiate_as_server_client_and_offerer() -> None:

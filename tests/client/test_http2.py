@@ -283,7 +283,7 @@ async def test_a_stream_that_is_reset_instead_of_answered() -> None:
 
 
 async def test_a_session_outlives_a_graceful_goaway() -> None:
-    frames: list[bytes] = []
+    frames: asyncio.Queue[bytes] = asyncio.Queue()
 
     def answer(h2: H2Connection, event: events.Event, writer: asyncio.StreamWriter) -> None:
         if isinstance(event, events.RequestReceived):
@@ -293,14 +293,13 @@ async def test_a_session_outlives_a_graceful_goaway() -> None:
             hello = frame_header(1, 5, True, 0, False) + b"hello"
             h2.send_data(event.stream_id, hello)
         elif isinstance(event, events.DataReceived):
-            frames.append(event.data or b"")
+            frames.put_nowait(event.data or b"")
 
     async with h2_server(answer) as url:
         session = await wsext.connect(url, http2=True)
         assert await session.receive() == "hello"
         await session.send("back")
-        while not frames:
-            await asyncio.sleep(0.001)
+        assert await frames.get()
         assert session.is_open
         session.abort()
 

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ import zstandard
 from tests.codecs import deflated
 from tests.e2e.processes import ENV, serving
 from tests.raw import fetch, masked, raw_peer
+from tests.waiting import until
 
 __all__ = ["ATTACKS", "KINDS", "MIB", "Attack", "Figures", "Target", "attacked", "serving_bombs"]
 
@@ -133,8 +134,10 @@ class Target(NamedTuple):
         """Have the server end all sessions, and wait until they have ended."""
         await self._ask("end")
         async with asyncio.timeout(10):
-            while await self.waiting():
-                await asyncio.sleep(0.02)
+            await until(self._is_idle, every=0.02)
+
+    async def _is_idle(self) -> bool:
+        return not await self.waiting()
 
     async def _ask(self, what: str) -> list[int]:
         request = f"GET /{what} HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -203,10 +206,9 @@ async def attacked(
         if target.peak() - before <= enough:
             await target.end_all()
     peak = target.peak() - before
-    for _ in range(int(seconds / 0.05)):
-        if target.memory() - before <= left:
-            break
-        await asyncio.sleep(0.05)  # as long as it takes the system
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await until(lambda: target.memory() - before <= left, every=0.05)
     return Figures(peak, target.memory() - before)
 
 

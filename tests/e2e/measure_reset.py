@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.e2e.processes import serving
 from tests.raw import fetch, masked, raw_peer
+from tests.waiting import until
 
 APP = """
 import json
@@ -61,8 +62,11 @@ async def measure(port: int, count: int, patience: float) -> float | None:
     async with raw_peer(port) as peer:
         await peer.shake()
         peer.send(masked(1, b"x" * 200) * count)
-        while not any(number >= 256 for number in (await _state(port))[1]):
-            await asyncio.sleep(0.05)
+
+        async def is_full() -> bool:
+            return any(number >= 256 for number in (await _state(port))[1])
+
+        await until(is_full, every=0.05)
         await asyncio.sleep(2.5)  # so that it is not the last data that lets it be noticed
         before = len((await _state(port))[0])
         sock = peer.writer.get_extra_info("socket")

@@ -19,6 +19,7 @@ import pytest
 import wsext
 from tests.e2e.processes import Served, serving
 from tests.raw import KEY, RawPeer, fetch, masked, raw_peer
+from tests.waiting import until
 
 APP = """
 import json
@@ -169,12 +170,14 @@ async def resets(target: Target) -> None:
 async def peers_that_never_read(target: Target) -> None:
     before = await target.codes()
 
+    async def all_closed() -> bool:
+        return (await target.codes())["1013"] >= before["1013"] + 20
+
     async def attack(number: int) -> None:
         async with raw_peer(target.port) as peer:
             assert "101" in await peer.shake("/flood")
             peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            while (await target.codes())["1013"] < before["1013"] + 20:
-                await asyncio.sleep(0.1)
+            await until(all_closed, every=0.1)
 
     await many(20, attack)
 
@@ -294,12 +297,13 @@ BOUND = 8 * MIB
 async def test_the_server_is_as_it_was(
     target: Target, attack: Callable[[Target], Awaitable[None]]
 ) -> None:
+    async def all_gone() -> bool:
+        return not (await target.codes())["open"]
+
     await normal_session(target)
     before = target.memory()
     await attack(target)
     await normal_session(target)
     async with asyncio.timeout(20):
-        while (await target.codes())["open"]:
-            await asyncio.sleep(0.05)
-        while target.memory() - before > BOUND:
-            await asyncio.sleep(0.05)
+        await until(all_gone, every=0.05)
+        await until(lambda: target.memory() - before <= BOUND, every=0.05)

@@ -26,7 +26,7 @@ from hyperframe.frame import (
 import wsext
 from tests.http2.peer import H2Peer, h2_peer, random_frames
 from tests.raw import masked, raw_peer
-from tests.waiting import until
+from tests.waiting import at_rest, until
 from wsext import App, Server, ServerOptions, Session, WebSocketOptions
 from wsext.http2 import PREFACE
 
@@ -228,9 +228,8 @@ async def test_a_peer_that_opens_no_window_holds_up_only_its_session(
         session = held.session
         assert session is not None
         await until(lambda: session.buffered_amount > 65536)
-        sent = held.sent
-        await asyncio.sleep(0.05)
-        assert held.sent == sent <= 65535 + 65536 + 2000
+        sent = await at_rest(lambda: held.sent)
+        assert sent <= 65535 + 65536 + 2000
         peer.h2.increment_flow_control_window(10_000)  # the connection's, and not the stream's
         other = await peer.open()
         await echoes(peer, other)
@@ -250,10 +249,7 @@ async def test_a_peer_that_reads_nothing_at_all_makes_nothing_grow(
         peer.writer.transport.pause_reading()
         session = held.session
         assert session is not None
-        sent = -1
-        while sent != held.sent:  # until the system's buffers are full
-            sent = held.sent
-            await asyncio.sleep(0.1)
+        await at_rest(lambda: held.sent)  # the system's buffers are full
         assert session.buffered_amount < 65536 * 4
         peer.h2.reset_stream(stream)
         peer.flush()

@@ -9,39 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsext import RSV, CloseCode, Codec, Frame, LocalProtocolError, Message, Opcode
+from tests.protocol.engines import from_client, from_server, messages, pair, pass_on, take
+from wsext import RSV, CloseCode, Codec, Frame, Message, Opcode
 from wsext.protocol.connection import Connection
 from wsext.protocol.pipeline import Pipeline, Stage
 from wsext.protocol.states import State
-
-
-def pair(**options: object) -> tuple[Connection, Connection]:
-    return (
-        Connection("client", **options),  # type: ignore[arg-type]
-        Connection("server", **options),  # type: ignore[arg-type]
-    )
-
-
-def take(connection: Connection) -> bytes:
-    return b"".join(bytes(chunk) for chunk in connection.data_to_send())
-
-
-def pass_on(sender: Connection, receiver: Connection) -> list[object]:
-    return list(receiver.receive_data(take(sender)))
-
-
-def messages(events: list[object]) -> list[str | bytes]:
-    return [event.data for event in events if isinstance(event, Message)]
-
-
-def from_server(*frames: Frame) -> Connection:
-    """A client that received frames as they are, whatever the rules say."""
-    raw = Connection("server", raw=True)
-    client = Connection("client")
-    for frame in frames:
-        raw._write(frame)
-    client.receive_data(take(raw))
-    return client
 
 
 @given(data=st.one_of(st.text(max_size=200), st.binary(max_size=200)), masked=st.booleans())
@@ -157,9 +129,9 @@ def test_both_may_close_at_the_same_time() -> None:
     client, server = pair()
     client.send_close(1000)
     server.send_close(1001)
-    from_client, from_server_ = take(client), take(server)
-    client.receive_data(from_server_)
-    server.receive_data(from_client)
+    ours, theirs = take(client), take(server)
+    client.receive_data(theirs)
+    server.receive_data(ours)
     assert client.state is server.state is State.CLOSED
     assert client.close_info().clean
 
@@ -175,87 +147,23 @@ def test_nothing_counts_after_the_peers_close() -> None:
     client, server = pair()
     client.send_close()
     data = take(client)
-    raw = Connection("client", raw=True)
-    raw._write(Frame(1, b"zombie"))
-    assert messages(list(server.receive_data(data + take(raw)))) == []
+    assert messages(list(server.receive_data(data + from_client(Frame(1, b"zombie"))))) == []
     assert server.state is State.CLOSED
 
 
 def test_an_empty_close_is_answered_with_an_empty_close() -> None:
-    raw = Connection("client", raw=True)
-    raw._write(Frame(8, b""))
     server = Connection("server")
-    server.receive_data(take(raw))
+    server.receive_data(from_client(Frame(8, b"")))
     assert take(server) == b"\x88\x00"
     assert server.close_info().code == CloseCode.NO_STATUS
     assert server.close_info().ok
 
 
-def test_a_lost_transport_is_1006() -> None:
-    client, _ = pair()
-    client.lose(ConnectionResetError("gone"))
-    info = client.close_info()
-    assert (info.code, info.clean) == (1006, False)
-    assert isinstance(info.exception, ConnectionResetError)
-
-
-def test_a_long_reason_is_cut_between_characters() -> None:
-    client, server = pair()
-    client.send_close(1000, "é" * 100)
-    pass_on(client, server)
-    assert server.remote_close == (1000, "é" * 61)
-
-
-@pytest.mark.parametrize("code", [999, 1004, 1005, 1006, 1015, 2000, 5000])
-def test_codes_that_may_not_travel_cannot_be_sent(code: int) -> None:
-    client, _ = pair()
-    if code == 1005:
-        assert client.send_close(code)
-        assert take(client)[1] == 0x80  # without a code
-    else:
-        with pytest.raises(ValueError, match=str(code)):
-            client.send_close(code)
-
-
-def test_this_side_keeps_the_rules_too() -> None:
-    client, _ = pair()
-    with pytest.raises(LocalProtocolError, match="continuation"):
-        client.send_frame(Frame(0, b"x"))
-    client.send_frame(Frame(1, b"x", False))
-    with pytest.raises(LocalProtocolError, match="half way"):
-        client.send_message("another")
-    with pytest.raises(LocalProtocolError, match="125"):
-        client.send_frame(Frame(9, b"x" * 126))
-    client.send_close()
-    with pytest.raises(LocalProtocolError, match="closing"):
-        client.send_frame(Frame(0, b"x"))
-
-
-def test_data_of_another_type_is_refused() -> None:
-    client, _ = pair()
-    with pytest.raises(TypeError, match="int"):
-        client.send_message(5)  # type: ignore[arg-type]
-
-
 def test_a_raw_connection_hands_out_every_frame_and_answers_none() -> None:
-    client = Connection("client", raw=True)
     server = Connection("server", raw=True)
     sent = [Frame(1, b"a", False), Frame(9, b"p"), Frame(0, b"b"), Frame(8, b"\x03\xe8")]
-    for frame in sent:
-        client._write(frame)
-    assert server.receive_data(take(client)) == sent
+    assert server.receive_data(from_client(*sent)) == sent
     assert not server.has_output
-
-
-def test_while_the_peer_does_not_read_only_the_last_ping_is_answered() -> None:
-    client, server = pair()
-    server.hold_pongs(True)
-    for number in range(1000):
-        client.send_control(Opcode.PING, b"%d" % number)
-    pass_on(client, server)
-    assert not server.has_output
-    server.hold_pongs(False)
-    assert take(server) == b"\x8a\x03999"
 
 
 def test_streaming_hands_out_fragments_and_never_half_a_character() -> None:
@@ -325,10 +233,7 @@ class Moody(Codec):
     cut=st.integers(1, 40),
 )
 def test_it_does_not_matter_how_frames_are_spread_over_reads(frames: list[Frame], cut: int) -> None:
-    raw = Connection("client", raw=True)
-    for frame in frames:
-        raw._write(frame)
-    data = take(raw)
+    data = from_client(*frames)
     ends = []
     for size in (len(data) or 1, cut, 1):
         server = Connection("server", Pipeline([Stage("moody", Moody(), RSV(0))]))

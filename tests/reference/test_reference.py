@@ -60,39 +60,6 @@ async def test_echo_compresses(server: Server) -> None:
     assert stats.wire_bytes_out < 200
 
 
-async def test_the_page_is_told_of_its_own_frames_only(server: Server) -> None:
-    async with (
-        wsext.connect(f"{server.url}/frames/t0ken") as feed,
-        wsext.connect(f"{server.url}/chat?watch=t0ken", extensions=["permessage-deflate"]) as mine,
-        wsext.connect(f"{server.url}/chat?watch=guess") as other,
-    ):
-        await mine.receive()
-        await other.receive()
-        opening = await feed.receive_json(dict)
-        assert opening["type"] == "session"
-        assert opening["extensions"][0]["name"] == "permessage-deflate"
-        assert opening["negotiation"][0]["verdict"] == "agreed"
-        await other.send("not for the feed? it is chat, so it is sent to mine")
-        await mine.receive()
-        await mine.send("hello hello hello")
-        seen = set()
-        while ("in", "app", "hello hello hello") not in seen:
-            event = await feed.receive_json(dict)
-            if event["type"] == "frame":
-                seen.add((event["direction"], event["stage"], event["preview"]))
-        await mine.close()
-        while event["type"] != "closed":
-            event = await feed.receive_json(dict)
-        assert event["code"] == 1000
-
-
-async def test_a_token_belongs_to_the_first(server: Server) -> None:
-    async with wsext.connect(f"{server.url}/frames/t") as first:
-        async with wsext.connect(f"{server.url}/frames/t") as second:
-            assert not (await second.wait_closed()).ok
-        assert first.is_open
-
-
 async def test_the_page_has_a_strict_policy(server: Server) -> None:
     status, headers, body = await fetch(server.port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert status == 200

@@ -1,220 +1,180 @@
-"""A handler that is resumed by the read that has its message is a task like any other."""
+"""The one way in: reading, decoding and delivering stop at the inbox's bound inside a read, too."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-import anyio
 import pytest
 
 import wsext
-from wsext import App, Session
-from wsext.runtime.drive import Drive
-from wsext.runtime.inbox import Inbox
+from tests.codecs import AsyncCancelled, Cancelled, Counting, Gated, deflated
+from tests.raw import RawPeer, masked, raw_peer
+from tests.waiting import at_rest, until
+from wsext import App, ConnectionClosed, Session, WebSocketOptions
 
-variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+#: Seconds in which something has to happen that takes no time at all.
+SOON = 3
 
+CAPACITY = 8
 
-async def echoes(app: App, *messages: str) -> list[Any]:
-    """What a server answers to each message."""
-    async with (
-        wsext.serve(app) as server,
-        wsext.connect(server.url) as session,
-    ):
-        answers = []
-        for message in messages:
-            await session.send(message)
-            answers.append(await session.receive())
-        return answers
+#: What may be beyond the bound: the message that passes it, and the one that is being decoded.
+BEYOND = 2
 
+Kind = type[Counting | Gated] | None
 
-async def test_it_is_the_current_task_and_keeps_its_context() -> None:
-    app = App()
-    tasks = set()
-
-    @app.websocket("/")
-    async def handler(session: Session) -> None:
-        async for message in session:
-            tasks.add(asyncio.current_task())
-            before = variable.get()
-            variable.set(message)
-            if message == "wait":
-                await asyncio.sleep(0)  # its task takes over, in the same context
-            await session.send(f"{before} {variable.get()}")
-
-    assert await echoes(app, "a", "wait", "b", "c") == ["unset a", "a wait", "wait b", "b c"]
-    assert len(tasks) == 1
-    assert None not in tasks
+KINDS = [
+    pytest.param(None, id="no codec"),
+    pytest.param(Counting, id="synchronous codec"),
+    pytest.param(Gated, id="asynchronous codec"),
+]
 
 
-async def test_timeouts_work_while_it_waits_for_a_message() -> None:
-    app = App()
+class Reader:
+    """An app whose handler reads nothing until it is told to, and then everything."""
 
-    @app.websocket("/")
-    async def handler(session: Session) -> None:
-        await session.send(await session.receive())
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01):
-                await session.receive()
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(session.receive(), 0.01)
-        await session.send("timed out twice")
-        await session.send(await session.receive())
+    def __init__(self, *extensions: Any, **options: Any) -> None:
+        self.app = App(options=WebSocketOptions(**{"close_timeout": 0.2, **options}))
+        self.go = asyncio.Event()
+        self.got: list[Any] = []
+        self.done = asyncio.Event()
+        self.session: Session | None = None
+        self.opened: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
+        for extension in extensions:
+            self.app.install(extension)
 
-    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
-        await session.send("one")
-        assert await session.receive() == "one"
-        assert await session.receive() == "timed out twice"
-        await session.send("two")  # nothing is lost by it
-        assert await session.receive() == "two"
+        @self.app.websocket("/")
+        async def handler(session: Session) -> None:
+            self.session = session
+            self.opened.set_result(session)
+            await self.go.wait()
+            try:
+                while True:
+                    self.got.append(await session.receive())
+            except ConnectionClosed:
+                self.done.set()
 
+    @asynccontextmanager
+    async def peer(self, offer: str | None = None) -> AsyncIterator[RawPeer]:
+        """A raw peer that has opened a session."""
+        more = "" if offer is None else f"Sec-WebSocket-Extensions: {offer}\r\n"
+        async with wsext.serve(self.app) as server, raw_peer(server.port) as peer:
+            head = await peer.shake(more=more)
+            assert (offer is None) == ("Sec-WebSocket-Extensions" not in head)
+            try:
+                yield peer
+            finally:
+                self.go.set()
 
-async def test_cancel_scopes_of_anyio_end_where_they_should() -> None:
-    """They know their own cancellation by its message."""
-    app = App()
-    caught = []
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for the handler."""
+        return self.session.stats.waiting_in if self.session else 0
 
-    @app.websocket("/")
-    async def handler(session: Session) -> None:
-        for _ in range(2):
-            with anyio.move_on_after(0.01) as scope:
-                await session.receive()
-            caught.append(scope.cancelled_caught)
-        await session.send("moved on twice")
-        await session.send(await session.receive())
-
-    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
-        assert await session.receive() == "moved on twice"
-        with anyio.move_on_after(0.01) as scope:
-            await session.receive()
-        assert [*caught, scope.cancelled_caught] == [True] * 3
-        await session.send("x")
-        assert await session.receive() == "x"
-
-
-async def test_an_exception_ends_it_as_any_other() -> None:
-    app = App()
-
-    @app.websocket("/")
-    async def handler(session: Session) -> None:
-        await session.receive()
-        raise PermissionError
-
-    app.map_exception(PermissionError, 4403, "forbidden")
-    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
-        await session.send("x")
-        with pytest.raises(wsext.ConnectionClosed):
-            await session.receive()
-        assert session.close_info.remote == (4403, "forbidden")
+    async def everything(self, peer: RawPeer) -> list[Any]:
+        """All messages, once the handler reads and the peer has closed."""
+        self.go.set()
+        peer.send(masked(8, b"\x03\xe8"))
+        async with asyncio.timeout(SOON):
+            await self.done.wait()
+        return self.got
 
 
-async def test_several_readers_each_get_one_message() -> None:
-    app = App()
-
-    @app.websocket("/")
-    async def handler(session: Session) -> None:
-        async with asyncio.TaskGroup() as group:
-            readers = [group.create_task(session.receive()) for _ in range(3)]
-        await session.send(" ".join(sorted(str(reader.result()) for reader in readers)))
-
-    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
-        for message in "abc":
-            await session.send(message)
-        assert await session.receive() == "a b c"
-
-
-async def test_a_reader_that_is_cancelled_takes_no_message_with_it() -> None:
-    app = App()
-
-    @app.websocket("/")
-    async def handler(session: Session) -> None:
-        first = asyncio.create_task(session.receive())
-        await asyncio.sleep(0)
-        first.cancel()
-        await session.send(f"cancelled: {await asyncio.gather(first, return_exceptions=True)!r}")
-        await session.send(await session.receive())
-
-    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
-        assert "CancelledError" in str(await session.receive())
-        await session.send("kept")
-        assert await session.receive() == "kept"
+@pytest.mark.parametrize("kind", KINDS)
+async def test_no_more_messages_are_taken_from_a_read_than_the_inbox_may_hold(kind: Kind) -> None:
+    codec = kind and kind()
+    reader = Reader(*([codec] if codec else []), incoming_capacity=CAPACITY)
+    async with reader.peer(codec and codec.name) as peer:
+        numbers = [str(number) for number in range(1000)]
+        peer.send(b"".join(masked(1, number.encode()) for number in numbers))
+        waiting = await at_rest(lambda: reader.waiting)
+        decoded = codec.decoded if codec else waiting
+        assert waiting <= CAPACITY + 1
+        assert decoded <= CAPACITY + BEYOND
+        assert await reader.everything(peer) == numbers
 
 
-class Probe:
-    """An inbox with readers in tasks, and items put by hand."""
-
-    def __init__(self) -> None:
-        self.inbox = Inbox(10, 1000, lambda: None)
-
-    def put(self, *texts: str) -> None:
-        for text in texts:
-            self.inbox.put(wsext.Message(text, len(text)))
-        self.inbox.wake(len(texts))
-
-
-async def test_the_task_takes_over_and_gives_back() -> None:
-    probe = Probe()
-    seen: list[str] = []
-
-    async def work() -> str:
-        seen.append(await probe.inbox.data())
-        await asyncio.sleep(0)
-        seen.append(await probe.inbox.data())
-        return "result"
-
-    async def run() -> str:
-        return str(await Drive(work()))
-
-    task = asyncio.create_task(run())
-    await asyncio.sleep(0)
-    asyncio.get_running_loop().call_soon(probe.put, "a")
-    while not seen:
-        await asyncio.sleep(0)
-    probe.put("b")  # from within a task: it cannot be entered now, and is resumed later
-    assert await task == "result"
-    assert seen == ["a", "b"]
+@pytest.mark.parametrize("kind", KINDS)
+async def test_no_more_bytes_are_taken_from_a_read_than_the_inbox_may_hold(kind: Kind) -> None:
+    codec = kind and kind()
+    reader = Reader(*([codec] if codec else []), incoming_bytes=5000)
+    async with reader.peer(codec and codec.name) as peer:
+        messages = [bytes([number]) * 1000 for number in range(150)]
+        peer.send(b"".join(masked(2, message) for message in messages))
+        waiting = await at_rest(lambda: reader.waiting)
+        decoded = codec.decoded if codec else waiting
+        assert waiting <= 5 + 1
+        assert decoded <= 5 + BEYOND
+        assert await reader.everything(peer) == messages
 
 
-@pytest.mark.parametrize("resumed", [False, True])
-async def test_cancelling_reaches_what_it_waits_for(resumed: bool) -> None:
-    probe = Probe()
-    inner: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    seen: list[str] = []
-
-    async def work() -> None:
-        try:
-            await probe.inbox.data()
-            seen.append("message")
-            await inner
-        except asyncio.CancelledError:
-            seen.append("cancelled")
-            raise
-
-    async def run() -> None:
-        await Drive(work())
-
-    task = asyncio.create_task(run())
-    await asyncio.sleep(0)
-
-    def resume_and_cancel() -> None:
-        if resumed:
-            probe.put("x")
-        task.cancel()
-
-    asyncio.get_running_loop().call_soon(resume_and_cancel)
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert seen == (["message", "cancelled"] if resumed else ["cancelled"])
-    assert inner.cancelled() is resumed
+async def test_no_more_is_decompressed_than_the_inbox_may_hold() -> None:
+    """What has not been decoded costs its compressed size."""
+    reader = Reader("permessage-deflate")
+    async with reader.peer("permessage-deflate") as peer:
+        bomb = masked(2, deflated(bytes(1 << 18)), rsv=0x40)
+        peer.send(bomb * 200)
+        waiting = await at_rest(lambda: reader.waiting)
+        assert waiting <= 4 + 1  # incoming_bytes is 1 MiB
+        assert await reader.everything(peer) == [bytes(1 << 18)] * 200
 
 
-@pytest.mark.parametrize("driven", [False, True])
-async def test_the_message_of_a_cancellation_arrives(driven: bool) -> None:
-    inbox = Probe().inbox
-    task = asyncio.create_task(Drive(inbox.data()) if driven else inbox.data())
-    await asyncio.sleep(0)
-    task.cancel("enough")
-    with pytest.raises(asyncio.CancelledError, match="enough"):
-        await task
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_is_left_of_a_read_is_delivered_while_the_peer_sends_nothing_more(
+    kind: Kind,
+) -> None:
+    codec = kind and kind()
+    reader = Reader(*([codec] if codec else []), incoming_capacity=CAPACITY)
+    async with reader.peer(codec and codec.name) as peer:
+        numbers = [str(number) for number in range(300)]
+        peer.send(b"".join(masked(1, number.encode()) for number in numbers))
+        await at_rest(lambda: reader.waiting)
+        reader.go.set()
+        async with asyncio.timeout(SOON):
+            await until(lambda: len(reader.got) == 300)
+    assert reader.got == numbers
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_is_left_of_a_read_is_answered_in_its_turn(kind: Kind) -> None:
+    """A ping behind the bound waits with what is before it; the pong comes once that is read."""
+    codec = kind and kind()
+    reader = Reader(*([codec] if codec else []), incoming_capacity=CAPACITY)
+    async with reader.peer(codec and codec.name) as peer:
+        peer.send(masked(1, b"x") * 100 + masked(9, b"are you there?") + masked(1, b"last"))
+        await at_rest(lambda: reader.waiting)
+        reader.go.set()
+        async with asyncio.timeout(SOON):
+            frame = await peer.frame()
+        assert frame is not None
+        assert (frame.opcode, bytes(frame.payload)) == (10, b"are you there?")
+        assert len(await reader.everything(peer)) == 101
+
+
+@pytest.mark.parametrize("policy", ["close", "drop-oldest"])
+async def test_the_overflow_policies_hold_behind_an_asynchronous_codec(policy: str) -> None:
+    reader = Reader(Gated(), incoming_capacity=CAPACITY, incoming_overflow=policy)
+    async with reader.peer("x-gated") as peer:
+        numbers = [str(number) for number in range(100)]
+        peer.send(b"".join(masked(1, number.encode()) for number in numbers))
+        if policy == "close":
+            async with asyncio.timeout(SOON):
+                assert await peer.close_code() == 1013
+            return
+        async with asyncio.timeout(SOON):
+            session = await reader.opened
+            await until(lambda: session.stats.messages_in == 100)
+        assert session.stats.dropped_in == 100 - CAPACITY
+        assert await reader.everything(peer) == numbers[-CAPACITY:]
+
+
+@pytest.mark.parametrize("kind", [Cancelled, AsyncCancelled])
+async def test_a_decoder_that_is_cancelled_fails_the_connection(kind: Any) -> None:
+    reader = Reader(kind)
+    async with reader.peer(kind.name) as peer:
+        peer.send(masked(1, b"hello") + masked(1, b"are you there?"))
+        async with asyncio.timeout(SOON):
+            assert await peer.close_code() == 1011
+        assert await reader.everything(peer) == []

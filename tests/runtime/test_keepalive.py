@@ -14,6 +14,7 @@ import pytest
 
 import wsext
 from tests.raw import RawPeer, masked, raw_peer
+from tests.waiting import until
 from wsext import (
     App,
     CloseInfo,
@@ -229,8 +230,7 @@ async def test_a_reset_while_the_inbox_is_full_is_noticed_within_two_seconds(cou
         (session,) = server.sessions
         peer.send(masked(1, b"x" * 200) * count)
         async with asyncio.timeout(SOON):
-            while session.stats.waiting_in < 4:
-                await asyncio.sleep(0)
+            await until(lambda: session.stats.waiting_in >= 4)
         await a_sweep_of_the_server(server.port)  # nothing has come since then
         began = time.monotonic()
         reset(peer)

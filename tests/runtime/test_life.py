@@ -13,6 +13,7 @@ import pytest
 import wsext
 from tests.codecs import Counting
 from tests.raw import RawPeer, masked, raw_peer
+from tests.waiting import sessions_gone
 from wsext import (
     App,
     CloseInfo,
@@ -140,8 +141,7 @@ async def test_an_early_close_drops_a_peer_that_does_not_answer_in_time(where: s
         await peer.shake()
         assert await close_of(peer) == (4000, "bye")
         async with asyncio.timeout(SOON):
-            while server.sessions:
-                await asyncio.sleep(0)
+            await sessions_gone(server)
 
 
 # --- what fails before the handler runs -----------------------------------------------------------

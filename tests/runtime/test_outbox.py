@@ -1,489 +1,114 @@
-"""The one way out: what is sent arrives whole, in order and before the Close frame, or its sender
-and the peer are told; slow codecs and slow peers change nothing about it."""
+"""The one queue of what cannot be sent yet: its order, its bounds and its policies."""
 
 from __future__ import annotations
 
 import asyncio
-import random
-import sys
-import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import suppress
-from typing import Any
 
 import pytest
 
-import wsext
-from tests.codecs import Broken, Gated, History
-from tests.raw import RawPeer, masked, raw_peer
-from wsext import App, ConnectionClosed, QueueFull, Session, WebSocketOptions
-
-#: Seconds in which something has to happen that takes no time at all.
-SOON = 3
-
-GATED = "Sec-WebSocket-Extensions: x-gated\r\n"
-
-#: What a failed connection may be closed with, when a message could not be finished.
-STATED = {1002, 1007, 1009, 1011}
-
-Handler = Callable[[Session], Awaitable[None]]
-
-
-def app_of(handler: Handler, *extensions: Any, **options: Any) -> App:
-    app = App(options=WebSocketOptions(**{"close_timeout": 0.2, **options}))
-    for extension in extensions:
-        app.install(extension)
-    app.websocket("/")(handler)
-    return app
-
-
-async def frames_until_the_end(peer: RawPeer) -> list[tuple[int, bytes]]:
-    """The frames up to the end of the stream, which has to come soon."""
-    found = []
-    async with asyncio.timeout(SOON):
-        while (frame := await peer.frame()) is not None:
-            found.append((frame.opcode, bytes(frame.payload)))
-    return found
-
-
-async def messages_of(session: Session) -> list[Any]:
-    """What comes, up to the session's end, which has to come soon."""
-    found = []
-    async with asyncio.timeout(SOON):
-        try:
-            while True:
-                found.append(await session.receive())
-        except ConnectionClosed:
-            return found
-
-
-async def fill(session: Session) -> int:
-    """Send until nothing more leaves; how many messages that took."""
-    count = 0
-    try:
-        while True:
-            session.send_nowait(bytes(65536))
-            count += 1
-            await turn()
-    except QueueFull:
-        return count
-
-
-async def turn() -> None:
-    """Let the event loop write."""
-    await asyncio.sleep(0)
-
-
-# --- a send that nobody awaits -----------------------------------------------------------------
-
-
-def warned(forget: Callable[[], Any]) -> bool:
-    """Whether Python warns of a coroutine that nobody awaits."""
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always")
-        forget()
-    return any("never awaited" in str(item.message) for item in found)
-
-
-FORGETFUL: dict[str, Callable[[Session], Any]] = {
-    "text": lambda session: session.send("forgotten"),
-    "bytes": lambda session: session.send(b"forgotten"),
-    "like bytes": lambda session: session.send(bytearray(b"forgotten")),
-    "prepared": lambda session: session.send(wsext.PreparedMessage("forgotten")),
-    "json": lambda session: session.send_json({"forgotten": True}),
-}
-
-
-@pytest.mark.parametrize("forget", FORGETFUL.values(), ids=FORGETFUL)
-async def test_a_send_that_nobody_awaits_warns_and_sends_nothing(
-    forget: Callable[[Session], Any],
-) -> None:
-    outcome: list[bool] = []
-
-    async def handler(session: Session) -> None:
-        outcome.append(warned(lambda: forget(session)))
-        await session.send("awaited")
-
-    async with wsext.serve(app_of(handler)) as server, raw_peer(server.port) as peer:
-        await peer.shake()
-        assert await frames_until_the_end(peer) == [(1, b"awaited"), (8, b"\x03\xe8")]
-    assert outcome == [True]
-
-
-async def test_a_client_s_send_that_nobody_awaits_warns_and_sends_nothing() -> None:
-    got: list[Any] = []
-
-    async def handler(session: Session) -> None:
-        got.extend([message async for message in session])
-
-    async with (
-        wsext.serve(app_of(handler)) as server,
-        wsext.connect(server.url) as session,
-    ):
-        outcome = warned(lambda: session.send("forgotten"))
-        await session.send("awaited")
-        await session.close()
-    assert got == ["awaited"]
-    assert outcome
-
-
-async def test_a_send_that_nobody_awaits_does_the_same_while_the_peer_is_slow() -> None:
-    outcome: list[bool] = []
-    sent: list[int] = []
-
-    async def handler(session: Session) -> None:
-        sent.append(await fill(session))
-        outcome.append(warned(lambda: session.send("forgotten")))
-        await session.close()
-
-    app = app_of(handler, close_timeout=60)
-    async with wsext.serve(app) as server, raw_peer(server.port) as peer:
-        await peer.shake()
-        async with asyncio.timeout(SOON):
-            while not outcome:
-                await turn()
-        opcodes: list[int] = []
-        async with asyncio.timeout(SOON):
-            while 8 not in opcodes and (frame := await peer.frame()) is not None:
-                opcodes.append(frame.opcode)
-    assert opcodes == [2] * sent[0] + [8]
-    assert outcome == [True]
-
-
-async def test_an_awaited_send_may_be_a_task_gathered_or_limited_in_time() -> None:
-    async def handler(session: Session) -> None:
-        await asyncio.create_task(session.send("task"))
-        await asyncio.gather(session.send("a"), session.send("b"))
-        await asyncio.wait_for(session.send("in time"), SOON)
-        async with asyncio.timeout(SOON):
-            await session.send("in time, too")
-        kept = session.send("later")
-        await session.send("first")
-        await kept
-
-    async with wsext.serve(app_of(handler)) as server, wsext.connect(server.url) as session:
-        assert await messages_of(session) == [
-            *("task", "a", "b", "in time", "in time, too", "first", "later")
-        ]
-
-
-# --- after a stream -------------------------------------------------------------------------------
-
-
-async def two_parts() -> AsyncIterator[str]:
-    yield "one "
-    yield "two"
-
-
-def steps_of(make: Callable[[], Coroutine[Any, Any, None]]) -> int:
-    """How many Python functions run in a send that has nothing to wait for."""
-    count = 0
-
-    def step(frame: Any, event: str, argument: Any) -> None:
-        nonlocal count
-        count += event == "call"
-
-    before = sys.getprofile()
-    sys.setprofile(step)
-    try:
-        work = make()
-        with suppress(StopIteration):
-            work.send(None)
-            raise AssertionError("it waits")
-    finally:
-        sys.setprofile(before)
-    return count
-
-
-async def test_a_send_after_a_stream_has_no_more_to_do_than_before_it() -> None:
-    found: list[int] = []
-
-    async def handler(session: Session) -> None:
-        def send() -> Coroutine[Any, Any, None]:
-            return session.send("x")
-
-        steps_of(send)  # whatever is done once only
-        found.append(steps_of(send))
-        await session.send(two_parts())
-        found.append(steps_of(send))
-
-    async with wsext.serve(app_of(handler)) as server, wsext.connect(server.url) as session:
-        assert await messages_of(session) == ["x", "x", "one two", "x"]
-    before, after = found
-    assert after <= before
-
-
-async def test_a_send_beside_a_stream_waits_for_its_end() -> None:
-    go_on = asyncio.Event()
-    half_way = asyncio.Event()
-    waited: list[bool] = []
-
-    async def parts() -> AsyncIterator[str]:
-        yield "one "
-        half_way.set()
-        await go_on.wait()
-        yield "two"
-
-    async def handler(session: Session) -> None:
-        stream = asyncio.create_task(session.send(parts()))
-        await half_way.wait()
-        beside = asyncio.create_task(session.send("beside"))
-        await turn()
-        waited.append(not beside.done())
-        go_on.set()
-        await asyncio.gather(stream, beside)
-
-    async with wsext.serve(app_of(handler)) as server, wsext.connect(server.url) as session:
-        assert await messages_of(session) == ["one two", "beside"]
-    assert waited == [True]
-
-
-# --- asynchronous codecs and the end --------------------------------------------------------------
-
-
-@pytest.mark.parametrize("end", ["the session closes", "the peer breaks the protocol"])
-async def test_no_data_follows_the_close_frame_when_a_codec_is_slow(end: str) -> None:
-    gated = Gated()
-    outcome: list[Any] = []
-
-    async def handler(session: Session) -> None:
-        gated.may_encode.clear()
-        sending = asyncio.create_task(session.send("slow"))
-        await gated.encoding.wait()
-        if end == "the session closes":
-            session.close_nowait(4000, "bye")
-        while session.is_open:
-            await turn()
-        gated.may_encode.set()
-        outcome.extend(await asyncio.gather(sending, return_exceptions=True))
-
-    app = app_of(handler, gated)
-    async with wsext.serve(app) as server, raw_peer(server.port) as peer:
-        await peer.shake(more=GATED)
-        async with asyncio.timeout(SOON):
-            await gated.encoding.wait()
-        if end == "the peer breaks the protocol":
-            peer.send(masked(3, b"there is no such opcode"))
-        found = await frames_until_the_end(peer)
-    assert found[-1][0] == 8
-    assert [opcode for opcode, _ in found].count(8) == 1
-    # Sent before the Close frame or not at all, and who has sent it knows.
-    assert isinstance(outcome[0], ConnectionClosed) == (len(found) == 1), (outcome, found)
-
-
-async def test_no_data_follows_the_answer_to_the_peer_s_close_when_a_codec_is_slow() -> None:
-    gated = Gated()
-
-    async def handler(session: Session) -> None:
-        gated.may_encode.clear()
-        sending = asyncio.create_task(session.send("slow"))
-        await gated.encoding.wait()
-        await session.wait_closed()
-        await asyncio.wait([sending])
-
-    app = app_of(handler, gated, close_timeout=2)
-    async with wsext.serve(app) as server, raw_peer(server.port) as peer:
-        await peer.shake(more=GATED)
-        async with asyncio.timeout(SOON):
-            await gated.encoding.wait()
-        peer.send(masked(8, b"\x03\xe8"))
-        async with asyncio.timeout(SOON):
-            while all(session.is_open for session in server.sessions):
-                await turn()
-        gated.may_encode.set()
-        found = await frames_until_the_end(peer)
-    assert [opcode for opcode, _ in found] in ([8], [1, 8])
-
-
-@pytest.mark.parametrize("stack", ["history", "permessage-deflate"])
-async def test_a_cancelled_send_makes_no_later_message_wrong(stack: str) -> None:
-    """The cancelled message may arrive or not; the others arrive right, or the connection fails."""
-    stateful: list[Any] = [History if stack == "history" else "permessage-deflate"]
-    noise = random.Random(1)
-    first, cancelled, *later = (noise.randbytes(2000) for _ in range(5))
-    later = [cancelled[:1500] + later[0], *later]  # as the cancelled one: a compressor's delight
-    gated = Gated()
-
-    async def handler(session: Session) -> None:
-        await session.send(first)
-        gated.may_encode.clear()
-        gated.encoding.clear()
-        sending = asyncio.create_task(session.send(cancelled))
-        await gated.encoding.wait()
-        sending.cancel()
-        await turn()
-        gated.may_encode.set()
-        await asyncio.wait([sending])
-        for message in later:
-            await session.send(message)
-
-    app = app_of(handler, *stateful, gated)
-    async with (
-        wsext.serve(app) as server,
-        wsext.connect(server.url, extensions=[*stateful, Gated]) as session,
-    ):
-        assert [item.name for item in session.extensions][1:] == ["x-gated"]
-        found = await messages_of(session)
-        info = await session.wait_closed()
-    sent = [first, cancelled, *later]
-    wrong = [number for number, message in enumerate(found) if message not in sent]
-    assert not wrong, f"messages {wrong} of {len(found)} came wrong, without an error"
-    assert [sent.index(message) for message in found] == sorted(map(sent.index, found))
-    if info.code == 1000:
-        assert [message for message in found if message != cancelled] == [first, *later]
-    else:
-        assert info.code in STATED
-
-
-async def test_a_send_that_is_cancelled_while_another_is_encoded_sends_nothing() -> None:
-    """It has not come to any codec yet, so nothing is lost with it."""
-    gated = Gated()
-
-    async def handler(session: Session) -> None:
-        gated.may_encode.clear()
-        ahead = asyncio.create_task(session.send("ahead"))
-        await gated.encoding.wait()
-        waiting = asyncio.create_task(session.send("cancelled"))
-        await turn()
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        gated.may_encode.set()
-        await ahead
-        await session.send("after")
-
-    app = app_of(handler, History, gated)
-    async with (
-        wsext.serve(app) as server,
-        wsext.connect(server.url, extensions=[History, Gated]) as session,
-    ):
-        assert await messages_of(session) == ["ahead", "after"]
-
-
-# --- the overflow policy behind an asynchronous codec ------------------------------------------
-
-
-async def test_drop_oldest_drops_and_counts_behind_an_asynchronous_codec() -> None:
-    gated = Gated()
-    dropped: list[int] = []
-
-    async def handler(session: Session) -> None:
-        gated.may_encode.clear()
-        for number in range(1000):
-            session.send_nowait(f"{number:0100}")
-            if number % 100 == 0:
-                await turn()
-        dropped.append(session.stats.dropped_out)
-        gated.may_encode.set()
-        await session.close()
-
-    app = app_of(handler, gated, outgoing_overflow="drop-oldest", outgoing_bytes=10_000)
-    async with (
-        wsext.serve(app) as server,
-        wsext.connect(server.url, extensions=[Gated]) as session,
-    ):
-        numbers = [int(message) for message in await messages_of(session)]
-        assert session.close_info.code == 1000
-    assert numbers == sorted(set(numbers))
-    assert numbers[-1] == 999
-    assert 50 <= len(numbers) <= 110  # 10,000 bytes, and what the codec had already
-    assert dropped == [1000 - len(numbers)]
-
-
-async def test_close_closes_behind_an_asynchronous_codec() -> None:
-    gated = Gated()
-    sent: list[int] = []
-
-    async def handler(session: Session) -> None:
-        gated.may_encode.clear()
-        for number in range(1000):
-            session.send_nowait(f"{number:0100}")
-            sent.append(number)
-
-    app = app_of(handler, gated, outgoing_overflow="close", outgoing_bytes=10_000)
-    async with wsext.serve(app) as server, raw_peer(server.port) as peer:
-        await peer.shake(more=GATED)
-        found = await frames_until_the_end(peer)
-    assert found[-1][1][:2] == (1013).to_bytes(2, "big")
-    assert 90 <= len(sent) <= 110
-
-
-async def test_suspend_refuses_by_bytes_behind_an_asynchronous_codec() -> None:
-    gated = Gated()
-    sent: list[int] = []
-
-    async def handler(session: Session) -> None:
-        gated.may_encode.clear()
-        with suppress(QueueFull):
-            for number in range(1000):
-                session.send_nowait(f"{number:0100}")
-                sent.append(number)
-        gated.may_encode.set()
-        await session.close()
-
-    app = app_of(handler, gated, outgoing_bytes=10_000)
-    async with (
-        wsext.serve(app) as server,
-        wsext.connect(server.url, extensions=[Gated]) as session,
-    ):
-        numbers = [int(message) for message in await messages_of(session)]
-    assert numbers == sent
-    assert 90 <= len(sent) <= 110
-
-
-async def test_small_messages_in_any_number_may_wait_for_an_asynchronous_codec() -> None:
-    async def handler(session: Session) -> None:
-        for number in range(300):
-            session.send_nowait(str(number))
-        await session.close()
-
-    app = app_of(handler, Gated)
-    async with (
-        wsext.serve(app) as server,
-        wsext.connect(server.url, extensions=[Gated]) as session,
-    ):
-        assert await messages_of(session) == [str(number) for number in range(300)]
-
-
-async def test_send_and_send_nowait_keep_their_order_behind_an_asynchronous_codec() -> None:
-    async def handler(session: Session) -> None:
-        for number in range(0, 30, 3):
-            session.send_nowait(str(number))
-            await session.send(str(number + 1))
-            session.send_nowait(wsext.PreparedMessage(str(number + 2)))
-        await session.close()
-
-    app = app_of(handler, Gated)
-    async with (
-        wsext.serve(app) as server,
-        wsext.connect(server.url, extensions=[Gated]) as session,
-    ):
-        assert await messages_of(session) == [str(number) for number in range(30)]
-
-
-# --- codecs that fail -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("way", ["send", "send_nowait"])
-async def test_the_peer_of_a_codec_that_fails_gets_its_close_frame_at_once(way: str) -> None:
-    outcome: list[BaseException] = []
-    release = asyncio.Event()
-
-    async def handler(session: Session) -> None:
-        try:
-            if way == "send":
-                await session.send("hello")
-            else:
-                session.send_nowait("hello")
-        except wsext.ProtocolError as error:
-            outcome.append(error)
-        await release.wait()
-
-    app = app_of(handler, Broken)
-    async with wsext.serve(app) as server, raw_peer(server.port) as peer:
-        await peer.shake(more="Sec-WebSocket-Extensions: x-broken\r\n")
-        try:
-            async with asyncio.timeout(SOON):
-                assert await peer.close_code() == 1011
-        finally:
-            release.set()
-    assert len(outcome) == 1
+from wsext.runtime.outbox import Lane, Outbox, Policy, Waiting
+
+
+def waiting(data: str, size: int = 10) -> Waiting:
+    return Waiting(data, size)
+
+
+def contents(outbox: Outbox) -> list[str]:
+    """What leaves, in the order of leaving; nothing is in then."""
+    return [outbox.pop().data for _ in range(len(outbox))]
+
+
+def test_messages_of_all_lanes_leave_in_the_order_of_their_coming() -> None:
+    outbox, app, room = Outbox(), Lane("suspend", 100), Lane("close", 100)
+    for number, lane in enumerate((app, room, room, app)):
+        assert outbox.put(lane, waiting(str(number)))
+    assert (outbox.size, app.size, room.size) == (40, 20, 20)
+    assert outbox.first() is not None
+    assert contents(outbox) == ["0", "1", "2", "3"]
+    assert (outbox.size, app.size, room.size, outbox.first()) == (0, 0, 0, None)
+
+
+@pytest.mark.parametrize("policy", ["suspend", "close", "coalesce"])
+def test_what_has_no_room_is_refused_and_not_in(policy: Policy) -> None:
+    outbox, lane = Outbox(), Lane(policy, 25)
+    assert [outbox.put(lane, waiting(text)) for text in "abc"] == [True, True, False]
+    assert contents(outbox) == ["a", "b"]
+
+
+def test_one_message_may_be_larger_than_the_bound() -> None:
+    outbox, lane = Outbox(), Lane("suspend", 5)
+    assert outbox.put(lane, waiting("large", 1000))
+    assert not outbox.put(lane, waiting("small", 1))
+
+
+def test_one_lane_takes_no_room_from_another() -> None:
+    outbox, full, other = Outbox(), Lane("suspend", 10), Lane("suspend", 10)
+    assert outbox.put(full, waiting("a"))
+    assert not outbox.put(full, waiting("b"))
+    assert outbox.put(other, waiting("c"))
+
+
+def test_drop_oldest_makes_room_from_its_own_lane_and_tells() -> None:
+    lost: list[str] = []
+    outbox, lane, other = Outbox(), Lane("drop-oldest", 30, lost.append), Lane("suspend", 100)
+    outbox.put(other, waiting("other"))
+    for text in "abcde":
+        assert outbox.put(lane, waiting(text))
+    assert outbox.put(lane, waiting("large", 25))
+    assert contents(outbox) == ["other", "large"]
+    assert (lane.dropped, lost) == (5, ["dropped"] * 5)
+
+
+def test_coalesce_keeps_the_newest_of_each_key_at_its_new_place() -> None:
+    lost: list[str] = []
+    outbox, lane = Outbox(), Lane("coalesce", 100, lost.append)
+    for key, text in (("x", "x1"), ("y", "y1"), (None, "plain"), ("x", "x2"), (None, "again")):
+        assert outbox.put(lane, waiting(text), key)
+    assert contents(outbox) == ["y1", "plain", "x2", "again"]
+    assert (lost, lane.dropped) == (["coalesced"], 0)
+
+
+def test_another_policy_takes_no_notice_of_keys() -> None:
+    outbox, lane = Outbox(), Lane("drop-oldest", 100)
+    for text in "ab":
+        outbox.put(lane, waiting(text), "same")
+    assert contents(outbox) == ["a", "b"]
+
+
+def test_what_is_put_back_leaves_first() -> None:
+    outbox, lane = Outbox(), Lane("drop-oldest", 20)
+    for text in "ab":
+        outbox.put(lane, waiting(text))
+    outbox.put_back(outbox.pop())
+    assert outbox.size == lane.size == 20
+    outbox.put(lane, waiting("c"))  # the oldest has to go for it
+    assert contents(outbox) == ["b", "c"]
+
+
+def test_only_what_is_still_in_can_be_taken_out_by_its_sender() -> None:
+    outbox, lane = Outbox(), Lane("suspend", 100)
+    entry = waiting("a")
+    outbox.put(lane, entry)
+    assert outbox.remove(entry)
+    assert not outbox.remove(entry)
+    assert (len(outbox), outbox.size, lane.size) == (0, 0, 0)
+
+
+async def test_who_waits_is_always_taken_and_told_how_it_went() -> None:
+    outbox, lane, gone = Outbox(), Lane("suspend", 10), Lane("drop-oldest", 10)
+    loop = asyncio.get_running_loop()
+    sent, dropped, failed = (Waiting(text, 10, waiter=loop.create_future()) for text in "abc")
+    outbox.put(gone, dropped)
+    for entry in (sent, failed):
+        assert outbox.put(lane, entry)
+    outbox.drop(gone)
+    outbox.pop().settle()
+    outbox.clear(lambda: LookupError("the end"))
+    for entry in (sent, dropped):
+        assert entry.waiter is not None
+        await entry.waiter
+    assert failed.waiter is not None
+    with pytest.raises(LookupError, match="the end"):
+        await failed.waiter
+    sent.settle(LookupError("once is enough"))
+    assert len(outbox) == 0

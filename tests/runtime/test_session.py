@@ -12,6 +12,7 @@ import pytest
 import wsext
 from tests.extensions import Append, Reverse, Slow, Split
 from tests.raw import masked, raw_peer
+from tests.waiting import at_rest
 from wsext import (
     App,
     CloseInfo,
@@ -240,23 +241,6 @@ async def test_closing_twice_or_after_the_peer_only_waits() -> None:
             await session.close(1006)
 
 
-async def test_a_peer_that_never_answers_the_close_is_dropped_in_time() -> None:
-    ends = Ends(close_timeout=0.05)
-
-    @ends.route
-    async def handler(session: Session) -> None:
-        await session.receive()
-
-    async with wsext.serve(ends.app) as server, raw_peer(server.port) as peer:
-        await peer.shake()
-        peer.send(masked(1, b"go"))
-        assert await peer.close_code() == 1000
-        info = await ends.infos.get()
-        assert not info.clean
-        assert info.local == (1000, "")
-        assert info.remote is None
-
-
 async def test_a_dropped_connection_is_1006_for_everyone() -> None:
     ends = Ends()
 
@@ -331,11 +315,7 @@ async def test_send_waits_while_the_peer_does_not_read() -> None:
     async with wsext.serve(app) as server, raw_peer(server.port) as peer:
         await peer.shake()
         (session,) = server.sessions
-        quiet = 0
-        while quiet < 200 and not finished.is_set():  # turns of the loop in which nothing is sent
-            before = sent
-            await asyncio.sleep(0)
-            quiet = quiet + 1 if sent == before else 0
+        await at_rest(lambda: sent)
         assert not finished.is_set()
         assert 0 < session.buffered_amount < 1 << 20
         count = 0
@@ -428,16 +408,6 @@ async def test_cancelling_receive_loses_nothing() -> None:
 
 
 # --- frames, channels, listeners, raw ---------------------------------------------------------
-
-
-async def test_channels_and_frames() -> None:
-    async with wsext.serve(echo_app()) as server, wsext.connect(server.url) as session:
-        await session.send_frame(Frame(1, b"he", False))
-        await session.send_frame(Frame(9, b"in between"))
-        await session.send_frame(Frame(0, b"llo", True))
-        assert await session.receive_frame() == Frame(1, b"hello")
-        await session.outgoing.send(Frame(2, b"\x01"))
-        assert (await session.incoming.receive()).payload == b"\x01"
 
 
 async def test_a_raw_session_takes_frames_as_they_are() -> None:

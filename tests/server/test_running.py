@@ -11,6 +11,7 @@ import pytest
 
 import wsext
 from tests.server.apps import echo, echo_app
+from tests.waiting import until
 from wsext import App, OptionError, Session
 from wsext.rooms.backplanes.memory import MemoryBackplane
 from wsext.server.running import serve_until_signal
@@ -78,8 +79,7 @@ async def test_a_signal_drains_and_a_second_one_aborts() -> None:
     assert await session.receive() == "in"
     session.hold_reading(30)  # it never sees the Close frame
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.sleep(0.05)
-    assert server.draining
+    await until(lambda: server.draining)
     assert not serving.done()
     os.kill(os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(3):

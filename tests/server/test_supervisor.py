@@ -290,8 +290,11 @@ async def test_changed_files_reload(folder: Path) -> None:
     with serving("demo:app", "--reload", cwd=folder, env=env) as served:
         assert (await first_words(served.ws))[0] == "1"
         write_app(folder, "2")
-        while (await first_words(served.ws))[0] != "2":
-            await asyncio.sleep(0.05)
+
+        async def reloaded() -> bool:
+            return (await first_words(served.ws))[0] == "2"
+
+        await until(reloaded, every=0.05)
 
 
 def test_an_app_that_cannot_start_is_one_line_and_an_exit_code(folder: Path) -> None:

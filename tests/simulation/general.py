@@ -16,6 +16,7 @@ from random import Random
 from typing import Any
 
 from tests.simulation.codecs import STACKS
+from tests.waiting import sessions_gone
 from wsext import (
     App,
     ConnectionClosed,
@@ -292,8 +293,7 @@ async def play(world: World, program: Program) -> Outcome:
     except (Raised, ConnectionClosed, LocalProtocolError):
         pass
     async with asyncio.timeout(BOUND):
-        while server.sessions:
-            await asyncio.sleep(0.5)
+        await sessions_gone(server)
     for side in (client, server_side):
         assert not side.findings, side.findings[0]
         if side.session is not None:

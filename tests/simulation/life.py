@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.extensions import Append
+from tests.waiting import sessions_gone, until
 from wsext import (
     App,
     CloseInfo,
@@ -269,8 +270,9 @@ async def play(world: World, cell: Cell) -> Seen:
     async with asyncio.timeout(BOUND * 2):
         await asyncio.wait({asyncio.create_task(client(world, server, cell, seen), name="client")})
     async with asyncio.timeout(BOUND):
-        while server.sessions or (cell.side == "client" and seen.observer is None):
-            await asyncio.sleep(0.1)
+        await sessions_gone(server)
+        if cell.side == "client":
+            await until(lambda: seen.observer is not None)
     seen.finished = asyncio.get_running_loop().time()
     return seen
 

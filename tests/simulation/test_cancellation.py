@@ -15,6 +15,7 @@ import pytest
 
 from tests.simulation.codecs import STACKS
 from tests.simulation.stepping import Stepper
+from tests.waiting import sessions_gone
 from wsext import App, ConnectionClosed, Frame, Session, WebSocketOptions
 from wsext.runtime.life import life_of
 from wsext.testing import Conditions, World, simulate
@@ -181,8 +182,7 @@ def run(path: str, operation: Operation, stack: str, at: int, late: bool) -> int
             assert isinstance(stepper.task.exception(), ConnectionClosed), stepper.task.exception()
         await asyncio.wait_for(session.close(), 30)
         await life_of(session).release()
-        while server.sessions:
-            await asyncio.sleep(0.1)
+        await sessions_gone(server)
         _check(session, partner, path)
         return stepper.steps
 
@@ -271,8 +271,7 @@ def test_a_whole_client_can_be_cancelled(stack: str, http2: bool) -> None:
             assert done, "it neither ends nor can be cancelled"
             assert stepper.task.cancelled() or stepper.task.exception() is None
             async with asyncio.timeout(30):
-                while server.sessions:
-                    await asyncio.sleep(0.1)
+                await sessions_gone(server)
             return stepper.steps
 
         return simulate(scenario, weather=NETWORK)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
-from typing import Annotated, ClassVar
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 from wsext import (
     Agreement,
@@ -67,6 +67,10 @@ class PermessageFragment(Extension):
     phase: ClassVar[Phase] = Phase.WIRE
     Options: ClassVar[type[OptionSet]] = FragmentOptions
     options: FragmentOptions
+    #: For `wsext ext check`: frames of one byte would be 70,000 of one message, in every pair.
+    conformance: ClassVar[Mapping[str, Any]] = {
+        "variants": ({}, {"max_frame": 100}, {"max_frame": _HIGH})
+    }
 
     def offers(self) -> Sequence[Params]:
         return [Params(max_frame=self.options.max_frame)]

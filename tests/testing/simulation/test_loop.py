@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import secrets
 import time
-import uuid
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
-from wsext.testing import Deadlock, SimulationFailed, World, seeds, simulate
-
-
-def in_virtual_time(work: Callable[[], Awaitable[Any]], seed: int = 0, **options: Any) -> Any:
-    async def scenario(world: World) -> Any:
-        return await work()
-
-    return simulate(scenario, seed, **options)
+from tests.testing.simulation.scenarios import in_virtual_time
+from wsext.testing import Deadlock
 
 
 def test_sleeping_takes_no_time_and_wakes_in_order() -> None:
@@ -92,13 +81,13 @@ def test_a_standstill_says_what_everybody_waits_for() -> None:
     assert "'the stuck one' waits:" in text
     assert "wait_for_ever (" in text
     assert "for a future made at" in text
-    assert "test_simulation_loop.py" in text
+    assert "test_loop.py" in text
     assert "seed 5" in "".join(caught.value.__notes__)
 
 
 def test_going_round_in_circles_is_a_standstill_too() -> None:
     async def work() -> None:
-        while True:
+        while True:  # noqa: ASYNC110 - what is to be found
             await asyncio.sleep(0)
 
     with pytest.raises(Deadlock, match="no time passed"):
@@ -107,7 +96,7 @@ def test_going_round_in_circles_is_a_standstill_too() -> None:
 
 def test_a_scenario_has_a_limit() -> None:
     async def work() -> None:
-        while True:
+        while True:  # noqa: ASYNC110 - never comes to its end
             await asyncio.sleep(60)
 
     with pytest.raises(Deadlock, match="not over after 1000 s"):
@@ -121,54 +110,6 @@ def test_what_a_scenario_raises_comes_out_with_the_seed() -> None:
     with pytest.raises(LookupError, match="mine") as caught:
         in_virtual_time(work, seed=12)
     assert any("WSEXT_SEED=12" in note for note in caught.value.__notes__)
-
-
-def test_a_task_that_is_left_over_is_found() -> None:
-    async def work() -> None:
-        task = asyncio.create_task(asyncio.sleep(1e6), name="forgotten")
-        task.add_done_callback(lambda done: None)
-
-    with pytest.raises(SimulationFailed, match="'forgotten' still runs"):
-        in_virtual_time(work, limit=1e7)
-
-
-def test_a_timer_that_is_left_over_is_found() -> None:
-    def forgotten() -> None:
-        pass
-
-    async def work() -> None:
-        asyncio.get_running_loop().call_later(1e5, forgotten)
-
-    with pytest.raises(SimulationFailed, match=r"a timer is still set: .*forgotten"):
-        in_virtual_time(work)
-
-
-def test_a_future_that_is_left_over_is_found() -> None:
-    kept: list[asyncio.Future[None]] = []
-
-    async def work() -> None:
-        kept.append(asyncio.get_running_loop().create_future())
-
-    with pytest.raises(SimulationFailed, match=r"a future is still pending, made at .*_loop.py"):
-        in_virtual_time(work)
-
-
-def test_an_exception_that_nobody_has_looked_at_is_found() -> None:
-    async def fail() -> None:
-        raise ValueError("unseen")
-
-    async def work() -> None:
-        asyncio.create_task(fail())  # noqa: RUF006
-        await asyncio.sleep(1)
-
-    with pytest.raises(SimulationFailed, match=r"never retrieved.*unseen"):
-        in_virtual_time(work)
-
-    async def scenario(world: World) -> None:
-        world.expect("never retrieved")
-        await work()
-
-    simulate(scenario)
 
 
 def test_a_task_that_refuses_to_be_cancelled_does_not_hang_the_test() -> None:
@@ -191,29 +132,9 @@ def test_a_task_that_refuses_to_be_cancelled_does_not_hang_the_test() -> None:
         in_virtual_time(start)
 
 
-def test_chance_comes_from_the_seed_and_is_given_back() -> None:
-    async def work() -> tuple[object, ...]:
-        return random.random(), secrets.token_hex(8), uuid.uuid4()
-
-    random.seed(99)
-    expected = random.random()
-    random.seed(99)
-    assert in_virtual_time(work, 3) == in_virtual_time(work, 3)
-    assert in_virtual_time(work, 3) != in_virtual_time(work, 4)
-    assert random.random() == expected
-    assert secrets.token_hex(8) != secrets.token_hex(8)
-
-
 def test_there_are_no_sockets() -> None:
     async def work() -> None:
         with pytest.raises(NotImplementedError, match=r"world\.connect"):
             await asyncio.open_connection("localhost", 80)
 
     in_virtual_time(work)
-
-
-def test_one_seed_can_be_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert list(seeds(3)) == [0, 1, 2]
-    assert list(seeds(2, first=10)) == [10, 11]
-    monkeypatch.setenv("WSEXT_SEED", "77")
-    assert list(seeds(1000)) == [77]

@@ -1,0 +1,90 @@
+"""What several commands share: how values, tables and errors look."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+import pytest
+
+from wsext.cli.common import (
+    ExtensionArgument,
+    ExtensionToken,
+    OptionSetName,
+    SettingName,
+    as_json,
+    as_text,
+    fail,
+    new_table,
+    output,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "none"),
+        (True, "true"),
+        (1.5, "1.5"),
+        ("x", "x"),
+        (("a", 2), "a, 2"),
+        ([], "none"),
+    ],
+)
+def test_a_value_is_shown_as_people_write_it(value: Any, text: str) -> None:
+    assert as_text(value) == text
+
+
+def test_json_is_indented() -> None:
+    text = as_json({"a": [1, 2]})
+    assert json.loads(text) == {"a": [1, 2]}
+    assert "\n  " in text
+
+
+def test_a_failure_is_one_line_on_stderr_and_a_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        fail("it does not work", 2)
+    assert caught.value.code == 2
+    assert capsys.readouterr() == ("", "wsext: it does not work\n")
+
+
+def test_a_table_in_a_pipe_is_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    table = new_table("NAME", "TEXT")
+    table.add_row("a", "x" * 120)
+    output().print(table)
+    heading, row = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["NAME", "TEXT"]
+    assert row.rstrip() == "a     " + "x" * 120
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "expected"),
+    [
+        (ExtensionToken(), "permessage-defl", "permessage-deflate"),
+        (ExtensionArgument(), "framel", "framelog"),
+        (ExtensionArgument(), "permessage-deflate:lev", "permessage-deflate:level="),
+        (
+            ExtensionArgument(),
+            "permessage-deflate:level=1,thr",
+            "permessage-deflate:level=1,threshold=",
+        ),
+        (OptionSetName(), "low-mem", "low-memory"),
+        (SettingName(), "server.drain", "server.drain_timeout="),
+    ],
+)
+def test_names_are_completed_with_a_help_for_each(
+    kind: click.ParamType, typed: str, expected: str
+) -> None:
+    command = click.Command("x", params=[click.Option(["--x"], type=kind)])
+    context = click.Context(command)
+    items = kind.shell_complete(context, command.params[0], typed)
+    assert expected in {item.value for item in items}
+    assert all(item.value.startswith(typed) for item in items)
+
+
+def test_the_options_of_an_unknown_extension_are_none() -> None:
+    command = click.Command("x")
+    param = click.Option(["--x"])
+    found = ExtensionArgument().shell_complete(click.Context(command), param, "x-nothing:le")
+    assert found == []

@@ -1,0 +1,64 @@
+"""What the commands that connect share: options, errors in one line, input."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from tests.e2e.processes import Served, serving, wsext
+from wsext.cli import cli
+from wsext.cli.dialing import printable
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    with serving() as served:
+        yield served
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["{ws}/nothing"], 1, "server answered with HTTP 404: nothing here"),
+        (["ws://127.0.0.1:1/"], 1, "ws://127.0.0.1:1/: Connection refused"),
+        (["http://127.0.0.1/"], 2, "use ws://host:port/path"),
+        (["--require", "x-y", "{ws}/echo"], 1, "x-y: is required"),
+        (["-H", "nonsense", "{ws}/echo"], 2, "NAME:VALUE"),
+        (["--ext", "permessage-deflate:level=99", "{ws}/echo"], 2, "level"),
+        (["-H", "Host: x", "{ws}/echo"], 2, "itself"),
+    ],
+)
+def test_what_fails_is_one_line(args: list[str], code: int, message: str, server: Served) -> None:
+    done = wsext("connect", *(arg.format(ws=server.ws) for arg in args), stdin="")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.returncode == code
+
+
+def test_a_url_may_leave_its_scheme_out(server: Served) -> None:
+    url = f"{server.ws.removeprefix('ws://')}/echo"
+    done = wsext("connect", "-q", "--count", "1", url, stdin="hello\n")
+    assert (done.returncode, done.stdout) == (0, "hello\n")
+
+
+def test_no_answer_within_the_timeout_is_said_in_seconds() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"ws://127.0.0.1:{silent.getsockname()[1]}/"
+        done = wsext("connect", "--timeout", "0.1", url, stdin="")
+    assert (done.returncode, done.stderr) == (1, f"wsext: {url}: no answer within 0.1 s\n")
+
+
+def test_a_message_cannot_move_the_cursor() -> None:
+    assert printable("plain é\n\tmore") == "plain é\n\tmore"
+    assert printable("\x1b[2J\x07\r") == "\\x1b[2J\\x07\\x0d"
+
+
+@pytest.mark.parametrize("name", ["connect", "inspect"])
+def test_the_commands_share_their_options(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    options = {option for param in command.params for option in param.opts}
+    assert {"--ext", "--no-ext", "--require", "--http2", "--timeout", "--max-size"} <= options

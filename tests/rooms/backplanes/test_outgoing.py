@@ -1,0 +1,107 @@
+"""What waits for a broker: bounded, in order, and kept for a while when it was taken."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from wsext import BackplaneStatus
+from wsext.rooms.backplanes.broker import Record
+from wsext.rooms.backplanes.outgoing import OutgoingRecords
+
+
+def record(number: int, room: str = "tea", size: int = 10) -> Record:
+    return Record(room, number, f"me-{number}", bytes(size))
+
+
+@pytest.fixture
+def status() -> BackplaneStatus:
+    return BackplaneStatus()
+
+
+def numbers(records: list[Record]) -> list[int]:
+    return [each.number for each in records]
+
+
+def test_what_is_taken_and_confirmed_counts_as_published(status: BackplaneStatus) -> None:
+    outgoing = OutgoingRecords(status, 1000)
+    assert not outgoing
+    for number in (1, 2, 3):
+        outgoing.put(record(number))
+    assert (bool(outgoing), status.queued, status.queued_bytes) == (True, 3, 30)
+    assert numbers(outgoing.take()) == [1, 2, 3]
+    outgoing.confirm()
+    assert (bool(outgoing), status.queued, status.queued_bytes, status.published) == (
+        *(False, 0, 0, 3),
+    )
+
+
+def test_the_oldest_go_when_too_much_waits_and_the_first_loss_is_logged(
+    status: BackplaneStatus, caplog: pytest.LogCaptureFixture
+) -> None:
+    outgoing = OutgoingRecords(status, 25)
+    with caplog.at_level(logging.WARNING, "wsext.backplane"):
+        for number in range(1, 6):
+            outgoing.put(record(number))
+    assert numbers(outgoing.take()) == [4, 5]
+    assert status.dropped == 3
+    assert caplog.text.count("the oldest is given up") == 1
+    outgoing.confirm()
+    outgoing.put(record(6, size=100))  # a single one may be larger
+    assert numbers(outgoing.take()) == [6]
+
+
+def test_it_is_long_when_more_than_half_of_the_bound_waits(status: BackplaneStatus) -> None:
+    outgoing = OutgoingRecords(status, 40)
+    outgoing.put(record(1))
+    outgoing.put(record(2))
+    assert not outgoing.is_long
+    outgoing.put(record(3))
+    assert outgoing.is_long
+
+
+def test_so_much_is_sent_at_once_and_no_more(status: BackplaneStatus) -> None:
+    outgoing = OutgoingRecords(status, 1 << 30)
+    for number in range(1000):
+        outgoing.put(record(number))
+    assert numbers(outgoing.take()) == list(range(256))
+    outgoing.confirm()
+    large = OutgoingRecords(BackplaneStatus(), 1 << 30)
+    for number in range(5):
+        large.put(record(number, size=1 << 19))
+    assert numbers(large.take()) == [0, 1]
+
+
+def test_after_a_reconnection_what_the_broker_lacks_is_sent_again_in_order(
+    status: BackplaneStatus,
+) -> None:
+    outgoing = OutgoingRecords(status, 1000)
+    for number in (1, 2, 3):
+        outgoing.put(record(number))
+    outgoing.take()
+    outgoing.confirm()
+    outgoing.put(record(4, "coffee"))
+    outgoing.take()  # under way when the connection was lost
+    outgoing.put(record(5))
+    assert outgoing.rooms() == {"tea", "coffee"}
+    outgoing.sort_out({"tea": 1, "coffee": 0})
+    assert numbers(outgoing.take()) == [2, 3, 4, 5]
+    outgoing.confirm()
+    assert (status.published, status.queued, status.queued_bytes) == (5, 0, 0)
+
+
+def test_what_was_under_way_and_arrived_is_not_sent_again(status: BackplaneStatus) -> None:
+    outgoing = OutgoingRecords(status, 1000)
+    outgoing.put(record(1))
+    outgoing.take()
+    outgoing.sort_out({"tea": 1})
+    assert not outgoing
+    assert (status.published, status.queued) == (1, 0)
+
+
+def test_a_room_asks_for_its_own_by_their_numbers(status: BackplaneStatus) -> None:
+    outgoing = OutgoingRecords(status, 1000)
+    for number in range(1, 7):
+        outgoing.put(record(number, "tea" if number % 2 else "coffee"))
+    assert numbers(outgoing.of("tea", 1, 5)) == [3, 5]

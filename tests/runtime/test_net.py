@@ -1,0 +1,104 @@
+"""Sockets to listen on, and the address that a client uses for one."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wsext.runtime import net
+
+
+@contextmanager
+def bound(*arguments: object) -> Iterator[list[socket.socket]]:
+    sockets = net.bind(*arguments)  # type: ignore[arg-type]
+    try:
+        yield sockets
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def test_a_name_with_several_addresses_gets_one_port_for_all() -> None:
+    with bound("", 0, None, 5) as sockets:
+        assert len({sock.getsockname()[1] for sock in sockets}) == 1
+        assert sockets[0].getsockname()[1] > 0
+        assert len({sock.family for sock in sockets}) == len(sockets)
+        assert not any(sock.getblocking() for sock in sockets)
+
+
+def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open() -> None:
+    with bound("127.0.0.1", 0, None, 5) as (sock,), pytest.raises(OSError, match="in use"):
+        net.bind("127.0.0.1", sock.getsockname()[1], None, 5)
+
+
+def test_a_unix_socket_takes_the_place_of_one_that_was_left(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    for _ in range(2):
+        with bound("", 0, path, 5) as (sock,):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(path)
+            assert net.url_of(sock, False) == f"ws+unix:{path}"
+
+
+def test_a_file_that_is_no_socket_is_never_removed(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("mine")
+    with pytest.raises(OSError, match="in use"):
+        net.bind("", 0, str(path), 5)
+    assert path.read_text() == "mine"
+
+
+class Listening:
+    """As much of a listening socket as has an address."""
+
+    def __init__(self, *name: object) -> None:
+        self.name = name
+        self.family = socket.AF_INET6 if len(name) == 4 else socket.AF_INET
+
+    def getsockname(self) -> tuple[object, ...]:
+        return self.name
+
+
+@pytest.mark.parametrize(
+    ("name", "secure", "url"),
+    [
+        (("127.0.0.1", 80), False, "ws://127.0.0.1:80"),
+        (("0.0.0.0", 81), False, "ws://127.0.0.1:81"),
+        (("::", 82, 0, 0), True, "wss://[::1]:82"),
+        (("fe80::1", 83, 0, 0), False, "ws://[fe80::1]:83"),
+    ],
+)
+def test_the_url_is_one_that_a_client_can_use(
+    name: tuple[object, ...], secure: bool, url: str
+) -> None:
+    assert net.url_of(Listening(*name), secure) == url
+
+
+async def test_bytes_go_through_what_it_makes() -> None:
+    class Echo(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(data)
+
+    class Client(asyncio.Protocol):
+        def __init__(self) -> None:
+            self.got: asyncio.Queue[bytes] = asyncio.Queue()
+
+        def data_received(self, data: bytes) -> None:
+            self.got.put_nowait(data)
+
+    server = await net.create_server(Echo, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    transport, client = await net.create_connection(Client, "127.0.0.1", port)
+    transport.write(b"hello")
+    assert await client.got.get() == b"hello"
+    transport.abort()
+    server.close()
