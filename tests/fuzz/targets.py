@@ -143,7 +143,7 @@ def _request(chunks: list[bytes]) -> Any:
 
 
 def _response(chunks: list[bytes]) -> Any:
-    reader = ResponseReader(max_size=2048)
+    reader = ResponseReader()
     try:
         for chunk in chunks:
             if (response := reader.feed(chunk)) is not None:
@@ -198,7 +198,7 @@ def _ask_everything(request: Any) -> None:
 
 
 def _check_response(data: bytes) -> None:
-    reader = ResponseReader(max_size=2048)
+    reader = ResponseReader()
     asked = handshake.build_request("localhost", "/", subprotocols=["chat"])
     try:
         response = reader.feed(data) or reader.feed_eof()

@@ -47,7 +47,12 @@ def left_to_the_collector() -> list[str]:
     try:
         gc.collect()
         kinds = {f"{type(item).__module__}.{type(item).__qualname__}" for item in gc.garbage}
-        return sorted(kind for kind in kinds if kind.startswith("wsext"))
+        # A simulated world of an earlier test may be freed only now.
+        return sorted(
+            kind
+            for kind in kinds
+            if kind.startswith("wsext") and not kind.startswith("wsext.testing")
+        )
     finally:
         gc.set_debug(0)
         gc.garbage.clear()

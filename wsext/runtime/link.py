@@ -126,7 +126,10 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         if not self.connection.raw and self.connection.is_open:
             self._keepalive.start()
         if rest:
-            self.data_received(rest)
+            # In the loop's next turn: then the handler waits for it, and can answer what comes
+            # before a fault.
+            self.connection.store(rest, len(rest))
+            self.take_turns()
         self._update_reading()
 
     def get_extra_info(self, name: str) -> Any:

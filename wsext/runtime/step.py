@@ -46,7 +46,10 @@ class Step(_Base):
         self.close()
         if value is None:
             value = kind() if isinstance(kind, type) else kind
-        raise value
+        try:
+            raise value
+        finally:
+            del kind, value  # its traceback has this frame
 
     def close(self) -> None:
         """As of a coroutine."""

@@ -181,7 +181,7 @@ class Installed(Hooks):
         other._items = dict(self._items)
         other.copy_hooks(self)
         wanted = () if isinstance(extensions, bool) else tuple(extensions)
-        options = extensions if isinstance(extensions, Mapping) else {}
+        options: Mapping[str, Any] = extensions if isinstance(extensions, Mapping) else {}
         kept = [what for what in wanted if isinstance(what, str) and not options.get(what)]
         for item in self.extensions:
             if item.name not in kept:
@@ -192,9 +192,9 @@ class Installed(Hooks):
                 continue
             if isinstance(what, Installable) or is_installable(what):
                 other.remove(what.name)
-            elif what in options:
+            elif options:
                 other.remove(what)
-            other.install(what, **options.get(what, {}))
+            other.install(what, **(options[what] if options else {}))
         other._required = {name for name in self._required if name in other._items}
         return other
 
@@ -236,7 +236,6 @@ def make_pipeline(negotiation: Negotiation, max_message_size: int) -> Pipeline:
 def build(what: Iterable[Any] | Mapping[str, Mapping[str, Any]]) -> Installed:
     """Install several things at once; a mapping gives options by token."""
     installed = Installed()
-    options = what if isinstance(what, Mapping) else {}
     for item in what:
-        installed.install(item, **options.get(item, {}))
+        installed.install(item, **(what[item] if isinstance(what, Mapping) else {}))
     return installed
