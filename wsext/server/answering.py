@@ -12,14 +12,14 @@ from wsext.app.application import Application
 from wsext.app.routing import Route, as_response
 from wsext.errors import HandshakeRejected
 from wsext.protocol.http import Request, Response, rejection
-from wsext.runtime.session import Session
+from wsext.runtime.life import life_of
+from wsext.runtime.session import Listener, Session
 from wsext.runtime.timers import Timers
 from wsext.server import access
 from wsext.server.addresses import Addresses
 from wsext.server.admission import Admission
 from wsext.server.decision import Terms, ask_guards, decide, internal_error
 from wsext.server.proxies import Proxies
-from wsext.server.sessions import run_session
 
 __all__ = ["Handshake", "Host"]
 
@@ -143,7 +143,44 @@ class Handshake(asyncio.Protocol):
         self.task = asyncio.get_running_loop().create_task(self._serve(request))
 
     async def _serve(self, request: Request) -> None:
-        """Answer a request; if the answer is a session, run it until it has ended."""
+        """Answer a request; if the answer is a session, run it until it has ended.
+
+        The session runs in this frame: another one for each session would cost memory.
+        """
+        session, route = await self._answer(request)
+        if session is None or route is None:
+            return
+        transport = self.transport
+        assert transport is not None  # it was there when the session was made
+        del request
+        life = life_of(session)
+        rest, self._rest = bytes(self._rest), bytearray()
+        self._is_session = True
+        self.stop_timeout()
+        self._host.start_session(self, session)
+        try:
+            self._tell(session.request, self.accepted)
+            session.request.pack()
+            if inspect.isclass(route.handler) and issubclass(route.handler, Listener):
+                life.start(transport, rest, route.handler)
+                await session.wait_closed()
+            else:
+                life.start(transport, rest)
+                await life.run(route.handler, session, **session.path_params)
+        except Exception:
+            logger.exception("session %s failed", session.id)
+            transport.abort()
+        except BaseException:
+            transport.abort()
+            raise
+        finally:  # whatever has happened, the session is counted out again
+            try:
+                await life.release()
+            finally:
+                self._host.end_session(self, session)
+
+    async def _answer(self, request: Request) -> tuple[Session | None, Route | None]:
+        """Write the answer; the session and its route, if it is one."""
         try:
             route, params = self._host.app.table.match(request)
             request.route = route.path
@@ -159,7 +196,8 @@ class Handshake(asyncio.Protocol):
         if isinstance(answer, Response):
             self.respond(request, answer)
         elif answer is not None:
-            await self._run(answer, route)
+            return answer, route
+        return None, None
 
     async def _ask_for_session(
         self, route: Route, params: Mapping[str, Any], request: Request
@@ -206,24 +244,6 @@ class Handshake(asyncio.Protocol):
             raise HandshakeRejected(503, "the server is shutting down", {"Retry-After": "5"})
         if self._admission is not None:
             self._admission.check()
-
-    async def _run(self, session: Session, route: Route) -> None:
-        """Run the handler. Whatever happens in it, the session is counted out again."""
-        host, transport = self._host, self.transport
-        assert transport is not None  # it was there when the session was made
-        rest, self._rest = bytes(self._rest), bytearray()
-        self._is_session = True
-        self.stop_timeout()
-        host.start_session(self, session)
-        try:
-            self._tell(session.request, self.accepted)
-            session.request.pack()
-            await run_session(session, route, transport, rest)
-        except Exception:
-            logger.exception("session %s failed", session.id)
-            transport.abort()
-        finally:
-            host.end_session(self, session)
 
     # --- the answer ---------------------------------------------------------------------------
 
