@@ -11,13 +11,13 @@ from werkzeug.routing import BaseConverter
 
 from wsext.app.routing import Guard, Route, Router, RouteTable
 from wsext.app.settings import ServerOptions
-from wsext.errors import ProtocolError
-from wsext.protocol.closing import CloseCode, is_sendable_code
+from wsext.protocol.closing import is_sendable_code
 from wsext.rooms.backplanes.contract import Backplane
 from wsext.rooms.backplanes.urls import make_backplane
 from wsext.rooms.hub import Hub
 from wsext.rooms.room import Room
 from wsext.rooms.settings import RoomOptions
+from wsext.runtime.life import usual_outcome
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.installed import Installed
 from wsext.sdk.options import NamedOptionSet
@@ -233,6 +233,4 @@ class Application(Router):
                     logger.error("exception mapper for %s returned %r", kind.__name__, code)
                 except Exception:
                     logger.exception("exception mapper for %s failed", kind.__name__)
-        if isinstance(error, ProtocolError):
-            return error.code, error.reason, True
-        return CloseCode.INTERNAL_ERROR, "internal error", False
+        return usual_outcome(error)
