@@ -26,7 +26,9 @@ def chosen(only: str, fronts: list[str]) -> list[tuple[Attack, str]]:
     ]
 
 
-def attack_all(attacks: list[tuple[Attack, str]], seconds: float | None) -> list[Result]:
+def attack_all(
+    attacks: list[tuple[Attack, str]], seconds: float | None, rest: float, lines: int
+) -> list[Result]:
     """Run one after the other, each with a server of its own."""
     results = []
     print(report.HEAD, flush=True)
@@ -35,13 +37,16 @@ def attack_all(attacks: list[tuple[Attack, str]], seconds: float | None) -> list
             sys.stderr.write(f"\r\x1b[K{number + 1}/{len(attacks)} {front}: {attack.name}")
         try:
             with bystanders(attack, front) as around:
-                result = asyncio.run(run(attack, front, around, seconds=seconds or attack.seconds))
+                how = {"seconds": seconds or attack.seconds, "rest": rest}
+                result = asyncio.run(run(attack, front, around, **how))
         except pytest.skip.Exception as error:  # a broker that is not installed
             print(f"{front:8} {attack.name:58.58} skipped: {error}")
             continue
         if sys.stderr.isatty():
             sys.stderr.write("\r\x1b[K")
         print(report.line(result), flush=True)
+        for said in result.said[:lines]:
+            print("    |", said)
         results.append(result)
     return results
 
@@ -52,6 +57,8 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="those with it in their name")
     parser.add_argument("--front", default=",".join(FRONTS), help="which fronts, with commas")
     parser.add_argument("--seconds", type=float, help="how long each attack goes on")
+    parser.add_argument("--quick", action="store_true", help="rest only until all is as before")
+    parser.add_argument("--log", type=int, default=0, metavar="N", help="show N lines of each log")
     parser.add_argument("--write", action="store_true", help="put the table into SECURITY.md")
     args = parser.parse_args()
     fronts = args.front.split(",")
@@ -67,7 +74,7 @@ def main() -> int:
         return 0
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    results = attack_all(attacks, args.seconds)
+    results = attack_all(attacks, args.seconds, 0.0 if args.quick else 5.0, args.log)
     failed = [result for result in results if not result.holds]
     print(f"{len(results) - len(failed)} of {len(results)} hold")
     if args.write:

@@ -64,13 +64,15 @@ async def dial(
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    """Drop a connection at once, with what its buffers hold.
+    """Drop a connection at once, with what its buffers hold, which then does not count as sent.
 
     A FIN would wait behind data that the server does not read, and the server cannot see it there.
     """
     sock = writer.get_extra_info("socket")
     if sock is not None and sock.fileno() >= 0:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if isinstance(writer, CountingWriter) and not writer.transport.is_closing():
+        writer.spent.bytes -= writer.transport.get_write_buffer_size()
     writer.transport.abort()
 
 

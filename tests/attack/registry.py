@@ -12,7 +12,17 @@ from tests.attack.target import Target
 __all__ = ["AREAS", "ATTACKS", "Attack", "attack", "load"]
 
 #: The files with attacks.
-AREAS = ("compression",)
+AREAS = (
+    "accepting",
+    "handshake",
+    "frames",
+    "compression",
+    "http2",
+    "rooms",
+    "logs",
+    "workers",
+    "client",
+)
 
 Run = Callable[[Target], Awaitable[None]]
 

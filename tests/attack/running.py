@@ -44,6 +44,7 @@ class Result:
     memory_left: int = 0
     descriptors_left: int = 0
     sessions_left: int = 0
+    said: list[str] = field(default_factory=list)  # the first lines of the log
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -85,7 +86,7 @@ async def run(
     Without a rest, it is waited at most five seconds for what is promised to be so.
     """
     server, meter = around.server, around.meter
-    before = await _state(server, front)
+    before = await _state(server, attack, front)
     meter.begin()
     around.honest.begin()
     target = Target(server, front, FRONTS[front].http2, seconds, meter.said)
@@ -104,14 +105,16 @@ async def run(
     result = Result(attack, front, target.spent, cost, waits, problems=problems)
     await _recover(result, around, before, rest, bounds)
     problems += _judge(result, bounds)
-    if b"Traceback (most recent call last)" in meter.said():
+    said = meter.said()
+    result.said = said[:8000].decode(errors="backslashreplace").splitlines()
+    if b"Traceback (most recent call last)" in said:
         problems.append("a traceback in the log")
     return result
 
 
-async def _state(server: Serving, front: str) -> dict[str, int] | None:
+async def _state(server: Serving, attack: Attack, front: str) -> dict[str, int] | None:
     target = Target(server, front, False, 1, bytes)
-    workers = tree(server.pid)[1:] if front == "workers" else []
+    workers = tree(server.pid)[1:] if "--workers" in FRONTS[front].args + attack.args else []
     try:
         return await target.state(workers)
     except (*DROPPED, TimeoutError, ValueError):
@@ -131,7 +134,7 @@ async def _recover(
     meter = around.meter
     for _ in range(20 if not rest else 1):
         await asyncio.sleep(rest or 0.25)
-        now = await _state(around.server, result.front)
+        now = await _state(around.server, result.attack, result.front)
         result.memory_left = meter.memory() - meter.memory_before
         result.descriptors_left = meter.descriptors() - meter.descriptors_before
         if now is not None and before is not None:

@@ -63,6 +63,11 @@ async def sends_for_ever(session: Session) -> None:
         await session.send(bytes(50_000))
 
 
+@app.websocket("/bye")
+async def ends_at_once(session: Session) -> None:
+    pass
+
+
 @app.websocket("/chunks")
 async def streams(session: Session) -> None:
     while True:
@@ -109,7 +114,7 @@ async def _sends(session: Session) -> None:
 
 
 KINDS = {"reads": _reads, "silent": Session.wait_closed, "sends": _sends, "echoes": echo}
-EXTENSIONS = ["permessage-deflate", "permessage-zstd"]
+EXTENSIONS = ["permessage-deflate"]
 
 
 @app.http("/dial/<int:port>/<int:count>/<kind>")
