@@ -31,11 +31,13 @@ class Spent:
 
 
 class CountingWriter(asyncio.StreamWriter):
-    """Counts what is written."""
+    """Counts what is written, and does not go on writing to a connection that is lost."""
 
     spent: Spent
 
     def write(self, data: Any) -> None:
+        if self.transport.is_closing():
+            raise ConnectionResetError("the connection is lost")
         self.spent.bytes += len(data)
         super().write(data)
 
