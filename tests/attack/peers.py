@@ -89,6 +89,7 @@ class Peer(RawPeer):
         """
         self.send(data)
         await self.writer.drain()
+        await asyncio.sleep(0)  # `drain` does not always let others run
 
     async def discard(self) -> None:
         """Read without looking, until the connection ends."""
