@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import resource
+import signal
 import sys
 
 import pytest
@@ -72,6 +73,7 @@ def main() -> int:
             on = ", ".join(front for other, front in attacks if other is attack)
             print(f"{attack.name}\n    against: {attack.promise}\n    on: {on}")
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all processes are ended
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     results = attack_all(attacks, args.seconds, 0.0 if args.quick else 5.0, args.log)
