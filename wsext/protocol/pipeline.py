@@ -33,6 +33,7 @@ __all__ = ["Pipeline", "Stage", "run_hooks"]
 logger = logging.getLogger("wsext.pipeline")
 
 _NO_HINTS: Mapping[str, Any] = {}
+_NO_OPCODES: frozenset[int] = frozenset()  # every new one would take 200 bytes
 
 
 @cython.final
@@ -210,7 +211,7 @@ class Pipeline:
         self._closed = False
         self.is_async = any(stage.is_async for stage in stages)
         self.rsv_first = self.rsv_rest = self.rsv_control = 0
-        opcodes: set[int] = set()
+        opcodes = _NO_OPCODES
         size = max_message_size
         for stage in self.stages:
             self.rsv_first |= stage.rsv
@@ -222,7 +223,7 @@ class Pipeline:
             stage.limit = stage.whole = size
             if stage.encodes or stage.decodes:
                 size = max(size, stage.codec.encoded_bound(size))
-        self.opcodes = frozenset(opcodes)
+        self.opcodes = opcodes
         self.wire_limit = size
         #: Nothing to do for any frame: the connection skips the pipeline.
         self.passive = True

@@ -66,6 +66,18 @@ class Handshake(asyncio.Protocol):
     and write the answer; `wsext.server.decision` decides what the answer is.
     """
 
+    __slots__ = (
+        "_admission",
+        "_answered",
+        "_host",
+        "_is_session",
+        "_rest",
+        "_timeout",
+        "made",
+        "task",
+        "transport",
+    )
+
     #: The status of an accepted handshake.
     accepted: ClassVar[int] = 101
 
