@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from wsext.errors import ConnectionClosed, HandshakeError, InvalidHandshake, InvalidStatus
+from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
 from wsext.runtime.backoff import Backoff
 from wsext.runtime.life import life_of
@@ -15,7 +15,7 @@ from wsext.runtime.session import Session
 
 __all__ = ["finish", "is_worth_retrying", "reconnect"]
 
-logger = logging.getLogger("wsext.client")
+logger = get_logger("wsext.client")
 
 
 async def reconnect(
