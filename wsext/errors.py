@@ -249,7 +249,16 @@ class InvalidStatus(HandshakeError):
 
 
 class InvalidHandshake(HandshakeError):
-    """Client side: the server's answer breaks RFC 6455 §4.1, so the connection is refused."""
+    """Client side: the server's answer breaks RFC 6455 §4.1, so the connection is refused.
+
+    Attributes:
+        cut_off: Whether the connection ended before the answer was whole. Then the server may only
+            have been shutting down, and another attempt may succeed.
+    """
+
+    def __init__(self, problem: str, *, cut_off: bool = False) -> None:
+        super().__init__(problem)
+        self.cut_off = cut_off
 
 
 class NegotiationError(HandshakeError):

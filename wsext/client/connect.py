@@ -182,7 +182,7 @@ class connect:
         request.transport = protocol.transport
         if protocol.transport is None:
             agreed.close()
-            raise InvalidHandshake("the connection ended during the handshake")
+            raise InvalidHandshake("the connection ended during the handshake", cut_off=True)
         life_of(session).start(protocol.transport, protocol.take_rest())
         return session, find_missing(self._required, agreed)
 

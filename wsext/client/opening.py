@@ -106,7 +106,8 @@ class OpeningProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None  # nobody will be told again, so no session may start on it
-        error = InvalidHandshake("the connection ended before the server answered")
+        problem = "the connection ended before the server answered"
+        error = InvalidHandshake(problem, cut_off=True)
         error.__cause__ = exc
         self.refuse(error)
 

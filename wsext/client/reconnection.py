@@ -77,6 +77,5 @@ def is_worth_retrying(error: Exception) -> bool:
     if isinstance(error, InvalidStatus):
         return error.status >= 500 or error.status == 429
     if isinstance(error, InvalidHandshake):
-        # A server that is just shutting down may give no answer at all.
-        return error.__cause__ is not None or "ended before" in str(error)
+        return error.cut_off
     return not isinstance(error, (HandshakeError, ssl.SSLCertVerificationError))

@@ -395,6 +395,9 @@ class ResponseReader(_Reader):
         except StopIteration as stop:
             response: HTTPResponse = stop.value
             return response
+        except EOFError as error:
+            problem = f"the connection ended before the server answered: {error}"
+            raise InvalidHandshake(problem, cut_off=True) from error
         except Exception as error:  # whatever the grammar raises, the answer is no use
             raise InvalidHandshake(f"the server's response is malformed: {error}") from error
         return None
