@@ -37,7 +37,7 @@ __all__ = [
 
 #: The longest line that the grammar takes.
 _MAX_LINE = 8192
-#: Knows how values are quoted.
+#: Knows how the values of cookies are quoted.
 _COOKIES: SimpleCookie = SimpleCookie()
 #: The most bytes of a response's body that a client reads.
 MAX_BODY = 65536
@@ -243,10 +243,8 @@ def parse_subprotocols(headers: Headers) -> list[str]:
 def has_token(headers: Headers, name: str, token: str, parse: Any) -> bool:
     """Whether a list header has a token, in any case of letters."""
     try:
-        return any(
-            value.lower() == token or token in (item.lower() for item in parse(value))
-            for value in headers.get_all(name)
-        )
+        items = [item.lower() for value in headers.get_all(name) for item in parse(value)]
+        return token in items
     except InvalidHeader:
         return False
 
@@ -259,7 +257,7 @@ class _TooLarge(Exception):
 
 
 class _Reader:
-    """Feeds bytes to one of the grammar's generators, within limits."""
+    """Reads the lines of a head, within limits. The grammar's generators ask for them."""
 
     def __init__(self, max_size: int, max_count: int) -> None:
         self._buffer = bytearray()
@@ -269,20 +267,16 @@ class _Reader:
         self._head_size = 0
         self._eof = False
 
-    def _read_line(
-        self, limit: int, too_long: type[Exception] = _TooLarge
-    ) -> Generator[None, None, bytearray]:
-        start = 0
-        while (end := self._buffer.find(b"\n", start) + 1) == 0:
-            start = len(self._buffer)
-            if start > _MAX_LINE or self._head_size + start > self._max_size:
+    def _read_line(self, limit: int, too_long: type[Exception]) -> Generator[None, None, bytearray]:
+        end = size = 0
+        while not end:
+            end = self._buffer.find(b"\n", size) + 1
+            size = end or len(self._buffer)
+            if size > _MAX_LINE or self._head_size + size > self._max_size:
                 raise _TooLarge(f"more than {min(_MAX_LINE, self._max_size)} bytes")
-            if self._eof:
-                raise EOFError("connection closed in mid-line")
-            yield
-        self._head_size += end
-        if end > _MAX_LINE or self._head_size > self._max_size:
-            raise _TooLarge(f"more than {min(_MAX_LINE, self._max_size)} bytes")
+            if not end:
+                yield from self._more()
+        self._head_size += size
         self._lines += 1
         if self._lines > self._max_count + 2:  # and the first line, and the empty one
             raise _TooLarge(f"more than {self._max_count} headers")
@@ -290,27 +284,11 @@ class _Reader:
         del self._buffer[:end]
         return line
 
-    def _read_exact(self, size: int) -> Generator[None, None, bytearray]:
-        if size > MAX_BODY:
-            raise _TooLarge(f"a body of more than {MAX_BODY} bytes")
-        while len(self._buffer) < size:
-            if self._eof:
-                raise EOFError("connection closed in mid-body")
-            yield
-        data = self._buffer[:size]
-        del self._buffer[:size]
-        return data
-
-    def _read_to_eof(
-        self, limit: int, too_long: type[Exception] = _TooLarge
-    ) -> Generator[None, None, bytearray]:
-        while not self._eof:
-            if len(self._buffer) > MAX_BODY:
-                raise _TooLarge(f"a body of more than {MAX_BODY} bytes")
-            yield
-        data = self._buffer[:]
-        self._buffer.clear()
-        return data
+    def _more(self) -> Generator[None, None, None]:
+        """Wait for more bytes."""
+        if self._eof:
+            raise EOFError("the connection was closed too early")
+        yield
 
     def keep(self, data: bytes) -> None:
         """Keep bytes that came after the handshake for `take_rest`."""
@@ -371,6 +349,20 @@ class ResponseReader(_Reader):
         super().__init__(max_size=65536, max_count=128)
         self._parser = HTTPResponse.parse(self._read_line, self._read_exact, self._read_to_eof)
 
+    def _read_exact(self, size: int) -> Generator[None, None, bytes]:
+        _check_body(size)
+        while len(self._buffer) < size:
+            yield from self._more()
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return data
+
+    def _read_to_eof(self, limit: int, too_long: type[Exception]) -> Generator[None, None, bytes]:
+        while not self._eof:
+            _check_body(len(self._buffer))
+            yield
+        return self.take_rest()
+
     def feed(self, data: bytes) -> HTTPResponse | None:
         """Take bytes; return the response once it is whole.
 
@@ -401,3 +393,8 @@ class ResponseReader(_Reader):
         except Exception as error:  # whatever the grammar raises, the answer is no use
             raise InvalidHandshake(f"the server's response is malformed: {error}") from error
         return None
+
+
+def _check_body(size: int) -> None:
+    if size > MAX_BODY:
+        raise _TooLarge(f"a body of more than {MAX_BODY} bytes")
