@@ -234,7 +234,7 @@ class InvalidStatus(HandshakeError):
     Attributes:
         status: The HTTP status.
         headers: The response's headers.
-        body: The response's body (at most 64 KiB of it).
+        body: The response's body, as much of it as was read (`ClientLimits`).
     """
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> None:
