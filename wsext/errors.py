@@ -29,6 +29,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from wsext.escape import escape
+
 __all__ = [
     "CloseInfo",
     "ConnectionClosed",
@@ -244,7 +246,7 @@ class InvalidStatus(HandshakeError):
         self.body = body
 
     def __str__(self) -> str:
-        text = self.body[:200].decode("utf-8", "replace").strip()
+        text = escape(self.body[:200].decode("utf-8", "replace").strip())
         return f"server answered with HTTP {self.status}" + (f": {text}" if text else "")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from wsext.client.reconnection import finish, reconnect
 from wsext.client.settings import ClientLimits
 from wsext.client.targets import Target
 from wsext.errors import CloseInfo, InvalidHandshake, NegotiationError
+from wsext.escape import get_logger
 from wsext.protocol import handshake, negotiation
 from wsext.protocol.agreement import NegotiationContext, Offer
 from wsext.protocol.closing import CloseCode
@@ -33,7 +33,7 @@ from wsext.version import __version__
 
 __all__ = ["connect"]
 
-logger = logging.getLogger("wsext.client")
+logger = get_logger("wsext.client")
 
 
 class connect:

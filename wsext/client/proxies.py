@@ -12,6 +12,7 @@ from websockets.headers import build_authorization_basic
 from wsext.client.settings import ClientLimits
 from wsext.client.targets import Target
 from wsext.errors import InvalidHandshake
+from wsext.escape import safe_url
 from wsext.protocol.http import ResponseReader
 
 __all__ = ["connect_through", "find_proxy"]
@@ -43,7 +44,7 @@ async def connect_through(proxy: str, target: Target, limits: ClientLimits) -> s
     """
     if " " in proxy or not proxy.isprintable():
         raise ValueError("the proxy's URL has a blank or a control character: percent-encode it")
-    shown = without_password(proxy)
+    shown = safe_url(proxy)
     try:
         if proxy.startswith("http:"):
             return await _connect_by_http(proxy, target, limits)
@@ -135,9 +136,3 @@ async def _connect_by_socks(proxy: str, target: Target) -> socket.socket:
     except ProxyError as error:
         raise _Refused(str(error)) from error
     return sock
-
-
-def without_password(url: str) -> str:
-    """A proxy's URL as it may be logged."""
-    scheme, separator, rest = url.partition("://")
-    return scheme + separator + rest.rpartition("@")[2]

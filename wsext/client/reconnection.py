@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import ssl
 import time
@@ -17,6 +16,7 @@ from wsext.errors import (
     InvalidHandshake,
     InvalidStatus,
 )
+from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
 from wsext.runtime.backoff import Backoff
 from wsext.runtime.life import life_of
@@ -24,7 +24,7 @@ from wsext.runtime.session import Session
 
 __all__ = ["finish", "is_worth_retrying", "reconnect"]
 
-logger = logging.getLogger("wsext.client")
+logger = get_logger("wsext.client")
 
 #: Close codes by which a server asks not to be connected to at once, and seconds to stay away.
 _BUSY = (CloseCode.SERVICE_RESTART, CloseCode.TRY_AGAIN_LATER)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 
 from wsext.app.application import Application
 from wsext.config.configuration import Config
 from wsext.errors import OptionError, PluginError
+from wsext.escape import get_logger
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.installed import Installed
 from wsext.sdk.plugins import Plugins, set_default_plugins
 
 __all__ = ["apply", "install", "plugins_of"]
 
-logger = logging.getLogger("wsext.config")
+logger = get_logger("wsext.config")
 
 
 def plugins_of(config: Config) -> Plugins:

@@ -13,11 +13,11 @@ allows, counted over all its fragments, and not a byte more.
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from wsext.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from wsext.escape import get_logger
 from wsext.protocol.codes import RSV
 from wsext.protocol.contract import CodecLike, FrameHook, Trace
 from wsext.protocol.frames import Frame
@@ -30,7 +30,7 @@ except ImportError:  # needed to compile this module, not to run it
 
 __all__ = ["Pipeline", "Stage", "run_hooks"]
 
-logger = logging.getLogger("wsext.pipeline")
+logger = get_logger("wsext.pipeline")
 
 _NO_HINTS: Mapping[str, Any] = {}
 

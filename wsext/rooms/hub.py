@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -12,6 +11,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from wsext.escape import get_logger
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.backplanes.contract import Backplane, BackplaneStatus
 from wsext.rooms.counters import Counters
@@ -24,7 +24,7 @@ from wsext.runtime.session import Session
 
 __all__ = ["Hub"]
 
-logger = logging.getLogger("wsext.hub")
+logger = get_logger("wsext.hub")
 
 #: Seconds between comparisons of who is there, for lost notes and processes that died.
 _COMPARE = 15.0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
 from wsext.errors import CloseInfo, OptionError, ProtocolError
+from wsext.escape import get_logger
 from wsext.protocol.frames import Data
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.counters import Counters
@@ -22,7 +22,7 @@ from wsext.runtime.session import Session
 
 __all__ = ["Membership", "Room"]
 
-logger = logging.getLogger("wsext.rooms")
+logger = get_logger("wsext.rooms")
 
 #: Who is left out of a broadcast: sessions, presences, or their ids.
 Who: TypeAlias = "Session | Presence | str"

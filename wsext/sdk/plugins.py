@@ -10,7 +10,6 @@ what may be loaded, before anything is imported.
 from __future__ import annotations
 
 import inspect
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeGuard
 
 from wsext.errors import PluginError, nearest
+from wsext.escape import get_logger
 from wsext.sdk import hookspecs
 from wsext.sdk.extension import Installable
 from wsext.sdk.hooks import hook_names, new_manager
@@ -34,7 +34,7 @@ __all__ = [
     "set_default_plugins",
 ]
 
-logger = logging.getLogger("wsext.plugins")
+logger = get_logger("wsext.plugins")
 
 GROUP = "wsext"
 

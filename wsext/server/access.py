@@ -14,12 +14,13 @@ from typing import Any
 
 import msgspec
 
+from wsext.escape import escape, get_logger
 from wsext.protocol.http import Request
 from wsext.runtime.session import Session
 
 __all__ = ["JSONFormatter", "log_answer", "log_end"]
 
-logger = logging.getLogger("wsext.access")
+logger = get_logger("wsext.access")
 
 
 def log_answer(request: Request | None, status: int) -> None:
@@ -85,7 +86,10 @@ def _where(request: Request) -> tuple[str, str]:
 
 
 def _log(text: str, fields: dict[str, Any]) -> None:
-    logger.info("%s", text, extra={"access": fields})
+    shown = {
+        name: escape(value) if isinstance(value, str) else value for name, value in fields.items()
+    }
+    logger.info("%s", text, extra={"access": shown})
 
 
 class JSONFormatter(logging.Formatter):

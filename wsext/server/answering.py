@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, cast
 
 from wsext.app.application import Application
 from wsext.app.routing import Route, as_response
 from wsext.errors import HandshakeRejected
+from wsext.escape import get_logger
 from wsext.protocol.http import Request, Response, rejection
 from wsext.runtime.life import life_of
 from wsext.runtime.session import Listener, Session
@@ -23,7 +23,7 @@ from wsext.server.proxies import Proxies
 
 __all__ = ["Handshake", "Host"]
 
-logger = logging.getLogger("wsext.server")
+logger = get_logger("wsext.server")
 
 #: Seconds that an answered connection stays readable, so that the peer gets the answer.
 _LINGER = 1.0

@@ -24,15 +24,16 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from wsext.escape import get_logger, safe_url
 from wsext.rooms.backplanes.broker import Broker, Record
-from wsext.rooms.backplanes.contract import Backplane, Subscriber, safe_url
+from wsext.rooms.backplanes.contract import Backplane, Subscriber
 from wsext.rooms.backplanes.options import RemoteOptions
 from wsext.rooms.backplanes.outgoing import OutgoingRecords
 from wsext.rooms.backplanes.roster import Roster
 
 __all__ = ["RemoteBackplane"]
 
-logger = logging.getLogger("wsext.backplane")
+logger = get_logger("wsext.backplane")
 
 T = TypeVar("T")
 
