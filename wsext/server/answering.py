@@ -16,8 +16,7 @@ from wsext.runtime.life import life_of
 from wsext.runtime.session import Listener, Session
 from wsext.runtime.timers import Timers
 from wsext.server import access
-from wsext.server.addresses import Addresses
-from wsext.server.admission import Admission
+from wsext.server.admission import Addresses, Admission
 from wsext.server.decision import Terms, ask_guards, decide, internal_error
 from wsext.server.proxies import Proxies
 
