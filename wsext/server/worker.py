@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import ssl as ssl_module
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
 
 from wsext.app.application import Application
+from wsext.server.accepting import Rarely, raise_descriptor_limit
 from wsext.server.process import Ready
 from wsext.server.server import Server
 
 __all__ = ["Ready", "run_worker"]
+
+_complain = Rarely(logging.getLogger("wsext.workers").warning)
 
 
 class _Channel:
@@ -29,8 +33,6 @@ class _Channel:
         server: Who gets the connections.
         descriptor: This end of the socket pair.
     """
-
-    sockets: Sequence[Any] = ()
 
     def __init__(self, server: Server, descriptor: int) -> None:
         self._server = server
@@ -51,7 +53,7 @@ class _Channel:
     def _listen(self) -> None:
         word, numbers, _, _ = socket.recv_fds(self._sock, 1, 1)
         if word == b"c":
-            self._server.take(socket.socket(fileno=numbers[0]))
+            self._take(numbers)
         elif word == b"r":
             self._end(self._server.retire())
         elif word == b"a":
@@ -60,6 +62,12 @@ class _Channel:
             self._end(self._server.close())
         if not word:  # the supervisor is gone
             self._loop.remove_reader(self._sock)
+
+    def _take(self, numbers: list[int]) -> None:
+        if numbers:
+            self._server.take(socket.socket(fileno=numbers[0]))
+        else:  # the system has closed it
+            _complain("a connection is lost, for there are no file descriptors left")
 
     def _on_signal(self) -> None:
         self.close()
@@ -77,8 +85,8 @@ class _Channel:
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RD)
             while (received := socket.recv_fds(self._sock, 1, 1))[0]:
-                if received[1]:
-                    self._server.take(socket.socket(fileno=received[1][0]))
+                if received[0] == b"c":
+                    self._take(received[1])
 
     def hang_up(self) -> None:
         """The server has ended."""
@@ -94,6 +102,7 @@ async def run_worker(app: Application, channel: int, ssl: ssl_module.SSLContext 
         channel: The descriptor of this end of the socket pair.
         ssl: A TLS context.
     """
+    raise_descriptor_limit()
     server = Server(app, ssl)
     connections = _Channel(server, channel)
     server.add_listener(connections)
