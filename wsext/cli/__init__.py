@@ -58,10 +58,10 @@ class _Commands(click.Group):
         if getattr(self, "_asked", False):
             return
         self._asked = True
+        from wsext.config.applying import allowed_plugins
         from wsext.escape import get_logger
-        from wsext.sdk.plugins import default_plugins
 
-        for name, plugin in default_plugins().load_all().items():
+        for name, plugin in allowed_plugins().load_all().items():
             contribute = getattr(plugin, "wsext_commands", None)
             if contribute is None:
                 continue

@@ -9,17 +9,16 @@ import click
 from wsext.cli.common import (
     as_json,
     as_text,
-    config_option,
     json_option,
     new_table,
     output,
-    plugins_of,
-    read_config,
+    server_config_option,
     set_option,
 )
+from wsext.config.applying import plugins_of
 from wsext.config.configuration import Config
 from wsext.config.sections import SECTIONS
-from wsext.config.sources import take_setting
+from wsext.config.sources import read_config, take_setting
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins
 
@@ -29,12 +28,12 @@ _SECRET = ("token", "password", "secret")
 
 
 @click.command()
-@config_option
+@server_config_option
 @set_option
 @click.option("--all", "everything", is_flag=True, help="Show what has its default, too.")
 @json_option
 def config(config: str | None, settings: tuple[str, ...], everything: bool, as_json_: bool) -> None:
-    """Show the configuration in force, and where each value comes from.
+    """Show the configuration that `wsext serve` would have here, and where each value comes from.
 
     Option sets come first, then the file, the environment, and the command line. What an app sets
     in its code comes before all of them.

@@ -17,12 +17,10 @@ from wsext.cli.common import (
     ExtensionToken,
     config_option,
     fail,
-    plugins_of,
-    read_config,
 )
 from wsext.client.connect import connect as open_session
-from wsext.config.applying import install
-from wsext.config.sources import take_extension
+from wsext.config.applying import install, plugins_of
+from wsext.config.sources import read_config, take_extension
 from wsext.errors import HandshakeError
 from wsext.runtime.loop import new_event_loop
 from wsext.runtime.settings import WebSocketOptions
@@ -82,7 +80,7 @@ def dial(
     """
     if "://" not in url and not url.startswith("ws+unix:"):
         url = f"ws://{url}"
-    conf = read_config(given["config"])
+    conf = read_config(given["config"], trust_folder=False)
     for text in given["extensions"]:
         take_extension(conf, text)
     installed = install(conf, plugins_of(conf), without=given["without"])
