@@ -16,6 +16,7 @@ from wsext.config.applying import allowed_plugins, plugins_of
 from wsext.config.sections import dotted_names
 from wsext.config.sources import HERE, read_config
 from wsext.errors import PluginError
+from wsext.escape import escape
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins, PluginStatus
 
@@ -75,8 +76,8 @@ def plugins_from(config: str | None) -> Plugins:
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    """End with one line on stderr."""
-    click.echo(f"wsext: {message}", err=True)
+    """End with one line on stderr, whatever a server has said in it."""
+    click.echo(f"wsext: {escape(message)}", err=True)
     raise SystemExit(code)
 
 

@@ -19,12 +19,14 @@ from wsext.config.applying import plugins_of
 from wsext.config.configuration import Config
 from wsext.config.sections import SECTIONS
 from wsext.config.sources import read_config, take_setting
+from wsext.escape import safe_url
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins
 
 __all__ = ["config"]
 
-_SECRET = ("token", "password", "secret")
+#: What the names of options have in them whose values are not shown.
+_SECRET = ("token", "password", "secret", "key")
 
 
 @click.command()
@@ -83,7 +85,9 @@ def _rows(conf: Config, plugins: Plugins) -> list[dict[str, Any]]:
 
 
 def _row(dotted: str, value: Any, source: str | None) -> dict[str, Any]:
-    name = dotted.rpartition(".")[2]
-    if value is not None and any(word in name for word in _SECRET):
+    if isinstance(value, str) and "://" in value:  # of a broker, for example, with its password
+        value = safe_url(value)
+    is_secret = any(word in dotted.rpartition(".")[2] for word in _SECRET)
+    if is_secret and value is not None and dotted != "serve.ssl_key":  # which is a path
         value = "(hidden)"
     return {"option": dotted, "value": value, "source": source}
