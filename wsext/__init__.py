@@ -19,6 +19,7 @@ _NAMES = {
     "wsext.app.settings": "ServerOptions",
     "wsext.app.typed": "Dispatcher ErrorReply on",
     "wsext.client.connect": "connect",
+    "wsext.client.settings": "ClientLimits",
     "wsext.errors": (
         "CloseInfo ConnectionClosed ConnectionClosedError ConnectionClosedOK "
         "ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake InvalidStatus "
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from wsext.app.typed import ErrorReply as ErrorReply
     from wsext.app.typed import on as on
     from wsext.client.connect import connect as connect
+    from wsext.client.settings import ClientLimits as ClientLimits
     from wsext.errors import CloseInfo as CloseInfo
     from wsext.errors import ConnectionClosed as ConnectionClosed
     from wsext.errors import ConnectionClosedError as ConnectionClosedError

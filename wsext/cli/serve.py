@@ -20,17 +20,15 @@ from wsext.cli.common import (
     ExtensionArgument,
     ExtensionToken,
     OptionSetName,
-    config_option,
     fail,
-    plugins_of,
-    read_config,
+    server_config_option,
     set_option,
 )
 from wsext.cli.loading import load_app
-from wsext.config.applying import apply
+from wsext.config.applying import apply, plugins_of
 from wsext.config.configuration import Config
 from wsext.config.sections import ServeOptions
-from wsext.config.sources import take_extension, take_setting
+from wsext.config.sources import read_config, take_extension, take_setting
 from wsext.errors import OptionError
 from wsext.escape import escape_record
 from wsext.http2 import is_available
@@ -69,7 +67,7 @@ _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
     "--option-set", "option_sets", multiple=True, type=OptionSetName(),
     help="Apply a named option set. Repeatable.",
 )  # fmt: skip
-@config_option
+@server_config_option
 @set_option
 @click.option(
     "--backplane", metavar="URL",
