@@ -35,6 +35,7 @@ class ServerConnection(HTTP2Connection):
             streams=options.http2_streams,
             window=options.http2_window,
             header_size=options.max_header_size,
+            frame_rate=options.http2_frame_rate,
             control_rate=options.http2_control_rate,
             reset_rate=options.http2_reset_rate,
         )
