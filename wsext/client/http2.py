@@ -67,7 +67,11 @@ class ClientConnection(HTTP2Connection):
         stream = self.streams.get(event.stream_id or 0)
         if stream is None:
             return
-        response = fields.read_response(event.headers or [])
+        try:
+            response = fields.read_response(event.headers or [])
+        except InvalidHandshake as error:
+            self._asker.refuse(error)
+            return
         if 200 <= response.status_code < 300:
             self._asker.answer(response, stream)
             return
