@@ -32,6 +32,7 @@ from hyperframe.frame import Frame, GoAwayFrame, WindowUpdateFrame
 from wsext.http2.frames import LONGEST_FRAME, FrameGuard, GoAway, Limits, Violation
 from wsext.http2.stream import Carrier, StreamTransport
 from wsext.runtime.timers import Timers
+from wsext.runtime.turns import turns_of
 
 __all__ = ["HTTP2Connection"]
 
@@ -47,8 +48,6 @@ _SMALL = 128
 #: Bytes of answers (PING, SETTINGS, RST_STREAM, headers) that may wait for a peer that sends
 #: without reading.
 _UNREAD_AT_MOST = 1 << 19
-#: Seconds after which other connections have their turn.
-_TURN = 0.001
 #: Seconds for a peer to end its side of a stream, or to read the last of a connection.
 _LINGER = 2.0
 
@@ -76,8 +75,11 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         self._timers = timers
         self._client_side = client_side
         self._guard = FrameGuard(limits, timers.time, self._may_send, after_preface=not client_side)
-        self._turn: Any = None  # when what has come is handled further
         self._loop = asyncio.get_running_loop()
+        self._turns = turns_of(self._loop)
+        self.used = 0.0  # seconds of its turns
+        self.is_queued = False  # for its next turn
+        self._rest: Any = None  # the timer until what has come is handled
         #: Done when the connection is gone, which is later than the end of its last stream.
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
@@ -133,14 +135,19 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         return self._transport.get_extra_info(name, default) if self._transport else default
 
     def data_received(self, data: bytes) -> None:
-        if not self._over:
-            self._guard.add(data)
-            if self._turn is None:
-                self._advance()
+        if self._over:
+            return
+        self._guard.add(data)
+        if self.is_queued or self._rest is not None:
+            return
+        if self._turns.is_spent:
+            self._pause(0.0)
+        else:
+            self.go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(exc)
-        for timer in (*self._ending.values(), self._turn):
+        for timer in (*self._ending.values(), self._rest):
             if timer is not None:
                 timer.cancel()
         self._transport = None
@@ -149,20 +156,21 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
 
     # --- receiving ----------------------------------------------------------------------------
 
-    def _advance(self) -> None:
+    def go_on(self) -> None:
         """Handle what has come, until others should have their turn."""
-        self._turn = None
-        started, going = self._timers.time(), True
+        self._rest = None
+        began, going = self._turns.clock(), True
         self._busy = True
         try:
             while going and not self._over and (part := self._guard.next()) is not None:
                 self._handle(self._parse(part))
-                going = not self._guard.rest and self._timers.time() - started < _TURN
+                going = not self._guard.rest and not self._turns.is_over(began)
         except Violation as violation:
             self.fail(violation.code, violation.why)
         finally:
             self._busy = False
         self._send()
+        self._turns.charge(self, began)
         transport = self._transport
         if transport is None or self._over:
             return
@@ -172,8 +180,16 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         elif going:
             transport.resume_reading()
         else:
-            transport.pause_reading()
-            self._turn = self._timers.call_later(self._guard.rest, self._advance)
+            self._pause(self._guard.rest)
+
+    def _pause(self, seconds: float) -> None:
+        """Read and handle nothing until it is this connection's turn, and for some seconds."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+        if seconds:
+            self._rest = self._timers.call_later(seconds, self.go_on)
+        else:
+            self._turns.queue(self)
 
     def _parse(self, data: bytes) -> list[Event]:
         try:
