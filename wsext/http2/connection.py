@@ -9,7 +9,6 @@ socket take more.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -29,6 +28,7 @@ from h2.settings import SettingCodes, Settings
 from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import Frame, GoAwayFrame, WindowUpdateFrame
 
+from wsext.escape import get_logger
 from wsext.http2.frames import LONGEST_FRAME, FrameGuard, GoAway, Limits, Violation
 from wsext.http2.stream import Carrier, StreamTransport
 from wsext.runtime.timers import Timers
@@ -36,7 +36,7 @@ from wsext.runtime.turns import turns_of
 
 __all__ = ["HTTP2Connection"]
 
-logger = logging.getLogger("wsext.http2")
+logger = get_logger("wsext.http2")
 
 #: Bytes of all streams that may be on their way at once.
 _CONNECTION_WINDOW = 1 << 20

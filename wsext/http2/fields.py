@@ -145,4 +145,5 @@ def read_response(fields: list[tuple[bytes, bytes]]) -> HTTPResponse:
     except ValueError as error:
         raise InvalidHandshake(f"the server's response has a {error}") from error
     status = pseudo.get(":status", "")
-    return HTTPResponse(int(status) if status.isdecimal() else 0, "", headers)
+    is_status = len(status) == 3 and status.isdecimal()
+    return HTTPResponse(int(status) if is_status else 0, "", headers)

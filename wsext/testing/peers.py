@@ -61,7 +61,7 @@ class WireConnect(_connect):
 
     async def _connect(self, request: Request, choice: HTTP2Choice) -> Any:
         wire = await self._make_wire()
-        protocol = self.protocol_class(request, choice)
+        protocol = self.protocol_class(request, choice, self._limits)
         _accept(self._server, wire)
         wire.client.set_protocol(protocol)
         protocol.connection_made(wire.client)
