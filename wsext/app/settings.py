@@ -55,6 +55,9 @@ class ServerOptions(OptionSet):
     http2_idle_timeout: Annotated[
         float, local("seconds that an HTTP/2 connection is kept without a stream", gt=0)
     ] = 60.0
+    http2_frame_rate: Annotated[
+        float, local("frames of an HTTP/2 connection per second (read later beyond)", ge=1000)
+    ] = 20_000.0
     http2_control_rate: Annotated[
         float,
         local("control frames of HTTP/2 per second, ten times that at once (GOAWAY beyond)", gt=0),
