@@ -31,7 +31,8 @@ _NAMES = {
     "wsext.protocol.closing": "CloseCode",
     "wsext.protocol.codes": "Opcode RSV",
     "wsext.protocol.frames": "Frame Message",
-    "wsext.protocol.http": "Headers Request Response",
+    "wsext.protocol.headers": "Headers",
+    "wsext.protocol.http": "Request Response",
     "wsext.protocol.params": "Params",
     "wsext.protocol.prepared": "PreparedMessage",
     "wsext.rooms.backplanes.contract": "Backplane BackplaneStatus",
@@ -95,7 +96,7 @@ if TYPE_CHECKING:
     from wsext.protocol.codes import Opcode as Opcode
     from wsext.protocol.frames import Frame as Frame
     from wsext.protocol.frames import Message as Message
-    from wsext.protocol.http import Headers as Headers
+    from wsext.protocol.headers import Headers as Headers
     from wsext.protocol.http import Request as Request
     from wsext.protocol.http import Response as Response
     from wsext.protocol.params import Params as Params

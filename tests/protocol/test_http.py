@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from websockets.datastructures import Headers
 
 import wsext
 from tests.raw import fetch
 from wsext import App, HandshakeRejected, InvalidHandshake, Request
+from wsext.protocol.headers import Headers
 from wsext.protocol.http import RequestReader, ResponseReader, serialize_request
 
 GOOD = {

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from websockets.exceptions import InvalidHeader
+
 from wsext.errors import HandshakeRejected
-from wsext.protocol.http import Headers, HTTPResponse, Request
+from wsext.protocol.headers import Headers, check_fields
+from wsext.protocol.http import HTTPResponse, Request
 
 __all__ = [
     "as_connect",
@@ -25,7 +28,7 @@ _PER_CONNECTION = frozenset(
 
 
 def _text(data: bytes) -> str:
-    return data.decode("ascii", "surrogateescape")
+    return data.decode("latin-1")  # as in HTTP/1.1
 
 
 def _split(fields: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], Headers]:
@@ -43,8 +46,15 @@ def _split(fields: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], Heade
 
 
 def read_request(fields: list[tuple[bytes, bytes]]) -> Request:
-    """The request that a client's fields make; ``:authority`` is its ``Host`` header."""
-    pseudo, headers = _split(fields)
+    """The request that a client's fields make; ``:authority`` is its ``Host`` header.
+
+    Raises:
+        HandshakeRejected: 400 for a value that no header may have.
+    """
+    try:
+        pseudo, headers = _split(fields)
+    except InvalidHeader:
+        raise HandshakeRejected(400, "malformed header") from None
     authority = pseudo.get(":authority")
     if authority is not None and "Host" not in headers:
         headers["Host"] = authority
@@ -75,6 +85,7 @@ def check_request(request: Request, max_size: int, max_count: int) -> None:
         raise HandshakeRejected(400, "malformed :path")
     if not (request.method.isascii() and request.method.isalpha()):
         raise HandshakeRejected(400, "malformed :method")
+    check_fields(request.headers, needs_host=False)
 
 
 def response_fields(status: int, headers: Iterable[tuple[str, str]]) -> Fields:
@@ -112,7 +123,10 @@ def request_fields(request: Request) -> Fields:
 
 
 def read_response(fields: list[tuple[bytes, bytes]]) -> HTTPResponse:
-    """A response without its body."""
-    pseudo, headers = _split(fields)
+    """A response without its body; its status is 0 if it is malformed."""
+    try:
+        pseudo, headers = _split(fields)
+    except InvalidHeader:
+        return HTTPResponse(0, "", Headers())
     status = pseudo.get(":status", "")
     return HTTPResponse(int(status) if status.isdecimal() else 0, "", headers)

@@ -59,9 +59,9 @@ class ServerConnection(HTTP2Connection):
         handshake = StreamHandshake(self._host, self)
         stream = self.streams[number] = StreamTransport(self, number, handshake)
         handshake.connection_made(stream)
-        request = fields.read_request(event.headers or [])
         options = self._host.app.server_options
         try:
+            request = fields.read_request(event.headers or [])
             fields.check_request(request, options.max_header_size, options.max_header_count)
         except HandshakeRejected as error:
             handshake.respond(None, rejection(error))
