@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
@@ -27,9 +28,13 @@ __all__ = [
     "check_origin",
     "check_response",
     "check_upgrade",
+    "host_name",
     "offered_subprotocols",
     "select_subprotocol",
 ]
+
+#: Hosts that no page can make point elsewhere: addresses, and localhost (RFC 6761 §6.3).
+_FIXED = re.compile(r"(.+\.)?localhost|[\d.]+|.*:.*")
 
 # --- server -----------------------------------------------------------------------------------
 
@@ -98,7 +103,8 @@ def check_origin(request: Request, allowed: Sequence[str | None] | None) -> None
 
     In the list ``None`` allows requests without one, and ``"same"`` those and the pages of the same
     origin: scheme, host and port (RFC 6454 §5). Only browsers send the header, and what may not
-    connect is a page from elsewhere.
+    connect is a page from elsewhere. A request that is `local` has to name localhost or an address:
+    anybody can make another name point there (DNS rebinding).
 
     Raises:
         HandshakeRejected: 403 (RFC 6455 §10.2).
@@ -109,19 +115,27 @@ def check_origin(request: Request, allowed: Sequence[str | None] | None) -> None
     if "same" in allowed and (origin is None or _is_own(origin, request)):
         return
     if origin not in allowed:
-        raise HandshakeRejected(403, "this origin is not allowed")
+        hint = "; for proxies and other names than localhost see allowed_hosts"
+        raise HandshakeRejected(403, f"this origin is not allowed{hint if request.local else ''}")
 
 
 def _is_own(origin: str, request: Request) -> bool:
     """Whether an origin is the one that the request asks for."""
     scheme, default = ("https", 443) if request.secure else ("http", 80)
+    name = host_name(request.host)
     try:
-        page, asked = urlsplit(origin), urlsplit(f"//{request.host}")
-        return (page.scheme, page.hostname, page.port or default) == (
-            *(scheme, asked.hostname, asked.port or default),
-        )
+        page, port = urlsplit(origin), urlsplit(f"//{request.host}").port or default
+        if (page.scheme, host_name(page.netloc), page.port or default) != (scheme, name, port):
+            return False
     except ValueError:
         return False
+    return not request.local or bool(_FIXED.fullmatch(name))
+
+
+def host_name(host: str) -> str:
+    """The name or address in ``Host``: small letters, no port, no brackets, no dot at its end."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name.lower().removesuffix(".")
 
 
 def offered_subprotocols(request: Request) -> list[str]:

@@ -57,6 +57,7 @@ class Request:
         identity: Who the peer is; for guards and `wsext_handshake` to set.
         draining: Whether the server that got it is shutting down.
         forwarded_host: The host that a trusted proxy was asked for.
+        local: Whether it came to a loopback address and nobody vouches for the name of its host.
         protocol: What an extended CONNECT of HTTP/2 asks for, ``websocket`` (RFC 8441 §4); ``None``
             without one.
         transport: What carries it, while it lasts; see `get_extra_info`.
@@ -73,6 +74,7 @@ class Request:
     identity: Any = None
     draining: bool = False
     forwarded_host: str | None = None
+    local: bool = False
     protocol: str | None = None
     transport: Any = field(default=None, repr=False)
 

@@ -13,6 +13,7 @@ from wsext.runtime.timers import Timers
 from wsext.server import access
 from wsext.server.addresses import Addresses
 from wsext.server.answering import Handshake, Host
+from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
 from wsext.server.sweep import Sweep
 
@@ -41,6 +42,7 @@ class Connections(Host):
         self.loop = asyncio.get_running_loop()
         self.timers: Timers = timers or self.loop
         self.proxies = Proxies(app.server_options.trusted_proxies)
+        self.hosts = Hosts(app.server_options.allowed_hosts, self.proxies)
         self.addresses = Addresses(app.server_options, self.timers.time)
         self._sweep = Sweep(self.timers, app.installed, logger)
         # Connections and sessions are in the order in which they came, so that what is done to all
