@@ -317,6 +317,8 @@ class RequestReader(_Reader):
         except StopIteration as stop:
             parsed: _HTTPRequest = stop.value
             headers, version = Headers(parsed.headers), parsed.protocol
+            if not (parsed.method.isalpha() and parsed.path.isprintable()):
+                raise HandshakeRejected(400, "malformed request line") from None
             check_fields(headers, needs_host=version == "HTTP/1.1")
             return Request(parsed.method, parsed.path, headers, version=version)
         except (_TooLarge, WebSocketException) as error:
