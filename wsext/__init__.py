@@ -52,8 +52,7 @@ _NAMES = {
     "wsext.sdk.options": "local NamedOptionSet OptionSet wire",
     "wsext.sdk.plugins": "option_set",
     "wsext.sdk.secret": "Secret",
-    "wsext.server.app": "App",
-    "wsext.server.running": "serve",
+    "wsext.server.running": "App serve",
     "wsext.server.server": "Server",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
@@ -130,7 +129,7 @@ if TYPE_CHECKING:
     from wsext.sdk.options import wire as wire
     from wsext.sdk.plugins import option_set as option_set
     from wsext.sdk.secret import Secret as Secret
-    from wsext.server.app import App as App
+    from wsext.server.running import App as App
     from wsext.server.running import serve as serve
     from wsext.server.server import Server as Server
 

@@ -53,11 +53,11 @@ def read_request(fields: list[tuple[bytes, bytes]]) -> Request:
     """
     try:
         pseudo, headers = _split(fields)
+        authority = pseudo.get(":authority")
+        if authority is not None and "Host" not in headers:
+            headers["Host"] = authority
     except InvalidHeader:
         raise HandshakeRejected(400, "malformed header") from None
-    authority = pseudo.get(":authority")
-    if authority is not None and "Host" not in headers:
-        headers["Host"] = authority
     return Request(
         pseudo.get(":method", ""),
         pseudo.get(":path", ""),
@@ -129,4 +129,5 @@ def read_response(fields: list[tuple[bytes, bytes]]) -> HTTPResponse:
     except InvalidHeader:
         return HTTPResponse(0, "", Headers())
     status = pseudo.get(":status", "")
-    return HTTPResponse(int(status) if status.isdecimal() else 0, "", headers)
+    is_status = len(status) == 3 and status.isdecimal()
+    return HTTPResponse(int(status) if is_status else 0, "", headers)

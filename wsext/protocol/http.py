@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
@@ -38,8 +39,6 @@ __all__ = [
 _MAX_LINE = 8192
 #: Knows how the values of cookies are quoted.
 _COOKIES: SimpleCookie = SimpleCookie()
-#: The most bytes of a response's body that a client reads.
-MAX_BODY = 65536
 
 
 @dataclass
@@ -250,6 +249,7 @@ class _Reader:
 
     def __init__(self, max_size: int, max_count: int) -> None:
         self._buffer = bytearray()
+        self._start = b""  # the first line
         self._max_size = max_size
         self._max_count = max_count
         self._lines = 0
@@ -271,6 +271,7 @@ class _Reader:
             raise _TooLarge(f"more than {self._max_count} headers")
         line = self._buffer[:end]
         del self._buffer[:end]
+        self._start = self._start or bytes(line)
         return line
 
     def _more(self) -> Generator[None, None, None]:
@@ -301,7 +302,6 @@ class RequestReader(_Reader):
     def __init__(self, *, max_size: int = 16384, max_count: int = 100) -> None:
         super().__init__(max_size, max_count)
         self._parser = _HTTPRequest.parse(self._read_line)
-        self._start = b""
 
     def feed(self, data: bytes) -> Request | None:
         """Take bytes; return the request once it is whole.
@@ -309,8 +309,6 @@ class RequestReader(_Reader):
         Raises:
             HandshakeRejected: If it is malformed or too large; answer with its status.
         """
-        if len(self._start) < 16:
-            self._start += data[:16]
         self._buffer += data
         try:
             next(self._parser)
@@ -336,25 +334,69 @@ class RequestReader(_Reader):
 
 
 class ResponseReader(_Reader):
-    """Client: reads the server's response."""
+    """Client: reads the response of a server, or of a proxy that was asked to CONNECT.
 
-    def __init__(self) -> None:
-        super().__init__(max_size=65536, max_count=128)
-        self._parser = HTTPResponse.parse(self._read_line, self._read_exact, self._read_to_eof)
+    Args:
+        max_size: The most bytes of status line and headers, together with those of informational
+            responses (1xx) that come before (RFC 9110 §15.2).
+        max_count: The most header lines, counted in the same way; the grammar itself stops at 128.
+        max_body: The most bytes of a refusal's body that are read.
+        tunnel: Whether a response of 2xx opens a tunnel, so that no body follows.
+    """
 
-    def _read_exact(self, size: int) -> Generator[None, None, bytes]:
-        _check_body(size)
-        while len(self._buffer) < size:
-            yield from self._more()
-        data = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return data
+    def __init__(
+        self,
+        *,
+        max_size: int = 65536,
+        max_count: int = 128,
+        max_body: int = 65536,
+        tunnel: bool = False,
+    ) -> None:
+        super().__init__(max_size, max_count)
+        self._room = max_body
+        self._tunnel = tunnel
+        self._parser = self._read_response()
 
-    def _read_to_eof(self, limit: int, too_long: type[Exception]) -> Generator[None, None, bytes]:
-        while not self._eof:
-            _check_body(len(self._buffer))
-            yield
-        return self.take_rest()
+    def _read_response(self) -> Generator[None, None, HTTPResponse]:
+        response = yield from self._read_head()
+        while 100 <= response.status_code < 200 and response.status_code != 101:
+            self._start = b""
+            response = yield from self._read_head()
+        status = response.status_code
+        if status == 101 and not self._start.startswith(b"HTTP/1.1 "):
+            raise ValueError("101 needs HTTP/1.1")
+        if status not in (101, 204, 304) and not (self._tunnel and 200 <= status < 300):
+            # Whatever is wrong with its body, this is a refusal; what has come of it is kept.
+            with suppress(_TooLarge, ValueError, EOFError):
+                yield from self._read_body(response)
+        return response
+
+    def _read_head(self) -> Generator[None, None, HTTPResponse]:
+        no_body: Any = None  # `proxy` means that none is read, and that HTTP/1.0 will do
+        return (yield from HTTPResponse.parse(self._read_line, no_body, no_body, proxy=True))
+
+    def _read_body(self, response: HTTPResponse) -> Generator[None, None, None]:
+        body = response.body = bytearray()
+        lengths = response.headers.get_all("Content-Length")
+        if "Transfer-Encoding" not in response.headers:
+            yield from self._take(int(lengths[0]) if lengths else self._room + 1, body)
+            return
+        while size := int((yield from self._read_line(0, _TooLarge)).partition(b";")[0], 16):
+            yield from self._take(size, body)
+            yield from self._read_line(0, _TooLarge)  # the end of the chunk (RFC 9112 §7.1)
+
+    def _take(self, size: int, body: bytearray) -> Generator[None, None, None]:
+        """Add bytes to a body, as long as there is room."""
+        while size > 0:
+            if not self._room:
+                raise _TooLarge("a long body")
+            while not self._buffer:
+                yield from self._more()
+            part = self._buffer[: min(size, self._room)]
+            del self._buffer[: len(part)]
+            body += part
+            size -= len(part)
+            self._room -= len(part)
 
     def feed(self, data: bytes) -> HTTPResponse | None:
         """Take bytes; return the response once it is whole.
@@ -380,11 +422,9 @@ class ResponseReader(_Reader):
         except StopIteration as stop:
             response: HTTPResponse = stop.value
             return response
+        except EOFError as error:
+            problem = f"the connection ended before the server answered: {error}"
+            raise InvalidHandshake(problem, cut_off=True) from error
         except Exception as error:  # whatever the grammar raises, the answer is no use
             raise InvalidHandshake(f"the server's response is malformed: {error}") from error
         return None
-
-
-def _check_body(size: int) -> None:
-    if size > MAX_BODY:
-        raise _TooLarge(f"a body of more than {MAX_BODY} bytes")

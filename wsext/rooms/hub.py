@@ -222,7 +222,7 @@ class Hub(RoomHub):
         if room is None or not room.is_open:
             await self.backplane.shut(name)
 
-    def publish(
+    def say(
         self, room: str, message: PreparedMessage, key: Key | None, left_out: frozenset[str]
     ) -> None:
         hints, meta = message.hints, message.meta
@@ -234,6 +234,7 @@ class Hub(RoomHub):
             None if meta is None else dict(meta),
         )
         self._publish(room, _encode(said), kept=True)
+        self._rooms[room].deliver(message, key, left_out)
 
     def _publish(self, room: str, payload: bytes, *, kept: bool) -> None:
         if self._ensure_started().done():

@@ -16,8 +16,7 @@ from wsext.runtime.life import life_of
 from wsext.runtime.session import Listener, Session
 from wsext.runtime.timers import Timers
 from wsext.server import access
-from wsext.server.addresses import Addresses
-from wsext.server.admission import Admission
+from wsext.server.admission import Addresses, Admission
 from wsext.server.decision import Terms, ask_guards, decide, internal_error
 from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
@@ -68,6 +67,18 @@ class Handshake(asyncio.Protocol):
     The transport is a connection's (HTTP/1.1) or a stream's (HTTP/2). Subclasses read the request
     and write the answer; `wsext.server.decision` decides what the answer is.
     """
+
+    __slots__ = (
+        "_admission",
+        "_answered",
+        "_host",
+        "_is_session",
+        "_rest",
+        "_timeout",
+        "made",
+        "task",
+        "transport",
+    )
 
     #: The status of an accepted handshake.
     accepted: ClassVar[int] = 101

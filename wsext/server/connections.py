@@ -11,7 +11,7 @@ from wsext.escape import get_logger
 from wsext.runtime.session import Session
 from wsext.runtime.timers import Timers
 from wsext.server import access
-from wsext.server.addresses import Addresses
+from wsext.server.admission import Addresses
 from wsext.server.answering import Handshake, Host
 from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
