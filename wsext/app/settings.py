@@ -37,6 +37,13 @@ class ServerOptions(OptionSet):
         tuple[str, ...],
         local("addresses and networks whose X-Forwarded-* headers are believed; or unix"),
     ] = ()
+    allowed_hosts: (
+        Annotated[
+            tuple[str, ...],
+            local("hosts that may be asked for, *.example.com, * (421 beyond)", min_length=1),
+        ]
+        | None
+    ) = None
     max_header_size: Annotated[
         int, local("bytes of request line and headers (431 beyond)", ge=512, le=1 << 20)
     ] = 16384

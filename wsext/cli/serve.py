@@ -39,6 +39,7 @@ from wsext.runtime.loop import new_event_loop
 from wsext.sdk.options import option_fields
 from wsext.server.access import JSONFormatter
 from wsext.server.health import Health
+from wsext.server.loglimit import LineLimit
 from wsext.server.running import run_until_signal
 from wsext.server.server import Server
 from wsext.server.supervisor import Supervisor
@@ -163,6 +164,7 @@ def serve(
 def _set_up_logging(options: ServeOptions) -> None:
     stderr = logging.StreamHandler()
     stderr.addFilter(escape_record)  # also what asyncio, libraries and the app log
+    stderr.addFilter(LineLimit())
     logging.basicConfig(
         level=options.log_level.upper(),
         format="%(asctime)s %(levelname)-7s %(process)d %(name)s  %(message)s",

@@ -18,6 +18,7 @@ from wsext.runtime.timers import Timers
 from wsext.server import access
 from wsext.server.admission import Addresses, Admission
 from wsext.server.decision import Terms, ask_guards, decide, internal_error
+from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
 
 __all__ = ["Handshake", "Host"]
@@ -35,6 +36,7 @@ class Host(Protocol):
         app: The application.
         timers: What runs timeouts.
         proxies: Who is believed what it says about its clients.
+        hosts: Which hosts may be asked for.
         addresses: What each address takes.
         draining: Whether the server is shutting down.
     """
@@ -42,6 +44,7 @@ class Host(Protocol):
     app: Application
     timers: Timers
     proxies: Proxies
+    hosts: Hosts
     addresses: Addresses
     draining: bool
 
@@ -218,6 +221,7 @@ class Handshake(asyncio.Protocol):
     async def _answer(self, request: Request) -> tuple[Session | None, Route | None]:
         """Write the answer; the session and its route, if it is one."""
         try:
+            self._host.hosts.check(request)
             route, params = self._host.app.table.match(request)
             request.route = route.path
             if route.kind == "http":

@@ -15,6 +15,7 @@ from wsext.server import access
 from wsext.server.accepting import most_connections
 from wsext.server.admission import Addresses
 from wsext.server.answering import Handshake, Host
+from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
 from wsext.server.sweep import Sweep
 
@@ -85,6 +86,7 @@ class Connections(Host):
         self.loop = asyncio.get_running_loop()
         self.timers: Timers = timers or self.loop
         self.proxies = Proxies(app.server_options.trusted_proxies)
+        self.hosts = Hosts(app.server_options.allowed_hosts, self.proxies)
         self.addresses = Addresses(app.server_options, self.timers.time)
         self._sweep = Sweep(self.timers, app.installed, logger)
         # Connections and sessions are in the order in which they came, so that what is done to all
