@@ -298,9 +298,11 @@ class Hub(RoomHub):
             target.watch.tell("join" if isinstance(note, Came) else "leave", note.member)
 
     def _read(self, room: str, payload: bytes) -> Note | None:
-        note = self._faults.read("a message", room, NOTES, payload)
+        note = self._faults.read("the content of a message", room, NOTES, payload)
         if isinstance(note, Came | Went) and note.member.id.startswith(f"{self.origin}."):
-            self._faults.add("a message", room, "it tells of a member of this process")
+            self._faults.add(
+                "the content of a message", room, "it tells of a member of this process"
+            )
             return None
         return note
 

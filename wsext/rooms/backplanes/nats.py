@@ -19,7 +19,6 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NotJSMessageError
@@ -44,7 +43,7 @@ __all__ = ["NatsBroker", "nats_backplane"]
 _ID = "Nats-Msg-Id"
 
 #: Messages that are read at once, first and at most, and seconds to wait for them: they are there.
-_FIRST_PAGE = 16
+_FIRST_PAGE = 4
 _PAGE = 500
 _READ_TIMEOUT = 1.0
 
@@ -100,17 +99,18 @@ class NatsBroker(Broker):
     async def connect(self, deliver: Deliver, lost: Lost) -> None:
         self._deliver, self._lost = deliver, lost
 
-        client: Client | None = None
+        client = Client()
 
         async def on_end() -> None:
-            if client is not None and client is self._client:
+            if client is self._client:
                 lost(ConnectionError("the server has closed the connection"))
 
         async def on_error(error: Exception) -> None:
-            if client is not None and client is self._client:
+            if client is self._client:
                 lost(error)
 
-        self._client = client = await nats.connect(
+        self._client = client  # also while it connects: `disconnect` closes it whenever that fails
+        await client.connect(
             self._url,
             allow_reconnect=False,
             max_reconnect_attempts=1,  # it would try for minutes, but that is not its job here

@@ -47,7 +47,7 @@ redis.call('PUBLISH', KEYS[2], id .. '|' .. ARGV[3])
 
 #: Messages that are read from a stream at first, and members of a hash always; at most so many
 #: messages are read at once when they are small.
-_FIRST_PAGE = 16
+_FIRST_PAGE = 4
 _PAGE = 500
 
 #: What Redis says when one key cannot be used: it has another type, or a stream's numbers are used
