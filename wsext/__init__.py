@@ -24,7 +24,7 @@ _NAMES = {
         "CloseInfo ConnectionClosed ConnectionClosedError ConnectionClosedOK "
         "ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake InvalidStatus "
         "LocalProtocolError MessageError NegotiationError OptionError PluginError "
-        "ProtocolError QueueFull RemoteProtocolError RouteError WsextError"
+        "ProtocolError QueueFull RemoteProtocolError RoomError RouteError WsextError"
     ),
     "wsext.protocol.agreement": (
         "Agreed Agreement Declined Negotiation NegotiationContext Offer Phase Verdict"
@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from wsext.errors import ProtocolError as ProtocolError
     from wsext.errors import QueueFull as QueueFull
     from wsext.errors import RemoteProtocolError as RemoteProtocolError
+    from wsext.errors import RoomError as RoomError
     from wsext.errors import RouteError as RouteError
     from wsext.errors import WsextError as WsextError
     from wsext.protocol.agreement import Agreed as Agreed
