@@ -37,8 +37,7 @@ from wsext.integrations.asgi import (
     describe,
 )
 from wsext.integrations.denial import RawHeaders, response_head
-from wsext.integrations.environment import settings_from_environment
-from wsext.integrations.options import Profiles
+from wsext.integrations.options import Profiles, settings_from_environment
 from wsext.protocol.handshake import accept_headers
 from wsext.protocol.http import Request, RequestReader, Response, rejection
 from wsext.runtime.life import life_of
