@@ -47,9 +47,8 @@ class _CountedServer(Server):
         self._write()
 
     def end_session(self, connection: Handshake, session: Session) -> None:
-        super().end_session(connection, session)
         self._session_count -= 1
-        self._write()
+        super().end_session(connection, session)  # releases the connection, too
 
     def release(self, connection: Handshake) -> None:
         super().release(connection)
