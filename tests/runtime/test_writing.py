@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -13,52 +13,15 @@ import pytest
 
 import wsext
 from tests.codecs import Broken, Gated, History
-from tests.raw import RawPeer, masked, raw_peer
+from tests.raw import masked, raw_peer
+from tests.runtime.sessions import SOON, app_of, frames_until_the_end, messages_of, turn
 from tests.waiting import until
-from wsext import App, ConnectionClosed, QueueFull, Session, WebSocketOptions
-
-#: Seconds in which something has to happen that takes no time at all.
-SOON = 3
+from wsext import ConnectionClosed, QueueFull, Session
 
 GATED = "Sec-WebSocket-Extensions: x-gated\r\n"
 
 #: What a failed connection may be closed with, when a message could not be finished.
 STATED = {1002, 1007, 1009, 1011}
-
-Handler = Callable[[Session], Awaitable[None]]
-
-
-def app_of(handler: Handler, *extensions: Any, **options: Any) -> App:
-    app = App(options=WebSocketOptions(**{"close_timeout": 0.2, **options}))
-    for extension in extensions:
-        app.install(extension)
-    app.websocket("/")(handler)
-    return app
-
-
-async def frames_until_the_end(peer: RawPeer) -> list[tuple[int, bytes]]:
-    """The frames up to the end of the stream, which has to come soon."""
-    found = []
-    async with asyncio.timeout(SOON):
-        while (frame := await peer.frame()) is not None:
-            found.append((frame.opcode, bytes(frame.payload)))
-    return found
-
-
-async def messages_of(session: Session) -> list[Any]:
-    """What comes, up to the session's end, which has to come soon."""
-    found = []
-    async with asyncio.timeout(SOON):
-        try:
-            while True:
-                found.append(await session.receive())
-        except ConnectionClosed:
-            return found
-
-
-async def turn() -> None:
-    """Let the event loop write."""
-    await asyncio.sleep(0)
 
 
 # --- after a stream -------------------------------------------------------------------------------
