@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from wsext.escape import get_logger
+
 __all__ = ["Dealer", "Taker"]
 
-logger = logging.getLogger("wsext.workers")
+logger = get_logger("wsext.workers")
 
 #: Seconds without accepting: when nobody can take more, and when the system can give no more.
 _NO_TAKER = 0.01
