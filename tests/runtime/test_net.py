@@ -65,7 +65,7 @@ def test_several_hosts_and_several_processes_on_one_port() -> None:
 def test_an_ip_version_that_the_system_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(socket.AF_INET6, 1, 6, "", ("2001:db8::1", 0, 0, 0))]  # no address of this machine
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: found)
-    with pytest.raises(OSError, match="assign|support"):
+    with pytest.raises(OSError, match=r"assign|support"):
         net.bind("both", 0, None, 5)
     found.append((socket.AF_INET, 1, 6, "", ("127.0.0.1", 0)))  # type: ignore[arg-type]
     with bound("both", 0, None, 5) as (sock,):

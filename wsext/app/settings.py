@@ -24,6 +24,13 @@ class ServerOptions(OptionSet):
     drain_timeout: Annotated[float, local("seconds that sessions get to end at shutdown", ge=0)] = (
         10.0
     )
+    worker_timeout: (
+        Annotated[
+            float,
+            local("seconds in which a worker has to start, and later to answer (replaced)", ge=1),
+        ]
+        | None
+    ) = 30.0
     max_connections: (
         Annotated[int, local("connections at the same time (503 beyond)", ge=1)] | None
     ) = 10_000

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from wsext.app.application import Application
+from wsext.app.settings import ServerOptions
 from wsext.cli.common import (
     ExtensionArgument,
     ExtensionToken,
@@ -220,12 +221,12 @@ def _run(
 def _supervise(where: ServeOptions, config: Config) -> None:
     """Run workers, each of which is this command again."""
     count = where.workers or 1
-    backlog = config.section("server").backlog
+    options: ServerOptions = config.section("server")
     try:
         if where.fd is not None:
             sockets = [_inherited(where.fd)]
         else:
-            sockets = net.bind(where.host, where.port, where.uds, backlog)
+            sockets = net.bind(where.host, where.port, where.uds, options.backlog)
     except OSError as error:
         _cannot_listen(where, error)
 
@@ -234,12 +235,17 @@ def _supervise(where: ServeOptions, config: Config) -> None:
         _announce(where, url, ready.extensions, f" in {count} processes")
 
     given = click.get_current_context().find_root().obj
-    command = [sys.executable, "-m", "wsext", *given, "--worker"]
+    # -P: nothing is imported from the current folder. faulthandler: a worker that hangs says where.
+    python = [sys.executable, "-P", "-X", "faulthandler"]
+    command = [*python, "-m", "wsext", *given, "--worker"]
     changes = _changes(where.app_dir) if where.reload else None
     # Where workers put their metrics, so that they are added up.
     with TemporaryDirectory(prefix="wsext-metrics-") as folder:
         env = {"PROMETHEUS_MULTIPROC_DIR": folder, **os.environ}
-        supervisor = Supervisor(command, sockets, count, started=started, changes=changes, env=env)
+        supervisor = Supervisor(
+            command, sockets, count, started=started, timeout=options.worker_timeout,
+            changes=changes, env=env,
+        )  # fmt: skip
         code = asyncio.run(supervisor.run())
     if where.uds is not None and where.fd is None:
         Path(where.uds).unlink(missing_ok=True)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TypeVar
 
 import msgspec
 
+from wsext.escape import get_logger
 from wsext.rooms.backplanes.contract import BackplaneStatus
 
 __all__ = ["Faults"]
 
-logger = logging.getLogger("wsext.backplane")
+logger = get_logger("wsext.backplane")
 
 T = TypeVar("T")
 

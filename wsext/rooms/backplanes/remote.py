@@ -28,7 +28,7 @@ from wsext.errors import RoomError
 from wsext.escape import get_logger, safe_url
 from wsext.protocol.closing import CloseCode
 from wsext.rooms.backplanes.broker import Broker, Record
-from wsext.rooms.backplanes.contract import Backplane, Subscriber, safe_url
+from wsext.rooms.backplanes.contract import Backplane, Subscriber
 from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.options import RemoteOptions
 from wsext.rooms.backplanes.outgoing import OutgoingRecords
