@@ -13,6 +13,7 @@
     ├── ProtocolError                   a broken rule of the open connection; carries the close code
     │   ├── RemoteProtocolError         the peer broke it
     │   └── LocalProtocolError          this side (the application or an extension) broke it
+    │       └── RoomError (ValueError)  a session asked for what rooms do not allow
     ├── ConnectionClosed                the session has ended; carries the `CloseInfo`
     │   ├── ConnectionClosedOK          with 1000 or 1001
     │   └── ConnectionClosedError       in any other way
@@ -28,6 +29,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from wsext.escape import escape
 
 __all__ = [
     "CloseInfo",
@@ -47,6 +50,7 @@ __all__ = [
     "ProtocolError",
     "QueueFull",
     "RemoteProtocolError",
+    "RoomError",
     "RouteError",
     "WsextError",
     "nearest",
@@ -234,7 +238,7 @@ class InvalidStatus(HandshakeError):
     Attributes:
         status: The HTTP status.
         headers: The response's headers.
-        body: The response's body (at most 64 KiB of it).
+        body: The response's body, as much of it as was read (`ClientLimits`).
     """
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> None:
@@ -244,12 +248,21 @@ class InvalidStatus(HandshakeError):
         self.body = body
 
     def __str__(self) -> str:
-        text = self.body[:200].decode("utf-8", "replace").strip()
+        text = escape(self.body[:200].decode("utf-8", "replace").strip())
         return f"server answered with HTTP {self.status}" + (f": {text}" if text else "")
 
 
 class InvalidHandshake(HandshakeError):
-    """Client side: the server's answer breaks RFC 6455 §4.1, so the connection is refused."""
+    """Client side: the server's answer breaks RFC 6455 §4.1, so the connection is refused.
+
+    Attributes:
+        cut_off: Whether the connection ended before the answer was whole. Then the server may only
+            have been shutting down, and another attempt may succeed.
+    """
+
+    def __init__(self, problem: str, *, cut_off: bool = False) -> None:
+        super().__init__(problem)
+        self.cut_off = cut_off
 
 
 class NegotiationError(HandshakeError):
@@ -309,6 +322,25 @@ class LocalProtocolError(ProtocolError):
 
     def __init__(self, reason: str, code: int = 1011, extension: str | None = None) -> None:
         super().__init__(code, reason, extension)
+
+
+class RoomError(LocalProtocolError, ValueError):
+    """A session asked for what rooms do not allow: the name of a room, one room too many, too much
+    to tell the others about itself, or a message that is too large.
+
+    If a handler does not catch it, the session is closed with its code, and the log has a line
+    instead of a traceback: names and messages often come from the peer.
+
+    Attributes:
+        problem: What is wrong, for the application and the log.
+    """
+
+    def __init__(self, reason: str, code: int = 1008, problem: str = "") -> None:
+        super().__init__(reason, code)
+        self.problem = problem or reason
+
+    def __str__(self) -> str:
+        return self.problem
 
 
 class ConnectionClosed(WsextError):

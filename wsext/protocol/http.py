@@ -6,7 +6,9 @@ limits are here. Feed a reader bytes until it gives a request (server) or a resp
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
@@ -14,13 +16,14 @@ from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHeader, WebSocketException
-from websockets.headers import parse_connection, parse_subprotocol, parse_upgrade
+from websockets.headers import parse_connection, parse_upgrade
 from websockets.http11 import Request as _HTTPRequest
 from websockets.http11 import Response as HTTPResponse
 
 from wsext.errors import HandshakeRejected, InvalidHandshake
+from wsext.escape import escape
+from wsext.protocol.headers import Headers, check_fields, has_token, parse_subprotocols
 
 __all__ = [
     "HTTPResponse",
@@ -29,18 +32,14 @@ __all__ = [
     "RequestReader",
     "Response",
     "ResponseReader",
-    "has_token",
-    "parse_subprotocols",
     "rejection",
     "serialize_request",
 ]
 
 #: The longest line that the grammar takes.
 _MAX_LINE = 8192
-#: Knows how values are quoted.
+#: Knows how the values of cookies are quoted.
 _COOKIES: SimpleCookie = SimpleCookie()
-#: The most bytes of a response's body that a client reads.
-MAX_BODY = 65536
 
 
 @dataclass
@@ -50,7 +49,7 @@ class Request:
     Attributes:
         method: The HTTP method.
         target: The path and query as they were sent.
-        headers: A case-insensitive multi-mapping (`websockets.datastructures.Headers`).
+        headers: The header fields, see `Headers`; of those that have one value there is one line.
         remote: The peer's address as text, or ``None`` when it has none (Unix sockets).
         secure: Whether the request came over TLS.
         version: ``HTTP/1.1`` or ``HTTP/2``.
@@ -58,6 +57,7 @@ class Request:
         identity: Who the peer is; for guards and `wsext_handshake` to set.
         draining: Whether the server that got it is shutting down.
         forwarded_host: The host that a trusted proxy was asked for.
+        local: Whether it came to a loopback address and nobody vouches for the name of its host.
         protocol: What an extended CONNECT of HTTP/2 asks for, ``websocket`` (RFC 8441 §4); ``None``
             without one.
         transport: What carries it, while it lasts; see `get_extra_info`.
@@ -74,6 +74,7 @@ class Request:
     identity: Any = None
     draining: bool = False
     forwarded_host: str | None = None
+    local: bool = False
     protocol: str | None = None
     transport: Any = field(default=None, repr=False)
 
@@ -107,9 +108,14 @@ class Request:
     def path(self) -> str:
         """The path, percent-decoded."""
         path = self.target.partition("?")[0].partition("#")[0]
-        if "://" in path and not path.startswith("/"):  # the absolute form (RFC 9112 §3.2.2)
+        if self._is_absolute:
             path = "/" + path.partition("://")[2].partition("/")[2]
         return unquote(path) or "/"
+
+    @property
+    def _is_absolute(self) -> bool:
+        """Whether the target is a whole URL (RFC 9112 §3.2.2)."""
+        return "://" in self.target.partition("?")[0] and not self.target.startswith("/")
 
     @cached_property
     def query_string(self) -> str:
@@ -144,8 +150,7 @@ class Request:
     @property
     def origin(self) -> str | None:
         """The ``Origin`` header, which browsers send (RFC 6454); ``None`` without one."""
-        values = self.headers.get_all("Origin")
-        return values[0] if len(values) == 1 else None
+        return self.headers.get("Origin")
 
     @cached_property
     def subprotocols(self) -> tuple[str, ...]:
@@ -157,10 +162,13 @@ class Request:
 
     @property
     def host(self) -> str:
-        """The ``Host`` header, or what a trusted proxy was asked for instead."""
+        """Host and port that were asked for: as a trusted proxy says, or else by the target if it
+        is a whole URL, or else by the ``Host`` header."""
         if self.forwarded_host is not None:
             return self.forwarded_host
-        return self.headers.get_all("Host")[0] if "Host" in self.headers else ""
+        if self._is_absolute:
+            return re.split("[/?#]", self.target.partition("://")[2], maxsplit=1)[0]
+        return self.headers.get("Host", "")
 
     @property
     def is_upgrade(self) -> bool:
@@ -230,27 +238,6 @@ def serialize_request(request: Request) -> bytes:
     return _HTTPRequest(request.target, request.headers, request.method).serialize()
 
 
-def parse_subprotocols(headers: Headers) -> list[str]:
-    """The subprotocols that a client offers, in its order.
-
-    Raises:
-        InvalidHeader: For a malformed header.
-    """
-    values = headers.get_all("Sec-WebSocket-Protocol")
-    return [str(name) for value in values for name in parse_subprotocol(value)]
-
-
-def has_token(headers: Headers, name: str, token: str, parse: Any) -> bool:
-    """Whether a list header has a token, in any case of letters."""
-    try:
-        return any(
-            value.lower() == token or token in (item.lower() for item in parse(value))
-            for value in headers.get_all(name)
-        )
-    except InvalidHeader:
-        return False
-
-
 # -- reading ----------------------------------------------------------------------------------
 
 
@@ -259,58 +246,40 @@ class _TooLarge(Exception):
 
 
 class _Reader:
-    """Feeds bytes to one of the grammar's generators, within limits."""
+    """Reads the lines of a head, within limits. The grammar's generators ask for them."""
 
     def __init__(self, max_size: int, max_count: int) -> None:
         self._buffer = bytearray()
+        self._start = b""  # the first line
         self._max_size = max_size
         self._max_count = max_count
         self._lines = 0
         self._head_size = 0
         self._eof = False
 
-    def _read_line(
-        self, limit: int, too_long: type[Exception] = _TooLarge
-    ) -> Generator[None, None, bytearray]:
-        start = 0
-        while (end := self._buffer.find(b"\n", start) + 1) == 0:
-            start = len(self._buffer)
-            if start > _MAX_LINE or self._head_size + start > self._max_size:
+    def _read_line(self, limit: int, too_long: type[Exception]) -> Generator[None, None, bytearray]:
+        end = size = 0
+        while not end:
+            end = self._buffer.find(b"\n", size) + 1
+            size = end or len(self._buffer)
+            if size > _MAX_LINE or self._head_size + size > self._max_size:
                 raise _TooLarge(f"more than {min(_MAX_LINE, self._max_size)} bytes")
-            if self._eof:
-                raise EOFError("connection closed in mid-line")
-            yield
-        self._head_size += end
-        if end > _MAX_LINE or self._head_size > self._max_size:
-            raise _TooLarge(f"more than {min(_MAX_LINE, self._max_size)} bytes")
+            if not end:
+                yield from self._more()
+        self._head_size += size
         self._lines += 1
         if self._lines > self._max_count + 2:  # and the first line, and the empty one
             raise _TooLarge(f"more than {self._max_count} headers")
         line = self._buffer[:end]
         del self._buffer[:end]
+        self._start = self._start or bytes(line)
         return line
 
-    def _read_exact(self, size: int) -> Generator[None, None, bytearray]:
-        if size > MAX_BODY:
-            raise _TooLarge(f"a body of more than {MAX_BODY} bytes")
-        while len(self._buffer) < size:
-            if self._eof:
-                raise EOFError("connection closed in mid-body")
-            yield
-        data = self._buffer[:size]
-        del self._buffer[:size]
-        return data
-
-    def _read_to_eof(
-        self, limit: int, too_long: type[Exception] = _TooLarge
-    ) -> Generator[None, None, bytearray]:
-        while not self._eof:
-            if len(self._buffer) > MAX_BODY:
-                raise _TooLarge(f"a body of more than {MAX_BODY} bytes")
-            yield
-        data = self._buffer[:]
-        self._buffer.clear()
-        return data
+    def _more(self) -> Generator[None, None, None]:
+        """Wait for more bytes."""
+        if self._eof:
+            raise EOFError("the connection was closed too early")
+        yield
 
     def keep(self, data: bytes) -> None:
         """Keep bytes that came after the handshake for `take_rest`."""
@@ -334,7 +303,6 @@ class RequestReader(_Reader):
     def __init__(self, *, max_size: int = 16384, max_count: int = 100) -> None:
         super().__init__(max_size, max_count)
         self._parser = _HTTPRequest.parse(self._read_line)
-        self._start = b""
 
     def feed(self, data: bytes) -> Request | None:
         """Take bytes; return the request once it is whole.
@@ -342,14 +310,16 @@ class RequestReader(_Reader):
         Raises:
             HandshakeRejected: If it is malformed or too large; answer with its status.
         """
-        if len(self._start) < 16:
-            self._start += data[:16]
         self._buffer += data
         try:
             next(self._parser)
         except StopIteration as stop:
             parsed: _HTTPRequest = stop.value
-            return Request(parsed.method, parsed.path, parsed.headers, version=parsed.protocol)
+            headers, version = Headers(parsed.headers), parsed.protocol
+            if not (parsed.method.isalpha() and parsed.path.isprintable()):
+                raise HandshakeRejected(400, "malformed request line") from None
+            check_fields(headers, needs_host=version == "HTTP/1.1")
+            return Request(parsed.method, parsed.path, headers, version=version)
         except (_TooLarge, WebSocketException) as error:
             if not self._lines:
                 raise HandshakeRejected(414, "request line too long") from error
@@ -365,11 +335,69 @@ class RequestReader(_Reader):
 
 
 class ResponseReader(_Reader):
-    """Client: reads the server's response."""
+    """Client: reads the response of a server, or of a proxy that was asked to CONNECT.
 
-    def __init__(self) -> None:
-        super().__init__(max_size=65536, max_count=128)
-        self._parser = HTTPResponse.parse(self._read_line, self._read_exact, self._read_to_eof)
+    Args:
+        max_size: The most bytes of status line and headers, together with those of informational
+            responses (1xx) that come before (RFC 9110 §15.2).
+        max_count: The most header lines, counted in the same way; the grammar itself stops at 128.
+        max_body: The most bytes of a refusal's body that are read.
+        tunnel: Whether a response of 2xx opens a tunnel, so that no body follows.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_size: int = 65536,
+        max_count: int = 128,
+        max_body: int = 65536,
+        tunnel: bool = False,
+    ) -> None:
+        super().__init__(max_size, max_count)
+        self._room = max_body
+        self._tunnel = tunnel
+        self._parser = self._read_response()
+
+    def _read_response(self) -> Generator[None, None, HTTPResponse]:
+        response = yield from self._read_head()
+        while 100 <= response.status_code < 200 and response.status_code != 101:
+            self._start = b""
+            response = yield from self._read_head()
+        status = response.status_code
+        if status == 101 and not self._start.startswith(b"HTTP/1.1 "):
+            raise ValueError("101 needs HTTP/1.1")
+        if status not in (101, 204, 304) and not (self._tunnel and 200 <= status < 300):
+            # Whatever is wrong with its body, this is a refusal; what has come of it is kept.
+            with suppress(_TooLarge, ValueError, EOFError):
+                yield from self._read_body(response)
+        return response
+
+    def _read_head(self) -> Generator[None, None, HTTPResponse]:
+        no_body: Any = None  # `proxy` means that none is read, and that HTTP/1.0 will do
+        return (yield from HTTPResponse.parse(self._read_line, no_body, no_body, proxy=True))
+
+    def _read_body(self, response: HTTPResponse) -> Generator[None, None, None]:
+        body = response.body = bytearray()
+        lengths = response.headers.get_all("Content-Length")
+        if "Transfer-Encoding" not in response.headers:
+            yield from self._take(int(lengths[0]) if lengths else self._room + 1, body)
+            return
+        while size := int((yield from self._read_line(0, _TooLarge)).partition(b";")[0], 16):
+            yield from self._take(size, body)
+            yield from self._read_line(0, _TooLarge)  # the end of the chunk (RFC 9112 §7.1)
+
+    def _take(self, size: int, body: bytearray) -> Generator[None, None, None]:
+        """Add bytes to a body, as long as there is room."""
+        while size > 0:
+            if not self._room:
+                raise _TooLarge("a long body")
+            while not self._buffer:
+                yield from self._more()
+            part = self._buffer[: min(size, self._room)]
+            del self._buffer[: len(part)]
+            body += part
+            size -= len(part)
+            self._room -= len(part)
 
     def feed(self, data: bytes) -> HTTPResponse | None:
         """Take bytes; return the response once it is whole.
@@ -395,6 +423,10 @@ class ResponseReader(_Reader):
         except StopIteration as stop:
             response: HTTPResponse = stop.value
             return response
+        except EOFError as error:
+            problem = f"the connection ended before the server answered: {error}"
+            raise InvalidHandshake(problem, cut_off=True) from error
         except Exception as error:  # whatever the grammar raises, the answer is no use
-            raise InvalidHandshake(f"the server's response is malformed: {error}") from error
+            problem = f"the server's response is malformed: {escape(str(error))[:200]}"
+            raise InvalidHandshake(problem) from error
         return None

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
-from wsext.errors import CloseInfo, OptionError, ProtocolError
-from wsext.protocol.frames import Data
+from wsext.errors import CloseInfo, OptionError, ProtocolError, RoomError
+from wsext.escape import get_logger
+from wsext.protocol.closing import CloseCode
 from wsext.protocol.prepared import PreparedMessage
+from wsext.rooms.audience import Audience
 from wsext.rooms.counters import Counters
+from wsext.rooms.notes import encode
 from wsext.rooms.ports import Key, RoomHub
 from wsext.rooms.presence import Presence, PresenceChange, Watch
 from wsext.rooms.settings import RoomOptions, RoomOverflow
@@ -22,16 +23,13 @@ from wsext.runtime.session import Session
 
 __all__ = ["Membership", "Room"]
 
-logger = logging.getLogger("wsext.rooms")
-
-#: Who is left out of a broadcast: sessions, presences, or their ids.
-Who: TypeAlias = "Session | Presence | str"
+logger = get_logger("wsext.rooms")
 
 #: How a message gets to a member: at once, or by the member's lane of its session's outbox.
 _Way: TypeAlias = "tuple[Session, Membership]"
 
 
-class Room:
+class Room(Audience):
     """One room of an app, over all processes on its backplane; see `App.room`.
 
     Iterating gives the sessions of this process that are in it, and ``len`` counts them.
@@ -42,13 +40,11 @@ class Room:
     """
 
     def __init__(self, hub: RoomHub, name: str) -> None:
+        super().__init__(hub, name)
         self.name = name
         self.counters = Counters()
-        self._hub = hub
         self._members: dict[str, Membership] = {}
         self._everybody: list[_Way] | None = None
-        self._history: deque[PreparedMessage] = deque()
-        self._history_bytes = 0
         self._opening: asyncio.Task[None] | None = None
         self._joining = 0
         self.watch = Watch()
@@ -86,8 +82,12 @@ class Room:
 
         Raises:
             OptionError: If more history is asked for than rooms keep, or an option is wrong.
+            RoomError: If the session is in too many rooms, ``info`` is too large, or too much waits
+                for the broker.
             RuntimeError: If the session is in the room.
         """
+        if self._hub.is_swamped:
+            raise RoomError("too much waits for the broker", CloseCode.TRY_AGAIN_LATER)
         options = self._hub.options
         if not 0 <= history <= options.history:
             raise OptionError(
@@ -111,11 +111,11 @@ class Room:
         matters.
 
         Raises:
-            OptionError, RuntimeError: As `join`.
+            OptionError, RoomError, RuntimeError: As `join`.
         """
         members = self.join(session, info=info, overflow=overflow, queue_bytes=queue_bytes).members
-        self._open()
         members.enter()
+        self._open()
         self._hub.spawn(self._hub.enter(self.name, members.me))
         return members
 
@@ -138,18 +138,18 @@ class Room:
             self._joining -= 1
 
     async def _load(self) -> None:
-        before = await self._hub.open(self.name)
-        for message in reversed(before):
-            if len(self._history) < self._hub.options.history:
-                self._history.appendleft(message)
-                self._history_bytes += message.size
-        self._cut_history()
+        before, kept = await self._hub.open(self.name), self._hub.kept
+        meanwhile = kept.last(self.name, self._hub.options.history)
+        kept.drop(self.name)
+        for message in (*before, *meanwhile):
+            kept.put(self.name, message, message.size, self._hub.bounds)
 
     def add(self, member: Membership, history: int) -> None:
         """Called by a membership that begins."""
         if member.me.id in self._members:
             raise RuntimeError(f"{member.session!r} is in room {self.name!r} already")
-        for message in list(self._history)[-history:] if history else ():
+        self._hub.admit(member.session)
+        for message in self._hub.kept.last(self.name, history):
             member.send(message)
         self._members[member.me.id] = member
         self._everybody = None
@@ -161,6 +161,7 @@ class Room:
         if self._members.pop(member.me.id, None) is None:
             return  # the hub has ended before
         self._everybody = None
+        self._hub.dismiss(member.session)
         self.watch.end(member.me)
         self.watch.tell("leave", member.me)
         self._hub.leave(self.name, member.me)
@@ -177,75 +178,15 @@ class Room:
         if self._opening is not None:
             self._opening.cancel()
         self._opening = None
+        self._hub.kept.drop(self.name)
         self._members.clear()
         self._everybody = None
-        self._history.clear()
-        self._history_bytes = 0
 
     def members(self) -> list[Membership]:
         """The memberships of this process."""
         return list(self._members.values())
 
-    # --- saying something ---------------------------------------------------------------------
-
-    async def broadcast(
-        self,
-        data: Data | PreparedMessage,
-        *,
-        exclude: Who | Iterable[Who] = (),
-        key: Key | None = None,
-        hints: Mapping[str, Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Send a message to everybody in the room, in this process and others.
-
-        Slow members are waited for by nobody: what waits for them is bounded, and the policy
-        decides (see `RoomOptions`). This waits only while the broker of the backplane is connected
-        and takes messages slower than they are said.
-
-        Args:
-            data: ``str`` becomes a text message, bytes-like a binary one.
-            exclude: Sessions, `Presence` objects or their ids that do not get it.
-            key: With the policy ``coalesce``, replaces what waits with the same key.
-            hints: For the extensions, as in `Session.send`.
-            meta: Metadata beside the message, as in `Session.send`.
-
-        Raises:
-            TypeError: If the data is of another type, or hints or metadata cannot be encoded.
-            ValueError: If the message is larger than the broker takes.
-        """
-        self.broadcast_nowait(data, exclude=exclude, key=key, hints=hints, meta=meta)
-        await self._hub.wait_sent()
-
-    def broadcast_nowait(
-        self,
-        data: Data | PreparedMessage,
-        *,
-        exclude: Who | Iterable[Who] = (),
-        key: Key | None = None,
-        hints: Mapping[str, Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
-    ) -> None:
-        """`broadcast` without waiting for anything.
-
-        Raises:
-            TypeError, ValueError: As `broadcast`.
-        """
-        if not isinstance(data, PreparedMessage):
-            data = PreparedMessage(data, hints=hints, meta=meta)
-        left_out = self._ids(exclude)
-        self._hub.publish(self.name, data, key, left_out)
-        self.deliver(data, key, left_out)
-
-    def _ids(self, who: Who | Iterable[Who]) -> frozenset[str]:
-        if isinstance(who, (Session, Presence, str)):
-            who = (who,)
-        return frozenset(self._id(item) for item in who)
-
-    def _id(self, who: Who) -> str:
-        if isinstance(who, Session):
-            return self._hub.member_id(who)
-        return who.id if isinstance(who, Presence) else who
+    # --- what is said ---------------------------------------------------------------------------
 
     def deliver(
         self, message: PreparedMessage, key: Key | None, left_out: frozenset[str] = frozenset()
@@ -267,16 +208,7 @@ class Room:
             counters.bytes += message.size
             counters.delivered += len(everybody)
         if self._opening is not None:
-            self._history.append(message)
-            self._history_bytes += message.size
-            self._cut_history()
-
-    def _cut_history(self) -> None:
-        options, history = self._hub.options, self._history
-        while history and (
-            len(history) > options.history or self._history_bytes > options.history_bytes
-        ):
-            self._history_bytes -= history.popleft().size
+            self._hub.kept.put(self.name, message, message.size, self._hub.bounds)
 
     # --- who is here --------------------------------------------------------------------------
 
@@ -284,17 +216,13 @@ class Room:
         """Who is in the room, in this process."""
         return [member.me for member in self._members.values()]
 
-    async def presence(self) -> list[Presence]:
-        """Who is in the room, over all processes; while the broker is away, in this one."""
-        return await self._hub.presence(self.name)
-
     def compare_presence(self, *, first: bool = False) -> None:
         """Have changes found that no note told of, if anybody wants to know."""
         if self.watch.is_followed:
             self._hub.spawn(self.watch.compare(self, first=first))
 
 
-class Membership:
+class Membership(Audience):
     """A session's membership in a room, and through it the others; see `Room.join`.
 
     Iterating gives the sessions of this process that are in the room, and ``len`` counts them.
@@ -312,11 +240,14 @@ class Membership:
         options: RoomOptions,
         info: Mapping[str, Any] | None,
     ) -> None:
+        super().__init__(room._hub, room.name)
         self.room = room
         self.session = session
         self.me = Presence(
             room._hub.member_id(session), session.name, None if info is None else dict(info)
         )
+        if len(encode(self.me)) > options.max_info_bytes:
+            raise RoomError("too much is told about a member")
         counting = partial(_count, (room.counters, room._hub.counters))
         self._lane = Lane(options.overflow, options.queue_bytes, counting)
         self._joined = False
@@ -343,34 +274,6 @@ class Membership:
     def queue(self, message: PreparedMessage, key: Key | None = None) -> None:
         """Put a message that cannot be sent now into the session's outbox."""
         life_of(self.session).writer.put(self._lane, message, key)
-
-    async def broadcast(
-        self,
-        data: Data | PreparedMessage,
-        *,
-        exclude: Who | Iterable[Who] = (),
-        key: Key | None = None,
-        hints: Mapping[str, Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
-    ) -> None:
-        """As `Room.broadcast`."""
-        await self.room.broadcast(data, exclude=exclude, key=key, hints=hints, meta=meta)
-
-    def broadcast_nowait(
-        self,
-        data: Data | PreparedMessage,
-        *,
-        exclude: Who | Iterable[Who] = (),
-        key: Key | None = None,
-        hints: Mapping[str, Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
-    ) -> None:
-        """As `Room.broadcast_nowait`."""
-        self.room.broadcast_nowait(data, exclude=exclude, key=key, hints=hints, meta=meta)
-
-    async def presence(self) -> list[Presence]:
-        """As `Room.presence`."""
-        return await self.room.presence()
 
     def changes(self) -> AsyncIterator[PresenceChange]:
         """Who comes and goes from now on, in any process, until this membership ends.

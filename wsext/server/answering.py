@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, cast
 
 from wsext.app.application import Application
 from wsext.app.routing import Route, as_response
 from wsext.errors import HandshakeRejected
+from wsext.escape import get_logger
 from wsext.protocol.http import Request, Response, rejection
 from wsext.runtime.life import life_of
 from wsext.runtime.session import Listener, Session
@@ -18,11 +18,12 @@ from wsext.runtime.timers import Timers
 from wsext.server import access
 from wsext.server.admission import Addresses, Admission
 from wsext.server.decision import Terms, ask_guards, decide, internal_error
+from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
 
 __all__ = ["Handshake", "Host"]
 
-logger = logging.getLogger("wsext.server")
+logger = get_logger("wsext.server")
 
 #: Seconds that an answered connection stays readable, so that the peer gets the answer.
 _LINGER = 1.0
@@ -35,6 +36,7 @@ class Host(Protocol):
         app: The application.
         timers: What runs timeouts.
         proxies: Who is believed what it says about its clients.
+        hosts: Which hosts may be asked for.
         addresses: What each address takes.
         draining: Whether the server is shutting down.
     """
@@ -42,6 +44,7 @@ class Host(Protocol):
     app: Application
     timers: Timers
     proxies: Proxies
+    hosts: Hosts
     addresses: Addresses
     draining: bool
 
@@ -68,6 +71,18 @@ class Handshake(asyncio.Protocol):
     The transport is a connection's (HTTP/1.1) or a stream's (HTTP/2). Subclasses read the request
     and write the answer; `wsext.server.decision` decides what the answer is.
     """
+
+    __slots__ = (
+        "_admission",
+        "_answered",
+        "_host",
+        "_is_session",
+        "_rest",
+        "_timeout",
+        "made",
+        "task",
+        "transport",
+    )
 
     #: The status of an accepted handshake.
     accepted: ClassVar[int] = 101
@@ -206,6 +221,7 @@ class Handshake(asyncio.Protocol):
     async def _answer(self, request: Request) -> tuple[Session | None, Route | None]:
         """Write the answer; the session and its route, if it is one."""
         try:
+            self._host.hosts.check(request)
             route, params = self._host.app.table.match(request)
             request.route = route.path
             if route.kind == "http":

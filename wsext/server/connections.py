@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 
 from wsext.app.application import Application
+from wsext.escape import get_logger
 from wsext.runtime.session import Session
 from wsext.runtime.timers import Timers
 from wsext.server import access
 from wsext.server.accepting import most_connections
 from wsext.server.admission import Addresses
 from wsext.server.answering import Handshake, Host
+from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
 from wsext.server.sweep import Sweep
 
 __all__ = ["Connections"]
 
-logger = logging.getLogger("wsext.server")
+logger = get_logger("wsext.server")
 
 #: Seconds for which a connection without a request counts as fresh: its request may be on its way.
 _FRESH = 1.0
@@ -85,6 +86,7 @@ class Connections(Host):
         self.loop = asyncio.get_running_loop()
         self.timers: Timers = timers or self.loop
         self.proxies = Proxies(app.server_options.trusted_proxies)
+        self.hosts = Hosts(app.server_options.allowed_hosts, self.proxies)
         self.addresses = Addresses(app.server_options, self.timers.time)
         self._sweep = Sweep(self.timers, app.installed, logger)
         # Connections and sessions are in the order in which they came, so that what is done to all

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from typing import Protocol
 
 from wsext.errors import HandshakeRejected
+from wsext.escape import get_logger
 from wsext.http2 import PREFACE
 from wsext.protocol.handshake import accept_response
 from wsext.protocol.http import RequestReader, Response, rejection
@@ -17,7 +17,7 @@ from wsext.server.transports import Transports
 
 __all__ = ["HTTP2Host", "HandshakeProtocol", "Successor"]
 
-logger = logging.getLogger("wsext.server")
+logger = get_logger("wsext.server")
 
 
 class Successor(Protocol):
@@ -41,6 +41,8 @@ class HTTP2Host(Host, Protocol):
 
 class HandshakeProtocol(Handshake):
     """The handshake of HTTP/1.1, on a connection of its own; hands HTTP/2 over to its successor."""
+
+    __slots__ = ("_http2", "_make_http2", "_max_early", "_preface", "_reader", "_setting_up")
 
     def __init__(self, host: HTTP2Host) -> None:
         super().__init__(host)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
+from wsext.escape import get_logger
 from wsext.runtime import net
 from wsext.server.accepting import Acceptor, Rarely, refuse
 
 __all__ = ["Listening", "Source"]
 
-logger = logging.getLogger("wsext.server")
+logger = get_logger("wsext.server")
 
 #: What those are told in plain HTTP whose request is not even read.
 _FULL = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
 import socket
 import ssl as ssl_module
@@ -12,13 +11,14 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from wsext.app.application import Application
+from wsext.escape import get_logger
 from wsext.runtime.loop import new_event_loop
 from wsext.server.accepting import raise_descriptor_limit
 from wsext.server.server import Server
 
 __all__ = ["App", "run_until_signal", "serve", "serve_until_signal"]
 
-logger = logging.getLogger("wsext.server")
+logger = get_logger("wsext.server")
 
 
 class serve:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import ssl as ssl_module
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from wsext import http2
 from wsext.app.application import Application
+from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
 from wsext.runtime.timers import Timers
 from wsext.server.answering import Handshake
@@ -22,7 +22,7 @@ from wsext.server.transports import Transports
 
 __all__ = ["Server"]
 
-logger = logging.getLogger("wsext.server")
+logger = get_logger("wsext.server")
 
 
 class Server(Connections, HTTP2Host):
