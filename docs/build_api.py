@@ -58,6 +58,7 @@ def signature(name: str, value: Any) -> str:
     text = re.sub(r"<[^<>]* at 0x[0-9a-f]+>|<object object[^>]*>", "...", text)
     text = re.sub(r"<(?:class|function|enum) '?([\w.]+)'?[^>]*>", r"\1", text)
     text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)  # annotations are not evaluated
+    text = re.sub(r"\bApplication\b", "App", text)  # the base class is not public
     return f"{name}{text}"
 
 

@@ -91,7 +91,8 @@ class Connection(Sender):
         # that.
         self._handed_out = False
         self._due: ProtocolError | None = None
-        self._decoded: list[Frame] = []  # more frames that a codec made of one, the next one last
+        # More frames that a codec made of one, the next one last.
+        self._decoded: list[Frame] | None = None
         self._wire_partial = Partial.NONE  # fragmentation on the wire
         self._wire_size = 0
         self._wire_known = True
@@ -275,7 +276,7 @@ class Connection(Sender):
     def _discard(self) -> None:
         """Throw away what has come."""
         self.has_more = False
-        self._decoded.clear()
+        self._decoded = None
         self._parser.clear()
 
     def _fail_receiving(self, failure: ProtocolError) -> None:

@@ -13,11 +13,11 @@ allows, counted over all its fragments, and not a byte more.
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from wsext.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from wsext.escape import get_logger
 from wsext.protocol.codes import RSV
 from wsext.protocol.contract import CodecLike, FrameHook, Trace
 from wsext.protocol.frames import Frame
@@ -30,9 +30,10 @@ except ImportError:  # needed to compile this module, not to run it
 
 __all__ = ["Pipeline", "Stage", "run_hooks"]
 
-logger = logging.getLogger("wsext.pipeline")
+logger = get_logger("wsext.pipeline")
 
 _NO_HINTS: Mapping[str, Any] = {}
+_NO_OPCODES: frozenset[int] = frozenset()  # every new one would take 200 bytes
 
 #: Yields what codecs return, is sent what that stands for, and returns the frames.
 _Steps: TypeAlias = Generator[Any, Any, list[Frame]]
@@ -213,7 +214,7 @@ class Pipeline:
         self._closed = False
         self.is_async = any(stage.is_async for stage in stages)
         self.rsv_first = self.rsv_rest = self.rsv_control = 0
-        opcodes: set[int] = set()
+        opcodes = _NO_OPCODES
         size = max_message_size
         for stage in self.stages:
             self.rsv_first |= stage.rsv
@@ -225,7 +226,7 @@ class Pipeline:
             stage.limit = stage.whole = size
             if stage.encodes or stage.decodes:
                 size = max(size, stage.codec.encoded_bound(size))
-        self.opcodes = frozenset(opcodes)
+        self.opcodes = opcodes
         self.wire_limit = size
         #: Nothing to do for any frame: the connection skips the pipeline.
         self.passive = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -12,6 +11,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from wsext.escape import get_logger
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.backplanes.contract import Backplane, BackplaneStatus
 from wsext.rooms.counters import Counters
@@ -24,7 +24,7 @@ from wsext.runtime.session import Session
 
 __all__ = ["Hub"]
 
-logger = logging.getLogger("wsext.hub")
+logger = get_logger("wsext.hub")
 
 #: Seconds between comparisons of who is there, for lost notes and processes that died.
 _COMPARE = 15.0
@@ -222,7 +222,7 @@ class Hub(RoomHub):
         if room is None or not room.is_open:
             await self.backplane.shut(name)
 
-    def publish(
+    def say(
         self, room: str, message: PreparedMessage, key: Key | None, left_out: frozenset[str]
     ) -> None:
         hints, meta = message.hints, message.meta
@@ -234,6 +234,7 @@ class Hub(RoomHub):
             None if meta is None else dict(meta),
         )
         self._publish(room, _encode(said), kept=True)
+        self._rooms[room].deliver(message, key, left_out)
 
     def _publish(self, room: str, payload: bytes, *, kept: bool) -> None:
         if self._ensure_started().done():

@@ -46,10 +46,10 @@ class RoomHub(Protocol):
     def shut(self, name: str) -> None:
         """A room has no members any more."""
 
-    def publish(
+    def say(
         self, room: str, message: PreparedMessage, key: Key | None, left_out: frozenset[str]
     ) -> None:
-        """Tell the other processes what was said here."""
+        """Hand a message to the members of this process and to the other processes."""
 
     async def wait_sent(self) -> None:
         """Wait while the broker is behind."""

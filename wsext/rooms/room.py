@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
 from wsext.errors import CloseInfo, OptionError, ProtocolError
-from wsext.protocol.frames import Data
+from wsext.escape import get_logger
 from wsext.protocol.prepared import PreparedMessage
+from wsext.rooms.audience import Audience
 from wsext.rooms.counters import Counters
 from wsext.rooms.ports import Key, RoomHub
 from wsext.rooms.presence import Presence, PresenceChange, Watch
@@ -22,16 +22,13 @@ from wsext.runtime.session import Session
 
 __all__ = ["Membership", "Room"]
 
-logger = logging.getLogger("wsext.rooms")
-
-#: Who is left out of a broadcast: sessions, presences, or their ids.
-Who: TypeAlias = "Session | Presence | str"
+logger = get_logger("wsext.rooms")
 
 #: How a message gets to a member: at once, or by the member's lane of its session's outbox.
 _Way: TypeAlias = "tuple[Session, Membership]"
 
 
-class Room:
+class Room(Audience):
     """One room of an app, over all processes on its backplane; see `App.room`.
 
     Iterating gives the sessions of this process that are in it, and ``len`` counts them.
@@ -42,9 +39,9 @@ class Room:
     """
 
     def __init__(self, hub: RoomHub, name: str) -> None:
+        super().__init__(hub, name)
         self.name = name
         self.counters = Counters()
-        self._hub = hub
         self._members: dict[str, Membership] = {}
         self._everybody: list[_Way] | None = None
         self._history: deque[PreparedMessage] = deque()
@@ -186,66 +183,7 @@ class Room:
         """The memberships of this process."""
         return list(self._members.values())
 
-    # --- saying something ---------------------------------------------------------------------
-
-    async def broadcast(
-        self,
-        data: Data | PreparedMessage,
-        *,
-        exclude: Who | Iterable[Who] = (),
-        key: Key | None = None,
-        hints: Mapping[str, Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Send a message to everybody in the room, in this process and others.
-
-        Slow members are waited for by nobody: what waits for them is bounded, and the policy
-        decides (see `RoomOptions`). This waits only while the broker of the backplane is connected
-        and takes messages slower than they are said.
-
-        Args:
-            data: ``str`` becomes a text message, bytes-like a binary one.
-            exclude: Sessions, `Presence` objects or their ids that do not get it.
-            key: With the policy ``coalesce``, replaces what waits with the same key.
-            hints: For the extensions, as in `Session.send`.
-            meta: Metadata beside the message, as in `Session.send`.
-
-        Raises:
-            TypeError: If the data is of another type, or hints or metadata cannot be encoded.
-            ValueError: If the message is larger than the broker takes.
-        """
-        self.broadcast_nowait(data, exclude=exclude, key=key, hints=hints, meta=meta)
-        await self._hub.wait_sent()
-
-    def broadcast_nowait(
-        self,
-        data: Data | PreparedMessage,
-        *,
-        exclude: Who | Iterable[Who] = (),
-        key: Key | None = None,
-        hints: Mapping[str, Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
-    ) -> None:
-        """`broadcast` without waiting for anything.
-
-        Raises:
-            TypeError, ValueError: As `broadcast`.
-        """
-        if not isinstance(data, PreparedMessage):
-            data = PreparedMessage(data, hints=hints, meta=meta)
-        left_out = self._ids(exclude)
-        self._hub.publish(self.name, data, key, left_out)
-        self.deliver(data, key, left_out)
-
-    def _ids(self, who: Who | Iterable[Who]) -> frozenset[str]:
-        if isinstance(who, (Session, Presence, str)):
-            who = (who,)
-        return frozenset(self._id(item) for item in who)
-
-    def _id(self, who: Who) -> str:
-        if isinstance(who, Session):
-            return self._hub.member_id(who)
-        return who.id if isinstance(who, Presence) else who
+    # --- what is said ---------------------------------------------------------------------------
 
     def deliver(
         self, message: PreparedMessage, key: Key | None, left_out: frozenset[str] = frozenset()
@@ -284,17 +222,13 @@ class Room:
         """Who is in the room, in this process."""
         return [member.me for member in self._members.values()]
 
-    async def presence(self) -> list[Presence]:
-        """Who is in the room, over all processes; while the broker is away, in this one."""
-        return await self._hub.presence(self.name)
-
     def compare_presence(self, *, first: bool = False) -> None:
         """Have changes found that no note told of, if anybody wants to know."""
         if self.watch.is_followed:
             self._hub.spawn(self.watch.compare(self, first=first))
 
 
-class Membership:
+class Membership(Audience):
     """A session's membership in a room, and through it the others; see `Room.join`.
 
     Iterating gives the sessions of this process that are in the room, and ``len`` counts them.
@@ -312,6 +246,7 @@ class Membership:
         options: RoomOptions,
         info: Mapping[str, Any] | None,
     ) -> None:
+        super().__init__(room._hub, room.name)
         self.room = room
         self.session = session
         self.me = Presence(
@@ -343,34 +278,6 @@ class Membership:
     def queue(self, message: PreparedMessage, key: Key | None = None) -> None:
         """Put a message that cannot be sent now into the session's outbox."""
         life_of(self.session).writer.put(self._lane, message, key)
-
-    async def broadcast(
-        self,
-        data: Data | PreparedMessage,
-        *,
-        exclude: Who | Iterable[Who] = (),
-        key: Key | None = None,
-        hints: Mapping[str, Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
-    ) -> None:
-        """As `Room.broadcast`."""
-        await self.room.broadcast(data, exclude=exclude, key=key, hints=hints, meta=meta)
-
-    def broadcast_nowait(
-        self,
-        data: Data | PreparedMessage,
-        *,
-        exclude: Who | Iterable[Who] = (),
-        key: Key | None = None,
-        hints: Mapping[str, Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
-    ) -> None:
-        """As `Room.broadcast_nowait`."""
-        self.room.broadcast_nowait(data, exclude=exclude, key=key, hints=hints, meta=meta)
-
-    async def presence(self) -> list[Presence]:
-        """As `Room.presence`."""
-        return await self.room.presence()
 
     def changes(self) -> AsyncIterator[PresenceChange]:
         """Who comes and goes from now on, in any process, until this membership ends.

@@ -24,7 +24,6 @@ RELEASED  The handler and all tasks are done. Nothing refers to the session any 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from enum import Enum
 from functools import partial
@@ -38,6 +37,7 @@ from wsext.errors import (
     LocalProtocolError,
     ProtocolError,
 )
+from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.connection import Connection
 from wsext.protocol.states import State
@@ -60,7 +60,7 @@ __all__ = [
     "usual_outcome",
 ]
 
-logger = logging.getLogger("wsext.session")
+logger = get_logger("wsext.session")
 
 T = TypeVar("T")
 

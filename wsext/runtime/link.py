@@ -8,12 +8,12 @@ Input is decoded only while the application has room for it.
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from wsext.errors import LocalProtocolError, ProtocolError
+from wsext.escape import get_logger
 from wsext.protocol.closing import build_close
 from wsext.protocol.connection import Connection
 from wsext.protocol.states import State
@@ -27,7 +27,7 @@ from wsext.runtime.turns import Timed
 
 __all__ = ["Link", "Owner"]
 
-logger = logging.getLogger("wsext.session")
+logger = get_logger("wsext.session")
 
 #: Bytes that wait undecoded for an asynchronous codec before reading pauses.
 _UNDECODED = 1 << 16

@@ -9,11 +9,11 @@ finished: whoever sent it can give up before that, and never in the middle.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable, Mapping
 from typing import Any
 
 from wsext.errors import LocalProtocolError, ProtocolError, QueueFull
+from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.codes import Opcode
 from wsext.protocol.frames import Data, Frame
@@ -24,7 +24,7 @@ from wsext.runtime.outbox import Lane, Outbox, Waiting
 
 __all__ = ["Writer"]
 
-logger = logging.getLogger("wsext.session")
+logger = get_logger("wsext.session")
 
 Mapped = Mapping[str, Any] | None
 

@@ -42,6 +42,13 @@ async def test_keys_are_named_by_the_prefix_and_expire(
     assert await client.keys("chat:alive:*") == []  # the process has said that it has gone
 
 
+async def test_a_clean_end_leaves_no_member_behind(broker: brokers.Broker, client: Redis) -> None:
+    for _ in range(5):
+        async with processes(broker.url, 1) as (one,), joined(one, "tea"), joined(one, "tea") as a:
+            await a.members.presence()
+        assert await client.keys("wsext:members:*") == []
+
+
 async def test_a_stream_that_began_again_is_read_from_its_beginning(
     broker: brokers.Broker, client: Redis
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.waiting import until
 from wsext.rooms.backplanes.broker import Broker
 from wsext.rooms.backplanes.roster import Roster
 
@@ -91,6 +92,23 @@ async def test_a_change_does_not_overtake_an_earlier_one() -> None:
     asyncio.get_running_loop().call_soon(book.may_go_on.set)
     await asyncio.gather(first, second)
     assert book.take() == [[("tea", "a", b"Ada")], [("tea", "a", None)]]
+
+
+async def test_a_flush_that_is_cancelled_leaves_its_changes_to_the_next() -> None:
+    roster, book = make()
+    roster.put("tea", "a", b"Ada")
+    await roster.flush()
+    book.may_go_on.clear()
+    roster.put("tea", "a", None)
+    flush = asyncio.create_task(roster.flush())
+    await until(lambda: len(book.told) == 2)
+    flush.cancel()
+    await asyncio.wait([flush])
+    book.may_go_on.set()
+    book.take()
+    roster.clear()
+    await roster.flush()
+    assert book.take() == [[("tea", "a", None)]]
 
 
 async def change(roster: Roster) -> None:

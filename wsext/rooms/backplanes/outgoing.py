@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Mapping
 
+from wsext.escape import get_logger
 from wsext.rooms.backplanes.broker import Record
 from wsext.rooms.backplanes.contract import BackplaneStatus
 
 __all__ = ["OutgoingRecords"]
 
-logger = logging.getLogger("wsext.backplane")
+logger = get_logger("wsext.backplane")
 
 #: How long, and how many bytes of, messages are kept after the broker has taken them.
 _KEEP_SECONDS = 30.0

@@ -72,7 +72,7 @@ class RedisBroker(Broker):
         self._channels = self._redis.pubsub()
         self._reader: asyncio.Task[None] | None = None
         self._append = ""
-        self._deliver: Deliver = _nobody
+        self._deliver: Deliver
         self._confirmed: dict[bytes, asyncio.Future[None]] = {}
         self._catching_up: dict[str, list[tuple[Place, bytes]]] = {}
         self._echo = self._key("echo", secrets.token_hex(8))
@@ -222,7 +222,3 @@ class RedisBroker(Broker):
 def _place(text: bytes) -> Place:
     milliseconds, _, count = text.partition(b"-")
     return int(milliseconds), int(count)
-
-
-def _nobody(room: str, position: Any, data: bytes) -> None:
-    """Stands until `RedisBroker.connect` knows who gets what comes."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections import deque
 from collections.abc import Coroutine
@@ -24,15 +23,17 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from wsext.escape import get_logger, safe_url
 from wsext.rooms.backplanes.broker import Broker, Record
-from wsext.rooms.backplanes.contract import Backplane, Subscriber, safe_url
+from wsext.rooms.backplanes.contract import Backplane, Subscriber
 from wsext.rooms.backplanes.options import RemoteOptions
 from wsext.rooms.backplanes.outgoing import OutgoingRecords
 from wsext.rooms.backplanes.roster import Roster
+from wsext.runtime.backoff import Backoff
 
 __all__ = ["RemoteBackplane"]
 
-logger = logging.getLogger("wsext.backplane")
+logger = get_logger("wsext.backplane")
 
 T = TypeVar("T")
 
@@ -134,7 +135,8 @@ class RemoteBackplane(Backplane):
         self._set_connected(False)
 
     async def _run(self) -> None:
-        delay = _FIRST_DELAY
+        backoff = Backoff(_FIRST_DELAY, maximum=self._options.max_backoff)
+        delays = backoff.delays()
         while True:
             try:
                 await self._work_connected()
@@ -142,14 +144,15 @@ class RemoteBackplane(Backplane):
                 worked = self.status.connected
                 self._set_connected(False)
                 self._say(error, worked or not self._tried.is_set())
-                delay = _FIRST_DELAY if worked else min(delay * 2, self._options.max_backoff)
+                if worked:
+                    delays = backoff.delays()
             finally:
                 if self._lost.done() and not self._lost.cancelled():
                     self._lost.exception()  # it may have come while something else failed, too
                 with suppress(Exception):
                     await self._in_time(self._broker.disconnect())
             self._tried.set()
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            await asyncio.sleep(next(delays))
 
     def _say(self, error: Exception, loudly: bool) -> None:
         while isinstance(error, ExceptionGroup):

@@ -51,5 +51,9 @@ class Roster:
             if not keys:
                 return
             self._placed |= keys
-            await self._broker.put_members([(*key, self._here.get(key)) for key in keys])
+            try:
+                await self._broker.put_members([(*key, self._here.get(key)) for key in keys])
+            except BaseException:  # whoever flushed may have been cancelled: others' changes remain
+                self._changed |= keys
+                raise
             self._placed = {key for key in self._placed if key in self._here or key not in keys}

@@ -108,11 +108,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._turns_now = 0
         raise Deadlock(why, [describe_task(task, self._futures) for task in self.tasks()])
 
-    def next_timer(self) -> float | None:
-        """When the next timer is due; ``None`` without one."""
-        whens = [handle.when() for handle in self._scheduled if not handle.cancelled()]
-        return min(whens, default=None)
-
     # --- what is left -------------------------------------------------------------------------
 
     def tasks(self) -> list[asyncio.Task[Any]]:
@@ -143,12 +138,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         while self._now <= until:
             for _ in range(3):
                 await asyncio.sleep(0)
-            when = self.next_timer()
-            busy = [task for task in self.tasks() if task is not me]
-            if when is None and not busy:
+            timers = [handle.when() for handle in self._scheduled if not handle.cancelled()]
+            if not timers and not [task for task in self.tasks() if task is not me]:
                 return
-            when = until if when is None else min(when, until)
-            await asyncio.sleep(max(when - self._now, 0.001))
+            await asyncio.sleep(max(min([*timers, until]) - self._now, 0.001))
 
     def stop_everything(self) -> None:
         """Cancel all tasks and close the loop."""
