@@ -19,11 +19,12 @@ _NAMES = {
     "wsext.app.settings": "ServerOptions",
     "wsext.app.typed": "Dispatcher ErrorReply on",
     "wsext.client.connect": "connect",
+    "wsext.client.settings": "ClientLimits",
     "wsext.errors": (
         "CloseInfo ConnectionClosed ConnectionClosedError ConnectionClosedOK "
         "ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake InvalidStatus "
         "LocalProtocolError MessageError NegotiationError OptionError PluginError "
-        "ProtocolError QueueFull RemoteProtocolError RouteError WsextError"
+        "ProtocolError QueueFull RemoteProtocolError RoomError RouteError WsextError"
     ),
     "wsext.protocol.agreement": (
         "Agreed Agreement Declined Negotiation NegotiationContext Offer Phase Verdict"
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from wsext.app.typed import ErrorReply as ErrorReply
     from wsext.app.typed import on as on
     from wsext.client.connect import connect as connect
+    from wsext.client.settings import ClientLimits as ClientLimits
     from wsext.errors import CloseInfo as CloseInfo
     from wsext.errors import ConnectionClosed as ConnectionClosed
     from wsext.errors import ConnectionClosedError as ConnectionClosedError
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
     from wsext.errors import ProtocolError as ProtocolError
     from wsext.errors import QueueFull as QueueFull
     from wsext.errors import RemoteProtocolError as RemoteProtocolError
+    from wsext.errors import RoomError as RoomError
     from wsext.errors import RouteError as RouteError
     from wsext.errors import WsextError as WsextError
     from wsext.protocol.agreement import Agreed as Agreed

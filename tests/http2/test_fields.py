@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsext import HandshakeRejected, Headers, Request
+from wsext import HandshakeRejected, Headers, InvalidHandshake, Request
 from wsext.http2 import fields
 from wsext.protocol.handshake import build_request
 
@@ -53,6 +53,29 @@ def test_a_request_is_held_to_the_limits(
     with pytest.raises(HandshakeRejected) as caught:
         fields.check_request(asked, 100, 2)
     assert caught.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, b"1") for name in (b"x\r\ny", b"X", b"x y", b"", b"x(", b"\xc3\xbc", b"x:y")),
+        *((b"x", value) for value in (b"a\r\nb", b"a\0", b"\x1b[31m", b"\x7f")),
+        (b":path", b"/\n"),
+    ],
+)
+def test_malformed_fields_are_refused(name: bytes, value: bytes) -> None:
+    with pytest.raises(HandshakeRejected) as caught:
+        fields.read_request([(b":method", b"GET"), (name, value)])
+    assert caught.value.status == 400
+    with pytest.raises(InvalidHandshake):
+        fields.read_response([(b":status", b"200"), (name, value)])
+
+
+def test_a_tunnel_for_tcp_is_refused() -> None:
+    asked = fields.read_request([(b":method", b"CONNECT"), (b":authority", b"example.com:443")])
+    with pytest.raises(HandshakeRejected) as caught:
+        fields.check_request(asked, 1000, 10)
+    assert (caught.value.status, caught.value.headers["Allow"]) == (405, "GET, HEAD")
 
 
 def test_responses() -> None:

@@ -24,6 +24,13 @@ class ServerOptions(OptionSet):
     drain_timeout: Annotated[float, local("seconds that sessions get to end at shutdown", ge=0)] = (
         10.0
     )
+    worker_timeout: (
+        Annotated[
+            float,
+            local("seconds in which a worker has to start, and later to answer (replaced)", ge=1),
+        ]
+        | None
+    ) = 30.0
     max_connections: (
         Annotated[int, local("connections at the same time (503 beyond)", ge=1)] | None
     ) = 10_000
@@ -62,6 +69,9 @@ class ServerOptions(OptionSet):
     http2_idle_timeout: Annotated[
         float, local("seconds that an HTTP/2 connection is kept without a stream", gt=0)
     ] = 60.0
+    http2_frame_rate: Annotated[
+        float, local("frames of an HTTP/2 connection per second (read later beyond)", ge=1000)
+    ] = 20_000.0
     http2_control_rate: Annotated[
         float,
         local("control frames of HTTP/2 per second, ten times that at once (GOAWAY beyond)", gt=0),

@@ -1,4 +1,4 @@
-"""What sessions under uvicorn go by: uvicorn has options of its own."""
+"""What sessions under uvicorn go by: wsext's configuration, and uvicorn's own options."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from weakref import WeakKeyDictionary
 import uvicorn
 
 from wsext.app.application import Application
+from wsext.config.applying import apply, plugins_of
+from wsext.config.sources import read_config
 from wsext.protocol.http import Request
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.installed import Installed
@@ -22,7 +24,7 @@ from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
 from wsext.server.sweep import Sweep
 
-__all__ = ["Profiles", "session_options"]
+__all__ = ["Profiles", "session_options", "settings_from_environment"]
 
 #: Options of sessions by the option of uvicorn that means the same.
 _UVICORN_OPTIONS = {
@@ -33,6 +35,22 @@ _UVICORN_OPTIONS = {
 }
 
 _DEFLATE = "permessage-deflate"
+
+
+def settings_from_environment() -> tuple[Application, Collection[str]]:
+    """What ``wsext.toml`` and ``WSEXT_*`` say: an app without routes, and the names of the session
+    options that were set.
+
+    Every installed wire extension is turned on, as ``wsext serve`` does it.
+
+    Raises:
+        OptionError: For an option that cannot be used.
+        PluginError: For an extension or option set that was asked for and cannot be used.
+    """
+    config = read_config(None)
+    settings = Application()
+    apply(config, settings, plugins_of(config))
+    return settings, config.sections["websocket"]
 
 
 class Profiles:

@@ -22,6 +22,7 @@ from websockets.http11 import Request as _HTTPRequest
 from websockets.http11 import Response as HTTPResponse
 
 from wsext.errors import HandshakeRejected, InvalidHandshake
+from wsext.escape import escape
 from wsext.protocol.headers import Headers, check_fields, has_token, parse_subprotocols
 
 __all__ = [
@@ -432,5 +433,6 @@ class ResponseReader(_Reader):
             problem = f"the connection ended before the server answered: {error}"
             raise InvalidHandshake(problem, cut_off=True) from error
         except Exception as error:  # whatever the grammar raises, the answer is no use
-            raise InvalidHandshake(f"the server's response is malformed: {error}") from error
+            problem = f"the server's response is malformed: {escape(str(error))[:200]}"
+            raise InvalidHandshake(problem) from error
         return None

@@ -35,6 +35,7 @@ class ServerConnection(HTTP2Connection):
             streams=options.http2_streams,
             window=options.http2_window,
             header_size=options.max_header_size,
+            frame_rate=options.http2_frame_rate,
             control_rate=options.http2_control_rate,
             reset_rate=options.http2_reset_rate,
         )
@@ -56,6 +57,7 @@ class ServerConnection(HTTP2Connection):
             return
         self._stop_idle()
         self._owner.stop_timeout()  # from here, each stream has its own
+        self._host.heard(self._owner)
         handshake = StreamHandshake(self._host, self)
         stream = self.streams[number] = StreamTransport(self, number, handshake)
         handshake.connection_made(stream)
