@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 
 from wsext.errors import HandshakeRejected, InvalidHandshake
-from wsext.protocol.http import Headers, HTTPResponse, Request
+from wsext.protocol.headers import Headers, check_fields
+from wsext.protocol.http import HTTPResponse, Request
 
 __all__ = [
     "as_connect",
@@ -32,7 +33,7 @@ _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 
 def _text(data: bytes) -> str:
-    return data.decode("ascii", "surrogateescape")
+    return data.decode("latin-1")  # as in HTTP/1.1
 
 
 def _split(fields: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], Headers]:
@@ -98,6 +99,7 @@ def check_request(request: Request, max_size: int, max_count: int) -> None:
         raise HandshakeRejected(400, "malformed :path")
     if not (request.method.isascii() and request.method.isalpha()):
         raise HandshakeRejected(400, "malformed :method")
+    check_fields(request.headers, needs_host=False)
 
 
 def response_fields(status: int, headers: Iterable[tuple[str, str]]) -> Fields:

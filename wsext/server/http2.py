@@ -57,6 +57,7 @@ class ServerConnection(HTTP2Connection):
             return
         self._stop_idle()
         self._owner.stop_timeout()  # from here, each stream has its own
+        self._host.heard(self._owner)
         handshake = StreamHandshake(self._host, self)
         stream = self.streams[number] = StreamTransport(self, number, handshake)
         handshake.connection_made(stream)
