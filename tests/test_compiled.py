@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +15,11 @@ from hypothesis import strategies as st
 
 from tests.lives import compiled, sources
 from wsext import ProtocolError
-from wsext.compiled import CODEC
+from wsext.compiled import CODEC, MODULES
 
 wire_source = sources("wsext.protocol.wire")
+ROOT = Path(__file__).parent.parent
+
 leaf_source = sources("wsext.protocol.leaf")
 
 
@@ -235,3 +239,27 @@ def test_replace_changes_what_it_is_told_to_and_nothing_else(life: Any) -> None:
     assert {key: getattr(frame, key) for key in old} == old
     with pytest.raises(TypeError, match="opcod"):
         frame.replace(opcod=1)
+
+
+def negative_indexes(tree: ast.AST) -> list[str]:
+    """Places where a sequence is counted from its end."""
+    return [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.slice, ast.UnaryOp)
+        and isinstance(node.slice.op, ast.USub)
+    ]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_fast_modules_do_not_count_from_the_end(module: str) -> None:
+    """They are compiled without ``wraparound``: there ``items[-1]`` reads what stands before."""
+    path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    found = negative_indexes(ast.parse(path.read_text()))
+    assert not found, "\n".join(found)
+
+
+def test_the_test_finds_negative_indexes() -> None:
+    tree = ast.parse("a = items[-1]\ndel items[at][-n]\nrest = data[:-4]")
+    assert negative_indexes(tree) == ["line 1: items[-1]", "line 2: items[at][-n]"]

@@ -37,6 +37,7 @@ ROOMS = (
     "sdk",
     "protocol",
     "errors",
+    "escape",
     "version",
     "compiled",
 )

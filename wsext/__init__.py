@@ -50,8 +50,7 @@ _NAMES = {
     "wsext.sdk.hookspecs": "hookimpl hookspec",
     "wsext.sdk.options": "local NamedOptionSet OptionSet wire",
     "wsext.sdk.plugins": "option_set",
-    "wsext.server.app": "App",
-    "wsext.server.running": "serve",
+    "wsext.server.running": "App serve",
     "wsext.server.server": "Server",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
@@ -128,7 +127,7 @@ if TYPE_CHECKING:
     from wsext.sdk.options import local as local
     from wsext.sdk.options import wire as wire
     from wsext.sdk.plugins import option_set as option_set
-    from wsext.server.app import App as App
+    from wsext.server.running import App as App
     from wsext.server.running import serve as serve
     from wsext.server.server import Server as Server
 

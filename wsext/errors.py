@@ -30,6 +30,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from wsext.escape import escape
+
 __all__ = [
     "CloseInfo",
     "ConnectionClosed",
@@ -236,7 +238,7 @@ class InvalidStatus(HandshakeError):
     Attributes:
         status: The HTTP status.
         headers: The response's headers.
-        body: The response's body (at most 64 KiB of it).
+        body: The response's body, as much of it as was read (`ClientLimits`).
     """
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> None:
@@ -246,12 +248,21 @@ class InvalidStatus(HandshakeError):
         self.body = body
 
     def __str__(self) -> str:
-        text = self.body[:200].decode("utf-8", "replace").strip()
+        text = escape(self.body[:200].decode("utf-8", "replace").strip())
         return f"server answered with HTTP {self.status}" + (f": {text}" if text else "")
 
 
 class InvalidHandshake(HandshakeError):
-    """Client side: the server's answer breaks RFC 6455 §4.1, so the connection is refused."""
+    """Client side: the server's answer breaks RFC 6455 §4.1, so the connection is refused.
+
+    Attributes:
+        cut_off: Whether the connection ended before the answer was whole. Then the server may only
+            have been shutting down, and another attempt may succeed.
+    """
+
+    def __init__(self, problem: str, *, cut_off: bool = False) -> None:
+        super().__init__(problem)
+        self.cut_off = cut_off
 
 
 class NegotiationError(HandshakeError):

@@ -14,7 +14,7 @@ from wsext import (
     App,
     Session,
 )
-from wsext.client.proxies import find_proxy, without_password
+from wsext.client.proxies import find_proxy
 from wsext.client.targets import Target
 
 
@@ -81,7 +81,3 @@ def test_the_environment_chooses_by_scheme(monkeypatch: pytest.MonkeyPatch) -> N
     assert find_proxy(True, Target.parse("ws://inside")) is None
     assert find_proxy("http://mine", Target.parse("ws://inside")) == "http://mine"
     assert find_proxy(None, Target.parse("ws://h")) is find_proxy(False, Target.parse("ws://h"))
-
-
-def test_a_password_is_not_logged() -> None:
-    assert without_password("http://user:secret@proxy:1") == "http://proxy:1"

@@ -5,49 +5,16 @@ from __future__ import annotations
 import asyncio
 import sys
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import wsext
-from tests.raw import RawPeer, raw_peer
-from wsext import App, ConnectionClosed, QueueFull, Session, WebSocketOptions
-
-#: Seconds in which something has to happen that takes no time at all.
-SOON = 3
-
-
-Handler = Callable[[Session], Awaitable[None]]
-
-
-def app_of(handler: Handler, *extensions: Any, **options: Any) -> App:
-    app = App(options=WebSocketOptions(**{"close_timeout": 0.2, **options}))
-    for extension in extensions:
-        app.install(extension)
-    app.websocket("/")(handler)
-    return app
-
-
-async def frames_until_the_end(peer: RawPeer) -> list[tuple[int, bytes]]:
-    """The frames up to the end of the stream, which has to come soon."""
-    found = []
-    async with asyncio.timeout(SOON):
-        while (frame := await peer.frame()) is not None:
-            found.append((frame.opcode, bytes(frame.payload)))
-    return found
-
-
-async def messages_of(session: Session) -> list[Any]:
-    """What comes, up to the session's end, which has to come soon."""
-    found = []
-    async with asyncio.timeout(SOON):
-        try:
-            while True:
-                found.append(await session.receive())
-        except ConnectionClosed:
-            return found
+from tests.raw import raw_peer
+from tests.runtime.sessions import SOON, app_of, frames_until_the_end, messages_of, turn
+from wsext import QueueFull, Session
 
 
 async def fill(session: Session) -> int:
@@ -60,11 +27,6 @@ async def fill(session: Session) -> int:
             await turn()
     except QueueFull:
         return count
-
-
-async def turn() -> None:
-    """Let the event loop write."""
-    await asyncio.sleep(0)
 
 
 def warned(forget: Callable[[], Any]) -> bool:

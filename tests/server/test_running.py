@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,9 @@ import wsext
 from tests.server.apps import echo, echo_app
 from tests.waiting import until
 from wsext import App, OptionError, Session
+from wsext.app.application import Application
 from wsext.rooms.backplanes.memory import MemoryBackplane
+from wsext.server import running
 from wsext.server.running import serve_until_signal
 
 
@@ -87,3 +90,15 @@ async def test_a_signal_drains_and_a_second_one_aborts() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().remove_signal_handler(number)
     session.abort()
+
+
+def test_an_app_runs_itself_until_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(
+        running, "run_until_signal", lambda *args, **more: calls.append((args, more))
+    )
+    app = App()
+    app.run(port=1, uds="/socket")
+    assert calls == [((app, "127.0.0.1", 1), {"uds": "/socket"})]
+    assert isinstance(app, Application)
+    assert App.__doc__ == Application.__doc__

@@ -1,8 +1,7 @@
-"""What the cases share: variants of options, fragments, what is logged, hooks."""
+"""What the cases share: variants of options, fragments, hooks."""
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from tests.extensions import Append
 from tests.testing.mutants import Pack
 from wsext import Frame, hookimpl
-from wsext.testing.cases_base import Cases, check_hooks, edges, fragments, logged_errors
+from wsext.testing.cases_base import Cases, check_hooks, edges, fragments
 
 
 @given(payload=st.binary(max_size=50), cuts=st.lists(st.integers(0, 200), max_size=6))
@@ -39,15 +38,6 @@ def test_an_instance_has_the_options_of_the_suite_and_of_the_case() -> None:
     kit = type("Kit", (Cases,), {"extension": Append, "options": {"suffix": "a", "note": "n"}})()
     made = kit.make(suffix="b")
     assert (made.options.suffix, made.options.note) == ("b", "n")
-
-
-def test_what_wsext_logs_as_an_error_is_gathered_for_as_long_as_the_block_runs() -> None:
-    logger = logging.getLogger("wsext.somewhere")
-    with logged_errors() as records:
-        logger.error("it is %s", "broken")
-        logger.warning("it is odd")
-    logger.error("later")
-    assert records == ["it is broken"]
 
 
 class Hooks:

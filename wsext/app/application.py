@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
@@ -11,6 +10,7 @@ from werkzeug.routing import BaseConverter
 
 from wsext.app.routing import Guard, Route, Router, RouteTable
 from wsext.app.settings import ServerOptions
+from wsext.escape import get_logger
 from wsext.protocol.closing import is_sendable_code
 from wsext.rooms.backplanes.contract import Backplane
 from wsext.rooms.backplanes.urls import make_backplane
@@ -25,7 +25,7 @@ from wsext.sdk.plugins import Plugins
 
 __all__ = ["Application"]
 
-logger = logging.getLogger("wsext.app")
+logger = get_logger("wsext.app")
 
 
 class Application(Router):

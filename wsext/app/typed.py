@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from typing import Any, ClassVar, Literal, TypeVar
@@ -28,12 +27,13 @@ from wsext.errors import (
     ProtocolError,
     RemoteProtocolError,
 )
+from wsext.escape import get_logger
 from wsext.runtime.formats import Format, encode
 from wsext.runtime.session import Session
 
 __all__ = ["Dispatcher", "ErrorReply", "as_dispatcher", "as_handler", "on"]
 
-logger = logging.getLogger("wsext.typed")
+logger = get_logger("wsext.typed")
 
 F = TypeVar("F", bound="Callable[..., Any]")
 

@@ -58,8 +58,7 @@ class _Commands(click.Group):
         if getattr(self, "_asked", False):
             return
         self._asked = True
-        import logging
-
+        from wsext.escape import get_logger
         from wsext.sdk.plugins import default_plugins
 
         for name, plugin in default_plugins().load_all().items():
@@ -69,7 +68,7 @@ class _Commands(click.Group):
             try:
                 contribute(cli=self)
             except Exception as error:
-                logging.getLogger("wsext.plugins").warning(
+                get_logger("wsext.plugins").warning(
                     "plugin %s cannot add its commands: %r", name, error
                 )
 

@@ -32,6 +32,7 @@ from wsext.config.configuration import Config
 from wsext.config.sections import ServeOptions
 from wsext.config.sources import take_extension, take_setting
 from wsext.errors import OptionError
+from wsext.escape import escape_record
 from wsext.http2 import is_available
 from wsext.inspector import Inspector
 from wsext.reference import build_app
@@ -162,9 +163,12 @@ def serve(
 
 
 def _set_up_logging(options: ServeOptions) -> None:
+    stderr = logging.StreamHandler()
+    stderr.addFilter(escape_record)  # also what asyncio, libraries and the app log
     logging.basicConfig(
         level=options.log_level.upper(),
         format="%(asctime)s %(levelname)-7s %(process)d %(name)s  %(message)s",
+        handlers=[stderr],
     )
     requests = logging.getLogger("wsext.access")
     requests.setLevel("WARNING" if options.access_log == "off" else "INFO")

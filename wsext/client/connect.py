@@ -12,8 +12,10 @@ from wsext import http2
 from wsext.client.opening import ALPN, HTTP2Choice, OpeningProtocol, check_http2
 from wsext.client.proxies import connect_through, find_proxy
 from wsext.client.reconnection import finish, reconnect
+from wsext.client.settings import ClientLimits
 from wsext.client.targets import Target
-from wsext.errors import InvalidHandshake, NegotiationError
+from wsext.errors import CloseInfo, InvalidHandshake, NegotiationError
+from wsext.escape import get_logger
 from wsext.protocol import handshake, negotiation
 from wsext.protocol.agreement import NegotiationContext, Offer
 from wsext.protocol.closing import CloseCode
@@ -26,9 +28,12 @@ from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.timers import Timers
 from wsext.sdk.installed import Installed, build
+from wsext.server.sweep import Sweep
 from wsext.version import __version__
 
 __all__ = ["connect"]
+
+logger = get_logger("wsext.client")
 
 
 class connect:
@@ -59,8 +64,9 @@ class connect:
             granted. ``"auto"`` offers both on ``wss`` and takes what the server has. ``False``
             speaks HTTP/1.1. ``True`` needs ``wsext[http2]``. A TLS context of your own is told
             what to offer by ALPN, unless this is ``False``.
-        open_timeout: Seconds for connecting and the handshake.
+        open_timeout: Seconds for connecting, TLS and the handshake together.
         user_agent: The ``User-Agent`` header; ``None`` for none.
+        limits: How large the server's answer to the handshake may be, and a proxy's.
         backoff: The waits of ``async for``.
 
     Raises:
@@ -94,6 +100,7 @@ class connect:
         http2: HTTP2Choice = False,
         open_timeout: float | None = 10.0,
         user_agent: str | None = f"wsext/{__version__}",
+        limits: ClientLimits | None = None,
         backoff: Backoff | None = None,
     ) -> None:
         self._target = Target.parse(url)
@@ -116,6 +123,7 @@ class connect:
         self._http2 = check_http2(http2)
         self._open_timeout = open_timeout
         self._user_agent = user_agent
+        self._limits = limits or ClientLimits()
         self._backoff = backoff or Backoff()
         self._session: Session | None = None
 
@@ -182,15 +190,27 @@ class connect:
         request.transport = protocol.transport
         if protocol.transport is None:
             agreed.close()
-            raise InvalidHandshake("the connection ended during the handshake")
+            raise InvalidHandshake("the connection ended during the handshake", cut_off=True)
+        self._watch(session)
         life_of(session).start(protocol.transport, protocol.take_rest())
         return session, find_missing(self._required, agreed)
+
+    def _watch(self, session: Session) -> None:
+        """Hold the server to the limits of the session, as a server does with its clients."""
+        sweep = Sweep(self._timers or asyncio.get_running_loop(), self._installed, logger)
+        sweep.add(session)
+
+        def ended(info: CloseInfo) -> None:
+            sweep.remove(session)
+            sweep.stop()
+
+        life_of(session).add_callback(ended)
 
     async def _connect(self, request: Request, choice: HTTP2Choice) -> OpeningProtocol:
         target = self._target
 
         def factory() -> OpeningProtocol:
-            return OpeningProtocol(request, choice)
+            return OpeningProtocol(request, choice, self._limits)
 
         context = self._ssl
         if target.secure and context is None:
@@ -208,7 +228,7 @@ class connect:
         if sock is None:
             proxy = find_proxy(self._proxy, target)
             if proxy is not None:
-                sock = await connect_through(proxy, target.host, target.port)
+                sock = await connect_through(proxy, target, self._limits)
         where: dict[str, Any] = {"sock": sock}
         if sock is None:
             where = {"host": target.host, "port": target.port}

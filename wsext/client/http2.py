@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from h2.events import RemoteSettingsChanged, ResponseReceived
+from h2.events import InformationalResponseReceived, RemoteSettingsChanged, ResponseReceived
 from h2.settings import SettingCodes
 
+from wsext.client.settings import ClientLimits
 from wsext.errors import InvalidHandshake
 from wsext.http2 import NoWebSockets, fields
 from wsext.http2.connection import HTTP2Connection
 from wsext.http2.frames import Limits
 from wsext.http2.stream import StreamTransport
-from wsext.protocol.http import MAX_BODY, HTTPResponse, Request
+from wsext.protocol.http import HTTPResponse, Request
 
 __all__ = ["Asker", "ClientConnection"]
 
@@ -38,14 +39,19 @@ class ClientConnection(HTTP2Connection):
     Args:
         request: The handshake, as for HTTP/1.1.
         asker: Who waits for the answer.
+        limits: How large the answer may be.
     """
 
-    def __init__(self, request: Request, asker: Asker) -> None:
-        super().__init__(Limits(header_size=65536), asyncio.get_running_loop(), client_side=True)
+    def __init__(self, request: Request, asker: Asker, limits: ClientLimits) -> None:
+        wanted = Limits(header_size=limits.max_header_size)
+        super().__init__(wanted, asyncio.get_running_loop(), client_side=True)
         self._request = request
         self._asker = asker
+        self._answer_limits = limits
+        self._header_size = self._header_count = 0  # of all that was answered so far
         self._asked = False
         self._handlers[ResponseReceived] = self._response_received
+        self._handlers[InformationalResponseReceived] = self._count
 
     def _settings(self) -> dict[SettingCodes, int]:
         return {**super()._settings(), SettingCodes.ENABLE_PUSH: 0}
@@ -63,15 +69,29 @@ class ClientConnection(HTTP2Connection):
         self.streams[number] = stream
         self.send_headers(stream, fields.request_fields(self._request))
 
+    def _count(self, event: ResponseReceived | InformationalResponseReceived) -> None:
+        """Refuse an answer whose headers are too large or too many, in all its parts."""
+        headers = event.headers or []
+        self._header_count += len(headers)
+        self._header_size += sum(len(name) + len(value) for name, value in headers)
+        limits = self._answer_limits
+        if (
+            self._header_size > limits.max_header_size
+            or self._header_count > limits.max_header_count + 1  # :status is no header
+        ):
+            self._asker.refuse(InvalidHandshake("the server's response has too large headers"))
+
     def _response_received(self, event: ResponseReceived) -> None:
         stream = self.streams.get(event.stream_id or 0)
         if stream is None:
             return
+        self._count(event)
         response = fields.read_response(event.headers or [])
         if 200 <= response.status_code < 300:
             self._asker.answer(response, stream)
             return
-        stream.set_protocol(_Body(response, lambda: self._asker.answer(response, stream)))
+        size = self._answer_limits.max_body_size
+        stream.set_protocol(_Body(response, size, lambda: self._asker.answer(response, stream)))
         stream.resume_reading()
 
     def forget(self, stream: StreamTransport) -> None:
@@ -96,14 +116,17 @@ class _Waiting(asyncio.Protocol):
 
 
 class _Body(asyncio.Protocol):
-    """Reads what a refusal says."""
+    """Reads what a refusal says, as much of it as is welcome."""
 
-    def __init__(self, response: HTTPResponse, done: Callable[[], None]) -> None:
-        self._response = response
+    def __init__(self, response: HTTPResponse, size: int, done: Callable[[], None]) -> None:
+        self._body = response.body = bytearray()
+        self._size = size
         self._done = done
 
     def data_received(self, data: bytes) -> None:
-        self._response.body = (bytes(self._response.body) + data)[:MAX_BODY]
+        self._body += data[: self._size - len(self._body)]
+        if len(self._body) == self._size:
+            self._done()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._done()

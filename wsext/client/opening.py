@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Literal, TypeAlias, cast
 
 from wsext import http2
+from wsext.client.settings import ClientLimits
 from wsext.errors import InvalidHandshake
 from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
 
@@ -38,12 +39,23 @@ def check_http2(choice: HTTP2Choice) -> HTTP2Choice:
 
 
 class OpeningProtocol(asyncio.Protocol):
-    """One connection until the server has answered its handshake."""
+    """One connection until the server has answered its handshake.
 
-    def __init__(self, request: Request, http2: HTTP2Choice = False) -> None:
+    Args:
+        request: The handshake.
+        http2: Whether HTTP/2 is spoken.
+        limits: How large the answer may be.
+    """
+
+    def __init__(self, request: Request, http2: HTTP2Choice, limits: ClientLimits) -> None:
         self._request = request
         self._http2 = http2
-        self._reader = ResponseReader()
+        self._limits = limits
+        self._reader = ResponseReader(
+            max_size=limits.max_header_size,
+            max_count=limits.max_header_count,
+            max_body=limits.max_body_size,
+        )
         self.answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.transport: asyncio.Transport | None = None
 
@@ -71,7 +83,7 @@ class OpeningProtocol(asyncio.Protocol):
     def _hand_over(self, transport: asyncio.Transport) -> None:
         from wsext.client.http2 import ClientConnection
 
-        ClientConnection(self._request, self).start(transport)
+        ClientConnection(self._request, self, self._limits).start(transport)
 
     def answer(self, response: HTTPResponse, transport: asyncio.Transport) -> None:
         """HTTP/2: the server has answered; the session's transport is its stream."""
@@ -83,6 +95,7 @@ class OpeningProtocol(asyncio.Protocol):
         """There will be no answer."""
         if not self.answered.done():
             self.answered.set_exception(error)
+            self.answered.exception()  # whoever waited for it may be gone, and asyncio would log it
 
     def data_received(self, data: bytes) -> None:
         if not self.answered.done():
@@ -99,14 +112,15 @@ class OpeningProtocol(asyncio.Protocol):
         try:
             response = feed()
         except InvalidHandshake as error:
-            self.answered.set_exception(error)
+            self.refuse(error)
             return
         if response is not None:
             self.answered.set_result(response)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None  # nobody will be told again, so no session may start on it
-        error = InvalidHandshake("the connection ended before the server answered")
+        problem = "the connection ended before the server answered"
+        error = InvalidHandshake(problem, cut_off=True)
         error.__cause__ = exc
         self.refuse(error)
 

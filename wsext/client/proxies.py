@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import urllib.request
+from urllib.parse import unquote, urlsplit
 
+from websockets.headers import build_authorization_basic
+
+from wsext.client.settings import ClientLimits
 from wsext.client.targets import Target
+from wsext.errors import InvalidHandshake
+from wsext.escape import safe_url
+from wsext.protocol.http import ResponseReader
 
 __all__ = ["connect_through", "find_proxy"]
 
@@ -26,31 +34,105 @@ def find_proxy(choice: str | bool | None, target: Target) -> str | None:
     return next((found[kind] for kind in (*kinds, "socks", "all") if kind in found), None)
 
 
-async def connect_through(proxy: str, host: str, port: int) -> socket.socket:
-    """A socket to the host through a proxy.
+async def connect_through(proxy: str, target: Target, limits: ClientLimits) -> socket.socket:
+    """A socket to the target through a proxy.
 
     Raises:
-        ConnectionError: If the proxy refuses.
+        ConnectionError: If the proxy refuses, or its answer makes no sense.
         OSError: If it cannot be reached, or python-socks is not installed.
+        ValueError: If the proxy's URL cannot be used.
     """
+    if " " in proxy or not proxy.isprintable():
+        raise ValueError("the proxy's URL has a blank or a control character: percent-encode it")
+    shown = safe_url(proxy)
     try:
-        from python_socks import ProxyError
-        from python_socks.async_.asyncio import Proxy
+        if proxy.startswith("http:"):
+            return await _connect_by_http(proxy, target, limits)
+        return await _connect_by_socks(proxy, target)
     except ImportError:
         raise OSError(
-            f"connecting through the proxy {without_password(proxy)} needs the package"
+            f"connecting through the proxy {shown} needs the package"
             " python-socks: pip install 'wsext[proxy]', or pass proxy=None"
         ) from None
-    remote_dns = proxy.startswith(("socks5h:", "http:", "socks4a:"))
-    url = proxy.replace("socks5h:", "socks5:", 1).replace("socks4a:", "socks4:", 1)
+    except _Refused as error:
+        raise ConnectionError(f"proxy {shown}: {error}") from error.__cause__
+
+
+class _Refused(Exception):
+    """What the proxy has against it."""
+
+
+async def _connect_by_http(proxy: str, target: Target, limits: ClientLimits) -> socket.socket:
+    """Ask for a tunnel by CONNECT (RFC 9110 §9.3.6)."""
+    url = urlsplit(proxy)
+    lines = [f"CONNECT {target.authority} HTTP/1.1", f"Host: {target.authority}"]
+    if url.username is not None:
+        credentials = (unquote(url.username), unquote(url.password or ""))
+        lines.append(f"Proxy-Authorization: {build_authorization_basic(*credentials)}")
+    reader = ResponseReader(
+        max_size=limits.max_header_size,
+        max_count=limits.max_header_count,
+        max_body=0,
+        tunnel=True,
+    )
+    sock = await _connect(url.hostname or "", url.port or 80)
     try:
-        sock: socket.socket = await Proxy.from_url(url, rdns=remote_dns).connect(host, port)
-    except ProxyError as error:
-        raise ConnectionError(f"proxy {without_password(proxy)}: {error}") from error
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(sock, "\r\n".join([*lines, "", ""]).encode())
+        response = None
+        while response is None:
+            data = await loop.sock_recv(sock, 4096)
+            response = reader.feed(data) if data else reader.feed_eof()
+        if not 200 <= response.status_code < 300:
+            raise _Refused(f"it answered with HTTP {response.status_code}")
+        if reader.take_rest():  # the other side of the tunnel has not been asked anything yet
+            raise _Refused("it sent more than its answer")
+    except InvalidHandshake as error:
+        sock.close()
+        raise _Refused("its answer cannot be used") from error
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 
-def without_password(url: str) -> str:
-    """A proxy's URL as it may be logged."""
-    scheme, separator, rest = url.partition("://")
-    return scheme + separator + rest.rpartition("@")[2]
+async def _connect(host: str, port: int) -> socket.socket:
+    """A connected socket, by the first of the host's addresses that answers."""
+    loop = asyncio.get_running_loop()
+    failure: OSError | None = None
+    for family, kind, proto, _, address in await loop.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM
+    ):
+        sock = socket.socket(family, kind, proto)
+        try:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, address)
+        except OSError as error:
+            sock.close()
+            failure = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failure or OSError(f"{host} has no address")
+
+
+async def _connect_by_socks(proxy: str, target: Target) -> socket.socket:
+    """Ask for a connection by SOCKS; its answers are short, and python-socks reads no more."""
+    from python_socks import ProxyError
+    from python_socks.async_.asyncio import Proxy
+
+    remote_dns = proxy.startswith(("socks5h:", "socks4a:"))
+    url = proxy.replace("socks5h:", "socks5:", 1).replace("socks4a:", "socks4:", 1)
+    try:
+        way = Proxy.from_url(url, rdns=remote_dns)
+    except ValueError as error:
+        raise ValueError(
+            f"a proxy's URL is http, socks4, socks5 or socks5h, with host and port: {error}"
+        ) from None
+    try:
+        sock: socket.socket = await way.connect(target.host, target.port)
+    except ProxyError as error:
+        raise _Refused(str(error)) from error
+    return sock

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import random
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from email.utils import parsedate_to_datetime
 
-from wsext.errors import ConnectionClosed, HandshakeError, InvalidHandshake, InvalidStatus
+from wsext.errors import (
+    CloseInfo,
+    ConnectionClosed,
+    HandshakeError,
+    InvalidHandshake,
+    InvalidStatus,
+)
+from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
 from wsext.runtime.backoff import Backoff
 from wsext.runtime.life import life_of
@@ -15,7 +24,11 @@ from wsext.runtime.session import Session
 
 __all__ = ["finish", "is_worth_retrying", "reconnect"]
 
-logger = logging.getLogger("wsext.client")
+logger = get_logger("wsext.client")
+
+#: Close codes by which a server asks not to be connected to at once, and seconds to stay away.
+_BUSY = (CloseCode.SERVICE_RESTART, CloseCode.TRY_AGAIN_LATER)
+_BUSY_WAIT = (5.0, 30.0)
 
 
 async def reconnect(
@@ -25,8 +38,10 @@ async def reconnect(
 
     Args:
         open: Opens a session.
-        backoff: The waits between the attempts; they begin anew after a success.
+        backoff: The waits between the attempts; they begin anew after a session that has lasted.
     """
+    loop = asyncio.get_running_loop()
+    lasting = backoff.maximum if backoff.lasting is None else backoff.lasting
     delays = backoff.delays()
     while True:
         try:
@@ -34,11 +49,17 @@ async def reconnect(
         except (OSError, TimeoutError, HandshakeError) as error:
             if not is_worth_retrying(error):
                 raise
-            delay = next(delays)
+            delay = next(delays) + min(_asked_by(error), backoff.longest_asked)
             logger.info("connecting failed (%s); next attempt in %.1f s", error, delay)
             await asyncio.sleep(delay)
             continue
-        delays = backoff.delays()
+        opened = ended = loop.time()
+
+        def note_end(info: CloseInfo) -> None:
+            nonlocal ended
+            ended = loop.time()
+
+        life_of(session).add_callback(note_end)
         session._inbox.quiet = True
         try:
             yield session
@@ -46,8 +67,24 @@ async def reconnect(
             await finish(session, error)
             raise
         await finish(session, None)
-        # A server that accepts and drops must not be hammered either.
-        await asyncio.sleep(next(delays))
+        if ended - opened >= lasting:  # a server that accepts and drops is not hammered either
+            delays = backoff.delays()
+        delay = next(delays)
+        if (session.close_info.remote or (0,))[0] in _BUSY:
+            delay = min(delay + random.uniform(*_BUSY_WAIT), backoff.maximum)
+        await asyncio.sleep(delay)
+
+
+def _asked_by(error: Exception) -> float:
+    """The seconds that a refusal asks to wait by ``Retry-After`` (RFC 9110 §10.2.3)."""
+    headers = error.headers if isinstance(error, InvalidStatus) else {}
+    text = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
+    if text.isascii() and text.isdecimal():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 async def finish(session: Session, error: BaseException | None) -> None:
@@ -75,8 +112,7 @@ async def finish(session: Session, error: BaseException | None) -> None:
 def is_worth_retrying(error: Exception) -> bool:
     """Whether another attempt may succeed where one has failed."""
     if isinstance(error, InvalidStatus):
-        return error.status >= 500 or error.status == 429
+        return error.status >= 500 or error.status in (408, 429)
     if isinstance(error, InvalidHandshake):
-        # A server that is just shutting down may give no answer at all.
-        return error.__cause__ is not None or "ended before" in str(error)
+        return error.cut_off
     return not isinstance(error, (HandshakeError, ssl.SSLCertVerificationError))

@@ -36,19 +36,27 @@ class Target:
         """The target of ``ws://…``, ``wss://…`` or ``ws+unix:/path/to/socket:/resource``.
 
         Raises:
-            ValueError: If it is no such URL.
+            ValueError: If it is no such URL. The URL is not shown: it may have a password.
         """
         if url.startswith("ws+unix:"):
             path, _, resource = url.removeprefix("ws+unix:").partition(":/")
             if not path:
                 raise ValueError("a Unix socket's address is ws+unix:/path/to/socket:/resource")
             return cls(False, "localhost", 80, "/" + resource, uds=path)
+        if " " in url or not url.isprintable():  # the parser would drop some of them
+            raise ValueError("the URL has a blank or a control character: percent-encode it")
         try:
             uri = parse_uri(url)
         except InvalidURI as error:
-            raise ValueError(f"{error}; use ws://host:port/path or wss://…") from None
+            raise ValueError(
+                f"not a URL: {error.msg}; use ws://host:port/path or wss://…"
+            ) from None
+        except ValueError:
+            raise ValueError("the URL's host, port, user name or password is malformed") from None
         authorization = None
         if uri.user_info is not None:
+            if ":" in uri.user_info[0]:
+                raise ValueError("the user name in the URL has a colon (RFC 7617 section 2)")
             authorization = build_authorization_basic(*uri.user_info)
         return cls(uri.secure, uri.host, uri.port, uri.resource_name, authorization=authorization)
 
@@ -56,3 +64,8 @@ class Target:
     def host_header(self) -> str:
         """The ``Host`` header: without the port if it is the scheme's own."""
         return build_host(self.host, self.port, self.secure)
+
+    @property
+    def authority(self) -> str:
+        """Host and port, as a proxy is asked for them."""
+        return build_host(self.host, self.port, self.secure, always_include_port=True)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 
 from wsext.app.application import Application
 from wsext.config.configuration import Config
 from wsext.errors import OptionError, PluginError
-from wsext.sdk.extension import Extension
+from wsext.escape import get_logger
+from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.installed import Installed
 from wsext.sdk.plugins import Plugins, set_default_plugins
 
 __all__ = ["apply", "install", "plugins_of"]
 
-logger = logging.getLogger("wsext.config")
+logger = get_logger("wsext.config")
 
 
 def plugins_of(config: Config) -> Plugins:
@@ -51,11 +51,9 @@ def install(
         if options is not None and token not in without:
             installed.configure(token, options)
     if others and "all" not in without:
-        for token, kind in plugins.extensions().items():
-            left_out = token in config.extensions or token in without
-            if issubclass(kind, Extension) and not left_out:
-                with suppress(OptionError):  # it cannot be used without options
-                    installed.install(kind)
+        for kind in _other_extensions(plugins, {*config.extensions, *without}):
+            with suppress(OptionError):  # it cannot be used without options
+                installed.install(kind)
     return installed
 
 
@@ -77,10 +75,15 @@ def apply(config: Config, app: Application, plugins: Plugins) -> None:
         else:
             app.configure(token, **options)
     installed = {item.name for item in app.installed.items}
-    for token, kind in plugins.extensions().items():
-        if token in installed or token in config.extensions or not issubclass(kind, Extension):
-            continue
+    for kind in _other_extensions(plugins, {*installed, *config.extensions}):
         try:
             app.install(kind)
         except (OptionError, PluginError) as error:
-            logger.warning("%s is left out: %s", token, error)
+            logger.warning("%s is left out: %s", kind.name, error)
+
+
+def _other_extensions(plugins: Plugins, decided: Collection[str]) -> Iterator[type[Installable]]:
+    """The installed wire extensions about which nothing was decided."""
+    for token, kind in plugins.extensions().items():
+        if issubclass(kind, Extension) and token not in decided:
+            yield kind

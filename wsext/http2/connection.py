@@ -9,7 +9,6 @@ socket take more.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -29,13 +28,14 @@ from h2.settings import SettingCodes, Settings
 from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import GoAwayFrame
 
+from wsext.escape import get_logger
 from wsext.http2.frames import LONGEST_FRAME, FrameGuard, GoAway, Limits, Violation
 from wsext.http2.stream import Carrier, StreamTransport
 from wsext.runtime.timers import Timers
 
 __all__ = ["HTTP2Connection"]
 
-logger = logging.getLogger("wsext.http2")
+logger = get_logger("wsext.http2")
 
 #: Bytes of all streams that may be on their way at once.
 _CONNECTION_WINDOW = 1 << 20

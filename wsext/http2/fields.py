@@ -115,4 +115,5 @@ def read_response(fields: list[tuple[bytes, bytes]]) -> HTTPResponse:
     """A response without its body."""
     pseudo, headers = _split(fields)
     status = pseudo.get(":status", "")
-    return HTTPResponse(int(status) if status.isdecimal() else 0, "", headers)
+    is_status = len(status) == 3 and status.isdecimal()
+    return HTTPResponse(int(status) if is_status else 0, "", headers)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, ClassVar, Protocol
 
+from wsext.escape import get_logger
 from wsext.protocol.codes import RSV
 from wsext.protocol.contract import CodecLike
 from wsext.protocol.params import Params
@@ -25,7 +25,7 @@ __all__ = [
     "Verdict",
 ]
 
-logger = logging.getLogger("wsext.negotiation")
+logger = get_logger("wsext.negotiation")
 
 
 class Phase(IntEnum):

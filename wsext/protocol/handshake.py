@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
@@ -18,7 +19,6 @@ from websockets.utils import accept_key
 
 from wsext.errors import HandshakeRejected, InvalidHandshake, InvalidStatus, nearest
 from wsext.protocol.http import (
-    MAX_BODY,
     Headers,
     HTTPResponse,
     Request,
@@ -185,18 +185,24 @@ def accept_response(
 
 # --- client -----------------------------------------------------------------------------------
 
+#: Headers that the handshake itself sets, and those of a body, which it does not have.
 _OWN_HEADERS = frozenset(
-    {
-        "host",
-        "upgrade",
-        "connection",
-        "sec-websocket-key",
-        "sec-websocket-version",
-        "sec-websocket-extensions",
-        "sec-websocket-protocol",
-        "origin",
-    }
+    (
+        *("host", "upgrade", "connection", "origin", "sec-websocket-key", "sec-websocket-version"),
+        *("sec-websocket-extensions", "sec-websocket-protocol"),
+        *("content-length", "transfer-encoding", "expect", "trailer"),
+    )
 )
+#: Headers that stand once, or servers do not agree on which of them counts.
+_SINGLE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "user-agent"})
+_CONNECT_OPTIONS = ("extensions", "subprotocols", "origin")
+
+#: What a request may be made of (RFC 9110 §5.6.2, §5.5; RFC 3986 §3.2.2, §3.3): nothing that ends
+#: what it stands in.
+_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_HOST = re.compile(r"[-._~%!$&'()*+,;=:\[\]0-9A-Za-z]+")
+_TARGET = re.compile(r"/[\x21\x22\x24-\x7e]*")
 
 
 def build_request(
@@ -211,9 +217,19 @@ def build_request(
 ) -> Request:
     """The client's request, with a fresh key (RFC 6455 §4.1).
 
+    Every part of every request passes here, so this is where none gets in that would end its line.
+
     Raises:
-        ValueError: If an additional header is one that the handshake itself sets.
+        ValueError: If a part has a character that may not stand there, or an additional header is
+            one that the handshake itself sets. It names the part and never shows its value.
     """
+    if not _HOST.fullmatch(host):
+        raise ValueError("the host's name has a character that may not stand there")
+    if not _TARGET.fullmatch(target):
+        raise ValueError(
+            "path and query begin with '/' and have visible ASCII characters only,"
+            " and no '#': percent-encode what is not"
+        )
     fields = Headers()
     fields["Host"] = host
     fields["Upgrade"] = "websocket"
@@ -221,23 +237,40 @@ def build_request(
     fields["Sec-WebSocket-Key"] = base64.b64encode(secrets.token_bytes(16)).decode()
     fields["Sec-WebSocket-Version"] = "13"
     if origin is not None:
-        fields["Origin"] = origin
+        _add(fields, "Origin", origin)
     if subprotocols:
-        fields["Sec-WebSocket-Protocol"] = ", ".join(subprotocols)
+        if len({*subprotocols}) < len(subprotocols) or not all(map(_NAME.fullmatch, subprotocols)):
+            raise ValueError(
+                "each of the subprotocols is a token (RFC 9110 §5.6.2), and stands once"
+            )
+        _add(fields, "Sec-WebSocket-Protocol", ", ".join(subprotocols))
     if extensions is not None:
-        fields["Sec-WebSocket-Extensions"] = extensions
+        _add(fields, "Sec-WebSocket-Extensions", extensions)
     for name, value in headers:
         if name.lower() in _OWN_HEADERS:
             own = nearest(name.lower().removeprefix("sec-websocket-"), _CONNECT_OPTIONS)
             hint = f"; use connect({own}=...)" if own else ""
-            raise ValueError(f"the handshake sets the header {name!r} itself{hint}")
-        fields[name] = value
+            raise ValueError(f"the handshake sets the header {name!r} itself, or has none{hint}")
+        _add(fields, name, value)
     if user_agent is not None and "User-Agent" not in fields:
-        fields["User-Agent"] = user_agent
+        _add(fields, "User-Agent", user_agent)
     return Request("GET", target, fields)
 
 
-_CONNECT_OPTIONS = ("extensions", "subprotocols", "origin")
+def _add(fields: Headers, name: str, value: str) -> None:
+    known = _NAME.match(name)
+    if known is None or known.end() < len(name):  # what follows may be a part of the value
+        begins = f" that begins with {known[0]!r}" if known else ""
+        raise ValueError(f"a header's name{begins} has a character that may not stand there")
+    if not _VALUE.fullmatch(value):
+        raise ValueError(
+            f"the value of the header {name!r} has a character that may not stand there"
+        )
+    if name.lower() in _SINGLE_HEADERS and name in fields:
+        raise ValueError(
+            f"the header {name!r} is given twice (a URL with a user name makes one, too)"
+        )
+    fields[name] = value.strip(" \t")
 
 
 def check_response(
@@ -255,9 +288,7 @@ def check_response(
     headers = response.headers
     over_http2 = request.version == "HTTP/2"
     if response.status_code not in (range(200, 300) if over_http2 else (101,)):
-        raise InvalidStatus(
-            response.status_code, dict(headers.raw_items()), bytes(response.body[:MAX_BODY])
-        )
+        raise InvalidStatus(response.status_code, dict(headers.raw_items()), bytes(response.body))
     if not over_http2:
         _check_switch(request, headers)
     protocols = headers.get_all("Sec-WebSocket-Protocol")

@@ -7,6 +7,7 @@ limits are here. Feed a reader bytes until it gives a request (server) or a resp
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
@@ -37,10 +38,8 @@ __all__ = [
 
 #: The longest line that the grammar takes.
 _MAX_LINE = 8192
-#: Knows how values are quoted.
+#: Knows how the values of cookies are quoted.
 _COOKIES: SimpleCookie = SimpleCookie()
-#: The most bytes of a response's body that a client reads.
-MAX_BODY = 65536
 
 
 @dataclass
@@ -243,10 +242,8 @@ def parse_subprotocols(headers: Headers) -> list[str]:
 def has_token(headers: Headers, name: str, token: str, parse: Any) -> bool:
     """Whether a list header has a token, in any case of letters."""
     try:
-        return any(
-            value.lower() == token or token in (item.lower() for item in parse(value))
-            for value in headers.get_all(name)
-        )
+        items = [item.lower() for value in headers.get_all(name) for item in parse(value)]
+        return token in items
     except InvalidHeader:
         return False
 
@@ -259,58 +256,40 @@ class _TooLarge(Exception):
 
 
 class _Reader:
-    """Feeds bytes to one of the grammar's generators, within limits."""
+    """Reads the lines of a head, within limits. The grammar's generators ask for them."""
 
     def __init__(self, max_size: int, max_count: int) -> None:
         self._buffer = bytearray()
+        self._start = b""  # the first line
         self._max_size = max_size
         self._max_count = max_count
         self._lines = 0
         self._head_size = 0
         self._eof = False
 
-    def _read_line(
-        self, limit: int, too_long: type[Exception] = _TooLarge
-    ) -> Generator[None, None, bytearray]:
-        start = 0
-        while (end := self._buffer.find(b"\n", start) + 1) == 0:
-            start = len(self._buffer)
-            if start > _MAX_LINE or self._head_size + start > self._max_size:
+    def _read_line(self, limit: int, too_long: type[Exception]) -> Generator[None, None, bytearray]:
+        end = size = 0
+        while not end:
+            end = self._buffer.find(b"\n", size) + 1
+            size = end or len(self._buffer)
+            if size > _MAX_LINE or self._head_size + size > self._max_size:
                 raise _TooLarge(f"more than {min(_MAX_LINE, self._max_size)} bytes")
-            if self._eof:
-                raise EOFError("connection closed in mid-line")
-            yield
-        self._head_size += end
-        if end > _MAX_LINE or self._head_size > self._max_size:
-            raise _TooLarge(f"more than {min(_MAX_LINE, self._max_size)} bytes")
+            if not end:
+                yield from self._more()
+        self._head_size += size
         self._lines += 1
         if self._lines > self._max_count + 2:  # and the first line, and the empty one
             raise _TooLarge(f"more than {self._max_count} headers")
         line = self._buffer[:end]
         del self._buffer[:end]
+        self._start = self._start or bytes(line)
         return line
 
-    def _read_exact(self, size: int) -> Generator[None, None, bytearray]:
-        if size > MAX_BODY:
-            raise _TooLarge(f"a body of more than {MAX_BODY} bytes")
-        while len(self._buffer) < size:
-            if self._eof:
-                raise EOFError("connection closed in mid-body")
-            yield
-        data = self._buffer[:size]
-        del self._buffer[:size]
-        return data
-
-    def _read_to_eof(
-        self, limit: int, too_long: type[Exception] = _TooLarge
-    ) -> Generator[None, None, bytearray]:
-        while not self._eof:
-            if len(self._buffer) > MAX_BODY:
-                raise _TooLarge(f"a body of more than {MAX_BODY} bytes")
-            yield
-        data = self._buffer[:]
-        self._buffer.clear()
-        return data
+    def _more(self) -> Generator[None, None, None]:
+        """Wait for more bytes."""
+        if self._eof:
+            raise EOFError("the connection was closed too early")
+        yield
 
     def keep(self, data: bytes) -> None:
         """Keep bytes that came after the handshake for `take_rest`."""
@@ -334,7 +313,6 @@ class RequestReader(_Reader):
     def __init__(self, *, max_size: int = 16384, max_count: int = 100) -> None:
         super().__init__(max_size, max_count)
         self._parser = _HTTPRequest.parse(self._read_line)
-        self._start = b""
 
     def feed(self, data: bytes) -> Request | None:
         """Take bytes; return the request once it is whole.
@@ -342,8 +320,6 @@ class RequestReader(_Reader):
         Raises:
             HandshakeRejected: If it is malformed or too large; answer with its status.
         """
-        if len(self._start) < 16:
-            self._start += data[:16]
         self._buffer += data
         try:
             next(self._parser)
@@ -365,11 +341,69 @@ class RequestReader(_Reader):
 
 
 class ResponseReader(_Reader):
-    """Client: reads the server's response."""
+    """Client: reads the response of a server, or of a proxy that was asked to CONNECT.
 
-    def __init__(self) -> None:
-        super().__init__(max_size=65536, max_count=128)
-        self._parser = HTTPResponse.parse(self._read_line, self._read_exact, self._read_to_eof)
+    Args:
+        max_size: The most bytes of status line and headers, together with those of informational
+            responses (1xx) that come before (RFC 9110 §15.2).
+        max_count: The most header lines, counted in the same way; the grammar itself stops at 128.
+        max_body: The most bytes of a refusal's body that are read.
+        tunnel: Whether a response of 2xx opens a tunnel, so that no body follows.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_size: int = 65536,
+        max_count: int = 128,
+        max_body: int = 65536,
+        tunnel: bool = False,
+    ) -> None:
+        super().__init__(max_size, max_count)
+        self._room = max_body
+        self._tunnel = tunnel
+        self._parser = self._read_response()
+
+    def _read_response(self) -> Generator[None, None, HTTPResponse]:
+        response = yield from self._read_head()
+        while 100 <= response.status_code < 200 and response.status_code != 101:
+            self._start = b""
+            response = yield from self._read_head()
+        status = response.status_code
+        if status == 101 and not self._start.startswith(b"HTTP/1.1 "):
+            raise ValueError("101 needs HTTP/1.1")
+        if status not in (101, 204, 304) and not (self._tunnel and 200 <= status < 300):
+            body = response.body = bytearray()
+            # Whatever is wrong with its body, this is a refusal; what has come of it is kept.
+            with suppress(_TooLarge, ValueError, EOFError):
+                yield from self._read_body(response.headers, body)
+        return response
+
+    def _read_head(self) -> Generator[None, None, HTTPResponse]:
+        no_body: Any = None  # `proxy` means that none is read, and that HTTP/1.0 will do
+        return (yield from HTTPResponse.parse(self._read_line, no_body, no_body, proxy=True))
+
+    def _read_body(self, headers: Headers, body: bytearray) -> Generator[None, None, None]:
+        lengths = headers.get_all("Content-Length")
+        if "Transfer-Encoding" not in headers:
+            yield from self._take(int(lengths[0]) if lengths else self._room + 1, body)
+            return
+        while size := int((yield from self._read_line(0, _TooLarge)).partition(b";")[0], 16):
+            yield from self._take(size, body)
+            yield from self._read_line(0, _TooLarge)  # the end of the chunk (RFC 9112 §7.1)
+
+    def _take(self, size: int, body: bytearray) -> Generator[None, None, None]:
+        """Add bytes to a body, as long as there is room."""
+        while size > 0:
+            if not self._room:
+                raise _TooLarge("a long body")
+            while not self._buffer:
+                yield from self._more()
+            part = self._buffer[: min(size, self._room)]
+            del self._buffer[: len(part)]
+            body += part
+            size -= len(part)
+            self._room -= len(part)
 
     def feed(self, data: bytes) -> HTTPResponse | None:
         """Take bytes; return the response once it is whole.
@@ -395,6 +429,9 @@ class ResponseReader(_Reader):
         except StopIteration as stop:
             response: HTTPResponse = stop.value
             return response
+        except EOFError as error:
+            problem = f"the connection ended before the server answered: {error}"
+            raise InvalidHandshake(problem, cut_off=True) from error
         except Exception as error:  # whatever the grammar raises, the answer is no use
             raise InvalidHandshake(f"the server's response is malformed: {error}") from error
         return None

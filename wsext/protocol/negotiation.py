@@ -11,13 +11,13 @@ The order of the response is the order of operations: with ``foo, bar`` outgoing
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 
 from websockets.exceptions import InvalidHeader
 from websockets.headers import parse_extension
 
 from wsext.errors import NegotiationError
+from wsext.escape import get_logger
 from wsext.protocol.agreement import (
     Agreed,
     Agreement,
@@ -42,7 +42,7 @@ __all__ = [
     "shared_claim",
 ]
 
-logger = logging.getLogger("wsext.negotiation")
+logger = get_logger("wsext.negotiation")
 
 # --- the header's grammar ---------------------------------------------------------------------
 

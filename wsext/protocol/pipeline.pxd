@@ -70,11 +70,8 @@ cdef class Pipeline:
 
     cpdef list encode(self, Frame frame)
 
-    @cython.locals(stage=Stage, many=list, opcode=int)
+    @cython.locals(stage=Stage, below=Stage, many=list, opcode=int)
     cpdef object encode_one(self, Frame frame)
-
-    @cython.locals(item=Frame, out=list)
-    cdef list _encode_rest(self, list frames, Stage stage)
 
     @cython.locals(stage=Stage, item=Frame, frames=list, out=list, passed=list)
     cpdef tuple encode_shared(self, Frame frame)
@@ -95,15 +92,10 @@ cdef class Pipeline:
     @cython.locals(stage=Stage, many=list, opcode=int)
     cpdef object decode_one(self, Frame frame)
 
-    @cython.locals(item=Frame, out=list)
-    cdef list _decode_rest(self, list frames, Stage stage)
-
     cdef list _start_decode(self, Frame frame)
 
     @cython.locals(frame=Frame, out=list)
     cdef list _end_decode(self, list frames)
-
-    cdef list _end_stage(self, str direction, Stage stage, list frames)
 
 
 @cython.locals(out=list)

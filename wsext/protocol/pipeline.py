@@ -13,11 +13,11 @@ allows, counted over all its fragments, and not a byte more.
 from __future__ import annotations
 
 import inspect
-import logging
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from wsext.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from wsext.escape import get_logger
 from wsext.protocol.codes import RSV
 from wsext.protocol.contract import CodecLike, FrameHook, Trace
 from wsext.protocol.frames import Frame
@@ -30,9 +30,13 @@ except ImportError:  # needed to compile this module, not to run it
 
 __all__ = ["Pipeline", "Stage", "run_hooks"]
 
-logger = logging.getLogger("wsext.pipeline")
+logger = get_logger("wsext.pipeline")
 
 _NO_HINTS: Mapping[str, Any] = {}
+_NO_OPCODES: frozenset[int] = frozenset()  # every new one would take 200 bytes
+
+#: Yields what codecs return, is sent what that stands for, and returns the frames.
+_Steps: TypeAlias = Generator[Any, Any, list[Frame]]
 
 
 @cython.final
@@ -210,7 +214,7 @@ class Pipeline:
         self._closed = False
         self.is_async = any(stage.is_async for stage in stages)
         self.rsv_first = self.rsv_rest = self.rsv_control = 0
-        opcodes: set[int] = set()
+        opcodes = _NO_OPCODES
         size = max_message_size
         for stage in self.stages:
             self.rsv_first |= stage.rsv
@@ -222,7 +226,7 @@ class Pipeline:
             stage.limit = stage.whole = size
             if stage.encodes or stage.decodes:
                 size = max(size, stage.codec.encoded_bound(size))
-        self.opcodes = frozenset(opcodes)
+        self.opcodes = opcodes
         self.wire_limit = size
         #: Nothing to do for any frame: the connection skips the pipeline.
         self.passive = True
@@ -294,7 +298,8 @@ class Pipeline:
     def encode_one(self, frame: Frame) -> Any:
         """`encode`, without a list around the only frame: codecs that make one of one are many."""
         if self._seen_out:
-            return self._encode_rest(self._start_encode(frame), self._first_encoder)
+            steps = self._through(self._start_encode(frame), self._first_encoder, False)
+            return self._end_encode(_finish(steps))
         opcode = frame.opcode
         if frame.hints is not self._hints and 0 < opcode < 8:
             self._hints = frame.hints
@@ -313,28 +318,13 @@ class Pipeline:
                 stage = stage.below
         except BaseException as error:
             assert stage is not None
-            raise stage.failure(error, decoding=False) from error
+            raise stage.failure(error, False) from error
         if many is not None:
-            return self._encode_rest(many, stage.below if stage is not None else None)
+            below = stage.below if stage is not None else None
+            return self._end_encode(_finish(self._through(many, below, False)))
         if frame.rsv:
             self._check_rsv(frame)
         return frame
-
-    def _encode_rest(self, frames: list[Frame], stage: Stage | None) -> list[Frame]:
-        """Run the encoders from ``stage`` on over any number of frames."""
-        while stage is not None:
-            out: list[Frame] = []
-            try:
-                for item in frames:
-                    if stage.skips(item, self._hints):
-                        out.append(item)
-                    else:
-                        stage.collect_encoded(stage.encode(item), out)
-            except BaseException as error:
-                raise stage.failure(error, decoding=False) from error
-            frames = self._end_stage("out", stage, out)
-            stage = stage.below
-        return self._end_encode(frames)
 
     def encode_shared(self, frame: Frame) -> tuple[list[Frame], tuple[int, ...]]:
         """A whole message as the frames that travel on every connection with this `shared_key`.
@@ -356,7 +346,7 @@ class Pipeline:
                     passed.append(number)
                     stage.collect_encoded(stage.codec.encode_shared(item), out)
             except BaseException as error:
-                raise stage.failure(error, decoding=False) from error
+                raise stage.failure(error, False) from error
             frames = out
         return self._end_encode(frames), tuple(dict.fromkeys(passed))
 
@@ -371,26 +361,12 @@ class Pipeline:
             try:
                 stage.codec.skip_shared()
             except BaseException as error:
-                raise stage.failure(error, decoding=False) from error
+                raise stage.failure(error, False) from error
 
     async def aencode(self, frame: Frame) -> list[Frame]:
         """`encode` for a pipeline with an asynchronous codec; one call at a time."""
-        frames = self._start_encode(frame)
-        for stage in self._encoders:
-            out: list[Frame] = []
-            try:
-                for item in frames:
-                    if stage.skips(item, self._hints):
-                        out.append(item)
-                    else:
-                        result = stage.encode(item)
-                        if inspect.isawaitable(result):
-                            result = await result
-                        stage.collect_encoded(result, out)
-            except Exception as error:
-                raise stage.failure(error, decoding=False) from error
-            frames = self._end_stage("out", stage, out)
-        return self._end_encode(frames)
+        steps = self._through(self._start_encode(frame), self._first_encoder, False)
+        return self._end_encode(await _afinish(steps))
 
     def _start_encode(self, frame: Frame) -> list[Frame]:
         if 0 < frame.opcode < 8:
@@ -431,7 +407,8 @@ class Pipeline:
     def decode_one(self, frame: Frame) -> Any:
         """`decode`, without a list around the only frame: codecs that make one of one are many."""
         if self._seen_in:
-            return self._decode_rest(self._start_decode(frame), self._first_decoder)
+            steps = self._through(self._start_decode(frame), self._first_decoder, True)
+            return self._end_decode(_finish(steps))
         many: list[Frame] | None = None
         stage = self._first_decoder
         try:
@@ -450,50 +427,18 @@ class Pipeline:
                 stage = stage.above
         except BaseException as error:
             assert stage is not None
-            raise stage.failure(error, decoding=True) from error
+            raise stage.failure(error, True) from error
         if many is not None:
-            return self._decode_rest(many, stage.above if stage is not None else None)
+            above = stage.above if stage is not None else None
+            return self._end_decode(_finish(self._through(many, above, True)))
         if frame.rsv:
             raise _unclaimed(frame)
         return frame
 
-    def _decode_rest(self, frames: list[Frame], stage: Stage | None) -> list[Frame]:
-        """Run the decoders from ``stage`` on over any number of frames."""
-        while stage is not None:
-            out: list[Frame] = []
-            try:
-                for item in frames:
-                    if stage.ignores(item.opcode):
-                        out.append(item)
-                    else:
-                        result = stage.decode(item, stage.budget(item))
-                        stage.collect_decoded(item, result, out)
-            except BaseException as error:
-                raise stage.failure(error, decoding=True) from error
-            frames = self._end_stage("in", stage, out)
-            stage = stage.above
-        return self._end_decode(frames)
-
     async def adecode(self, frame: Frame) -> list[Frame]:
         """`decode` for a pipeline with an asynchronous codec; one call at a time."""
-        frames = self._start_decode(frame)
-        stage = self._first_decoder
-        while stage is not None:
-            out: list[Frame] = []
-            try:
-                for item in frames:
-                    if stage.ignores(item.opcode):
-                        out.append(item)
-                    else:
-                        result = stage.decode(item, stage.budget(item))
-                        if inspect.isawaitable(result):
-                            result = await result
-                        stage.collect_decoded(item, result, out)
-            except Exception as error:
-                raise stage.failure(error, decoding=True) from error
-            frames = self._end_stage("in", stage, out)
-            stage = stage.above
-        return self._end_decode(frames)
+        steps = self._through(self._start_decode(frame), self._first_decoder, True)
+        return self._end_decode(await _afinish(steps))
 
     def _start_decode(self, frame: Frame) -> list[Frame]:
         if self._trace is not None:
@@ -512,10 +457,35 @@ class Pipeline:
                 self._trace("in", "app", frame)
         return out
 
-    def _end_stage(self, direction: str, stage: Stage, frames: list[Frame]) -> list[Frame]:
-        if self._trace is not None:
-            for frame in frames:
-                self._trace(direction, stage.name, frame)
+    # --- both ways ----------------------------------------------------------------------------
+
+    def _through(self, frames: list[Frame], stage: Stage | None, decoding: bool) -> _Steps:
+        """Run the stages from ``stage`` on over any number of frames.
+
+        What a codec returns is yielded, and what it stands for is sent back: `_finish` sends it as
+        it is, `_afinish` awaits it before if it is an awaitable.
+        """
+        while stage is not None:
+            out: list[Frame] = []
+            try:
+                for item in frames:
+                    if decoding:
+                        if stage.ignores(item.opcode):
+                            out.append(item)
+                        else:
+                            result = yield stage.decode(item, stage.budget(item))
+                            stage.collect_decoded(item, result, out)
+                    elif stage.skips(item, self._hints):
+                        out.append(item)
+                    else:
+                        stage.collect_encoded((yield stage.encode(item)), out)
+            except BaseException as error:
+                raise stage.failure(error, decoding) from error
+            if self._trace is not None:
+                for frame in out:
+                    self._trace("in" if decoding else "out", stage.name, frame)
+            frames = out
+            stage = stage.above if decoding else stage.below
         return frames
 
     def close(self) -> None:
@@ -530,6 +500,33 @@ class Pipeline:
                 stage.codec.close()
             except Exception as error:
                 logger.error("extension %s: close() failed: %r", stage.name, error)
+
+
+def _finish(steps: _Steps) -> list[Frame]:
+    """What `Pipeline._through` returns where no codec is asynchronous."""
+    result = None
+    try:
+        while True:
+            result = steps.send(result)
+    except StopIteration as done:
+        frames: list[Frame] = done.value
+        return frames
+
+
+async def _afinish(steps: _Steps) -> list[Frame]:
+    """What `Pipeline._through` returns where codecs may be asynchronous."""
+    result = None
+    try:
+        while True:
+            result = steps.send(result)
+            if inspect.isawaitable(result):
+                try:
+                    result = await result
+                except Exception as error:
+                    steps.throw(error)
+    except StopIteration as done:
+        frames: list[Frame] = done.value
+        return frames
 
 
 def _unclaimed(frame: Frame) -> RemoteProtocolError:

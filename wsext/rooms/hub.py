@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -12,6 +11,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from wsext.errors import RoomError
+from wsext.escape import get_logger
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.backplanes.contract import Backplane, BackplaneStatus
 from wsext.rooms.backplanes.faults import Faults
@@ -27,7 +27,7 @@ from wsext.runtime.session import Session
 
 __all__ = ["Hub"]
 
-logger = logging.getLogger("wsext.hub")
+logger = get_logger("wsext.hub")
 
 #: Seconds between comparisons of who is there, for lost notes and processes that died.
 _COMPARE = 15.0
@@ -70,7 +70,7 @@ class Hub(RoomHub):
         self._users: set[object] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Task[None] | None = None
-        self.kept: KeptMessages[PreparedMessage] = KeptMessages()
+        self.kept: KeptMessages[PreparedMessage] = KeptMessages(_held_by)
         self._seats: Counter[Session] = Counter()
         self._early: list[tuple[str, bytes, bool]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -315,3 +315,7 @@ class Hub(RoomHub):
     def _compare(self) -> None:
         for room in self._open:
             room.compare_presence()
+
+
+def _held_by(message: PreparedMessage) -> int:
+    return message.held_bytes

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
 from wsext.errors import CloseInfo, OptionError, ProtocolError, RoomError
+from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.audience import Audience
@@ -23,7 +23,7 @@ from wsext.runtime.session import Session
 
 __all__ = ["Membership", "Room"]
 
-logger = logging.getLogger("wsext.rooms")
+logger = get_logger("wsext.rooms")
 
 #: How a message gets to a member: at once, or by the member's lane of its session's outbox.
 _Way: TypeAlias = "tuple[Session, Membership]"
@@ -151,6 +151,8 @@ class Room(Audience):
         self._hub.admit(member.session)
         for message in self._hub.kept.last(self.name, history):
             member.send(message)
+        if history:  # messages keep how they were encoded for it
+            self._hub.kept.recount(self.name, self._hub.bounds)
         self._members[member.me.id] = member
         self._everybody = None
         self._hub.keep(self.name)

@@ -14,12 +14,19 @@ class Backoff:
     """How long to wait between attempts to reconnect, in seconds.
 
     The wait before attempt n is a random part, from half to whole, of
-    ``initial * factor ** n``, at most ``maximum``.
+    ``initial * factor ** n``, at most ``maximum``. It begins with ``initial`` again once a session
+    has lasted for ``lasting`` seconds; ``None`` stands for ``maximum``.
+
+    A server may ask for a longer wait. After the close codes 1012 and 1013, the wait is a random
+    one from 5 to 30 seconds longer, but at most ``maximum`` in all. After ``Retry-After`` it is
+    longer by what that says, at most by ``longest_asked``.
     """
 
     initial: float = 0.5
     factor: float = 2.0
     maximum: float = 60.0
+    lasting: float | None = None
+    longest_asked: float = 3600.0
 
     def delays(self) -> Iterator[float]:
         """The waits, without end."""

@@ -70,7 +70,7 @@ class Inbox:
         self._head: Message | Frame | None = None
         self._rest: list[Message | Frame] = []
         self._waiter: Waiter | None = None
-        self._waiters: list[Waiter] = []  # those after it
+        self._waiters: list[Waiter] | None = None  # those after it
         self._idle: Waiter | None = None  # the last one, if nobody has it any more
         self._loop: asyncio.AbstractEventLoop | None = None
         self._capacity = capacity
@@ -123,7 +123,7 @@ class Inbox:
     def end(self, error: Callable[[], BaseException]) -> None:
         """No more items will come: once the queue is empty, readers get the error."""
         self._end = error
-        self.wake(1 + len(self._waiters))
+        self.wake(1 if self._waiters is None else 1 + len(self._waiters))
 
     def end_at_once(self, error: Callable[[], BaseException]) -> None:
         """As `end`, and what is still put in is thrown away."""
@@ -141,7 +141,8 @@ class Inbox:
 
     def wake(self, count: int) -> None:
         """Resume as many waiting readers as items have come."""
-        waiting = 1 + len(self._waiters)  # a reader that is resumed may wait again by then
+        # A reader that is resumed may wait again by then.
+        waiting = 1 if self._waiters is None else 1 + len(self._waiters)
         while count > 0 and waiting > 0 and self._waiter is not None:
             waiter = self._waiter
             self._waiter = self._waiters.pop(0) if self._waiters else None
@@ -154,7 +155,7 @@ class Inbox:
         """A reader waits no more; ``False`` if it has been resumed."""
         if self._waiter is waiter:
             self._waiter = self._waiters.pop(0) if self._waiters else None
-        elif waiter in self._waiters:
+        elif self._waiters is not None and waiter in self._waiters:
             self._waiters.remove(waiter)
         else:
             return False
@@ -210,6 +211,8 @@ class Inbox:
             waiter._asyncio_future_blocking = True
         if self._waiter is None:
             self._waiter = waiter
+        elif self._waiters is None:
+            self._waiters = [waiter]
         else:
             self._waiters.append(waiter)
         return waiter

@@ -24,7 +24,6 @@ RELEASED  The handler and all tasks are done. Nothing refers to the session any 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from enum import Enum
 from functools import partial
@@ -38,6 +37,7 @@ from wsext.errors import (
     LocalProtocolError,
     ProtocolError,
 )
+from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.connection import Connection
 from wsext.protocol.states import State
@@ -60,7 +60,7 @@ __all__ = [
     "usual_outcome",
 ]
 
-logger = logging.getLogger("wsext.session")
+logger = get_logger("wsext.session")
 
 T = TypeVar("T")
 
@@ -113,7 +113,7 @@ LIFE: dict[tuple[LifeStage, LifeEvent], LifeStage] = {
 #: What a connection counts, and the next one goes on counting.
 _TOTALS = (
     *("messages_in", "messages_out", "app_bytes_in", "app_bytes_out"),
-    *("wire_bytes_in", "wire_bytes_out", "pings_in"),
+    *("wire_bytes_in", "wire_bytes_out", "frames_in", "pings_in"),
 )
 
 #: What a failure ends a session with: the close code, the reason, and whether it was planned.
@@ -139,13 +139,13 @@ class Progress(NamedTuple):
     """What a session has done so far, for who watches over its limits.
 
     Attributes:
-        messages: Whole messages received.
+        frames: Frames of every kind received.
         pings: Pings received.
         waiting: Bytes that wait for the peer to read while nothing more is written; else 0.
         resumed: How often the peer has made room for more to be written.
     """
 
-    messages: int
+    frames: int
     pings: int
     waiting: int
     resumed: int
@@ -232,9 +232,9 @@ class Life:
         self._timers = timers
         self._listener: HasCallbacks | None = None
         self._writer: Writer | None = None
-        # Most sessions have none of these for most of the time: no list is made for nothing.
-        self._callbacks: tuple[Callable[[CloseInfo], None], ...] = ()
-        self._tasks: tuple[asyncio.Task[Any], ...] = ()
+        # Most sessions have none of these for most of the time: nothing is made for nothing.
+        self._callbacks: dict[Callable[[CloseInfo], None], None] | None = None
+        self._tasks: dict[asyncio.Task[Any], None] | None = None
         session._inbox = Inbox(options.incoming_capacity, options.incoming_bytes, self._read_on)
         self.link = self._connect(connection)
 
@@ -416,8 +416,8 @@ class Life:
             self._guard(self._listener.on_close, session, info)
             self._listener = None
         self._observers.session_closed(session, info)
-        callbacks, self._callbacks = self._callbacks, ()
-        for callback in callbacks:
+        callbacks, self._callbacks = self._callbacks, None
+        for callback in callbacks or ():
             self._guard(callback, info)
         # Nothing that has ended keeps the session: it is freed as soon as the application lets go.
         self.link.release()
@@ -451,7 +451,7 @@ class Life:
             if not waiter.done():
                 waiter.set_result(info)
 
-        self._callbacks += (wake,)
+        self.add_callback(wake)
         try:
             return await waiter
         finally:
@@ -461,31 +461,37 @@ class Life:
         """Have a function called once, when the session has ended; at once if it has."""
         if self.info is not None:
             callback(self.info)
+        elif self._callbacks is None:
+            self._callbacks = {callback: None}
         else:
-            self._callbacks += (callback,)
+            self._callbacks[callback] = None
 
     def remove_callback(self, callback: Callable[[CloseInfo], None]) -> None:
         """Have it not called; nothing happens if it would not be."""
-        self._callbacks = tuple(each for each in self._callbacks if each != callback)
+        if self._callbacks is not None:
+            self._callbacks.pop(callback, None)
 
     # --- tasks --------------------------------------------------------------------------------
 
     def create_task(self, work: Coroutine[Any, Any, T], name: str | None) -> asyncio.Task[T]:
         """Run a coroutine beside the handler; see `Session.create_task`."""
         task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks += (task,)
+        if self._tasks is None:
+            self._tasks = {}
+        self._tasks[task] = None
         task.add_done_callback(self._task_done)
         return task
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks = tuple(each for each in self._tasks if each is not task)
+        if self._tasks is not None:
+            self._tasks.pop(task, None)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self.end_with(error, f"task {task.get_name()}")
 
     async def release(self) -> None:
         """The handler is done: cancel what `create_task` started, and wait for it."""
-        while tasks := [task for task in self._tasks if task is not asyncio.current_task()]:
+        while tasks := [task for task in self._tasks or () if task is not asyncio.current_task()]:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
@@ -577,7 +583,7 @@ class Life:
         """What has happened so far, by the counters that limits are about."""
         link = self.link
         connection = link.connection
-        return Progress(connection.messages_in, connection.pings_in, link.stuck_bytes, link.resumed)
+        return Progress(connection.frames_in, connection.pings_in, link.stuck_bytes, link.resumed)
 
 
 def forget_frames(error: BaseException | None) -> None:

@@ -9,11 +9,11 @@ finished: whoever sent it can give up before that, and never in the middle.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable, Mapping
 from typing import Any
 
 from wsext.errors import LocalProtocolError, ProtocolError, QueueFull
+from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.codes import Opcode
 from wsext.protocol.frames import Data, Frame
@@ -24,7 +24,7 @@ from wsext.runtime.outbox import Lane, Outbox, Waiting
 
 __all__ = ["Writer"]
 
-logger = logging.getLogger("wsext.session")
+logger = get_logger("wsext.session")
 
 Mapped = Mapping[str, Any] | None
 
@@ -54,6 +54,7 @@ class Writer:
         self._streaming: Waiting | None = None  # the streamed message that is half way
         self._fragment: Waiting | None = None  # of the streamed message, for an asynchronous codec
         self._pump: asyncio.Task[None] | None = None
+        self._encoding: Waiting | None = None  # what an asynchronous codec has
         self._writable: list[asyncio.Future[None]] = []
         self._empty: list[asyncio.Future[None]] = []
 
@@ -249,7 +250,9 @@ class Writer:
                     self._fragment = None
                 else:
                     self.outbox.pop()
+                self._encoding = entry
                 await self._encode(entry)
+                self._encoding = None
         finally:
             if self._pump is asyncio.current_task():
                 self._pump = None
@@ -398,6 +401,8 @@ class Writer:
         self._give_up()
         if self._pump is not None:
             self._pump.cancel()
+        if self._encoding is not None:  # a codec need not obey; nobody waits for it
+            self._encoding.settle(self._closed_error())
         _wake(self._writable)
         _wake(self._empty)
 

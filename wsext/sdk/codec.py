@@ -112,6 +112,30 @@ class Codec:
         """Free what the codec holds. Called exactly once, whatever happened before."""
 
 
+class _Parts:
+    """The fragments of the message that is half way, in one direction."""
+
+    __slots__ = ("_data", "_first")
+
+    def __init__(self) -> None:
+        self._first: Frame | None = None
+        self._data = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def add(self, frame: Frame) -> tuple[Frame, bytes] | None:
+        """Add a fragment; the message's first frame and all of its data, once it is complete."""
+        if frame.opcode:
+            self._first, self._data = frame, bytearray()
+        self._data += frame.payload
+        if not frame.fin or self._first is None:
+            return None
+        whole = self._first, bytes(self._data)
+        self._first, self._data = None, bytearray()
+        return whole
+
+
 class MessageCodec(Codec):
     """The easy path: transform whole messages.
 
@@ -123,10 +147,8 @@ class MessageCodec(Codec):
     first_frame_rsv = True
 
     def __init__(self) -> None:
-        self._outgoing: Frame | None = None
-        self._incoming: Frame | None = None
-        self._out_parts = bytearray()
-        self._in_parts = bytearray()
+        self._outgoing = _Parts()
+        self._incoming = _Parts()
         self._marked = False
 
     def encode_message(self, data: bytes) -> bytes | Awaitable[bytes | None] | None:
@@ -150,14 +172,10 @@ class MessageCodec(Codec):
         if frame.opcode and frame.fin:
             first, data = frame, bytes(frame.payload)
         else:
-            if frame.opcode:
-                self._outgoing = frame
-                self._out_parts = bytearray()
-            self._out_parts += frame.payload
-            if not frame.fin or self._outgoing is None:
+            whole = self._outgoing.add(frame)
+            if whole is None:
                 return ()
-            first, data = self._outgoing, bytes(self._out_parts)
-            self._outgoing, self._out_parts = None, bytearray()
+            first, data = whole
         encoded = self.encode_message(data)
         if isinstance(encoded, Awaitable):
             return self._finish_encode(first, data, encoded)
@@ -185,14 +203,10 @@ class MessageCodec(Codec):
         if frame.opcode and frame.fin:
             first, data = frame, bytes(frame.payload)
         else:
-            if frame.opcode:
-                self._incoming = frame
-                self._in_parts = bytearray()
-            self._in_parts += frame.payload
-            if not frame.fin or self._incoming is None:
+            whole = self._incoming.add(frame)
+            if whole is None:
                 return ()
-            first, data = self._incoming, bytes(self._in_parts)
-            self._incoming, self._in_parts = None, bytearray()
+            first, data = whole
         decoded = self.decode_message(data, budget)
         if isinstance(decoded, Awaitable):
             return self._finish_decode(first, decoded)

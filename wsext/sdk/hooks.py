@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable
 from typing import Any
 
 import pluggy
 
 from wsext.errors import CloseInfo, PluginError
+from wsext.escape import get_logger
 from wsext.protocol.contract import FrameHook
 from wsext.protocol.frames import Frame
 from wsext.protocol.http import Request, Response
@@ -18,7 +18,7 @@ from wsext.sdk import hookspecs
 
 __all__ = ["Hooks", "bind_hook", "has_hooks", "hook_names", "new_manager"]
 
-logger = logging.getLogger("wsext.installed")
+logger = get_logger("wsext.installed")
 
 #: Faults in a row after which an interceptor is left out of a session.
 _MAX_FAULTS = 3

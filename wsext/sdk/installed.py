@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from wsext.errors import ExtensionConflict, OptionError, PluginError
+from wsext.escape import get_logger
 from wsext.protocol.agreement import Negotiation, Offer
 from wsext.protocol.http import Request
 from wsext.protocol.negotiation import shared_claim
@@ -18,7 +19,7 @@ from wsext.sdk.plugins import Plugins, default_plugins, is_installable
 
 __all__ = ["Installed"]
 
-logger = logging.getLogger("wsext.installed")
+logger = get_logger("wsext.installed")
 
 
 class Installed(Hooks):

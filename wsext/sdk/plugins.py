@@ -10,7 +10,6 @@ what may be loaded, before anything is imported.
 from __future__ import annotations
 
 import inspect
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeGuard
 
 from wsext.errors import PluginError, nearest
+from wsext.escape import get_logger
 from wsext.sdk import hookspecs
 from wsext.sdk.extension import Installable
 from wsext.sdk.hooks import hook_names, new_manager
@@ -34,7 +34,7 @@ __all__ = [
     "set_default_plugins",
 ]
 
-logger = logging.getLogger("wsext.plugins")
+logger = get_logger("wsext.plugins")
 
 GROUP = "wsext"
 
@@ -169,9 +169,7 @@ class Plugins:
             raise self._errors[name]
         info = self._infos.get(name)
         if info is None:
-            close = nearest(name, self._infos)
-            hint = f"; did you mean {close!r}?" if close else ""
-            raise PluginError(name, f"no such plugin is installed{hint}")
+            raise _unknown("plugin is installed", name, self._infos)
         if info.status is PluginStatus.DISABLED:
             raise PluginError(name, f"is disabled: {info.reason}", info.distribution)
         try:
@@ -235,33 +233,27 @@ class Plugins:
             PluginError: If there is none, or its plugin cannot be used.
         """
         if name in self._infos:
-            plugin = self.load(name)
-            if is_installable(plugin):
-                return plugin
-            for cls in self._contributed(name, plugin, "wsext_extensions"):
-                if cls.name == name:
-                    return cls  # type: ignore[no-any-return]
-        for other, plugin in self.load_all().items():
-            if not is_installable(plugin):
-                for cls in self._contributed(other, plugin, "wsext_extensions"):
-                    if cls.name == name:
-                        return cls  # type: ignore[no-any-return]
-        close = nearest(name, self._infos)
-        hint = f"; did you mean {close!r}?" if close else ""
-        raise PluginError(name, f"no such extension is installed{hint}")
+            for kind in self._classes(name, self.load(name)):
+                if kind.name == name:
+                    return kind
+        found = self.extensions().get(name)
+        if found is None:
+            raise _unknown("extension is installed", name, self._infos)
+        return found
 
     def extensions(self) -> dict[str, type[Installable]]:
         """Every extension class that can be used, by token; imports all plugins."""
         found: dict[str, type[Installable]] = {}
         for name, plugin in self.load_all().items():
-            classes = (
-                [plugin]
-                if is_installable(plugin)
-                else self._contributed(name, plugin, "wsext_extensions")
-            )
-            for cls in classes:
-                found.setdefault(cls.name, cls)
+            for kind in self._classes(name, plugin):
+                found.setdefault(kind.name, kind)
         return found
+
+    def _classes(self, name: str, plugin: Any) -> list[type[Installable]]:
+        """The extension classes that a loaded plugin is or brings."""
+        if is_installable(plugin):
+            return [plugin]
+        return self._contributed(name, plugin, "wsext_extensions")
 
     def backplanes(self) -> dict[str, Callable[[str], Any]]:
         """Every backplane's factory, by URL scheme; imports all plugins."""
@@ -295,11 +287,7 @@ class Plugins:
         """
         sets = self.option_sets()
         if name not in sets:
-            close = nearest(name, sets)
-            hint = (
-                f"; did you mean {close!r}?" if close else f"; known: {', '.join(sets) or 'none'}"
-            )
-            raise PluginError(name, f"no such option set{hint}")
+            raise _unknown("option set", name, sets)
         return sets[name]
 
     def _contributed(self, name: str, plugin: Any, hook: str) -> list[Any]:
@@ -319,6 +307,14 @@ class Plugins:
 
 class _Incompatible(Exception):
     """A plugin for a later version of the hooks."""
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> PluginError:
+    """The error for a name that nothing has, with the nearest one or all that there are."""
+    names = sorted(known)
+    close = nearest(name, names)
+    hint = f"did you mean {close!r}?" if close else f"known: {', '.join(names) or 'none'}"
+    return PluginError(name, f"no such {what}; {hint}")
 
 
 def _is_static(cls: type, name: str) -> bool:

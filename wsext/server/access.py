@@ -14,12 +14,13 @@ from typing import Any
 
 import msgspec
 
+from wsext.escape import escape, get_logger
 from wsext.protocol.http import Request
 from wsext.runtime.session import Session
 
 __all__ = ["JSONFormatter", "log_answer", "log_end"]
 
-logger = logging.getLogger("wsext.access")
+logger = get_logger("wsext.access")
 
 
 def log_answer(request: Request | None, status: int) -> None:
@@ -29,12 +30,12 @@ def log_answer(request: Request | None, status: int) -> None:
     if request is None:
         _log(f"malformed request -> {status}", {"event": "request", "status": status})
         return
-    path = _path(request)
+    remote, path = _where(request)
     _log(
-        f"{_remote(request)} {request.method} {path} {request.version} -> {status}",
+        f"{remote} {request.method} {path} {request.version} -> {status}",
         {
             "event": "request",
-            "remote": _remote(request),
+            "remote": remote,
             "method": request.method,
             "path": path,
             "version": request.version,
@@ -53,17 +54,17 @@ def log_end(session: Session, seconds: float) -> None:
     """
     if not logger.isEnabledFor(logging.INFO):
         return
-    request, info, stats = session.request, session.close_info, session.stats
-    path = _path(request)
+    info, stats = session.close_info, session.stats
+    remote, path = _where(session.request)
     _log(
-        f"{_remote(request)} {path} ended with {info.code} after {seconds:.3f} s,"
+        f"{remote} {path} ended with {info.code} after {seconds:.3f} s,"
         f" {stats.messages_in} messages in, {stats.messages_out} out",
         {
             "event": "session",
             "session": session.id,
-            "remote": _remote(request),
+            "remote": remote,
             "path": path,
-            "route": request.route,
+            "route": session.request.route,
             "subprotocol": session.subprotocol,
             "extensions": [agreed.name for agreed in session.extensions],
             "duration": round(seconds, 3),
@@ -79,17 +80,16 @@ def log_end(session: Session, seconds: float) -> None:
     )
 
 
-def _remote(request: Request) -> str:
-    return request.remote or "unix"
-
-
-def _path(request: Request) -> str:
-    """The path as it was sent, still encoded: it cannot break a line."""
-    return request.target.partition("?")[0]
+def _where(request: Request) -> tuple[str, str]:
+    """The client's address, and the path as it was sent, without the query."""
+    return request.remote or "unix", request.target.partition("?")[0]
 
 
 def _log(text: str, fields: dict[str, Any]) -> None:
-    logger.info("%s", text, extra={"access": fields})
+    shown = {
+        name: escape(value) if isinstance(value, str) else value for name, value in fields.items()
+    }
+    logger.info("%s", text, extra={"access": shown})
 
 
 class JSONFormatter(logging.Formatter):

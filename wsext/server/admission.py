@@ -1,20 +1,106 @@
-"""The place of one connection: among all of the server's, and among those of its address."""
+"""Who gets a place: among all of the server's connections, and among those of its address."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from websockets.headers import build_host
 
+from wsext.app.settings import ServerOptions
 from wsext.errors import HandshakeRejected
 from wsext.protocol.http import Request
-from wsext.server.addresses import Addresses, limited_address
+from wsext.runtime.rates import Bucket
 from wsext.server.proxies import Proxies
 
-__all__ = ["Admission"]
+__all__ = ["Addresses", "Admission", "limited_address"]
+
+#: Seconds' worth of handshakes that may come at once.
+_BURST = 10.0
+
+#: Addresses whose handshakes are remembered before those that are quiet again are forgotten.
+_REMEMBERED = 10_000
 
 _LATER = {"Retry-After": "5"}
+
+
+class Addresses:
+    """The connections and the handshakes of each address.
+
+    An IPv6 address stands for its /64, which one customer has. Loopback and Unix sockets are not
+    limited: behind them is this machine, or a proxy on it that is not trusted to name its clients.
+    """
+
+    def __init__(self, options: ServerOptions, clock: Callable[[], float]) -> None:
+        self._most = options.max_connections_per_address
+        self._rate = options.handshake_rate
+        self._clock = clock
+        self._connections: dict[str, int] = {}
+        self._handshakes: dict[str, Bucket] = {}
+        self._forget_at = _REMEMBERED
+
+    @property
+    def count(self) -> int:
+        """The addresses that have connections now."""
+        return len(self._connections)
+
+    def enter(self, address: str) -> bool:
+        """Count a connection of an address; ``False`` if it has too many by now."""
+        count = self._connections[address] = self._connections.get(address, 0) + 1
+        return self._most is None or count <= self._most
+
+    def is_flooding(self, address: str) -> bool:
+        """Whether it has so many connections that new ones are dropped without an answer."""
+        return self._most is not None and self._connections.get(address, 0) > 2 * self._most
+
+    def leave(self, address: str) -> None:
+        """A connection that was counted is gone."""
+        count = self._connections.get(address, 0) - 1
+        if count > 0:
+            self._connections[address] = count
+        else:
+            self._connections.pop(address, None)
+
+    def shake(self, address: str) -> float:
+        """Count a handshake of an address; the seconds until the next one if it made too many."""
+        if self._rate is None:
+            return 0.0
+        now = self._clock()
+        bucket = self._handshakes.get(address)
+        if bucket is None:
+            if len(self._handshakes) >= self._forget_at:
+                self._forget(now)
+            bucket = self._handshakes[address] = Bucket(self._rate, _BURST, now)
+        wait = bucket.take(1, now)
+        if wait > 0:
+            bucket.give_back(1)  # a refused handshake does not make the next one later
+        return wait
+
+    def _forget(self, now: float) -> None:
+        """Forget addresses that are quiet again; next time when twice as many are known."""
+        busy = {key: item for key, item in self._handshakes.items() if not item.is_full(now)}
+        self._handshakes = busy
+        self._forget_at = max(_REMEMBERED, 2 * len(busy))
+
+
+@lru_cache(maxsize=1024)
+def limited_address(address: str | None) -> str | None:
+    """What an address is counted under; ``None`` for what is not limited."""
+    if address is None:
+        return None
+    try:
+        ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(ip, IPv6Address):
+        if ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        elif not ip.is_loopback:
+            return str(ip_network((ip, 64), strict=False))
+    return None if ip.is_loopback else str(ip)
 
 
 class Admission:

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, cast
 
 from wsext.app.application import Application
 from wsext.app.routing import Route, as_response
 from wsext.errors import HandshakeRejected
+from wsext.escape import get_logger
 from wsext.protocol.http import Request, Response, rejection
 from wsext.runtime.life import life_of
 from wsext.runtime.session import Listener, Session
 from wsext.runtime.timers import Timers
 from wsext.server import access
-from wsext.server.addresses import Addresses
-from wsext.server.admission import Admission
+from wsext.server.admission import Addresses, Admission
 from wsext.server.decision import Terms, ask_guards, decide, internal_error
 from wsext.server.proxies import Proxies
 
 __all__ = ["Handshake", "Host"]
 
-logger = logging.getLogger("wsext.server")
+logger = get_logger("wsext.server")
 
 #: Seconds that an answered connection stays readable, so that the peer gets the answer.
 _LINGER = 1.0
@@ -65,6 +64,18 @@ class Handshake(asyncio.Protocol):
     The transport is a connection's (HTTP/1.1) or a stream's (HTTP/2). Subclasses read the request
     and write the answer; `wsext.server.decision` decides what the answer is.
     """
+
+    __slots__ = (
+        "_admission",
+        "_answered",
+        "_host",
+        "_is_session",
+        "_rest",
+        "_timeout",
+        "made",
+        "task",
+        "transport",
+    )
 
     #: The status of an accepted handshake.
     accepted: ClassVar[int] = 101

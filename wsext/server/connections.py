@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
 from wsext.app.application import Application
+from wsext.escape import get_logger
 from wsext.runtime.session import Session
 from wsext.runtime.timers import Timers
 from wsext.server import access
-from wsext.server.addresses import Addresses
+from wsext.server.admission import Addresses
 from wsext.server.answering import Handshake, Host
 from wsext.server.proxies import Proxies
 from wsext.server.sweep import Sweep
 
 __all__ = ["Connections"]
 
-logger = logging.getLogger("wsext.server")
+logger = get_logger("wsext.server")
 
 #: Connections beyond the limit that are still answered with a refusal.
 _POLITE = 1024

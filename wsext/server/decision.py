@@ -16,12 +16,12 @@ do with the decision is theirs. In this order:
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from wsext.app.routing import Guard, as_response
 from wsext.errors import HandshakeRejected, NegotiationError
+from wsext.escape import get_logger
 from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
 from wsext.protocol.handshake import (
     check_origin,
@@ -36,7 +36,7 @@ from wsext.sdk.installed import Installed
 
 __all__ = ["Acceptance", "Terms", "ask_guards", "decide", "internal_error"]
 
-logger = logging.getLogger("wsext.server")
+logger = get_logger("wsext.server")
 
 
 def _always() -> None:

@@ -110,6 +110,8 @@ class StreamHandshake(Handshake):
         connection: What carries the stream.
     """
 
+    __slots__ = ("_connection",)
+
     accepted: ClassVar[int] = 200
 
     def __init__(self, host: Host, connection: HTTP2Connection) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import ssl as ssl_module
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from wsext.escape import get_logger
 from wsext.runtime import net
 
 __all__ = ["Listening", "Source"]
 
-logger = logging.getLogger("wsext.server")
+logger = get_logger("wsext.server")
 
 
 class Source(Protocol):

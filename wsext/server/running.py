@@ -1,10 +1,9 @@
-"""Running a server: for as long as a block lasts, or until a signal."""
+"""Running a server: for as long as a block lasts, or until a signal, also by the app itself."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
 import socket
 import ssl as ssl_module
@@ -12,12 +11,13 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from wsext.app.application import Application
+from wsext.escape import get_logger
 from wsext.runtime.loop import new_event_loop
 from wsext.server.server import Server
 
-__all__ = ["run_until_signal", "serve", "serve_until_signal"]
+__all__ = ["App", "run_until_signal", "serve", "serve_until_signal"]
 
-logger = logging.getLogger("wsext.server")
+logger = get_logger("wsext.server")
 
 
 class serve:
@@ -116,3 +116,14 @@ def run_until_signal(
     """`serve_until_signal` on a new event loop; uvloop when it is installed."""
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve_until_signal(app, host, port, **serving))
+
+
+class App(Application):
+    __doc__ = Application.__doc__
+
+    def run(self, host: str = "127.0.0.1", port: int = 8765, **serving: Any) -> None:
+        """Serve until SIGINT or SIGTERM, then drain. Takes what `serve` takes.
+
+        Uses uvloop when it is installed.
+        """
+        run_until_signal(self, host, port, **serving)

@@ -12,10 +12,10 @@ from wsext import http2
 from wsext.app.application import Application
 from wsext.protocol.closing import CloseCode
 from wsext.runtime.timers import Timers
-from wsext.server.accept import HandshakeProtocol, HTTP2Host, Successor
 from wsext.server.answering import Handshake
 from wsext.server.connections import Connections
 from wsext.server.draining import drain, wait_for_handshakes
+from wsext.server.http1 import HandshakeProtocol, HTTP2Host, Successor
 from wsext.server.listening import Listening, Source
 
 __all__ = ["Server"]

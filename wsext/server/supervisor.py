@@ -20,19 +20,19 @@ When one of the two dies, the other sees the end of the stream.
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
+from wsext.escape import get_logger
 from wsext.runtime.backoff import Backoff
 from wsext.server.process import Ready, WorkerProcess
 
 __all__ = ["Supervisor"]
 
-logger = logging.getLogger("wsext.workers")
+logger = get_logger("wsext.workers")
 
 #: How long to wait before a worker that died is replaced, each time it dies again.
 _BACKOFF = Backoff(initial=0.1, maximum=30.0)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
-import logging
 import unittest
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 
 from wsext.errors import OptionError, ProtocolError
@@ -27,7 +25,6 @@ __all__ = [
     "edges",
     "exchange",
     "fragments",
-    "logged_errors",
     "run_async",
     "skip",
 ]
@@ -44,20 +41,6 @@ def fragments(payload: bytes, cuts: Sequence[int], opcode: int = 2) -> list[Fram
     parts = [payload[start:end] for start, end in itertools.pairwise(places)]
     last = len(parts) - 1
     return [Frame(0 if at else opcode, part, at == last) for at, part in enumerate(parts)]
-
-
-@contextmanager
-def logged_errors() -> Iterator[list[str]]:
-    """What wsext logs as an error while the block runs."""
-    records: list[str] = []
-    handler = logging.Handler(logging.ERROR)
-    handler.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("wsext")
-    logger.addHandler(handler)
-    try:
-        yield records
-    finally:
-        logger.removeHandler(handler)
 
 
 def run_async(case: Callable[[Any], Coroutine[Any, Any, None]]) -> Callable[[Any], None]:

@@ -5,15 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from wsext.protocol.frames import Frame
-from wsext.testing.cases_base import (
-    Cases,
-    check_hooks,
-    exchange,
-    logged_errors,
-    run_async,
-    skip,
-)
+from wsext.testing.cases_base import Cases, check_hooks, exchange, run_async, skip
 from wsext.testing.peers import pair
+from wsext.testing.simulation.books import logged_errors
 
 __all__ = ["LocalCases"]
 
@@ -60,7 +54,7 @@ class LocalCases(Cases):
                     await server.send_frame(frame)
                 await client.ping()
                 await client.close()
-        assert not records, f"the log has: {records[0]}"
+        assert not records, f"the log has: {records[0].getMessage()}"
 
     @run_async
     async def test_sessions_do_not_share_state(self) -> None:

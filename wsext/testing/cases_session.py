@@ -7,8 +7,9 @@ from typing import Any
 
 from wsext.errors import ConnectionClosed
 from wsext.protocol.frames import Frame
-from wsext.testing.cases_base import Cases, exchange, logged_errors, run_async
+from wsext.testing.cases_base import Cases, exchange, run_async
 from wsext.testing.peers import pair
+from wsext.testing.simulation.books import logged_errors
 
 __all__ = ["SessionCases"]
 
@@ -69,4 +70,4 @@ class SessionCases(Cases):
                 client.abort()
                 info = await server.wait_closed()
                 assert info.code == 1006, str(info)
-        assert not records, f"the log has: {records[0]}"
+        assert not records, f"the log has: {records[0].getMessage()}"

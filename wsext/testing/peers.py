@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -52,16 +52,16 @@ class ClientSession(Session):
 class WireConnect(_connect):
     """`wsext.connect` over a connection in memory."""
 
-    def __init__(self, server: Server, path: str, **options: Any) -> None:
+    def __init__(
+        self, server: Server, path: str, make_wire: Callable[[], Awaitable[Wire]], **options: Any
+    ) -> None:
         super().__init__(f"ws://memory{path}", proxy=None, **options)
         self._server = server
-
-    async def _make_wire(self) -> Wire:
-        raise NotImplementedError
+        self._make_wire = make_wire
 
     async def _connect(self, request: Request, choice: HTTP2Choice) -> Any:
         wire = await self._make_wire()
-        protocol = self.protocol_class(request, choice)
+        protocol = self.protocol_class(request, choice, self._limits)
         _accept(self._server, wire)
         wire.client.set_protocol(protocol)
         protocol.connection_made(wire.client)
@@ -71,13 +71,9 @@ class WireConnect(_connect):
 class _MemoryConnect(WireConnect):
     session_class = ClientSession
 
-    def __init__(self, server: Server, transcript: Transcript, path: str, **options: Any) -> None:
-        super().__init__(server, path, **options)
-        self._transcript = transcript
+    def __init__(self, server: Server, *arguments: Any, **options: Any) -> None:
+        super().__init__(server, *arguments, **options)
         self._timers = server.timers
-
-    async def _make_wire(self) -> Wire:
-        return Wire(self._transcript.record)
 
 
 def _accept(server: Server, wire: Wire) -> None:
@@ -85,6 +81,19 @@ def _accept(server: Server, wire: Wire) -> None:
     protocol = server.new_connection()
     wire.server.set_protocol(protocol)
     protocol.connection_made(wire.server)
+
+
+@asynccontextmanager
+async def _serving(app: Application) -> AsyncIterator[tuple[Server, Clock]]:
+    """A server that listens nowhere, and the clock that it goes by."""
+    clock = make_clock()
+    server = Server(app, timers=clock)
+    try:
+        await server.start()
+        yield server, clock
+    finally:
+        await settle()
+        await server.close()
 
 
 @asynccontextmanager
@@ -111,17 +120,18 @@ async def connect(
     Raises:
         What `wsext.connect` raises.
     """
-    clock = make_clock()
-    transcript = transcript or Transcript()
-    server = Server(app, timers=clock)
-    try:
-        await server.start()
-        async with _MemoryConnect(server, transcript, path, **options) as session:
-            assert isinstance(session, ClientSession)
-            session.clock, session.transcript, session.server = clock, transcript, server
-            yield session
-    finally:
-        await server.close()
+    recorded = transcript or Transcript()
+
+    async def make_wire() -> Wire:
+        return Wire(recorded.record)
+
+    async with (
+        _serving(app) as (server, clock),
+        _MemoryConnect(server, path, make_wire, **options) as session,
+    ):
+        assert isinstance(session, ClientSession)
+        session.clock, session.transcript, session.server = clock, recorded, server
+        yield session
 
 
 @asynccontextmanager
@@ -158,7 +168,7 @@ async def pair(
         yield session, await sessions.get()
 
 
-class RawPeer:
+class RawPeer(asyncio.Protocol):
     """A client that sends what it is told to, right or wrong, and sees what comes.
 
     Attributes:
@@ -187,9 +197,6 @@ class RawPeer:
 
     # --- the transport's side -----------------------------------------------------------------
 
-    def connection_made(self, transport: MemoryTransport) -> None:
-        """Nothing to do."""
-
     def data_received(self, data: bytes) -> None:
         """Take what the server sends."""
         if self.response is None:
@@ -211,12 +218,6 @@ class RawPeer:
         """The connection is gone."""
         self.ended = True
         self._arrived.set()
-
-    def pause_writing(self) -> None:
-        """A raw peer does not care."""
-
-    def resume_writing(self) -> None:
-        """A raw peer does not care."""
 
     # --- what a test uses ---------------------------------------------------------------------
 
@@ -275,7 +276,7 @@ async def raw_peer_on(
 ) -> AsyncIterator[RawPeer]:
     """`raw_peer` on a connection that there is, with a server that has started."""
     peer = RawPeer(server, transcript, wire.client, clock)
-    wire.client.set_protocol(peer)  # type: ignore[arg-type]  # it is one in all but its base
+    wire.client.set_protocol(peer)
     _accept(server, wire)
     try:
         if shake:
@@ -310,14 +311,8 @@ async def raw_peer(
         transcript: Where to record; by default a new one.
     """
     transcript = transcript or Transcript()
-    clock = make_clock()
-    server = Server(app, timers=clock)
-    await server.start()
     wire = Wire(transcript.record)
-    opening = raw_peer_on(wire, server, path, extensions, headers, shake, transcript, clock)
-    try:
+    async with _serving(app) as (server, clock):
+        opening = raw_peer_on(wire, server, path, extensions, headers, shake, transcript, clock)
         async with opening as peer:
             yield peer
-    finally:
-        await settle()
-        await server.close()

@@ -7,16 +7,14 @@ is used.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from wsext import App
-    from wsext.runtime.session import Session
     from wsext.sdk.plugins import Plugins
-    from wsext.testing.peers import ClientSession, RawPeer
     from wsext.testing.transcript import Transcript
 
 _key = pytest.StashKey[list["Transcript"]]()
@@ -30,34 +28,29 @@ def wsext_app() -> App:
     return App()
 
 
-@pytest.fixture
-def wsext_connect(
-    wsext_transcripts: list[Transcript],
-) -> Callable[..., AbstractAsyncContextManager[ClientSession]]:
-    """`wsext.testing.connect`; its transcript is in the report when the test fails."""
-    from wsext.testing import peers
+def _recording(name: str) -> Any:
+    """A fixture: a function of `wsext.testing` that records a transcript for the report."""
 
-    return _recording(peers.connect, wsext_transcripts)
+    def fixture(wsext_transcripts: list[Transcript]) -> Callable[..., Any]:
+        from wsext.testing import peers
+        from wsext.testing.transcript import Transcript
+
+        opening = getattr(peers, name)
+
+        @wraps(opening)
+        def recording(*arguments: Any, **options: Any) -> Any:
+            wsext_transcripts.append(Transcript())
+            return opening(*arguments, transcript=wsext_transcripts[-1], **options)
+
+        return recording
+
+    fixture.__doc__ = f"`wsext.testing.{name}`; its transcript is in the report of a failure."
+    return pytest.fixture(fixture, name=f"wsext_{name}")
 
 
-@pytest.fixture
-def wsext_pair(
-    wsext_transcripts: list[Transcript],
-) -> Callable[..., AbstractAsyncContextManager[tuple[ClientSession, Session]]]:
-    """`wsext.testing.pair`, with its transcript in the report."""
-    from wsext.testing import peers
-
-    return _recording(peers.pair, wsext_transcripts)
-
-
-@pytest.fixture
-def wsext_raw_peer(
-    wsext_transcripts: list[Transcript],
-) -> Callable[..., AbstractAsyncContextManager[RawPeer]]:
-    """`wsext.testing.raw_peer`, with its transcript in the report."""
-    from wsext.testing import peers
-
-    return _recording(peers.raw_peer, wsext_transcripts)
+wsext_connect = _recording("connect")
+wsext_pair = _recording("pair")
+wsext_raw_peer = _recording("raw_peer")
 
 
 @pytest.fixture
@@ -89,17 +82,6 @@ def wsext_transcripts(request: pytest.FixtureRequest) -> list[Transcript]:
     transcripts: list[Transcript] = []
     request.node.stash[_key] = transcripts
     return transcripts
-
-
-def _recording(opening: Callable[..., Any], transcripts: list[Transcript]) -> Callable[..., Any]:
-    def recording(*arguments: Any, **options: Any) -> Any:
-        from wsext.testing.transcript import Transcript
-
-        transcripts.append(Transcript())
-        return opening(*arguments, transcript=transcripts[-1], **options)
-
-    recording.__doc__ = opening.__doc__
-    return recording
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
+import secrets
 import subprocess
 import sys
+import uuid
 
 import pytest
 
 from tests.extensions import Append, Slow
-from tests.testing.simulation.scenarios import echo_app
+from tests.testing.simulation.scenarios import echo_app, in_virtual_time
 from wsext import (
     App,
     ConnectionClosed,
@@ -123,3 +126,16 @@ def test_one_seed_can_be_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(seeds(2, first=10)) == [10, 11]
     monkeypatch.setenv("WSEXT_SEED", "77")
     assert list(seeds(1000)) == [77]
+
+
+def test_chance_comes_from_the_seed_and_is_given_back() -> None:
+    async def work() -> tuple[object, ...]:
+        return random.random(), secrets.token_hex(8), uuid.uuid4()
+
+    random.seed(99)
+    expected = random.random()
+    random.seed(99)
+    assert in_virtual_time(work, 3) == in_virtual_time(work, 3)
+    assert in_virtual_time(work, 3) != in_virtual_time(work, 4)
+    assert random.random() == expected
+    assert secrets.token_hex(8) != secrets.token_hex(8)

@@ -10,9 +10,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urlsplit
 
-__all__ = ["Backplane", "BackplaneStatus", "Subscriber", "safe_url"]
+__all__ = ["Backplane", "BackplaneStatus", "Subscriber"]
 
 
 @dataclass(slots=True)
@@ -147,9 +146,3 @@ class Backplane(ABC):
         Raises:
             ConnectionError: If the broker is away.
         """
-
-
-def safe_url(url: str) -> str:
-    """A URL without user, password and query, for logs and metrics."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TypeVar
 
 import msgspec
 
+from wsext.escape import get_logger
 from wsext.rooms.backplanes.contract import BackplaneStatus
 
 __all__ = ["Faults"]
 
-logger = logging.getLogger("wsext.backplane")
+logger = get_logger("wsext.backplane")
 
 T = TypeVar("T")
 
@@ -59,6 +59,6 @@ class Faults:
         if now - self._named.get(kind, -_QUIET) >= _QUIET:
             self._named[kind] = now
             logger.warning(
-                "%s: %s of room %a cannot be read and is left out: %s (%d so far)",
+                "%s: %s of room %r cannot be read and is left out: %s (%d so far)",
                 *(self._status.url, kind, room, why, self._status.unreadable),
             )

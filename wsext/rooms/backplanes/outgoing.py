@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Mapping
 
+from wsext.escape import get_logger
 from wsext.rooms.backplanes.broker import Record
 from wsext.rooms.backplanes.contract import BackplaneStatus
 
 __all__ = ["OutgoingRecords"]
 
-logger = logging.getLogger("wsext.backplane")
+logger = get_logger("wsext.backplane")
 
 #: How long, and how many bytes of, messages are kept after the broker has taken them.
 _KEEP_SECONDS = 30.0
@@ -51,8 +51,8 @@ class OutgoingRecords:
 
     @property
     def is_long(self) -> bool:
-        """Whether more than half of what may wait does."""
-        return self._status.queued_bytes > self._limit // 2
+        """Whether more than half of what may wait does, or more than is sent at once."""
+        return self._status.queued_bytes > min(self._limit // 2, _BATCH_BYTES)
 
     def put(self, record: Record) -> None:
         """Add a message; the oldest ones may have to go for it."""

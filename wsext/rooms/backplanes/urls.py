@@ -14,7 +14,8 @@ from importlib import import_module
 from typing import TypeAlias
 
 from wsext.errors import OptionError, nearest
-from wsext.rooms.backplanes.contract import Backplane, safe_url
+from wsext.escape import safe_url
+from wsext.rooms.backplanes.contract import Backplane
 
 __all__ = ["BackplaneFactory", "make_backplane"]
 

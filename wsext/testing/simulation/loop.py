@@ -84,6 +84,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Virtual seconds since the loop was made."""
         return self._now
 
+    #: How long work takes: none of this time (`wsext.runtime.turns`).
+    work_time = time
+
     def _advance(self, timeout: float | None) -> None:
         self.turns += 1
         if self.turns % _COLLECT_EVERY == 0:
@@ -104,11 +107,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _fail(self, why: str) -> NoReturn:
         self._turns_now = 0
         raise Deadlock(why, [describe_task(task, self._futures) for task in self.tasks()])
-
-    def next_timer(self) -> float | None:
-        """When the next timer is due; ``None`` without one."""
-        whens = [handle.when() for handle in self._scheduled if not handle.cancelled()]
-        return min(whens, default=None)
 
     # --- what is left -------------------------------------------------------------------------
 
@@ -140,12 +138,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         while self._now <= until:
             for _ in range(3):
                 await asyncio.sleep(0)
-            when = self.next_timer()
-            busy = [task for task in self.tasks() if task is not me]
-            if when is None and not busy:
+            timers = [handle.when() for handle in self._scheduled if not handle.cancelled()]
+            if not timers and not [task for task in self.tasks() if task is not me]:
                 return
-            when = until if when is None else min(when, until)
-            await asyncio.sleep(max(when - self._now, 0.001))
+            await asyncio.sleep(max(min([*timers, until]) - self._now, 0.001))
 
     def stop_everything(self) -> None:
         """Cancel all tasks and close the loop."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -61,17 +63,14 @@ class SimulatedWire(Wire):
         self._loop = asyncio.get_running_loop()
         self._read = {"client": 0, "server": 0}
         self._stalled_until = {"client": 0.0, "server": 0.0}
-        self._cuts = self._cut_at()
-
-    def _cut_at(self) -> dict[str, list[int]]:
-        """The bytes of each side at which something happens, so a read has to end there."""
-        conditions = self.conditions
-        cuts: dict[str, list[int]] = {"client": [], "server": []}
+        # (whose reading, after how many bytes, what happens): a read has to end there.
+        self._faults: list[tuple[str, int, Callable[[], None]]] = []
         if conditions.stall is not None:
-            cuts[conditions.stall[0]].append(conditions.stall[1])
+            side, after, seconds = conditions.stall
+            self._faults.append((side, after, partial(self.stop_reading, side, seconds)))
         if conditions.half_close_after is not None:
-            cuts[conditions.half_close_after[0]].append(conditions.half_close_after[1])
-        return cuts
+            side, after = conditions.half_close_after
+            self._faults.append((side, after, partial(self.cut_off, side)))
 
     # --- what the transports ask --------------------------------------------------------------
 
@@ -88,9 +87,9 @@ class SimulatedWire(Wire):
         pieces = self.conditions.pieces
         if pieces is not None and done < self.conditions.cut:
             size = min(size, self._rng.randint(*pieces))
-        for at in self._cuts[side]:
-            if done < at:
-                size = min(size, at - done)
+        for who, after, _ in self._faults:
+            if who == side and done < after:
+                size = min(size, after - done)
         reset_after = self.conditions.reset_after
         if reset_after is not None:
             left = reset_after - sum(self._read.values())
@@ -99,17 +98,12 @@ class SimulatedWire(Wire):
 
     def has_read(self, side: str, size: int) -> None:
         self._read[side] += size
-        conditions, done = self.conditions, self._read[side]
-        if conditions.stall is not None:
-            who, after, seconds = conditions.stall
-            if side == who and done - size < after <= done:
-                self.stop_reading(who, seconds)
-        if conditions.half_close_after is not None:
-            who, after = conditions.half_close_after
-            if side == who and done - size < after <= done:
-                self.cut_off(who)
-        total = sum(self._read.values())
-        if conditions.reset_after is not None and total >= conditions.reset_after:
+        done = self._read[side]
+        for who, after, happen in self._faults:
+            if who == side and done - size < after <= done:
+                happen()
+        reset_after = self.conditions.reset_after
+        if reset_after is not None and sum(self._read.values()) >= reset_after:
             self.reset()
 
     def note(self, side: str, what: str, size: int = 0) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
+import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from wsext.testing.simulation.books import Books
-from wsext.testing.simulation.chance import seeded
+from wsext.testing.simulation.books import Books, logged_errors
 from wsext.testing.simulation.conditions import Conditions, Weather, mild
 from wsext.testing.simulation.errors import SimulationFailed
 from wsext.testing.simulation.loop import SimulatedLoop, no_automatic_collection
@@ -69,7 +68,7 @@ def simulate(
     if isinstance(weather, Conditions):
         conditions = weather
         weather = lambda rng: conditions  # noqa: E731
-    with seeded(seed) as rng, no_automatic_collection():
+    with _seeded(seed) as rng, no_automatic_collection():
         loop = SimulatedLoop(rng, limit)
         books = Books(loop)
         worlds: list[World] = []
@@ -82,7 +81,7 @@ def simulate(
             return result
 
         try:
-            with _logged(books.errors):
+            with logged_errors() as books.errors:
                 work = loop.create_task(live(), name="scenario")
                 result: T = loop.run_until_complete(work)
             gc.collect()  # so that futures which failed unseen say so
@@ -112,16 +111,24 @@ def _explain(seed: int, worlds: list[World]) -> str:
 
 
 @contextmanager
-def _logged(records: list[logging.LogRecord]) -> Iterator[None]:
-    """Gather what wsext logs as an error."""
-    handler = logging.Handler(logging.ERROR)
-    handler.emit = records.append  # type: ignore[assignment, method-assign]
-    logger = logging.getLogger("wsext")
-    logger.addHandler(handler)
+def _seeded(seed: int) -> Iterator[random.Random]:
+    """Let `random`, `secrets`, `uuid` and `os.urandom` draw from a seed; then as before.
+
+    What they give meanwhile is no secret.
+    """
+    rng = random.Random(seed)
+    system: Any = random
+    urandom, inner = os.urandom, system._urandom  # `secrets` takes the second one
+    state = random.getstate()
+    random.seed(rng.getrandbits(64))
+    bytes_source = random.Random(rng.getrandbits(64))
+    os.urandom = bytes_source.randbytes
+    system._urandom = bytes_source.randbytes
     try:
-        yield
+        yield rng
     finally:
-        logger.removeHandler(handler)
+        os.urandom, system._urandom = urandom, inner
+        random.setstate(state)
 
 
 def seeds(count: int, first: int = 0) -> Iterable[int]:

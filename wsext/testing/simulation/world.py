@@ -10,7 +10,6 @@ from typing import Any
 
 from wsext.app.application import Application
 from wsext.server.server import Server
-from wsext.testing.memory import Tap
 from wsext.testing.peers import RawPeer, WireConnect, raw_peer_on
 from wsext.testing.simulation.books import Books
 from wsext.testing.simulation.conditions import Conditions, Weather
@@ -66,7 +65,7 @@ class World:
         server = Server(app)
         await server.start()
         for route in app.routes:
-            self._books.watch(app.profile(route)[1].extensions)
+            self._books.codecs.watch(app.profile(route)[1].extensions)
         self._books.servers.append(server)
         return server
 
@@ -92,7 +91,11 @@ class World:
             What `wsext.connect` raises.
         """
         tap = None if transcript is None else transcript.record
-        return WorldConnect(self.network, self._books, server, path, conditions, tap, **options)
+
+        async def make_wire() -> SimulatedWire:
+            return await self.network.connect(conditions, tap)
+
+        return WorldConnect(self._books, server, path, make_wire, **options)
 
     @asynccontextmanager
     async def raw_peer(
@@ -124,25 +127,10 @@ class World:
 class WorldConnect(WireConnect):
     """`wsext.connect` over the simulated network."""
 
-    def __init__(
-        self,
-        network: Network,
-        books: Books,
-        server: Server,
-        path: str,
-        conditions: Conditions | None,
-        tap: Tap | None,
-        **options: Any,
-    ) -> None:
-        super().__init__(server, path, **options)
-        self._network = network
+    def __init__(self, books: Books, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self._books = books
-        self._conditions = conditions
-        self._tap = tap
-        books.watch(self._installed.extensions)
-
-    async def _make_wire(self) -> SimulatedWire:
-        return await self._network.connect(self._conditions, self._tap)
+        books.codecs.watch(self._installed.extensions)
 
     def _start(self, *arguments: Any) -> Any:
         session, missing = super()._start(*arguments)

@@ -37,6 +37,8 @@ class HTTP2Host(Host, Protocol):
 class HandshakeProtocol(Handshake):
     """The handshake of HTTP/1.1, on a connection of its own; hands HTTP/2 over to its successor."""
 
+    __slots__ = ("_http2", "_make_http2", "_max_early", "_preface", "_reader")
+
     def __init__(self, host: HTTP2Host) -> None:
         super().__init__(host)
         options = host.app.server_options

@@ -1,0 +1,50 @@
+"""What tests of sessions share: an app with one handler, and what its peers get."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tests.raw import RawPeer
+from wsext import App, ConnectionClosed, Session, WebSocketOptions
+
+__all__ = ["SOON", "Handler", "app_of", "frames_until_the_end", "messages_of", "turn"]
+
+#: Seconds in which something has to happen that takes no time at all.
+SOON = 3
+
+Handler = Callable[[Session], Awaitable[None]]
+
+
+def app_of(handler: Handler, *extensions: Any, **options: Any) -> App:
+    app = App(options=WebSocketOptions(**{"close_timeout": 0.2, **options}))
+    for extension in extensions:
+        app.install(extension)
+    app.websocket("/")(handler)
+    return app
+
+
+async def frames_until_the_end(peer: RawPeer) -> list[tuple[int, bytes]]:
+    """The frames up to the end of the stream, which has to come soon."""
+    found = []
+    async with asyncio.timeout(SOON):
+        while (frame := await peer.frame()) is not None:
+            found.append((frame.opcode, bytes(frame.payload)))
+    return found
+
+
+async def messages_of(session: Session) -> list[Any]:
+    """What comes, up to the session's end, which has to come soon."""
+    found = []
+    async with asyncio.timeout(SOON):
+        try:
+            while True:
+                found.append(await session.receive())
+        except ConnectionClosed:
+            return found
+
+
+async def turn() -> None:
+    """Let the event loop write."""
+    await asyncio.sleep(0)
