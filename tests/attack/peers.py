@@ -31,11 +31,13 @@ class Spent:
 
 
 class CountingWriter(asyncio.StreamWriter):
-    """Counts what is written."""
+    """Counts what is written, and does not go on writing to a connection that is lost."""
 
     spent: Spent
 
     def write(self, data: Any) -> None:
+        if self.transport.is_closing():
+            raise ConnectionResetError("the connection is lost")
         self.spent.bytes += len(data)
         super().write(data)
 
@@ -87,6 +89,7 @@ class Peer(RawPeer):
         """
         self.send(data)
         await self.writer.drain()
+        await asyncio.sleep(0)  # `drain` does not always let others run
 
     async def discard(self) -> None:
         """Read without looking, until the connection ends."""

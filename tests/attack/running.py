@@ -16,7 +16,7 @@ from tests.attack.peers import Spent
 from tests.attack.registry import Attack
 from tests.attack.target import DROPPED, Target
 
-__all__ = ["Bounds", "Bystanders", "Result", "bystanders", "run"]
+__all__ = ["Bounds", "Bystanders", "Result", "bystanders", "judge", "run"]
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ async def run(
         cost = meter.end()
     result = Result(attack, front, target.spent, cost, waits, problems=problems)
     await _recover(result, around, before, rest, bounds)
-    problems += _judge(result, bounds)
+    problems += judge(result, bounds)
     said = meter.said()
     result.said = said[:8000].decode(errors="backslashreplace").splitlines()
     if b"Traceback (most recent call last)" in said:
@@ -161,7 +161,7 @@ def _left(result: Result, bounds: Bounds) -> list[str]:
     ]
 
 
-def _judge(result: Result, bounds: Bounds) -> list[str]:
+def judge(result: Result, bounds: Bounds) -> list[str]:
     """Each promise that did not hold, with its figure."""
     cost, waits, attack = result.cost, result.waits, result.attack
     memory = min(max(attack.sessions, 1) * bounds.per_session, bounds.in_all)
