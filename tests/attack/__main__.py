@@ -14,6 +14,7 @@ from tests.attack import report
 from tests.attack.fronts import FRONTS
 from tests.attack.registry import Attack, load
 from tests.attack.running import Result, bystanders, run
+from tests.attack.soak import soak
 
 
 def chosen(only: str, fronts: list[str]) -> list[tuple[Attack, str]]:
@@ -61,6 +62,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="rest only until all is as before")
     parser.add_argument("--log", type=int, default=0, metavar="N", help="show N lines of each log")
     parser.add_argument("--write", action="store_true", help="put the table into SECURITY.md")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="mixed load for so long")
     args = parser.parse_args()
     fronts = args.front.split(",")
     if unknown := set(fronts) - set(FRONTS):
@@ -76,6 +78,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all processes are ended
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if args.soak:
+        return 0 if soak(args.soak) else 1
     results = attack_all(attacks, args.seconds, 0.0 if args.quick else 5.0, args.log)
     failed = [result for result in results if not result.holds]
     print(f"{len(results) - len(failed)} of {len(results)} hold")

@@ -259,7 +259,6 @@ async def _without_reading(target: Target, path: str, count: int) -> list[WebSoc
     "a peer that never reads",
     fronts=("http1", "tls", "workers", "uvicorn"),
     sessions=50,
-    options={"websocket.write_timeout": 1, "websocket.close_timeout": 1},
     seconds=5,
 )
 async def never_reads(target: Target) -> None:
@@ -272,7 +271,6 @@ async def never_reads(target: Target) -> None:
     "a peer that never reads",
     fronts=("http1", "http2", "tls", "workers", "uvicorn"),
     sessions=20,
-    options={"websocket.write_timeout": 1, "websocket.close_timeout": 1},
     seconds=4,
 )
 async def never_reads_its_echo(target: Target) -> None:
@@ -312,7 +310,6 @@ async def unread_pongs(target: Target) -> None:
     "a peer that never reads",
     fronts=("http1", "uvicorn"),
     sessions=20,
-    options={"websocket.write_timeout": 1, "websocket.close_timeout": 1},
     seconds=4,
 )
 async def reads_a_little(target: Target) -> None:
@@ -335,7 +332,6 @@ async def reads_a_little(target: Target) -> None:
     options={
         "websocket.ping_interval": 1,
         "websocket.ping_timeout": 0.5,
-        "websocket.close_timeout": 0.5,
     },
     seconds=5,
 )
@@ -356,7 +352,6 @@ async def answers_no_ping(target: Target) -> None:
     "a peer that does not finish closing",
     fronts=("http1", "http2", "tls", "workers"),
     sessions=50,
-    options={"websocket.close_timeout": 0.5},
 )
 async def does_not_close(target: Target) -> None:
     data = masked(2, bytes(60_000)) * 4

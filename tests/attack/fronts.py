@@ -27,6 +27,14 @@ __all__ = ["FRONTS", "Front", "Serving", "key_of", "serving"]
 
 ROOT = Path(__file__).parents[2]
 PLUGINS = "permessage-deflate,permessage-zstd,permessage-fragment,permessage-meta,metrics"
+#: Limits that are reached soon; an attack's own options come after them.
+OPTIONS = {
+    "server.drain_timeout": 1,
+    "server.handshake_timeout": 2,
+    "server.http2_idle_timeout": 2,
+    "websocket.close_timeout": 1,
+    "websocket.write_timeout": 1,
+}
 #: A server without bounds must not take all of the machine's memory.
 ADDRESS_SPACE = 4 << 30
 
@@ -142,7 +150,7 @@ def _command(attack: Attack, how: Front, args: tuple[str, ...], port: int) -> li
 
 
 def _environment(attack: Attack) -> dict[str, str]:
-    options = {"server.drain_timeout": 1, **dict(attack.options)}
+    options = {**OPTIONS, **dict(attack.options)}
     paths = [str(ROOT), *(str(path) for path in ROOT.glob("extensions/*/src"))]
     paths += filter(None, [os.environ.get("PYTHONPATH")])
     names = {

@@ -10,7 +10,6 @@ from tests.raw import REQUEST, masked
 
 EVERYWHERE = ("http1", "tls", "workers", "uvicorn")
 OWN = ("http1", "tls", "workers")
-QUICK = {"server.handshake_timeout": 1}
 
 
 @attack(
@@ -18,7 +17,6 @@ QUICK = {"server.handshake_timeout": 1}
     "half a handshake, byte by byte",
     fronts=OWN,
     sessions=8,
-    options=QUICK,
 )
 async def byte_by_byte(target: Target) -> None:
     async def one(number: int) -> None:
@@ -40,7 +38,6 @@ async def byte_by_byte(target: Target) -> None:
     "endless headers",
     fronts=("http1", "tls", "workers", "uvicorn"),
     sessions=8,
-    options=QUICK,
 )
 async def endless_headers(target: Target) -> None:
     starts = (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", b"GET /", b"", b"GET / HTTP/1.1\r\n")
@@ -236,7 +233,6 @@ async def pipelined(target: Target) -> None:
     "requests without end",
     fronts=OWN,
     sessions=4,
-    options=QUICK,
 )
 async def bodies(target: Target) -> None:
     head = b"POST /state HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"

@@ -250,7 +250,6 @@ async def header_bomb(target: Target) -> None:
     PROMISE,
     fronts=("http2",),
     sessions=100,
-    options={"server.http2_idle_timeout": 1, "server.handshake_timeout": 1},
 )
 async def idle_connections(target: Target) -> None:
     async def one(number: int) -> None:
@@ -268,7 +267,6 @@ async def idle_connections(target: Target) -> None:
     PROMISE,
     fronts=("http2",),
     sessions=50,
-    options={"websocket.write_timeout": 1, "websocket.close_timeout": 1},
     seconds=4,
 )
 async def closed_windows(target: Target) -> None:

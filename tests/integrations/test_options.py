@@ -12,8 +12,8 @@ import uvicorn
 from websockets.asyncio.client import connect as foreign_connect
 
 from tests.integrations.served import Recorder, echo, running, with_deflate
-from tests.raw import masked, raw_peer
-from wsext import App, OptionError, Request, WebSocketOptions, hookimpl
+from tests.raw import REQUEST, masked, raw_peer
+from wsext import App, OptionError, Request, ServerOptions, WebSocketOptions, hookimpl
 from wsext.integrations.options import settings_from_environment
 from wsext.integrations.uvicorn import WebSocketProtocol
 from wsext.sdk.plugins import set_default_plugins
@@ -79,6 +79,46 @@ async def test_the_limits_that_are_looked_at_now_and_then_hold_and_hooks_are_tol
             await asyncio.wait([closed], timeout=0.05)
         assert closed.result() == 1008
     assert told == [101, "ping_rate"]
+
+
+@pytest.mark.parametrize(
+    ("uvicorns", "server", "lines", "status"),
+    [
+        ({}, {}, ["Host: localhost", "Origin: http://localhost"], 101),
+        ({}, {}, ["Host: localhost", "Origin: https://localhost"], 403),
+        ({}, {}, ["Host: my.example", "Origin: http://my.example"], 403),
+        (
+            {},
+            {},
+            ["Host: my.example", "Origin: https://my.example", "X-Forwarded-Proto: https"],
+            101,
+        ),
+        (
+            {"forwarded_allow_ips": "10.0.0.1"},
+            {},
+            ["Host: my.example", "Origin: https://my.example", "X-Forwarded-Proto: https"],
+            403,
+        ),
+        (
+            {"forwarded_allow_ips": "*"},
+            {},
+            ["Host: my.example", "Origin: https://my.example", "X-Forwarded-Proto: https"],
+            101,
+        ),
+        ({}, {"allowed_hosts": ["my.example"]}, ["Host: my.example"], 101),
+        ({}, {"allowed_hosts": ["my.example"]}, ["Host: evil.example"], 421),
+    ],
+)
+async def test_hosts_and_origins_behind_uvicorns_proxies(
+    uvicorns: dict[str, Any], server: dict[str, Any], lines: list[str], status: int
+) -> None:
+    settings = App(server=ServerOptions.parse(server))
+    async with running(echo, settings=settings, **uvicorns) as running_:
+        more = "".join(f"{line}\r\n" for line in lines[1:])
+        request = REQUEST.format(path="/", more=more).replace("Host: localhost", lines[0])
+        async with raw_peer(running_.port) as peer:
+            peer.send(request.encode())
+            assert int((await peer.read_head()).split()[1]) == status
 
 
 @pytest.fixture

@@ -21,17 +21,15 @@ from wsext.cli.common import (
     ExtensionArgument,
     ExtensionToken,
     OptionSetName,
-    config_option,
     fail,
-    plugins_of,
-    read_config,
+    server_config_option,
     set_option,
 )
 from wsext.cli.loading import load_app
-from wsext.config.applying import apply
+from wsext.config.applying import apply, plugins_of
 from wsext.config.configuration import Config
 from wsext.config.sections import ServeOptions
-from wsext.config.sources import take_extension, take_setting
+from wsext.config.sources import read_config, take_extension, take_setting
 from wsext.errors import OptionError
 from wsext.escape import escape_record
 from wsext.http2 import is_available
@@ -42,6 +40,7 @@ from wsext.runtime.loop import new_event_loop
 from wsext.sdk.options import option_fields
 from wsext.server.access import JSONFormatter
 from wsext.server.health import Health
+from wsext.server.loglimit import LineLimit
 from wsext.server.running import run_until_signal
 from wsext.server.server import Server
 from wsext.server.supervisor import Supervisor
@@ -70,7 +69,7 @@ _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
     "--option-set", "option_sets", multiple=True, type=OptionSetName(),
     help="Apply a named option set. Repeatable.",
 )  # fmt: skip
-@config_option
+@server_config_option
 @set_option
 @click.option(
     "--backplane", metavar="URL",
@@ -166,6 +165,7 @@ def serve(
 def _set_up_logging(options: ServeOptions) -> None:
     stderr = logging.StreamHandler()
     stderr.addFilter(escape_record)  # also what asyncio, libraries and the app log
+    stderr.addFilter(LineLimit())
     logging.basicConfig(
         level=options.log_level.upper(),
         format="%(asctime)s %(levelname)-7s %(process)d %(name)s  %(message)s",

@@ -193,6 +193,7 @@ class WebSocketProtocol(asyncio.Protocol):
             "state": self._app_state.copy(),
         }
         request.secure = self._scope["scheme"] == "wss"
+        request.transport = self.transport
         client = self._scope["client"]
         if client is not None:
             host, port = client
@@ -209,6 +210,11 @@ class WebSocketProtocol(asyncio.Protocol):
 
     async def _decide(self, request: Request) -> Session | Response:
         """A session that the application may accept, or a refusal."""
+        client = self._scope["client"]
+        try:
+            self._profiles.see(request, self._config, client[0] if client else None)
+        except HandshakeRejected as error:
+            return rejection(error)
         terms = self._profiles.terms(self._config)
         decision = await decide(request, terms)
         if isinstance(decision, Response):

@@ -54,6 +54,7 @@ class Writer:
         self._streaming: Waiting | None = None  # the streamed message that is half way
         self._fragment: Waiting | None = None  # of the streamed message, for an asynchronous codec
         self._pump: asyncio.Task[None] | None = None
+        self._encoding: Waiting | None = None  # what an asynchronous codec has
         self._writable: list[asyncio.Future[None]] = []
         self._empty: list[asyncio.Future[None]] = []
 
@@ -249,7 +250,9 @@ class Writer:
                     self._fragment = None
                 else:
                     self.outbox.pop()
+                self._encoding = entry
                 await self._encode(entry)
+                self._encoding = None
         finally:
             if self._pump is asyncio.current_task():
                 self._pump = None
@@ -398,6 +401,8 @@ class Writer:
         self._give_up()
         if self._pump is not None:
             self._pump.cancel()
+        if self._encoding is not None:  # a codec need not obey; nobody waits for it
+            self._encoding.settle(self._closed_error())
         _wake(self._writable)
         _wake(self._empty)
 

@@ -10,19 +10,23 @@ import contextlib
 import signal
 import socket
 import ssl as ssl_module
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
 
 from wsext.app.application import Application
+from wsext.escape import get_logger
 from wsext.runtime.session import Session
+from wsext.server.accepting import Rarely, raise_descriptor_limit
 from wsext.server.answering import Handshake
 from wsext.server.board import BEAT, Board
 from wsext.server.process import Ready
 from wsext.server.server import Server
 
 __all__ = ["Ready", "run_worker"]
+
+_complain = Rarely(get_logger("wsext.workers").warning)
 
 
 class _CountedServer(Server):
@@ -36,7 +40,7 @@ class _CountedServer(Server):
     def _write(self) -> None:
         self._board.write(self.connection_count, self._session_count)
 
-    def admit(self, connection: Handshake) -> str:
+    def admit(self, connection: Handshake) -> str | None:
         limit = super().admit(connection)
         self._write()
         return limit
@@ -63,8 +67,6 @@ class _Channel:
         sock: This end of the socket pair.
         board: Where signs of life are given.
     """
-
-    sockets: Sequence[Any] = ()
 
     def __init__(self, server: Server, sock: socket.socket, board: Board) -> None:
         self._server = server
@@ -94,8 +96,7 @@ class _Channel:
         except BlockingIOError:
             return  # this one was late: the supervisor has taken the connection back
         if word == b"c":
-            for number in numbers:  # none, if there is no descriptor left for it
-                self._server.take(socket.socket(fileno=number))
+            self._take(numbers)
         elif word == b"r":
             self._end(self._server.retire())
         elif word == b"a":
@@ -104,6 +105,12 @@ class _Channel:
             self._end(self._server.close())
         if not word:  # the supervisor is gone
             self._loop.remove_reader(self._sock)
+
+    def _take(self, numbers: list[int]) -> None:
+        if numbers:
+            self._server.take(socket.socket(fileno=numbers[0]))
+        else:  # the system has closed it
+            _complain("a connection is lost, for there are no file descriptors left")
 
     def _on_signal(self) -> None:
         self.close()
@@ -121,8 +128,8 @@ class _Channel:
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RD)
             while (received := socket.recv_fds(self._sock, 1, 1))[0]:
-                for number in received[1]:
-                    self._server.take(socket.socket(fileno=number))
+                if received[0] == b"c":
+                    self._take(received[1])
 
     def hang_up(self) -> None:
         """The server has ended."""
@@ -138,6 +145,7 @@ async def run_worker(app: Application, channel: int, ssl: ssl_module.SSLContext 
         channel: The descriptor of this end of the socket pair.
         ssl: A TLS context.
     """
+    raise_descriptor_limit()
     sock = socket.socket(fileno=channel)
     board = Board.receive(sock)
     server = _CountedServer(app, ssl, board)
