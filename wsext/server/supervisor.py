@@ -17,8 +17,9 @@ supervisor says one byte at a time:
 The board is memory that both see (`wsext.server.board`). The worker's event loop gives a sign of
 life on it every moment. When there is none for a second, the worker is late: it gets no more
 connections, and those that it has not picked up go to others. When there is none for
-``worker_timeout``, it is killed and replaced, and so is one that is not ready in that time, or in 10
-s if that is more. A process that was stopped and one whose event loop is blocked look the same.
+``worker_timeout``, it is killed and replaced. So is one that is not ready in that time, or in ten
+seconds if that is more. A process that was stopped and one whose event loop is blocked look the
+same.
 
 When a worker dies, what it had not picked up goes to others, too. What it had picked up is lost:
 its sessions, and the handshakes that it had not answered. The log says how many. When the
@@ -36,6 +37,7 @@ from typing import Any
 
 from wsext.escape import get_logger
 from wsext.runtime.backoff import Backoff
+from wsext.server.accepting import raise_descriptor_limit
 from wsext.server.board import BEAT
 from wsext.server.dealing import Dealer
 from wsext.server.process import Ready, WorkerProcess
@@ -109,6 +111,7 @@ class Supervisor:
 
     async def run(self) -> int:
         """Supervise until a signal ends it; the exit code."""
+        raise_descriptor_limit()
         self._listen_to_signals()
         looking = asyncio.create_task(self._look_after_workers())
         if self._changes is not None:
