@@ -23,6 +23,7 @@ from wsext import (
 )
 
 __all__ = [
+    "AsyncBroken",
     "AsyncCancelled",
     "AsyncInflate",
     "Broken",
@@ -30,6 +31,7 @@ __all__ = [
     "Counting",
     "Gated",
     "History",
+    "Hung",
     "deflated",
 ]
 
@@ -215,3 +217,60 @@ class Broken(Extension):
 
     def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
         return _BrokenCodec()
+
+
+class _AsyncBrokenCodec(Codec):
+    def __init__(self, error: type[BaseException]) -> None:
+        self.error = error
+
+    async def encode(self, frame: Frame) -> Frame:  # type: ignore[override]
+        await asyncio.sleep(0)
+        raise self.error("this codec is broken")
+
+
+class AsyncBroken(Extension):
+    """Its asynchronous `encode` raises.
+
+    Attributes:
+        error: What.
+    """
+
+    name: ClassVar[str] = "x-async-broken"
+    error: type[BaseException] = RuntimeError
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        return _AsyncBrokenCodec(self.error)
+
+
+class _HungCodec(Codec):
+    def __init__(self, extension: Hung) -> None:
+        self.extension = extension
+
+    async def encode(self, frame: Frame) -> Frame:  # type: ignore[override]
+        self.extension.encoding.set()
+        while not self.extension.may_end.is_set():
+            try:
+                await self.extension.may_end.wait()
+            except asyncio.CancelledError:
+                self.extension.cancelled.set()
+        return frame
+
+
+class Hung(Extension):
+    """Its asynchronous `encode` ends when a test says so, also if it is cancelled.
+
+    Attributes:
+        encoding: Set when a frame has come to it.
+        cancelled: Set when it was cancelled, and went on.
+        may_end: The test's.
+    """
+
+    name: ClassVar[str] = "x-hung"
+
+    def setup(self) -> None:
+        self.encoding = asyncio.Event()
+        self.cancelled = asyncio.Event()
+        self.may_end = asyncio.Event()
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        return _HungCodec(self)

@@ -26,6 +26,7 @@ MODULES = (
     "wsext.runtime.step",
     "wsext.runtime.drive",
     "wsext.runtime.inbox",
+    "wsext.runtime.turns",
     "wsext.runtime.path",
 )
 

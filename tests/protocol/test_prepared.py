@@ -24,6 +24,8 @@ from wsext import (
     Session,
     hookimpl,
 )
+from wsext.protocol.connection import Connection
+from wsext.protocol.pipeline import Pipeline, Stage
 
 
 class _Counter(MessageCodec):
@@ -250,6 +252,19 @@ async def test_an_ended_session_refuses_it() -> None:
                 await session.send(PreparedMessage("late"))
         with pytest.raises(ConnectionClosed):
             session.send_nowait(PreparedMessage("late"))
+
+
+def test_it_keeps_a_few_encodings_however_many_peers_agree_to_different_ones() -> None:
+    message = PreparedMessage(bytes(1000))
+    expected = {}
+    for key in range(100):
+        pipeline = Pipeline([Stage("x-counter", _Counter(key), RSV.NONE)])
+        wire = Connection("server", pipeline).share_message(message)
+        assert wire is not None
+        expected[key] = wire
+        assert 1000 <= message.held_bytes <= 10 * len(wire)
+    again = Pipeline([Stage("x-counter", _Counter(99), RSV.NONE)])
+    assert Connection("server", again).share_message(message) == expected[99]
 
 
 def test_it_keeps_what_it_was_given() -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 import wsext
-from tests.codecs import Broken, Gated, History
+from tests.codecs import AsyncBroken, Broken, Gated, History, Hung
 from tests.raw import masked, raw_peer
 from tests.runtime.sessions import SOON, app_of, frames_until_the_end, messages_of, turn
-from tests.waiting import until
+from tests.waiting import sessions_gone, until
 from wsext import ConnectionClosed, QueueFull, Session
 
 GATED = "Sec-WebSocket-Extensions: x-gated\r\n"
@@ -303,4 +303,57 @@ async def test_the_peer_of_a_codec_that_fails_gets_its_close_frame_at_once(way: 
                 assert await peer.close_code() == 1011
         finally:
             release.set()
+    assert len(outcome) == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ValueError, TimeoutError, asyncio.CancelledError])
+@pytest.mark.parametrize("way", ["send", "send_nowait", "stream"])
+async def test_an_asynchronous_codec_that_fails_ends_with_1011(
+    way: str, error: type[BaseException]
+) -> None:
+    release = asyncio.Event()
+
+    async def handler(session: Session) -> None:
+        with suppress(wsext.ProtocolError, ConnectionClosed):
+            if way == "send":
+                await session.send("hello")
+            elif way == "send_nowait":
+                session.send_nowait("hello")
+            else:
+                await session.send(two_parts())
+        await release.wait()
+
+    broken = AsyncBroken()
+    broken.error = error
+    async with wsext.serve(app_of(handler, broken)) as server, raw_peer(server.port) as peer:
+        await peer.shake(more="Sec-WebSocket-Extensions: x-async-broken\r\n")
+        async with asyncio.timeout(SOON):
+            found = await frames_until_the_end(peer)
+        release.set()
+    assert found == [(8, (1011).to_bytes(2, "big") + b"extension failed")]
+
+
+@pytest.mark.parametrize("end", ["the peer leaves", "the session closes"])
+async def test_a_session_ends_while_a_codec_hangs(end: str) -> None:
+    hung = Hung()
+    outcome: list[BaseException] = []
+
+    async def handler(session: Session) -> None:
+        try:
+            await session.send("hello")
+        except ConnectionClosed as error:
+            outcome.append(error)
+
+    app = app_of(handler, hung)
+    async with wsext.serve(app) as server:
+        async with raw_peer(server.port) as peer, asyncio.timeout(SOON):
+            await peer.shake(more="Sec-WebSocket-Extensions: x-hung\r\n")
+            await hung.encoding.wait()
+            (session,) = server.sessions
+            if end == "the session closes":
+                await session.close()
+        async with asyncio.timeout(SOON):
+            await hung.cancelled.wait()
+            await sessions_gone(server)
+        hung.may_end.set()
     assert len(outcome) == 1

@@ -8,6 +8,7 @@ from wsext.protocol.sending cimport Sender
 from wsext.protocol.wire cimport FrameParser
 
 cdef long long _UNITS_PER_TURN
+cdef long long _UNITS_PER_DECODING
 cdef long long _BYTES_PER_UNIT
 
 
@@ -21,6 +22,7 @@ cdef class Connection(Sender):
     cdef public long long app_bytes_in
     cdef public long long wire_bytes_in
     cdef public long long pings_in
+    cdef public long long frames_in
     cdef list _decoded
     cdef bint _handed_out
     cdef object _due

@@ -35,9 +35,10 @@ __all__ = ["Connection"]
 
 _OPEN = State.OPEN
 
-# What is done for one connection before others have their turn: a frame costs one unit, and one
-# more for each of these bytes that come out of the codecs.
-_UNITS_PER_TURN = 4096
+# What is done for one connection before its runtime looks at the clock. A frame costs one unit, one
+# that codecs decode costs more, and so do the bytes that come out of them.
+_UNITS_PER_TURN = 64
+_UNITS_PER_DECODING = 8
 _BYTES_PER_UNIT = 1024
 
 
@@ -73,8 +74,8 @@ class Connection(Sender):
         self.has_more = False
         #: Totals of data payloads: as the application sees them, and on the wire.
         self.messages_in = self.app_bytes_in = self.wire_bytes_in = 0
-        #: Pings received.
-        self.pings_in = 0
+        #: Frames of every kind received, and pings among them.
+        self.frames_in = self.pings_in = 0
         self._max_message = max_message_size
         self._wire_limit = self.pipeline.wire_limit
         self._parser = FrameParser(
@@ -190,7 +191,8 @@ class Connection(Sender):
                     if frame is None:
                         self.has_more = False
                         return None
-                    self._turn -= 1
+                    self.frames_in += 1
+                    self._turn -= _UNITS_PER_DECODING
                     self._check_wire(frame)
                     self._decoded = await self.pipeline.adecode(frame)
                     self._decoded.reverse()
@@ -291,6 +293,7 @@ class Connection(Sender):
 
     def _take(self, item: Any) -> Any:
         """The event of what the parser gave, if it makes one."""
+        self.frames_in += 1
         if type(item) is Message:
             message = item
             self.messages_in += 1
@@ -306,6 +309,7 @@ class Connection(Sender):
                 self._decoded = [frame]
                 return None
             return self._deliver(frame)
+        self._turn -= _UNITS_PER_DECODING
         self._check_wire(frame)
         result = pipeline.decode_one(frame)
         if type(result) is Frame:

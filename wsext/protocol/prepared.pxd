@@ -5,6 +5,9 @@ from wsext.protocol.frames cimport Frame
 from wsext.protocol.pipeline cimport Pipeline
 
 
+cdef Py_ssize_t _KEPT
+
+
 cdef class PreparedMessage:
     cdef Frame _frame
     cdef public object data

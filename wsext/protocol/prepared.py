@@ -21,13 +21,17 @@ except ImportError:  # needed to compile this module, not to run it
 
 __all__ = ["PreparedMessage"]
 
+# Encodings that a message keeps: peers choose what they agree to, and may all choose differently.
+_KEPT = 8
+
 
 @cython.final
 @cython.cclass
 class PreparedMessage:
     """A message for many sessions: ``session.send(prepared)`` encodes and frames it once for all.
 
-    It is encoded once per chain of share keys (see `Codec.share_key`). A session that cannot share
+    It is encoded once per chain of share keys (see `Codec.share_key`), of which the first eight are
+    kept. A session that cannot share
     sends it as any other message: a client, which masks every frame (RFC 6455 §5.3), and a session
     with a codec that has no share key or is asynchronous, or whose frames a hook or a trace sees.
 
@@ -77,8 +81,15 @@ class PreparedMessage:
             size += length
             parts.append(frame_header(frame.opcode, length, frame.fin, frame.rsv, False))
             parts.append(frame.payload)
-        shared = self.shared[pipeline.shared_key] = (b"".join(parts), size, stages)
+        shared = (b"".join(parts), size, stages)
+        if len(self.shared) < _KEPT:
+            self.shared[pipeline.shared_key] = shared
         return shared
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the message and of its encodings that are kept."""
+        return self.size + sum([len(wire) for wire, _, _ in self.shared.values()])
 
     def __repr__(self) -> str:
         kind = "text" if isinstance(self.data, str) else "binary"

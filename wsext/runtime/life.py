@@ -113,7 +113,7 @@ LIFE: dict[tuple[LifeStage, LifeEvent], LifeStage] = {
 #: What a connection counts, and the next one goes on counting.
 _TOTALS = (
     *("messages_in", "messages_out", "app_bytes_in", "app_bytes_out"),
-    *("wire_bytes_in", "wire_bytes_out", "pings_in"),
+    *("wire_bytes_in", "wire_bytes_out", "frames_in", "pings_in"),
 )
 
 #: What a failure ends a session with: the close code, the reason, and whether it was planned.
@@ -139,13 +139,13 @@ class Progress(NamedTuple):
     """What a session has done so far, for who watches over its limits.
 
     Attributes:
-        messages: Whole messages received.
+        frames: Frames of every kind received.
         pings: Pings received.
         waiting: Bytes that wait for the peer to read while nothing more is written; else 0.
         resumed: How often the peer has made room for more to be written.
     """
 
-    messages: int
+    frames: int
     pings: int
     waiting: int
     resumed: int
@@ -583,7 +583,7 @@ class Life:
         """What has happened so far, by the counters that limits are about."""
         link = self.link
         connection = link.connection
-        return Progress(connection.messages_in, connection.pings_in, link.stuck_bytes, link.resumed)
+        return Progress(connection.frames_in, connection.pings_in, link.stuck_bytes, link.resumed)
 
 
 def forget_frames(error: BaseException | None) -> None:

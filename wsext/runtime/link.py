@@ -23,6 +23,7 @@ from wsext.runtime.pacing import Pace
 from wsext.runtime.path import LinkPath
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.timers import Timers
+from wsext.runtime.turns import Timed
 
 __all__ = ["Link", "Owner"]
 
@@ -233,8 +234,8 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self._update_reading()
 
     def go_on_soon(self) -> None:
-        """`go_on`, in the event loop's next turn: never from within the application's code."""
-        self._loop.call_soon(self.go_on)
+        """`go_on`, in a later pass of the event loop: never from within the application's code."""
+        self._turns.queue(self)
 
     def take_turns(self) -> None:
         """Let other connections have their turn, then go on."""
@@ -247,6 +248,8 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self.connection.store(data, size)
         if self.is_async:
             self._decode_on()
+        elif not self._stalled and not self._pulling:  # this pass has no time left
+            self.take_turns()
         self._update_reading()
 
     def hold_reading(self, seconds: float) -> None:
@@ -269,22 +272,28 @@ class Link(LinkPath, asyncio.BufferedProtocol):
     # --- an asynchronous codec ----------------------------------------------------------------
 
     def _decode_on(self) -> None:
-        if self._decoding is None and self.connection.has_more and not self._stalled:
-            self._decoding = self._loop.create_task(self._decode())
-            self._decoding.add_done_callback(self._decoded)
+        if self._decoding is not None or self._stalled or not self.connection.has_more:
+            return
+        if self._turns.is_spent:
+            self.take_turns()
+            return
+        self._decoding = self._loop.create_task(Timed(self._turns, self, self._decode))
+        self._decoding.add_done_callback(self._decoded)
 
-    async def _decode(self) -> None:
+    async def _decode(self, step: Timed) -> None:
         """Decode and deliver message by message; their order is kept."""
         connection = self.connection
+        connection.new_turn()
         while connection.has_more and not self._stalled:
-            connection.new_turn()
             event = await connection.anext_event()
             if event is not None:
                 self.deliver(event)
-            elif connection.has_more:
-                await asyncio.sleep(0)  # others have their turn
             if connection.has_output:
                 self.write_out()
+            if connection.is_turn_over:
+                if self._turns.is_over(step.began):
+                    self.take_turns()
+                connection.new_turn()
             self._update_reading()
 
     def _decoded(self, task: asyncio.Task[None]) -> None:

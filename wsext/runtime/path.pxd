@@ -5,6 +5,10 @@ from wsext.protocol.connection cimport Connection
 from wsext.protocol.frames cimport Frame, Message
 from wsext.protocol.prepared cimport PreparedMessage
 from wsext.runtime.inbox cimport Inbox
+from wsext.runtime.turns cimport Turns
+
+cdef Py_ssize_t _LARGE
+cdef int _ROUNDS
 
 
 cdef class LinkPath:
@@ -26,18 +30,23 @@ cdef class LinkPath:
     cdef public bint _has_read
     cdef public bint is_lost
     cdef list _dirty
+    cdef public Turns _turns
+    cdef public double used
+    cdef public bint is_queued
     cdef public object options
     cdef public object _loop
     cdef public object _transport
 
-    @cython.locals(connection=Connection)
+    @cython.locals(connection=Connection, turns=Turns, began=double, is_light=bint, message=Message)
     cdef _read(self, object data, Py_ssize_t size)
 
-    @cython.locals(connection=Connection)
+    @cython.locals(connection=Connection, began=double)
     cpdef go_on(self)
 
-    @cython.locals(connection=Connection, session=SessionPath, count=Py_ssize_t)
-    cdef _pull(self, object event)
+    @cython.locals(
+        connection=Connection, session=SessionPath, turns=Turns, count=Py_ssize_t, rounds=int
+    )
+    cdef _pull(self, object event, double began)
 
     @cython.locals(session=SessionPath, frame=Frame)
     cdef _hand_over(self, object event)

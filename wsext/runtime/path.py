@@ -20,6 +20,7 @@ from wsext.protocol.prepared import PreparedMessage
 from wsext.protocol.states import State
 from wsext.runtime.inbox import DONE, Inbox
 from wsext.runtime.settings import WebSocketOptions
+from wsext.runtime.turns import Turns, turns_of
 
 try:
     import cython  # type: ignore
@@ -66,6 +67,12 @@ class _Shared(threading.local):
 
 _shared = _Shared()
 
+#: How often a connection looks at the clock in one turn, at most.
+_ROUNDS = 64
+
+#: Reads and messages of more bytes are worth a look at the clock.
+_LARGE = 1 << 14
+
 
 def _write_dirty(loop: asyncio.AbstractEventLoop, dirty: list[LinkPath]) -> None:
     links = dirty[:]
@@ -98,6 +105,9 @@ class LinkPath:
             self._buffer = _shared.buffer
             self._view = _shared.view
         self._dirty = _shared.dirty_of(self._loop)
+        self._turns: Turns = turns_of(self._loop)
+        self.used = 0.0
+        self.is_queued = False
         self._is_dirty = False
         self._transport: Any = None
         self._write: Any = None
@@ -148,18 +158,25 @@ class LinkPath:
 
     def _read(self, data: bytes | bytearray | None, size: int) -> None:
         self._heard = self._has_read = True
-        if self.is_async or self._stalled or self._pulling:
+        turns = self._turns
+        if self.is_async or self._stalled or self._pulling or turns.is_spent:
             self.store(data, size)
             return
         connection = self.connection
+        # What is small and no extension decodes takes no longer than it took to arrive.
+        is_light = size <= _LARGE and connection.pipeline.passive
+        began = 0.0 if is_light else turns.clock()
         self._gathering = self._pulling = True
         try:
             event = connection.receive(data, size)
             if type(event) is Message and not connection.has_more:  # as in most reads
                 if self._session is not None:
                     self._session._deliver_one(event)
+                message = event
+                if message.size > _LARGE and began > 0:
+                    turns.charge(self, began)
             elif event is not None or connection.has_more:
-                self._pull(event)
+                self._pull(event, began)
         finally:
             self._gathering = self._pulling = False
         if connection.pending_bytes:
@@ -175,8 +192,9 @@ class LinkPath:
         self._stalled = False
         self._gathering = self._pulling = True
         try:
+            began = self._turns.clock()
             connection.new_turn()
-            self._pull(connection.next_event())
+            self._pull(connection.next_event(), began)
         finally:
             self._gathering = self._pulling = False
         if connection.pending_bytes:
@@ -184,13 +202,19 @@ class LinkPath:
         if connection.state is not _OPEN:
             self.progress_close()
 
-    def _pull(self, event: Any) -> None:
+    def _pull(self, event: Any, began: float) -> None:
         """Deliver an event, and those after it while the application has room for them.
 
         Readers are resumed once for all messages that have come together, and before a Close frame
         or a fault takes effect: so they can still answer what came before it.
+
+        Args:
+            event: The event.
+            began: When this turn began; 0 if it has hardly begun.
         """
         connection = self.connection
+        turns = self._turns
+        rounds = 0
         session = self._session
         while True:
             count = 0
@@ -206,9 +230,16 @@ class LinkPath:
             if self._stalled or not connection.has_more:
                 break
             if connection.is_turn_over:
-                self.take_turns()
-                break
+                rounds += 1
+                if began <= 0:
+                    began = turns.clock()
+                elif rounds >= _ROUNDS or turns.is_over(began):
+                    self.take_turns()
+                    break
+                connection.new_turn()
             event = connection.next_event()
+        if began > 0:
+            turns.charge(self, began)
         if connection.has_more:
             connection.keep()
 

@@ -48,6 +48,7 @@ class Stats:
         wire_bytes_in, wire_bytes_out: As they travel, encoded by the agreed extensions.
         dropped_in, dropped_out: Messages dropped by the overflow policy ``drop-oldest``.
         waiting_in: Received messages that wait for the application now.
+        frames_in: Frames of every kind received, also those that make no message.
     """
 
     messages_in: int
@@ -59,6 +60,7 @@ class Stats:
     dropped_in: int
     dropped_out: int
     waiting_in: int
+    frames_in: int
 
 
 class Listener:
@@ -429,6 +431,7 @@ class Session(SessionPath):
             self._inbox.dropped,
             self._life.dropped,
             len(self._inbox),
+            c.frames_in,
         )
 
     def trace(self, callback: Trace | None) -> Callable[[], None]:

@@ -55,7 +55,7 @@ class WebSocketOptions(OptionSet):
         ),
     ] = "suspend"
     message_rate: (
-        Annotated[float, local("messages a second that a peer may send (read later beyond)", gt=0)]
+        Annotated[float, local("frames of any kind a second from a peer (read later beyond)", gt=0)]
         | None
     ) = 50_000.0
     ping_rate: (

@@ -54,6 +54,7 @@ class Writer:
         self._streaming: Waiting | None = None  # the streamed message that is half way
         self._fragment: Waiting | None = None  # of the streamed message, for an asynchronous codec
         self._pump: asyncio.Task[None] | None = None
+        self._encoding: Waiting | None = None  # what an asynchronous codec has
         self._writable: list[asyncio.Future[None]] = []
         self._empty: list[asyncio.Future[None]] = []
 
@@ -127,8 +128,17 @@ class Writer:
         else:
             raise self._overflow(lane)
 
-    def put(self, lane: Lane, message: PreparedMessage, key: Hashable | None = None) -> None:
-        """Put in a message of somebody else's lane, a room's; never raises and never waits."""
+    def put(
+        self, lane: Lane, message: PreparedMessage, most: int, key: Hashable | None = None
+    ) -> None:
+        """Put in a message of somebody else's lane, a room's; never raises and never waits.
+
+        Args:
+            lane: Whose message it is.
+            message: The message.
+            most: Bytes of all lanes that may wait with it, whatever their policies.
+            key: As for `Outbox.put`.
+        """
         link, entry = self._link, Waiting(message, message.size)
         if not (link.is_open or self.is_detached):
             return
@@ -137,7 +147,7 @@ class Writer:
                 self._write(entry)
             except ProtocolError as error:  # the session has failed; the room goes on
                 logger.debug("a broadcast failed a session: %s", error)
-        elif self.outbox.put(lane, entry, key):
+        elif self._has_room(entry, most) and self.outbox.put(lane, entry, key):
             self._update()
         else:
             lane.lose("slow_closed")
@@ -145,6 +155,9 @@ class Writer:
             slow = LocalProtocolError("reads too slowly", CloseCode.TRY_AGAIN_LATER)
             link.connection.failure = link.connection.failure or slow
             link.send_close(slow.code, slow.reason)
+
+    def _has_room(self, entry: Waiting, most: int) -> bool:
+        return not self.outbox or self.outbox.size + entry.size <= most
 
     def _overflow(self, lane: Lane) -> LocalProtocolError:
         """Close with 1013: the peer reads too slowly. The error to raise is returned."""
@@ -249,7 +262,9 @@ class Writer:
                     self._fragment = None
                 else:
                     self.outbox.pop()
+                self._encoding = entry
                 await self._encode(entry)
+                self._encoding = None
         finally:
             if self._pump is asyncio.current_task():
                 self._pump = None
@@ -398,6 +413,8 @@ class Writer:
         self._give_up()
         if self._pump is not None:
             self._pump.cancel()
+        if self._encoding is not None:  # a codec need not obey; nobody waits for it
+            self._encoding.settle(self._closed_error())
         _wake(self._writable)
         _wake(self._empty)
 

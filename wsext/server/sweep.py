@@ -21,7 +21,7 @@ __all__ = ["Sweep"]
 #: Seconds between two looks at the sessions.
 _EVERY = 1.0
 
-#: Seconds' worth of messages or pings that may come at once.
+#: Seconds' worth of frames or pings that may come at once.
 _BURST = 2.0
 
 _NOTHING = Progress(0, 0, 0, 0)
@@ -30,11 +30,11 @@ _NOTHING = Progress(0, 0, 0, 0)
 class _Seen:
     """What a session had done when it was last looked at."""
 
-    __slots__ = ("messages", "pings", "progress", "since")
+    __slots__ = ("frames", "pings", "progress", "since")
 
     def __init__(self, session: Session, now: float) -> None:
         rate, pings = session.options.message_rate, session.options.ping_rate
-        self.messages = None if rate is None else Bucket(rate, _BURST, now)
+        self.frames = None if rate is None else Bucket(rate, _BURST, now)
         self.pings = None if pings is None else Bucket(pings, _BURST, now)
         self.progress = Progress(0, 0, 0, 0)
         self.since = now  # since when the peer has taken nothing
@@ -89,8 +89,8 @@ class Sweep:
 
     def _judge(self, session: Session, seen: _Seen, progress: Progress, now: float) -> None:
         last = seen.progress
-        if seen.messages is not None:
-            wait = seen.messages.take(progress.messages - last.messages, now)
+        if seen.frames is not None:
+            wait = seen.frames.take(progress.frames - last.frames, now)
             if wait > 0:
                 session.hold_reading(wait)
                 self._limited("message_rate", session)

@@ -35,6 +35,15 @@ async def test_the_smaller_size_counts() -> None:
         assert sizes == [20, 20, 10]
 
 
+def test_a_peer_that_wants_tiny_frames_gets_no_million_of_them() -> None:
+    message = bytes(range(256)) * 4096
+    frames = FragmentCodec(1).encode(Frame(2, message))
+    assert isinstance(frames, list)
+    assert len(frames) <= 16384
+    assert b"".join(frame.payload for frame in frames) == message
+    assert [frame.fin for frame in frames[-2:]] == [False, True]
+
+
 def test_an_empty_continuation_is_left_out() -> None:
     codec = FragmentCodec(5)
     assert codec.encode(Frame(0, b"", False)) == ()

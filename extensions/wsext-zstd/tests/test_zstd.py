@@ -191,3 +191,67 @@ def test_train_with_too_little_is_one_line(tmp_path: Path) -> None:
 
 def test_the_split_is_stable() -> None:
     assert split(quotes(10)) == split(quotes(10))
+
+
+# --- where a message ends -------------------------------------------------------------------------
+
+
+def alone(data: bytes, *, checksum: bool = False) -> bytes:
+    """A message without context takeover, in several blocks if it is large."""
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        3,
+        format=zstandard.FORMAT_ZSTD1_MAGICLESS,
+        window_log=17,
+        write_content_size=len(data) % 2,
+        write_checksum=checksum,
+    )
+    return zstandard.ZstdCompressor(compression_params=parameters).compress(data)
+
+
+def received(data: bytes, size: int) -> bytes:
+    """What is decoded of a message that comes in fragments of some bytes."""
+    codec = ZstdCodec(Settings(peer_reset=True))
+    parts = [data[at : at + size] for at in range(0, len(data), size)]
+    out = b""
+    for number, part in enumerate(parts):
+        first, last = not number, number == len(parts) - 1
+        frame = Frame(2 if first else 0, part, last, RSV.RSV1 if first else 0)
+        out += codec.decode(frame, 1 << 20).payload
+    return out
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+@pytest.mark.parametrize("size", [3, 50, 1 << 20])
+@pytest.mark.parametrize("message", [b"", b"even", b"odd", bytes(300_001), b"q" * 4096], ids=len)
+def test_a_message_ends_where_its_zstd_frame_does(
+    message: bytes, size: int, checksum: bool
+) -> None:
+    data = alone(message, checksum=checksum)
+    assert received(data, size) == message
+    for wrong in (data + b"x", data + bytes(20), data + data, data[:-1], data[:-2] + data[-1:]):
+        with pytest.raises(RemoteProtocolError) as caught:
+            received(wrong, size)
+        assert caught.value.code == 1007
+
+
+@pytest.mark.parametrize("size", [1000, 1 << 20])
+def test_a_message_of_nothing_but_blocks_is_refused(size: int) -> None:
+    """Each block costs three bytes and a look at it; there is one for 128 KiB."""
+    empty = alone(b"")
+    head, last = empty[:-3], empty[-3:]
+    assert received(head + bytes(3) * 1000 + last, size) == b""
+    with pytest.raises(RemoteProtocolError) as caught:
+        received(head + bytes(3) * 300_000 + last, size)
+    assert caught.value.code == 1007
+
+
+def test_a_window_larger_than_agreed_is_refused() -> None:
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        3, format=zstandard.FORMAT_ZSTD1_MAGICLESS, window_log=22, write_content_size=0
+    )
+    stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    data = stream.compress(b"x") + stream.flush()
+    for codec in (ZstdCodec(Settings()), ZstdCodec(Settings(peer_reset=True))):
+        with pytest.raises(RemoteProtocolError) as caught:
+            codec.decode(Frame(2, data, True, RSV.RSV1), 1 << 20)
+        assert caught.value.code == 1007

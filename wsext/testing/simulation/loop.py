@@ -84,6 +84,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Virtual seconds since the loop was made."""
         return self._now
 
+    #: How long work takes: none of this time (`wsext.runtime.turns`).
+    work_time = time
+
     def _advance(self, timeout: float | None) -> None:
         self.turns += 1
         if self.turns % _COLLECT_EVERY == 0:

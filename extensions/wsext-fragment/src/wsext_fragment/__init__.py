@@ -21,6 +21,10 @@ __all__ = ["FragmentCodec", "FragmentOptions", "PermessageFragment"]
 
 _LOW, _HIGH = 1, 1 << 24
 
+#: Frames that are made of one. Each costs memory and time, however small it is, and how small they
+#: are is the peer's choice.
+_MOST_FRAMES = 1 << 14
+
 
 class FragmentOptions(OptionSet):
     """The options of `PermessageFragment`."""
@@ -47,12 +51,12 @@ class FragmentCodec(Codec):
             return ()  # it says nothing, and nobody misses it
         if len(data) <= size:
             return frame
-        starts = range(0, len(data), size)
+        starts = range(0, len(data), max(size, -(-len(data) // _MOST_FRAMES)))
         return [
             frame.replace(
                 opcode=0 if at else frame.opcode,
                 rsv=0 if at else frame.rsv,  # the bits of a message stand on its first frame
-                payload=data[at : at + size],
+                payload=data[at : at + starts.step],
                 fin=frame.fin and at == starts[-1],
             )
             for at in starts

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import zstandard
 
@@ -19,8 +19,12 @@ from wsext_zstd.dictionary import Dictionary
 
 __all__ = ["Settings", "ZstdCodec"]
 
+Buffer: TypeAlias = "bytes | bytearray | memoryview"
+
 _FORMAT = zstandard.FORMAT_ZSTD1_MAGICLESS
 _UNKNOWN = zstandard.CONTENTSIZE_UNKNOWN
+#: Blocks of a message on its own. Encoders need one for 128 KiB, and for each flush.
+_MAX_BLOCKS = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ class ZstdCodec(Codec):
         self._in: Any = None
         self._sink = _Sink()
         self._compressed = False  # whether the incoming message that is half way is compressed
+        self._parts = bytearray()  # of that message, as it came, where it is a frame of its own
 
     @property
     def share_key(self) -> Hashable | None:
@@ -158,8 +163,12 @@ class ZstdCodec(Codec):
                 data = self._decode_whole(bytes(frame.payload), budget)
             else:
                 data = self._decode_part(frame.payload, budget)
-                if self.settings.peer_reset and frame.fin:
-                    self._in = None
+                if self.settings.peer_reset:
+                    self._parts += frame.payload
+                    if frame.fin:
+                        self._in = None
+                        _check_end(self._parts)
+                        self._parts = bytearray()
         except _TooMuch:
             raise RemoteProtocolError(
                 CloseCode.MESSAGE_TOO_BIG, "message grows beyond the limit when decompressed"
@@ -176,7 +185,7 @@ class ZstdCodec(Codec):
         if about.content_size != _UNKNOWN and about.content_size > budget:
             raise _TooMuch
         try:
-            return self._coders.shared_decompressor.decompress(
+            decoded = self._coders.shared_decompressor.decompress(
                 data, max_output_size=max(budget, 1), allow_extra_data=False
             )
         except zstandard.ZstdError:
@@ -185,6 +194,8 @@ class ZstdCodec(Codec):
             raise
         finally:
             self._in = None
+        _check_end(data)
+        return decoded
 
     def _decode_part(self, data: Any, budget: int) -> bytes:
         sink = self._sink
@@ -197,6 +208,27 @@ class ZstdCodec(Codec):
 
     def close(self) -> None:
         self._out = self._in = None
+
+
+def _check_end(data: Buffer) -> None:
+    """Refuse a frame that does not end where the message does (RFC 8878 §3.1.1): the library passes
+    over what follows it in silence.
+
+    Raises:
+        ZstdError: If it ends earlier, is not complete, or has very many blocks.
+    """
+    flags, size = data[0], len(data)
+    is_single = flags >> 5 & 1
+    at = 2 - is_single + (0, 1, 2, 4)[flags & 3] + (is_single, 2, 4, 8)[flags >> 6]
+    is_last = 0
+    for _ in range(_MAX_BLOCKS):
+        if is_last or at >= size:
+            break
+        head = int.from_bytes(data[at : at + 3], "little")
+        is_last, is_repeated = head & 1, head >> 1 & 3 == 1
+        at += 3 + (1 if is_repeated else head >> 3)
+    if not is_last or at + (4 if flags & 4 else 0) != size:
+        raise zstandard.ZstdError("the frame does not end with the message")
 
 
 _FLUSH = zstandard.COMPRESSOBJ_FLUSH_BLOCK

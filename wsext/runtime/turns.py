@@ -1,0 +1,188 @@
+"""Whose turn is it? Shares the time of an event loop between the connections that it decodes.
+
+What comes is decoded where it arrives, as long as that takes little. A connection with more to do
+than fits into its slice queues for another one, and so does everybody once the time of this pass of
+the loop is used up. Of those who queue, the one that has used the least so far comes first. So a
+peer that sends little waits for at most one pass, however many others send as much as they can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from heapq import heappop, heappush
+from time import perf_counter
+from typing import Any, Protocol
+
+try:
+    import cython  # type: ignore
+except ImportError:  # needed to compile this module, not to run it
+    from wsext.compiled import cython
+
+__all__ = ["Timed", "Turns", "turns_of"]
+
+#: Seconds in which one connection is decoded in a row.
+_SLICE = 0.001
+
+#: Seconds of decoding in one pass of the event loop, and how many of them who queues may use. The
+#: rest is for those who have not had a turn in it yet.
+_PASS = 0.006
+_QUEUED = 0.003
+
+
+class Queues(Protocol):
+    """What has turns: a link.
+
+    Attributes:
+        used: Seconds that it has used. Who has been idle starts with those of the others.
+        is_queued: Whether it waits for its turn; it is set here.
+    """
+
+    used: float
+    is_queued: bool
+
+    def go_on(self) -> None:
+        """It is its turn."""
+
+
+@cython.final
+@cython.cclass
+class Turns:
+    """The turns of one event loop.
+
+    Args:
+        loop: The event loop.
+        clock: What tells how long something takes, in seconds.
+
+    Attributes:
+        is_spent: Whether the time of this pass is used up: decode nothing, and queue.
+        clock: As it was given.
+    """
+
+    __slots__ = ("_floor", "_is_due", "_left", "_loop", "_number", "_queue", "clock", "is_spent")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.is_spent = False
+        self._loop = loop
+        self._left = _PASS
+        self._queue: list[tuple[float, int, Queues]] = []  # a heap
+        self._number = 0
+        self._floor = 0.0  # what the one had used that had its turn last
+        self._is_due = False
+
+    def is_over(self, began: float) -> bool:
+        """Whether a turn has to end that began at some time of the clock."""
+        used = self.clock() - began
+        return used >= _SLICE or used >= self._left
+
+    def charge(self, who: Queues, began: float) -> None:
+        """A turn that began at some time has ended."""
+        used = self.clock() - began
+        who.used = max(who.used, self._floor) + used
+        self._left -= used
+        if self._left <= 0:
+            self.is_spent = True
+        self._come_soon()
+
+    def queue(self, who: Queues) -> None:
+        """Have ``who.go_on`` called when it is its turn, in the next pass or later."""
+        if who.is_queued:
+            return
+        who.is_queued = True
+        self._number += 1
+        heappush(self._queue, (max(who.used, self._floor), self._number, who))
+        self._come_soon()
+
+    def _come_soon(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._go_round)
+
+    def _go_round(self) -> None:
+        """A new pass of the loop has begun."""
+        self._is_due = False
+        self.is_spent = False
+        self._left = _PASS
+        queue = self._queue
+        waiting = len(queue)  # who queues meanwhile has to wait for the next pass
+        while waiting > 0 and self._left > _PASS - _QUEUED:
+            waiting -= 1
+            used, _, who = heappop(queue)
+            self._floor = max(self._floor, used)
+            who.is_queued = False
+            try:
+                who.go_on()
+            except Exception as error:  # of one connection; it is the others' turn, too
+                problem = {"message": "decoding failed", "exception": error}
+                self._loop.call_exception_handler(problem)
+        if queue:
+            self._come_soon()
+
+
+class Timed(Coroutine[Any, Any, None]):
+    """A coroutine whose steps count as turns: what it waits for between them does not.
+
+    Args:
+        turns: Of its event loop.
+        who: Whose turns they are.
+        coroutine: Makes the coroutine; it is given this object.
+
+    Attributes:
+        began: When the step that runs began, by the clock of the turns.
+    """
+
+    __slots__ = ("_coroutine", "_turns", "_who", "began")
+
+    def __init__(
+        self,
+        turns: Turns,
+        who: Queues,
+        coroutine: Callable[[Timed], Coroutine[Any, Any, None]],
+    ) -> None:
+        self.began = 0.0
+        self._turns = turns
+        self._who = who
+        self._coroutine = coroutine(self)
+
+    def __await__(self) -> Any:
+        return self._coroutine.__await__()
+
+    def send(self, value: Any) -> Any:
+        """As of a coroutine."""
+        if self._turns.is_spent:
+            return None  # as ``asyncio.sleep(0)`` does: its task goes on in the next pass
+        self.began = self._turns.clock()
+        try:
+            return self._coroutine.send(value)
+        finally:
+            self._turns.charge(self._who, self.began)
+
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
+        """As of a coroutine."""
+        self.began = self._turns.clock()
+        return self._coroutine.throw(kind if value is None else value)
+
+    def close(self) -> None:
+        """As of a coroutine."""
+        self._coroutine.close()
+
+
+class _Here(threading.local):
+    """The turns of the event loop that runs in this thread."""
+
+    loop: Any = None
+    turns: Any = None
+
+
+_here = _Here()
+
+
+def turns_of(loop: asyncio.AbstractEventLoop) -> Turns:
+    """The turns of an event loop. In one with virtual time, work takes none."""
+    if _here.loop is not loop:
+        _here.loop = loop
+        _here.turns = Turns(loop, getattr(loop, "work_time", perf_counter))
+    turns: Turns = _here.turns
+    return turns
