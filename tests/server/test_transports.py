@@ -70,7 +70,7 @@ class Peers:
 
 
 @asynccontextmanager
-async def peers(seconds: float = 30.0, secure: bool = True) -> AsyncIterator[Peers]:
+async def peers(seconds: float = 4.0, secure: bool = True) -> AsyncIterator[Peers]:
     made = Peers(seconds, secure)
     yield made
     for task in made.tasks:
