@@ -43,6 +43,7 @@ _NAMES = {
     "wsext.rooms.room": "Membership Room",
     "wsext.rooms.settings": "RoomOptions",
     "wsext.runtime.broadcast": "broadcast",
+    "wsext.runtime.held": "Held",
     "wsext.runtime.session": "Listener Session",
     "wsext.runtime.settings": "WebSocketOptions",
     "wsext.sdk.codec": "Codec MessageCodec",
@@ -112,6 +113,7 @@ if TYPE_CHECKING:
     from wsext.rooms.room import Room as Room
     from wsext.rooms.settings import RoomOptions as RoomOptions
     from wsext.runtime.broadcast import broadcast as broadcast
+    from wsext.runtime.held import Held as Held
     from wsext.runtime.session import Listener as Listener
     from wsext.runtime.session import Session as Session
     from wsext.runtime.settings import WebSocketOptions as WebSocketOptions
