@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -66,6 +67,16 @@ class Broker:
                 return answer in peer.recv(4096) or self.kind.startswith("nats")
         except OSError:
             return False
+
+    def stall(self) -> None:
+        """Stop it: connections stay, and nothing answers, until `go_on`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on after `stall`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """Kill it, as ``kill -9`` does."""

@@ -19,11 +19,12 @@ _NAMES = {
     "wsext.app.settings": "ServerOptions",
     "wsext.app.typed": "Dispatcher ErrorReply on",
     "wsext.client.connect": "connect",
+    "wsext.client.settings": "ClientLimits",
     "wsext.errors": (
         "CloseInfo ConnectionClosed ConnectionClosedError ConnectionClosedOK "
         "ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake InvalidStatus "
         "LocalProtocolError MessageError NegotiationError OptionError PluginError "
-        "ProtocolError QueueFull RemoteProtocolError RouteError WsextError"
+        "ProtocolError QueueFull RemoteProtocolError RoomError RouteError WsextError"
     ),
     "wsext.protocol.agreement": (
         "Agreed Agreement Declined Negotiation NegotiationContext Offer Phase Verdict"
@@ -31,7 +32,8 @@ _NAMES = {
     "wsext.protocol.closing": "CloseCode",
     "wsext.protocol.codes": "Opcode RSV",
     "wsext.protocol.frames": "Frame Message",
-    "wsext.protocol.http": "Headers Request Response",
+    "wsext.protocol.headers": "Headers",
+    "wsext.protocol.http": "Request Response",
     "wsext.protocol.params": "Params",
     "wsext.protocol.prepared": "PreparedMessage",
     "wsext.rooms.backplanes.contract": "Backplane BackplaneStatus",
@@ -42,6 +44,7 @@ _NAMES = {
     "wsext.rooms.presence": "Presence PresenceChange",
     "wsext.rooms.room": "Membership Room",
     "wsext.rooms.settings": "RoomOptions",
+    "wsext.runtime.backoff": "Backoff",
     "wsext.runtime.broadcast": "broadcast",
     "wsext.runtime.held": "Held",
     "wsext.runtime.session": "Listener Session",
@@ -51,6 +54,7 @@ _NAMES = {
     "wsext.sdk.hookspecs": "hookimpl hookspec",
     "wsext.sdk.options": "local NamedOptionSet OptionSet wire",
     "wsext.sdk.plugins": "option_set",
+    "wsext.sdk.secret": "Secret",
     "wsext.server.running": "App serve",
     "wsext.server.server": "Server",
 }
@@ -63,6 +67,7 @@ if TYPE_CHECKING:
     from wsext.app.typed import ErrorReply as ErrorReply
     from wsext.app.typed import on as on
     from wsext.client.connect import connect as connect
+    from wsext.client.settings import ClientLimits as ClientLimits
     from wsext.errors import CloseInfo as CloseInfo
     from wsext.errors import ConnectionClosed as ConnectionClosed
     from wsext.errors import ConnectionClosedError as ConnectionClosedError
@@ -80,6 +85,7 @@ if TYPE_CHECKING:
     from wsext.errors import ProtocolError as ProtocolError
     from wsext.errors import QueueFull as QueueFull
     from wsext.errors import RemoteProtocolError as RemoteProtocolError
+    from wsext.errors import RoomError as RoomError
     from wsext.errors import RouteError as RouteError
     from wsext.errors import WsextError as WsextError
     from wsext.protocol.agreement import Agreed as Agreed
@@ -95,7 +101,7 @@ if TYPE_CHECKING:
     from wsext.protocol.codes import Opcode as Opcode
     from wsext.protocol.frames import Frame as Frame
     from wsext.protocol.frames import Message as Message
-    from wsext.protocol.http import Headers as Headers
+    from wsext.protocol.headers import Headers as Headers
     from wsext.protocol.http import Request as Request
     from wsext.protocol.http import Response as Response
     from wsext.protocol.params import Params as Params
@@ -112,6 +118,7 @@ if TYPE_CHECKING:
     from wsext.rooms.room import Membership as Membership
     from wsext.rooms.room import Room as Room
     from wsext.rooms.settings import RoomOptions as RoomOptions
+    from wsext.runtime.backoff import Backoff as Backoff
     from wsext.runtime.broadcast import broadcast as broadcast
     from wsext.runtime.held import Held as Held
     from wsext.runtime.session import Listener as Listener
@@ -128,6 +135,7 @@ if TYPE_CHECKING:
     from wsext.sdk.options import local as local
     from wsext.sdk.options import wire as wire
     from wsext.sdk.plugins import option_set as option_set
+    from wsext.sdk.secret import Secret as Secret
     from wsext.server.running import App as App
     from wsext.server.running import serve as serve
     from wsext.server.server import Server as Server

@@ -13,6 +13,7 @@
     ├── ProtocolError                   a broken rule of the open connection; carries the close code
     │   ├── RemoteProtocolError         the peer broke it
     │   └── LocalProtocolError          this side (the application or an extension) broke it
+    │       └── RoomError (ValueError)  a session asked for what rooms do not allow
     ├── ConnectionClosed                the session has ended; carries the `CloseInfo`
     │   ├── ConnectionClosedOK          with 1000 or 1001
     │   └── ConnectionClosedError       in any other way
@@ -49,6 +50,7 @@ __all__ = [
     "ProtocolError",
     "QueueFull",
     "RemoteProtocolError",
+    "RoomError",
     "RouteError",
     "WsextError",
     "nearest",
@@ -320,6 +322,25 @@ class LocalProtocolError(ProtocolError):
 
     def __init__(self, reason: str, code: int = 1011, extension: str | None = None) -> None:
         super().__init__(code, reason, extension)
+
+
+class RoomError(LocalProtocolError, ValueError):
+    """A session asked for what rooms do not allow: the name of a room, one room too many, too much
+    to tell the others about itself, or a message that is too large.
+
+    If a handler does not catch it, the session is closed with its code, and the log has a line
+    instead of a traceback: names and messages often come from the peer.
+
+    Attributes:
+        problem: What is wrong, for the application and the log.
+    """
+
+    def __init__(self, reason: str, code: int = 1008, problem: str = "") -> None:
+        super().__init__(reason, code)
+        self.problem = problem or reason
+
+    def __str__(self) -> str:
+        return self.problem
 
 
 class ConnectionClosed(WsextError):

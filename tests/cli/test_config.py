@@ -58,9 +58,18 @@ def test_each_value_says_where_it_comes_from(tmp_path: Path) -> None:
 
 
 def test_it_is_readable_and_hides_secrets(tmp_path: Path) -> None:
-    env = {**ENV, "WSEXT_EXTENSIONS__METRICS__TOKEN": "hunter2", "WSEXT_SERVE__HEALTH": "true"}
+    env = {
+        **ENV,
+        "WSEXT_EXTENSIONS__METRICS__TOKEN": "hunter2",
+        "WSEXT_EXTENSIONS__OTHER__KEY": "hunter2",
+        "WSEXT_EXTENSIONS__OTHER__URL": "https://:hunter2@example.org/",
+        "WSEXT_SERVER__BACKPLANE": "redis://ada:hunter2@broker:1/0?password=hunter2",
+        "WSEXT_SERVE__HEALTH": "true",
+    }
+    assert "hunter2" not in wsext("config", "--json", cwd=tmp_path, env=env).stdout
     done = wsext("config", cwd=tmp_path, env=env)
     assert "hunter2" not in done.stdout
+    assert "redis://broker:1/0" in done.stdout
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["serve.health", "true", "WSEXT_SERVE__HEALTH"] in lines
 

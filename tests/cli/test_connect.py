@@ -11,6 +11,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,35 @@ def test_a_terminal_has_a_prompt_and_shows_what_comes(server: Served) -> None:
         process.kill()
         process.wait()
         os.close(ours)
+
+
+HOSTILE = """
+from wsext import App
+app = App()
+@app.websocket("/", subprotocols=["v1"])
+async def handler(session):
+    await session.send("a\\x1b[2J\\x9b\\u202e\\n< b")
+    await session.close(3000, "c\\x1b]0;d\\x07\\nclosed: 1000")
+"""
+
+
+def test_a_terminal_gets_what_a_server_says_escaped_and_a_pipe_the_bytes(tmp_path: Path) -> None:
+    (tmp_path / "hostile.py").write_text(HOSTILE)
+    with serving("hostile:app", cwd=tmp_path) as served:
+        ours, theirs = pty.openpty()
+        command = [*WSEXT, "connect", "--wait", "5", served.ws]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=theirs, stderr=theirs) as run:
+            os.close(theirs)
+            seen = read_until(ours, lambda seen: b"received: " in seen)
+            assert run.stdin
+            run.stdin.close()
+        os.close(ours)
+        piped = wsext("connect", "--wait", "5", served.ws, stdin="")
+    assert not [bad for bad in (b"\x1b", b"\x07", b"\xc2\x9b", "\u202e".encode()) if bad in seen]
+    assert b"a\\x1b[2J\\x9b\\u202e\r\n  < b\r\n" in seen
+    assert b"closed: 3000 c\\x1b]0;d\\x07\\nclosed: 1000\r\n" in seen
+    assert piped.stdout == "a\x1b[2J\x9b\u202e\n< b\n"
+    assert "closed: 3000 c\\x1b" in piped.stderr
 
 
 def read_until(fd: int, enough: Callable[[bytes], bool]) -> bytes:

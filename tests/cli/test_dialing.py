@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 
 from tests.e2e.processes import Served, serving, wsext
 from wsext.cli import cli
-from wsext.cli.dialing import printable
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +51,28 @@ def test_no_answer_within_the_timeout_is_said_in_seconds() -> None:
     assert (done.returncode, done.stderr) == (1, f"wsext: {url}: no answer within 0.1 s\n")
 
 
-def test_a_message_cannot_move_the_cursor() -> None:
-    assert printable("plain é\n\tmore") == "plain é\n\tmore"
-    assert printable("\x1b[2J\x07\r") == "\\x1b[2J\\x07\\x0d"
+def test_a_password_in_the_url_is_not_shown() -> None:
+    done = wsext("connect", "ws://ada:hunter2@127.0.0.1:1/?token=hunter2", stdin="")
+    assert done.stderr == "wsext: ws://127.0.0.1:1/: Connection refused\n"
+    for url in ("ws://ada:hunter2@", "ws://ada:hunt/er2@h"):
+        assert "hunt" not in wsext("connect", url, stdin="").stderr
+    done = wsext("connect", "-H", "X-Secret hunter2", "ws://127.0.0.1:1", stdin="")
+    assert "hunter2" not in done.stderr
+
+
+def test_what_a_server_refuses_with_cannot_move_the_cursor(tmp_path: Path) -> None:
+    (tmp_path / "hostile.py").write_text(
+        "from wsext import App, HandshakeRejected\n"
+        "app = App()\n"
+        "async def guard(request):\n"
+        "    raise HandshakeRejected(403, 'no\\x1b[2J\\nwsext: yes')\n"
+        "@app.websocket('/', guards=[guard])\n"
+        "async def handler(session): ...\n"
+    )
+    with serving("hostile:app", cwd=tmp_path) as served:
+        done = wsext("connect", served.ws, stdin="")
+    assert "HTTP 403: no\\x1b[2J\\nwsext: yes" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["connect", "inspect"])

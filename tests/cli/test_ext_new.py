@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from tests.e2e.processes import wsext
 from tests.fake import write_metadata
 from wsext.errors import OptionError
-from wsext.scaffold import KINDS, LICENSES, Package
+from wsext.scaffold import KINDS, LICENSES, Package, render
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,12 +84,42 @@ def test_the_license_and_the_author_are_yours(tmp_path: Path) -> None:
         assert about["entry-points"]["wsext"] == {"x-cobol": "wsext_cobol:XCobol"}
 
 
+@pytest.mark.parametrize(
+    ("author", "person"),
+    [
+        ('Ada "Countess" Lovelace', {"name": 'Ada "Countess" Lovelace'}),
+        ("back\\slash\\", {"name": "back\\slash\\"}),
+        ('"} ]\\n[tool]', {"name": '"} ]\\n[tool]'}),
+        ("@token@ @cls@", {"name": "@token@ @cls@"}),
+        ("Ådå 🎩", {"name": "Ådå 🎩"}),
+        ("Ada <ada@example.org>", {"name": "Ada", "email": "ada@example.org"}),
+        ('<"a"@example.org>', {"email": '"a"@example.org'}),
+    ],
+)
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_an_author_is_text_whatever_stands_in_it(
+    author: str, person: dict[str, str], kind: str
+) -> None:
+    made = render(Package.named("x-foo"), kind, "MIT", author)
+    assert tomllib.loads(made["pyproject.toml"])["project"]["authors"] == [person]
+    assert f"Copyright (c) {datetime.now(UTC).year} {author}\n" in made["LICENSE"]
+    for path, text in made.items():
+        if path.endswith(".py"):
+            ast.parse(text)
+
+
+@pytest.mark.parametrize("author", ["", " ", "a\nb", "a\x1b[2J", "a\x7f", "\udc80", "a\u202eb"])
+def test_an_author_that_is_no_line_of_text_is_refused(author: str) -> None:
+    with pytest.raises(OptionError, match="ext new: author: expected a name in one line"):
+        render(Package.named("x-foo"), "local", "MIT", author)
+
+
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "x-foo").mkdir()
     (tmp_path / "x-foo" / "mine.txt").write_text("mine")
     done = wsext("ext", "new", "x-foo", cwd=tmp_path)
     assert done.returncode == 2
-    assert "not empty" in done.stderr
+    assert "not an empty folder" in done.stderr
     assert [path.name for path in (tmp_path / "x-foo").iterdir()] == ["mine.txt"]
 
 

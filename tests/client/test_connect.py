@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
+import zlib
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
 import wsext
 from tests.client.servers import accept, listening
 from tests.extensions import Append, Reverse
+from tests.waiting import at_rest
 from wsext import (
+    RSV,
     App,
+    ConnectionClosed,
+    Frame,
     NegotiationError,
+    Opcode,
     OptionError,
     Session,
     WebSocketOptions,
+    testing,
 )
+from wsext.protocol.wire import frame_header
 
 
 async def test_a_server_that_never_answers_is_left_after_the_open_timeout() -> None:
@@ -119,3 +131,161 @@ async def test_extensions_with_options_by_token() -> None:
             )
         with pytest.raises(OptionError, match="levle"):
             wsext.connect(server.url, extensions={"permessage-deflate": {"levle": 1}})
+
+
+# --- a server that does too much, or nothing --------------------------------------------------
+
+
+def raw_app(serve: Callable[[Session], Awaitable[None]]) -> App:
+    """An app that says what it wants, frame by frame."""
+    app = App()
+    app.websocket_raw("/")(serve)
+    return app
+
+
+async def test_a_server_that_floods_with_pings_is_left_with_1008(caplog: Any) -> None:
+    async def flood(session: Session) -> None:
+        for _ in range(1000):
+            await session.send_frame(Frame(Opcode.PING, b"x"))
+        await session.wait_closed()
+
+    async with testing.connect(raw_app(flood)) as client:
+        await client.clock.advance(2)
+        assert not client.is_open
+        await client.clock.advance(11)  # the server does not answer the Close frame
+        info = await client.wait_closed()
+        assert info.local == (1008, "too many pings")
+    assert "ping_rate" in caplog.text
+
+
+async def test_a_server_that_reads_nothing_is_left_with_1013(caplog: Any) -> None:
+    async def doze(session: Session) -> None:
+        session.hold_reading(3600)
+        await session.wait_closed()
+
+    options = WebSocketOptions(write_timeout=5, ping_interval=None)
+    async with testing.connect(raw_app(doze), options=options) as client:
+        sending = asyncio.ensure_future(client.send("x" * 900_000))
+        more = asyncio.ensure_future(client.send("y" * 900_000))
+        await client.clock.advance(20)
+        info = await client.wait_closed()
+        assert info.code == 1013
+        await asyncio.wait({sending, more})
+        assert isinstance(more.exception(), ConnectionClosed)
+        sending.exception()
+    assert "write_timeout" in caplog.text
+
+
+async def test_a_flood_of_messages_is_read_later(caplog: Any) -> None:
+    async def flood(session: Session) -> None:
+        for number in range(2000):
+            await session.send_frame(Frame(Opcode.TEXT, str(number).encode()))
+        await session.wait_closed()
+
+    options = WebSocketOptions(message_rate=100)
+    app = raw_app(flood)
+    async with testing.connect(app, options=options) as client:
+        for number in range(400):
+            assert await client.receive() == str(number)
+        assert "message_rate" not in caplog.text
+        await client.clock.advance(2)
+        assert "message_rate" in caplog.text
+        assert client.is_open
+        client.abort()
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"\x88\x7f" + (100_000).to_bytes(8, "big") + bytes(100_000), 1002),
+        (b"\x89\x7e\x01\x00" + bytes(256), 1002),
+        (b"\x81\x7f" + (1 << 62).to_bytes(8, "big"), 1009),
+        (b"\x81\x7f" + (1 << 63).to_bytes(8, "big"), 1002),
+        (b"\x01\x01a" + b"\x00\x01a" * 1_100_000, 1009),
+        (b"\x81\x82\0\0\0\0hi", 1002),
+        (b"\xc1\x02hi", 1002),
+        (b"\x83\x00", 1002),
+        (b"\x80\x01a", 1002),
+        (b"\x81\x02\xff\xff", 1007),
+        (b"\x88\x01\x03", 1002),
+        (b"\x88\x02\x03\xed", 1002),
+        (b"\x88\x04\x03\xe8\xff\xff", 1007),
+    ],
+    ids=lambda value: str(value[:12]) if isinstance(value, bytes) else None,
+)
+@pytest.mark.parametrize("where", ["with the answer", "after it"])
+async def test_frames_that_break_the_rules_end_the_session(
+    data: bytes, code: int, where: str, caplog: Any
+) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = next(ln[19:] for ln in head.split("\r\n") if ln.startswith("Sec-WebSocket-Key: "))
+        writer.write(accept(key))
+        if where == "after it":
+            await reader.read(6 + 4)
+        with suppress(ConnectionError):
+            writer.write(data)
+            await writer.drain()
+            await reader.read()
+        writer.close()
+
+    options = WebSocketOptions(close_timeout=0.2)
+    async with (
+        listening(handle) as port,
+        wsext.connect(f"ws://127.0.0.1:{port}", options=options) as session,
+    ):
+        if where == "after it":
+            await session.send("go!!")
+        info = await session.wait_closed()
+        assert info.local is None or info.local[0] == code
+        assert info.code == code
+    assert not [record for record in caplog.records if record.exc_info or record.levelno >= 40]
+
+
+def bombs(token: str, size: int, count: int) -> bytes:
+    """Messages that are small on the wire."""
+    if token == "permessage-deflate":
+        packer = zlib.compressobj(9, wbits=-15)
+        first = packer.compress(bytes(size)) + packer.flush(zlib.Z_SYNC_FLUSH)
+        payload = first.removesuffix(b"\0\0\xff\xff")
+    else:
+        zstd = pytest.importorskip("zstandard")
+        options = {"window_log": 17, "format": zstd.FORMAT_ZSTD1_MAGICLESS}
+        options |= {"write_content_size": False}
+        params = zstd.ZstdCompressionParameters(compression_level=9, **options)
+        packer = zstd.ZstdCompressor(compression_params=params).compressobj()
+        payload = packer.compress(bytes(size)) + packer.flush()
+    return (frame_header(2, len(payload), True, RSV.RSV1, False) + payload) * count
+
+
+@pytest.mark.parametrize("token", ["permessage-deflate", "permessage-zstd"])
+@pytest.mark.parametrize(("size", "count"), [(1 << 26, 1), (1 << 19, 200)])
+async def test_what_inflates_waits_undecoded(token: str, size: int, count: int) -> None:
+    """Large ones end the session; of many small ones a few are decoded, and the rest waits."""
+    more = f"Sec-WebSocket-Extensions: {token}; server_no_context_takeover\r\n"
+    done = asyncio.Event()
+    data = bombs(token, size, count)
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = next(ln[19:] for ln in head.split("\r\n") if ln.startswith("Sec-WebSocket-Key: "))
+        writer.write(accept(key, more) + data)
+        with suppress(ConnectionError):
+            await writer.drain()
+            await done.wait()
+        writer.transport.abort()
+
+    async with listening(handle) as port:
+        tracemalloc.start()
+        try:
+            async with wsext.connect(f"ws://127.0.0.1:{port}", extensions=[token]) as session:
+                if count == 1:
+                    assert (await session.wait_closed()).code == 1009
+                else:
+                    await at_rest(lambda: session.stats.messages_in)
+                    assert session.is_open
+                assert session.stats.messages_in < 5
+                assert tracemalloc.get_traced_memory()[1] < 8 << 20
+                done.set()
+        finally:
+            tracemalloc.stop()

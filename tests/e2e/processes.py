@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,10 +41,11 @@ def serving(
     ends_with: int = 0,
     access_log: str | None = "off",
     python: str | Path = sys.executable,
+    flags: Sequence[str] = (),
     **popen: Any,
 ) -> Iterator[Served]:
     """``wsext serve ARGS`` on a free port, until the block ends; it has to end with 0."""
-    command = [str(python), "-m", "wsext", "serve", "--port", "0", *args]
+    command = [str(python), *flags, "-m", "wsext", "serve", "--port", "0", *args]
     if access_log is not None:
         command += ["--access-log", access_log]
     with subprocess.Popen(

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from h2 import events
 from h2.errors import ErrorCodes
+from hpack import Encoder
 from hyperframe.frame import (
     ContinuationFrame,
     DataFrame,
+    GoAwayFrame,
     HeadersFrame,
     PingFrame,
     PriorityFrame,
@@ -46,6 +48,9 @@ CONNECT = [
     *((":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http")),
     *((":authority", "x"), (":path", "/"), ("sec-websocket-version", "13")),
 ]
+
+
+REQUEST = HeadersFrame(1, data=Encoder().encode(CONNECT), flags=["END_HEADERS"])
 
 
 class Held:
@@ -289,6 +294,15 @@ def _frames(*frames: Any) -> Any:
     return flood
 
 
+def _on_a_stream_that_the_peer_has_reset(*frames: Any) -> Any:
+    def flood(peer: H2Peer) -> None:
+        peer.h2.reset_stream(1)
+        peer.flush()
+        _frames(*frames)(peer)
+
+    return flood
+
+
 def _headers_without_end(peer: H2Peer) -> None:
     peer.writer.write(HeadersFrame(1, data=b"").serialize())
     peer.writer.write(ContinuationFrame(1, data=b"x" * 16000).serialize() * 60)
@@ -301,6 +315,12 @@ def _headers_without_end(peer: H2Peer) -> None:
         _overflows,
         _refusals,
         _headers_without_end,
+        _on_a_stream_that_the_peer_has_reset(DataFrame(1, data=b"x")),
+        _on_a_stream_that_the_peer_has_reset(REQUEST),
+        _on_a_stream_that_the_peer_has_reset(WindowUpdateFrame(1, window_increment=1)),
+        _frames(DataFrame(1, data=b"", pad_length=3, flags=["PADDED"])),
+        _frames(GoAwayFrame(0)),
+        lambda peer: peer.writer.write(bytes.fromhex("000001 63 00 00000000 78") * 2000),
         _frames(PingFrame(0, opaque_data=b"12345678")),
         _frames(SettingsFrame(0, settings={4: 70000})),
         _frames(PriorityFrame(1, depends_on=3)),
@@ -308,7 +328,7 @@ def _headers_without_end(peer: H2Peer) -> None:
         _frames(WindowUpdateFrame(0, window_increment=1)),
         _frames(WindowUpdateFrame(1, window_increment=1)),
     ],
-    ids=["resets", "overflows", "refusals", "headers", *("frames" + str(n) for n in range(6))],
+    ids=["resets", "overflows", "refusals", "headers", *("frames" + str(n) for n in range(12))],
 )
 async def test_a_flood_is_told_to_calm_down(server: Server, flood: Any) -> None:
     async with h2_peer(server.port) as peer:
@@ -320,6 +340,35 @@ async def test_a_flood_is_told_to_calm_down(server: Server, flood: Any) -> None:
         await peer.closed()
     await server.wait_idle(5)
     assert not server.sessions
+
+
+async def test_others_have_their_turn_while_much_of_one_connection_waits(server: Server) -> None:
+    async with h2_peer(server.port) as busy, h2_peer(server.port) as other:
+        stream, echoing = await busy.open(), await other.open()
+        pong = b"".join(DataFrame(stream, data=bytes([byte])).serialize() for byte in masked(10))
+        busy.writer.write(pong * 3000)
+        busy.h2.ping(b"the last")
+        busy.flush()
+        answered = asyncio.create_task(busy.wait(events.PingAckReceived))
+        turns = 0
+        while not answered.done():
+            await echoes(other, echoing)
+            turns += 1
+        assert turns >= 5
+
+
+async def test_data_on_its_way_to_a_stream_that_was_reset_harms_no_other(server: Server) -> None:
+    async with h2_peer(server.port) as peer:
+        streams = [await peer.open() for _ in range(10)]
+        peer.h2.remote_settings[3] = 1000
+        peer.h2.remote_settings.acknowledge()
+        for _ in range(60):  # more than the window of the connection: it is given back
+            refused = peer.request()
+            for _ in range(3):
+                peer.h2.send_data(refused, bytes(10_000))
+            peer.flush()
+            await peer.wait(events.StreamReset, refused)
+        await echoes(peer, streams[0])
 
 
 async def test_a_peer_that_pings_slowly_and_never_reads_is_dropped() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsext import HandshakeRejected, Headers, Request
+from wsext import HandshakeRejected, Headers, InvalidHandshake, Request
 from wsext.http2 import fields
 from wsext.protocol.handshake import build_request
 
@@ -55,9 +55,44 @@ def test_a_request_is_held_to_the_limits(
     assert caught.value.status == status
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, b"1") for name in (b"x\r\ny", b"X", b"x y", b"", b"x(", b"\xc3\xbc", b"x:y")),
+        *((b"x", value) for value in (b"a\r\nb", b"a\0", b"\x1b[31m", b"\x7f")),
+        (b":path", b"/\n"),
+    ],
+)
+def test_malformed_fields_are_refused(name: bytes, value: bytes) -> None:
+    with pytest.raises(HandshakeRejected) as caught:
+        fields.read_request([(b":method", b"GET"), (name, value)])
+    assert caught.value.status == 400
+    with pytest.raises(InvalidHandshake):
+        fields.read_response([(b":status", b"200"), (name, value)])
+
+
+def test_a_tunnel_for_tcp_is_refused() -> None:
+    asked = fields.read_request([(b":method", b"CONNECT"), (b":authority", b"example.com:443")])
+    with pytest.raises(HandshakeRejected) as caught:
+        fields.check_request(asked, 1000, 10)
+    assert (caught.value.status, caught.value.headers["Allow"]) == (405, "GET, HEAD")
+
+
 def test_responses() -> None:
     sent = fields.response_fields(200, [("X-A", "b"), ("Connection", "close"), ("Upgrade", "x")])
     assert sent == [(":status", "200"), ("x-a", "b")]
     read = fields.read_response([(b":status", b"404"), (b"x-a", b"b")])
     assert (read.status_code, read.headers["X-A"]) == (404, "b")
     assert fields.read_response([(b":status", b"odd")]).status_code == 0
+
+
+@pytest.mark.parametrize("value", [b"\x01", b"a\x7fb", b"a\nb", b"a\x00"])
+def test_what_no_header_may_hold_is_malformed(value: bytes) -> None:
+    with pytest.raises(HandshakeRejected) as caught:
+        fields.read_request([(b":path", b"/"), (b"x", value)])
+    assert caught.value.status == 400
+    assert fields.read_response([(b":status", b"200"), (b"x", value)]).status_code == 0
+
+
+def test_other_bytes_are_latin_1_as_in_http_1() -> None:
+    assert fields.read_request([(b"x", b"\xfc\xff")]).headers["x"] == "üÿ"

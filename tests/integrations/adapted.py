@@ -10,13 +10,7 @@ from websockets.asyncio.client import connect as foreign_connect
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.asyncio.server import serve as foreign_serve
 
-from wsext import (
-    RSV,
-    Codec,
-    Extension,
-    NegotiationContext,
-    Params,
-)
+from wsext import RSV, Codec, Extension, NegotiationContext, Params
 from wsext.integrations.websockets import client_extensions, server_extensions
 
 WORDS = "the quick brown fox jumps over the lazy dog " * 50

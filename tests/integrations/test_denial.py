@@ -7,14 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integrations.served import (
-    Receive,
-    Scope,
-    Send,
-    refused,
-    running,
-    sending,
-)
+from tests.integrations.served import Receive, Scope, Send, refused, running, sending
 
 
 @pytest.mark.parametrize("http", ["h11", "httptools"])

@@ -1,25 +1,22 @@
-"""uvicorn's options, and the limits of sessions under it."""
+"""Settings from a file and the environment, uvicorn's options, and the limits of sessions."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import pytest
+import uvicorn
 from websockets.asyncio.client import connect as foreign_connect
 
-from tests.integrations.served import (
-    Recorder,
-    echo,
-    running,
-    with_deflate,
-)
-from tests.raw import masked, raw_peer
-from wsext import (
-    App,
-    Request,
-    WebSocketOptions,
-    hookimpl,
-)
+from tests.integrations.served import Recorder, echo, running, with_deflate
+from tests.raw import REQUEST, masked, raw_peer
+from wsext import App, OptionError, Request, ServerOptions, WebSocketOptions, hookimpl
+from wsext.integrations.options import settings_from_environment
+from wsext.integrations.uvicorn import WebSocketProtocol
+from wsext.sdk.plugins import set_default_plugins
 
 
 async def test_a_message_over_ws_max_size_is_1009() -> None:
@@ -82,3 +79,98 @@ async def test_the_limits_that_are_looked_at_now_and_then_hold_and_hooks_are_tol
             await asyncio.wait([closed], timeout=0.05)
         assert closed.result() == 1008
     assert told == [101, "ping_rate"]
+
+
+@pytest.mark.parametrize(
+    ("uvicorns", "server", "lines", "status"),
+    [
+        ({}, {}, ["Host: localhost", "Origin: http://localhost"], 101),
+        ({}, {}, ["Host: localhost", "Origin: https://localhost"], 403),
+        ({}, {}, ["Host: my.example", "Origin: http://my.example"], 403),
+        (
+            {},
+            {},
+            ["Host: my.example", "Origin: https://my.example", "X-Forwarded-Proto: https"],
+            101,
+        ),
+        (
+            {"forwarded_allow_ips": "10.0.0.1"},
+            {},
+            ["Host: my.example", "Origin: https://my.example", "X-Forwarded-Proto: https"],
+            403,
+        ),
+        (
+            {"forwarded_allow_ips": "*"},
+            {},
+            ["Host: my.example", "Origin: https://my.example", "X-Forwarded-Proto: https"],
+            101,
+        ),
+        ({}, {"allowed_hosts": ["my.example"]}, ["Host: my.example"], 101),
+        ({}, {"allowed_hosts": ["my.example"]}, ["Host: evil.example"], 421),
+    ],
+)
+async def test_hosts_and_origins_behind_uvicorns_proxies(
+    uvicorns: dict[str, Any], server: dict[str, Any], lines: list[str], status: int
+) -> None:
+    settings = App(server=ServerOptions.parse(server))
+    async with running(echo, settings=settings, **uvicorns) as running_:
+        more = "".join(f"{line}\r\n" for line in lines[1:])
+        request = REQUEST.format(path="/", more=more).replace("Host: localhost", lines[0])
+        async with raw_peer(running_.port) as peer:
+            peer.send(request.encode())
+            assert int((await peer.read_head()).split()[1]) == status
+
+
+@pytest.fixture
+def fresh_plugins() -> Iterator[None]:
+    """What a configuration allows is everyone's in the process; not so in other tests."""
+    yield
+    set_default_plugins(None)
+
+
+@pytest.mark.usefixtures("fresh_plugins")
+async def test_the_configuration_file_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WSEXT_CONFIG", str(tmp_path / "mine.toml"))
+    monkeypatch.setenv("WSEXT_PLUGINS", "permessage-deflate,permessage-zstd,permessage-checksum")
+    (tmp_path / "mine.toml").write_text(
+        "[extensions]\npermessage-checksum = false\n"
+        "[extensions.permessage-deflate]\nserver_no_context_takeover = true\n"
+        "[websocket]\nmax_message_size = 1048576\nincoming_capacity = 7\nclose_timeout = 3\n"
+    )
+    ws = WebSocketProtocol.using(*settings_from_environment())
+    assert {item.name for item in ws.settings.installed.items} == {
+        "permessage-deflate",
+        "permessage-zstd",
+    }
+    app = Recorder()
+    async with (
+        running(app, ws=ws, ws_max_queue=9) as server,
+        foreign_connect(server.ws) as client,
+    ):
+        (deflate,) = client.protocol.extensions
+        assert deflate.remote_no_context_takeover  # type: ignore[attr-defined]
+    options = app.scope["extensions"]["wsext"]["session"].options
+    assert options.max_message_size == 1 << 20  # set, though it is wsext's default
+    assert options.incoming_capacity == 9  # uvicorn's option was changed
+    assert (options.close_timeout, options.ping_interval) == (3, 20)
+
+
+@pytest.mark.usefixtures("fresh_plugins")
+def test_a_mistake_in_the_configuration_stops_uvicorn_at_its_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wsext.toml").write_text("[extensions.permessage-deflate]\nlevle = 9\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WSEXT_PLUGINS", "permessage-deflate")
+    monkeypatch.delitem(vars(uvicorn_module()), "Protocol", raising=False)
+    config = uvicorn.Config(echo, ws="wsext.integrations.uvicorn:Protocol", log_config=None)
+    with pytest.raises(OptionError, match=r"permessage-deflate: levle: .*did you mean 'level'"):
+        config.load()
+
+
+def uvicorn_module() -> Any:
+    import wsext.integrations.uvicorn as module
+
+    return module

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from websockets.datastructures import Headers
 
 import wsext
 from tests.raw import fetch
 from wsext import App, HandshakeRejected, InvalidHandshake, Request
+from wsext.protocol.headers import Headers
 from wsext.protocol.http import RequestReader, ResponseReader, serialize_request
 
 GOOD = {
@@ -60,6 +60,13 @@ def test_a_request_may_come_in_any_pieces(step: int) -> None:
         (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n", 400),
         (b"GET / HTTP/2\r\n\r\n", 400),
+        (b"GET /\x1b[31m HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /a\rb HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /\x7f HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /\xc2\x85 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"G\x1bT / HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b" GET / HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\r\n", 400),
         (b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 405),
         (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
@@ -84,6 +91,22 @@ def test_what_a_request_knows() -> None:
     assert asked.query_lists == {"x": ["1", "2"], "y": [""]}
     assert asked.cookies == {"a": "1", "b": "2"}
     assert asked.origin == "https://o"
+
+
+@pytest.mark.parametrize(
+    ("header", "token"),
+    [
+        ("Bearer abc", "abc"),
+        ("bearer  abc ", "abc"),
+        ("BEARER a b", "a b"),
+        ("Basic abc", ""),
+        ("Bearer", ""),
+        ("", ""),
+    ],
+)
+def test_the_token_of_a_bearer(header: str, token: str) -> None:
+    assert Request("GET", "/", Headers({"Authorization": header})).bearer_token == token
+    assert Request("GET", "/", Headers()).bearer_token == ""
 
 
 @pytest.mark.parametrize(

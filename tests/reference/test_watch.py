@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
 
 import wsext
-from wsext import Server
+from wsext import InvalidStatus, Server
 from wsext.reference import build_app
 
 
@@ -45,8 +46,21 @@ async def test_the_page_is_told_of_its_own_frames_only(server: Server) -> None:
         assert event["code"] == 1000
 
 
-async def test_a_token_belongs_to_the_first(server: Server) -> None:
+async def test_a_token_belongs_to_the_first(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
     async with wsext.connect(f"{server.url}/frames/t") as first:
         async with wsext.connect(f"{server.url}/frames/t") as second:
-            assert not (await second.wait_closed()).ok
+            assert (await second.wait_closed()).code == 1008
         assert first.is_open
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_a_long_token_is_no_page(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    async with wsext.connect(f"{server.url}/frames/{'t' * 64}") as longest:
+        assert longest.is_open
+    for token in ("t" * 65, "t" * 5000, "%0a" * 65):
+        with pytest.raises(InvalidStatus) as caught:
+            await wsext.connect(f"{server.url}/frames/{token}")
+        assert caught.value.status == 404
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

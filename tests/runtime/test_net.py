@@ -54,6 +54,24 @@ def test_a_file_that_is_no_socket_is_never_removed(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
+def test_several_hosts_and_several_processes_on_one_port() -> None:
+    with bound(["127.0.0.1", "127.0.0.2"], 0, None, 5, True) as sockets:
+        assert [sock.getsockname()[0] for sock in sockets] == ["127.0.0.1", "127.0.0.2"]
+        port = sockets[0].getsockname()[1]
+        with bound("127.0.0.1", port, None, 5, True) as (other,):
+            assert other.getsockname()[1] == port
+
+
+def test_an_ip_version_that_the_system_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(socket.AF_INET6, 1, 6, "", ("2001:db8::1", 0, 0, 0))]  # no address of this machine
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: found)
+    with pytest.raises(OSError, match=r"assign|support"):
+        net.bind("both", 0, None, 5)
+    found.append((socket.AF_INET, 1, 6, "", ("127.0.0.1", 0)))  # type: ignore[arg-type]
+    with bound("both", 0, None, 5) as (sock,):
+        assert sock.family == socket.AF_INET
+
+
 class Listening:
     """As much of a listening socket as has an address."""
 
@@ -95,10 +113,12 @@ async def test_bytes_go_through_what_it_makes() -> None:
         def data_received(self, data: bytes) -> None:
             self.got.put_nowait(data)
 
-    server = await net.create_server(Echo, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    transport, client = await net.create_connection(Client, "127.0.0.1", port)
-    transport.write(b"hello")
-    assert await client.got.get() == b"hello"
-    transport.abort()
-    server.close()
+    with bound("127.0.0.1", 0, None, 5) as (listener,):
+        port = listener.getsockname()[1]
+        transport, client = await net.create_connection(Client, "127.0.0.1", port)
+        accepted, _ = await asyncio.get_running_loop().sock_accept(listener)
+        served, _ = await net.connect_accepted_socket(Echo, accepted)
+        transport.write(b"hello")
+        assert await client.got.get() == b"hello"
+        transport.abort()
+        served.abort()

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 import wsext
-from tests.raw import fetch
+from tests.e2e.processes import serving
+from tests.http2.peer import h2_peer
+from tests.raw import fetch, raw_peer
 from tests.server.apps import echo_app
-from wsext.server.access import JSONFormatter
+from wsext import Headers, Request
+from wsext.server.access import JSONFormatter, log_answer
 
 
 @pytest.fixture
@@ -69,3 +72,36 @@ async def test_nothing_is_made_of_what_nobody_reads(log: Any) -> None:
     async with wsext.serve(echo_app()) as server, wsext.connect(server.url):
         pass
     assert log() == []
+
+
+EVIL = ("%0aforged", "%1b%5b31m", "%e2%80%ae", "%ed%a0%80", "x" * 5000)
+
+
+@pytest.mark.parametrize("how", ["text", "json"])
+async def test_no_path_forges_a_line_of_the_log(how: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as file, serving(access_log=how, stderr=file) as served:
+        for path in EVIL:
+            async with raw_peer(served.port) as peer:
+                await peer.shake(f"/{path}")
+        for raw in (b"/\x1b[31m", b"/a\rb", b"/\xc2\x85", b"/\x7f"):
+            await fetch(served.port, b"GET " + raw + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with h2_peer(served.port) as second:
+            for path in EVIL:
+                await second.response(second.request(f"/{path}"))
+    lines = log.read_bytes().decode().split("\n")
+    assert all(line.isprintable() for line in lines)
+    records = [line for line in lines if '"event"' in line or " wsext.access " in line]
+    assert len(records) == 2 * len(EVIL) + 4
+    if how == "json":
+        assert {json.loads(line)["status"] for line in records} == {400, 404}
+
+
+def test_json_is_one_line_whatever_a_field_holds(log: Any) -> None:
+    evil = "\n\x1b\x85\u2028\u202e\ud800"
+    request = Request("GET", f"/{evil}?{evil}", Headers(), remote=evil)
+    log_answer(request, 404)
+    ((text, fields),) = log()
+    assert text.isprintable()
+    assert fields["path"].isprintable()
+    assert fields["path"] == "/\\n\\x1b\\x85\\u2028\\u202e\\ud800"

@@ -135,19 +135,24 @@ async def test_origins_and_guards_decide_before_the_session() -> None:
             assert caught.value.status == status
 
 
+PROXIED = {"X-Forwarded-Host": "public.example", "X-Forwarded-Proto": "https"}
+
+
 @pytest.mark.parametrize(
     ("origin", "headers", "ok"),
     [
         (None, {}, True),
         ("http://HOST", {}, True),
-        ("https://HOST", {}, True),
+        ("https://HOST", {}, False),  # another scheme
         ("http://127.0.0.1", {}, False),  # another port
         ("http://evil.example", {}, False),
         ("null", {}, False),
         ("file://", {}, False),
         ("http://[", {}, False),
-        ("https://public.example", {"X-Forwarded-Host": "public.example"}, True),
-        ("https://evil.example", {"X-Forwarded-Host": "public.example"}, False),
+        ("http://public.example", {"X-Forwarded-Host": "public.example"}, True),
+        ("https://public.example", PROXIED, True),
+        ("http://public.example", PROXIED, False),
+        ("https://evil.example", PROXIED, False),
     ],
 )
 async def test_pages_of_elsewhere_may_not_connect(

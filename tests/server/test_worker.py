@@ -7,6 +7,7 @@ worker are in `tests.server.test_hosting`.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -17,7 +18,9 @@ import pytest
 
 from tests.raw import RawPeer
 from tests.server.apps import echo_app
+from tests.waiting import until
 from wsext import App, Session
+from wsext.server.board import Board
 from wsext.server.worker import Ready, run_worker
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no descriptors can be passed")
@@ -26,8 +29,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no descriptors 
 class Told:
     """A worker that runs, and the supervisor's end of its channel."""
 
-    def __init__(self, channel: socket.socket, work: asyncio.Task[None]) -> None:
+    def __init__(self, channel: socket.socket, board: Board, work: asyncio.Task[None]) -> None:
         self.channel = channel
+        self.board = board
         self.work = work
         self.ready: Ready
 
@@ -40,11 +44,14 @@ class Told:
 
 
 @asynccontextmanager
-async def worker(app: App) -> AsyncIterator[Told]:
-    ours, theirs = socket.socketpair()
+async def worker(
+    app: App, channel: tuple[socket.socket, socket.socket] | None = None
+) -> AsyncIterator[Told]:
+    ours, theirs = channel or socket.socketpair()
     ours.setblocking(False)
+    board = Board.send(ours)
     work = asyncio.create_task(run_worker(app, theirs.detach(), None))
-    told = Told(ours, work)
+    told = Told(ours, board, work)
     with ours:
         line = await asyncio.get_running_loop().sock_recv(ours, 4096)
         told.ready = msgspec.json.decode(line, type=Ready)
@@ -98,3 +105,41 @@ async def test_it_aborts_what_does_not_end() -> None:
         told.channel.send(b"a")
         assert await peer.frame() is None
         peer.writer.close()
+
+
+async def test_it_gives_signs_of_life_and_writes_down_whom_it_serves() -> None:
+    async with worker(echo_app()) as told:
+        board = told.board
+        first = board.beats
+        await until(lambda: board.beats > first)
+        peer = await told.connect()
+        await until(lambda: (board.connections, board.sessions) == (1, 0))
+        await peer.shake()
+        assert (board.connections, board.sessions) == (1, 1)
+        peer.writer.transport.abort()
+        await until(lambda: (board.connections, board.sessions) == (0, 0))
+        refused = await told.connect()
+        assert (await refused.shake(path="/nowhere")).startswith("HTTP/1.1 404 ")
+        refused.writer.transport.abort()
+        await until(lambda: (board.connections, board.sessions) == (0, 0))
+        told.channel.send(b"s")
+
+
+async def test_a_connection_that_was_taken_back_is_no_matter() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs.dup() as far_end:  # the supervisor's
+        theirs.setblocking(False)
+        async with worker(echo_app(), (ours, theirs)) as told:
+            for _ in range(20):
+                lost = await told.connect()
+                try:
+                    for number in socket.recv_fds(far_end, 1, 1)[1]:
+                        os.close(number)
+                except BlockingIOError:  # the worker was first
+                    pass
+                lost.writer.transport.abort()
+            peer = await told.connect()
+            await peer.shake()
+            told.channel.send(b"s")
+            assert await peer.close_code() == 1001
+            peer.writer.close()

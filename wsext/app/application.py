@@ -75,7 +75,7 @@ class Application(Router):
 
     # --- installing ---------------------------------------------------------------------------
 
-    def install(self, what: Any, *, required: bool = False, **options: Any) -> Any:
+    def install(self, what: Any, /, *, required: bool = False, **options: Any) -> Any:
         """Turn on an extension, an interceptor, a named option set or any plugin.
 
         ``app.install("permessage-deflate", level=6)``, ``app.install(PermessageDeflate(level=6))``
@@ -100,7 +100,7 @@ class Application(Router):
         self._profiles.clear()
         return installed
 
-    def configure(self, token: str, **options: Any) -> Any:
+    def configure(self, token: str, /, **options: Any) -> Any:
         """Change options of an installed extension or interceptor, or install it.
 
         Raises:

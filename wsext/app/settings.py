@@ -24,6 +24,13 @@ class ServerOptions(OptionSet):
     drain_timeout: Annotated[float, local("seconds that sessions get to end at shutdown", ge=0)] = (
         10.0
     )
+    worker_timeout: (
+        Annotated[
+            float,
+            local("seconds in which a worker has to give a sign of life (replaced beyond)", ge=1),
+        ]
+        | None
+    ) = 30.0
     max_connections: (
         Annotated[int, local("connections at the same time (503 beyond)", ge=1)] | None
     ) = 10_000
@@ -37,6 +44,13 @@ class ServerOptions(OptionSet):
         tuple[str, ...],
         local("addresses and networks whose X-Forwarded-* headers are believed; or unix"),
     ] = ()
+    allowed_hosts: (
+        Annotated[
+            tuple[str, ...],
+            local("hosts that may be asked for, *.example.com, * (421 beyond)", min_length=1),
+        ]
+        | None
+    ) = None
     max_header_size: Annotated[
         int, local("bytes of request line and headers (431 beyond)", ge=512, le=1 << 20)
     ] = 16384
@@ -55,6 +69,9 @@ class ServerOptions(OptionSet):
     http2_idle_timeout: Annotated[
         float, local("seconds that an HTTP/2 connection is kept without a stream", gt=0)
     ] = 60.0
+    http2_frame_rate: Annotated[
+        float, local("frames of an HTTP/2 connection per second (read later beyond)", ge=1000)
+    ] = 20_000.0
     http2_control_rate: Annotated[
         float,
         local("control frames of HTTP/2 per second, ten times that at once (GOAWAY beyond)", gt=0),

@@ -58,10 +58,10 @@ class _Commands(click.Group):
         if getattr(self, "_asked", False):
             return
         self._asked = True
+        from wsext.config.applying import allowed_plugins
         from wsext.escape import get_logger
-        from wsext.sdk.plugins import default_plugins
 
-        for name, plugin in default_plugins().load_all().items():
+        for name, plugin in allowed_plugins().load_all().items():
             contribute = getattr(plugin, "wsext_commands", None)
             if contribute is None:
                 continue
@@ -96,16 +96,14 @@ def cli() -> None:
 def main(args: list[str] | None = None) -> Any:
     """Run the command line; every planned error is one line and an exit code of 1 or 2."""
     from wsext.errors import OptionError, WsextError
+    from wsext.escape import escape
 
     try:
         given = sys.argv[1:] if args is None else args
         return cli.main(given, prog_name="wsext", obj=given, standalone_mode=True)
-    except OptionError as error:
-        print(f"wsext: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
     except WsextError as error:
-        print(f"wsext: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(1)
+        print(f"wsext: {escape(str(error))}", file=sys.stderr)  # noqa: T201
+        sys.exit(2 if isinstance(error, OptionError) else 1)
     except BrokenPipeError:
         # Whoever read our output has gone, for example `head`; that is no error of ours.
         sys.stderr.close()

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from wsext.app.asyncapi import document
-from wsext.cli.common import as_json, fail
+from wsext.cli.common import as_json, fail, plugins_from
 from wsext.cli.loading import load_app
 from wsext.errors import OptionError
 
@@ -47,6 +47,7 @@ def asyncapi(
     \b
     wsext asyncapi orders:app --server wss://api.example.org --output asyncapi.yaml
     """
+    plugins_from(None)  # what may not be loaded
     target = load_app(app, app_dir)
     try:
         made = document(

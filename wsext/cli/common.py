@@ -12,10 +12,11 @@ from click.shell_completion import CompletionItem
 from rich.console import Console
 from rich.table import Table
 
-from wsext.config.applying import plugins_of
+from wsext.config.applying import allowed_plugins, plugins_of
 from wsext.config.sections import dotted_names
-from wsext.config.sources import read_config
+from wsext.config.sources import HERE, read_config
 from wsext.errors import PluginError
+from wsext.escape import escape
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins, PluginStatus
 
@@ -31,8 +32,8 @@ __all__ = [
     "json_option",
     "new_table",
     "output",
-    "plugins_of",
-    "read_config",
+    "plugins_from",
+    "server_config_option",
     "set_option",
 ]
 
@@ -65,13 +66,26 @@ def as_json(value: Any) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
+def plugins_from(config: str | None) -> Plugins:
+    """The plugins that may be loaded, by a file that was named.
+
+    Raises:
+        OptionError: If it cannot be read.
+    """
+    return plugins_of(read_config(config, trust_folder=False))
+
+
 def fail(message: str, code: int = 1) -> NoReturn:
-    """End with one line on stderr."""
-    click.echo(f"wsext: {message}", err=True)
+    """End with one line on stderr, whatever a server has said in it."""
+    click.echo(f"wsext: {escape(message)}", err=True)
     raise SystemExit(code)
 
 
 # --- completion of names ----------------------------------------------------------------------
+
+
+def _plugins_for(ctx: click.Context) -> Plugins:
+    return allowed_plugins(ctx.params.get("config"))
 
 
 class _Names(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
@@ -79,7 +93,7 @@ class _Names(click.ParamType):  # type: ignore[type-arg]  # generic since click 
 
     name = "text"
 
-    def names(self) -> Iterable[tuple[str, str]]:
+    def names(self, plugins: Plugins) -> Iterable[tuple[str, str]]:
         """Names with a short help each."""
         raise NotImplementedError
 
@@ -88,7 +102,7 @@ class _Names(click.ParamType):  # type: ignore[type-arg]  # generic since click 
     ) -> list[CompletionItem]:
         return [
             CompletionItem(name, help=text)
-            for name, text in self.names()
+            for name, text in self.names(_plugins_for(ctx))
             if name.startswith(incomplete)
         ]
 
@@ -98,10 +112,10 @@ class ExtensionToken(_Names):
 
     name = "name"
 
-    def names(self) -> Iterable[tuple[str, str]]:
+    def names(self, plugins: Plugins) -> Iterable[tuple[str, str]]:
         return [
             (info.name, f"{info.distribution} {info.version}")
-            for info in Plugins.from_environment().all()
+            for info in plugins.all()
             if info.status is not PluginStatus.SHADOWED
         ]
 
@@ -118,7 +132,7 @@ class ExtensionArgument(ExtensionToken):
         if not separator:
             return super().shell_complete(ctx, param, incomplete)
         try:
-            kind = Plugins.from_environment().extension(token)
+            kind = _plugins_for(ctx).extension(token)
         except PluginError:
             return []
         done, comma, started = rest.rpartition(",")
@@ -134,9 +148,8 @@ class OptionSetName(_Names):
 
     name = "name"
 
-    def names(self) -> Iterable[tuple[str, str]]:
-        sets = Plugins.from_environment().option_sets().values()
-        return [(named.name, named.description) for named in sets]
+    def names(self, plugins: Plugins) -> Iterable[tuple[str, str]]:
+        return [(named.name, named.description) for named in plugins.option_sets().values()]
 
 
 class SettingName(_Names):
@@ -144,7 +157,7 @@ class SettingName(_Names):
 
     name = "section.option=value"
 
-    def names(self) -> Iterable[tuple[str, str]]:
+    def names(self, plugins: Plugins) -> Iterable[tuple[str, str]]:
         return [(f"{name}=", "") for name in dotted_names()]
 
 
@@ -152,7 +165,12 @@ class SettingName(_Names):
 
 config_option = click.option(
     "--config", type=click.Path(dir_okay=False),
-    help="Configuration file.  [default: wsext.toml, if there is one]",
+    help="Configuration file; a wsext.toml of the current folder only if it is named.",
+)  # fmt: skip
+#: For commands that serve, and so may trust the folder in which they are started.
+server_config_option = click.option(
+    "--config", type=click.Path(dir_okay=False),
+    help=f"Configuration file.  [default: {HERE}, if there is one]",
 )  # fmt: skip
 json_option = click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
 set_option = click.option(

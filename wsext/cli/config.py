@@ -9,32 +9,34 @@ import click
 from wsext.cli.common import (
     as_json,
     as_text,
-    config_option,
     json_option,
     new_table,
     output,
-    plugins_of,
-    read_config,
+    server_config_option,
     set_option,
 )
+from wsext.config.applying import plugins_of
 from wsext.config.configuration import Config
 from wsext.config.sections import SECTIONS
-from wsext.config.sources import take_setting
+from wsext.config.sources import read_config, take_setting
+from wsext.escape import safe_url
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins
+from wsext.sdk.secret import Secret
 
 __all__ = ["config"]
 
-_SECRET = ("token", "password", "secret")
+#: What the names of options have in them whose values are not shown.
+_SECRET = ("token", "password", "secret", "key")
 
 
 @click.command()
-@config_option
+@server_config_option
 @set_option
 @click.option("--all", "everything", is_flag=True, help="Show what has its default, too.")
 @json_option
 def config(config: str | None, settings: tuple[str, ...], everything: bool, as_json_: bool) -> None:
-    """Show the configuration in force, and where each value comes from.
+    """Show the configuration that `wsext serve` would have here, and where each value comes from.
 
     Option sets come first, then the file, the environment, and the command line. What an app sets
     in its code comes before all of them.
@@ -84,7 +86,10 @@ def _rows(conf: Config, plugins: Plugins) -> list[dict[str, Any]]:
 
 
 def _row(dotted: str, value: Any, source: str | None) -> dict[str, Any]:
+    if isinstance(value, str) and "://" in value:  # of a broker, for example, with its password
+        value = safe_url(value)
     name = dotted.rpartition(".")[2]
-    if value is not None and any(word in name for word in _SECRET):
+    is_secret = isinstance(value, Secret) or any(word in name for word in _SECRET)
+    if is_secret and value is not None and dotted != "serve.ssl_key":  # which is a path
         value = "(hidden)"
     return {"option": dotted, "value": value, "source": source}

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from wsext.cli.dialing import dial, dial_options, input_lines, printable
+from wsext.cli.dialing import dial, dial_options, input_lines
 from wsext.errors import ConnectionClosed
+from wsext.escape import escape, safe_url
 from wsext.runtime.session import Session
 
 __all__ = ["connect", "converse", "traffic"]
@@ -23,7 +24,8 @@ __all__ = ["connect", "converse", "traffic"]
 def connect(url: str, **given: Any) -> None:
     """Connect to a WebSocket server. Every line sends a message; every message prints a line.
 
-    Messages go to stdout. What was negotiated, and how the session ended, goes to stderr.
+    Messages go to stdout: to a pipe as they are, to a terminal with control characters escaped.
+    What was negotiated, and how the session ended, goes to stderr.
 
     \b
     wsext connect ws://127.0.0.1:8765/echo
@@ -32,12 +34,17 @@ def connect(url: str, **given: Any) -> None:
 
     async def talk(opening: Any, url: str) -> int:
         say: Callable[[str], None] = (lambda text: None) if given["quiet"] else _say
-        interactive = sys.stdin.isatty() and sys.stdout.isatty()
+        terminal = sys.stdout.isatty()
+        interactive = sys.stdin.isatty() and terminal
+        mark = "< " if interactive else ""
+        show: Callable[[str | bytes], None] = (
+            (lambda data: _show(data, mark)) if terminal else _write
+        )
         async with opening as session:
-            say(f"connected to {url}")
+            say(f"connected to {safe_url(url)}")
             say(f"subprotocol: {session.subprotocol or 'none'}")
             say(f"extensions: {session.negotiation.header or 'none'}")
-            await converse(session, given, interactive, lambda data: _show(data, interactive))
+            await converse(session, given, interactive, show)
         info = session.close_info
         say(f"closed: {info.code}{f' {info.reason}' if info.reason else ''}")
         for line in traffic(session):
@@ -109,16 +116,18 @@ async def _linger(session: Session, receiver: asyncio.Future[None], wait: float 
             return
 
 
-def _show(message: str | bytes, interactive: bool) -> None:
-    if interactive:
-        text = message if isinstance(message, str) else f"{len(message)} bytes: {message.hex(' ')}"
-        click.echo(f"< {printable(text)}")
-    elif isinstance(message, str):
-        click.echo(message)
-    else:
-        sys.stdout.buffer.write(message + b"\n")
-        sys.stdout.flush()
+def _show(message: str | bytes, mark: str) -> None:
+    """On a terminal: the lines after a message's first one are indented, so as to be no others."""
+    text = message if isinstance(message, str) else f"{len(message)} bytes: {message.hex(' ')}"
+    click.echo(mark + escape(text, keep="\n\t").replace("\n", "\n  "))
+
+
+def _write(message: str | bytes) -> None:
+    """Into a pipe or a file: the bytes as they came."""
+    data = message.encode() if isinstance(message, str) else message
+    sys.stdout.buffer.write(data + b"\n")
+    sys.stdout.flush()
 
 
 def _say(text: str) -> None:
-    click.echo(printable(text), err=True)
+    click.echo(escape(text), err=True)

@@ -17,17 +17,16 @@ from wsext.cli.common import (
     ExtensionToken,
     config_option,
     fail,
-    plugins_of,
-    read_config,
 )
 from wsext.client.connect import connect as open_session
-from wsext.config.applying import install
-from wsext.config.sources import take_extension
+from wsext.config.applying import install, plugins_of
+from wsext.config.sources import read_config, take_extension
 from wsext.errors import HandshakeError
+from wsext.escape import safe_url
 from wsext.runtime.loop import new_event_loop
 from wsext.runtime.settings import WebSocketOptions
 
-__all__ = ["dial", "dial_options", "input_lines", "printable"]
+__all__ = ["dial", "dial_options", "input_lines"]
 
 _OPTIONS = (
     click.argument("url"),
@@ -82,7 +81,7 @@ def dial(
     """
     if "://" not in url and not url.startswith("ws+unix:"):
         url = f"ws://{url}"
-    conf = read_config(given["config"])
+    conf = read_config(given["config"], trust_folder=False)
     for text in given["extensions"]:
         take_extension(conf, text)
     installed = install(conf, plugins_of(conf), without=given["without"])
@@ -90,7 +89,7 @@ def dial(
     for header in given["headers"]:
         name, separator, value = header.partition(":")
         if not separator:
-            fail(f"--header needs NAME:VALUE, got {header!r}", 2)
+            fail("--header needs NAME:VALUE, with a colon", 2)
         headers.append((name.strip(), value.strip()))
     try:
         opening = open_session(
@@ -111,10 +110,10 @@ def dial(
     except KeyboardInterrupt:
         return 130
     except TimeoutError:
-        fail(f"{url}: no answer within {given['timeout']:g} s")
+        fail(f"{safe_url(url)}: no answer within {given['timeout']:g} s")
     except (OSError, HandshakeError) as error:
         number = getattr(error, "errno", None)
-        fail(f"{url}: {os.strerror(number) if number and number > 0 else error}")
+        fail(f"{safe_url(url)}: {os.strerror(number) if number and number > 0 else error}")
     except ValueError as error:  # a URL or a header that cannot be used
         fail(str(error), 2)
 
@@ -124,11 +123,6 @@ def _trust_anyone() -> ssl_module.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl_module.CERT_NONE
     return context
-
-
-def printable(text: str) -> str:
-    """Text that cannot move a terminal's cursor or change its colours."""
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
 
 
 @asynccontextmanager

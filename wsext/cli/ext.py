@@ -16,8 +16,7 @@ from wsext.cli.common import (
     json_option,
     new_table,
     output,
-    plugins_of,
-    read_config,
+    plugins_from,
 )
 from wsext.cli.ext_check import check
 from wsext.cli.ext_new import new
@@ -48,7 +47,7 @@ for command in (new, check, negotiate_, doctor, freeze):
 @config_option
 def list_(as_json_: bool, config: str | None) -> None:
     """List every installed plugin, from metadata alone: nothing is imported."""
-    infos = plugins_of(read_config(config)).all()
+    infos = plugins_from(config).all()
     if as_json_:
         click.echo(as_json([_describe_info(info) for info in infos]))
         return
@@ -81,8 +80,8 @@ def _describe_info(info: PluginInfo) -> dict[str, Any]:
 class _ShowName(ExtensionToken):
     """An extension's or an option set's name."""
 
-    def names(self) -> Any:
-        return [*super().names(), *OptionSetName().names()]
+    def names(self, plugins: Plugins) -> Any:
+        return [*super().names(plugins), *OptionSetName().names(plugins)]
 
 
 @ext.command()
@@ -91,7 +90,7 @@ class _ShowName(ExtensionToken):
 @config_option
 def show(name: str, as_json_: bool, config: str | None) -> None:
     """Show an extension or an option set: what it does, every option, and what it costs."""
-    plugins = plugins_of(read_config(config))
+    plugins = plugins_from(config)
     described = _describe(name, plugins)
     if as_json_:
         click.echo(as_json(described))

@@ -18,8 +18,7 @@ from wsext.cli.common import (
     fail,
     json_option,
     output,
-    plugins_of,
-    read_config,
+    plugins_from,
 )
 from wsext.sdk.plugins import Plugins
 
@@ -44,7 +43,7 @@ def check(name: str, examples: int, as_json_: bool, verbose: bool, config: str |
         from wsext.testing.suite import Outcome, run, suite_for
     except ModuleNotFoundError as error:
         fail(f"the conformance kit needs {error.name}: pip install 'wsext[test]'")
-    plugins = plugins_of(read_config(config))
+    plugins = plugins_from(config)
     kind = plugins.load(name) if name in plugins else plugins.extension(name)
     known = getattr(kind, "conformance", {})
     suite = suite_for(kind, **{"examples": examples, **known})

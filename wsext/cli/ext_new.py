@@ -23,7 +23,10 @@ __all__ = ["new"]
 @click.option(
     "--license", "license_", type=click.Choice(list(LICENSES)), default="MIT", show_default=True
 )
-@click.option("--author", help="Who stands in the license.  [default: git's user.name]")
+@click.option(
+    "--author",
+    help="Who stands in the license, also as NAME <ADDRESS>.  [default: git's user.name]",
+)
 @click.option(
     "--dir", "folder", type=click.Path(path_type=Path),
     help="Where to write it.  [default: a new folder NAME]",
@@ -38,8 +41,8 @@ def new(name: str, kind: str, license_: str, author: str | None, folder: Path | 
     """
     package = Package.named(name)
     folder = folder or Path(name)
-    if folder.exists() and any(folder.iterdir()):
-        fail(f"{folder} is not empty; choose another place with --dir", 2)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        fail(f"{folder} is not an empty folder; choose another place with --dir", 2)
     made = render(package, kind, license_, author or _author())
     for path, text in made.items():
         target = folder / path

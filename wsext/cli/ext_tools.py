@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -19,12 +20,12 @@ from wsext.cli.common import (
     json_option,
     new_table,
     output,
-    plugins_of,
-    read_config,
+    plugins_from,
+    server_config_option,
 )
-from wsext.config.applying import install
+from wsext.config.applying import install, plugins_of
 from wsext.config.configuration import Config
-from wsext.config.sources import take_extension
+from wsext.config.sources import HERE, read_config, take_extension
 from wsext.errors import NegotiationError, OptionError, PluginError
 from wsext.protocol.agreement import Negotiation, NegotiationContext
 from wsext.protocol.negotiation import (
@@ -72,7 +73,7 @@ def negotiate_(
     wsext ext negotiate --offer 'permessage-deflate; x=1'      what our server would answer
     wsext ext negotiate --answer 'permessage-deflate'          what our client makes of an answer
     """
-    conf = read_config(config)
+    conf = read_config(config, trust_folder=False)
     for text in extensions:
         take_extension(conf, text)
     installed = install(conf, plugins_of(conf), others=not extensions).extensions
@@ -123,9 +124,9 @@ def _print_outcome(outcome: Negotiation, heading: str, header: str | None) -> No
 
 @click.command()
 @json_option
-@config_option
+@server_config_option
 def doctor(as_json_: bool, config: str | None) -> None:
-    """Load every plugin and say what keeps it from being used, and what to do about it.
+    """Load every plugin and say what keeps a server here from using it, and what to do about it.
 
     Ends with 1 when something is broken.
     """
@@ -156,8 +157,8 @@ def _finding(level: str, name: str, text: str, advice: str = "") -> dict[str, st
 
 def _examine(config: Config, plugins: Plugins, path: str | None) -> Any:
     """Findings, one after another."""
-    where = path or ("wsext.toml" if Path("wsext.toml").is_file() else None)
-    yield _finding("ok", "configuration", where or "no wsext.toml here")
+    where = path or os.environ.get("WSEXT_CONFIG") or (HERE if Path(HERE).is_file() else None)
+    yield _finding("ok", "configuration", where or f"no {HERE} here")
     if not plugins.all():
         yield _finding("note", "plugins", "none is installed", "pip install wsext-deflate")
     classes = plugins.extensions()
@@ -214,7 +215,7 @@ def _examine_plugin(info: Any) -> dict[str, str]:
 def freeze(config: str | None) -> None:
     """Print the distributions of all active plugins, pinned, as a requirements file."""
     names = {"wsext"}
-    for info in plugins_of(read_config(config)).all():
+    for info in plugins_from(config).all():
         if info.status is PluginStatus.ACTIVE:
             names.add(info.distribution)
     for name in sorted(names):

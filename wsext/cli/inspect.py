@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 import msgspec
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 
 from wsext.cli.connect import converse, traffic
-from wsext.cli.dialing import dial, dial_options, printable
+from wsext.cli.dialing import dial, dial_options
+from wsext.escape import escape, safe_url
 from wsext.inspector.frames import opcode_name
 from wsext.protocol.codes import RSV, Opcode
 from wsext.protocol.frames import Frame
@@ -52,6 +53,11 @@ def inspect_(url: str, as_json: bool, payload: int, **given: Any) -> None:
     raise SystemExit(dial(url, given, talk))
 
 
+def _plain(text: str) -> str:
+    """What a server may have written, as it may be printed: neither controls nor markup."""
+    return markup.escape(escape(text))
+
+
 def _preview(frame: Frame, stage: str, limit: int) -> str:
     data = bytes(frame.payload)
     if frame.opcode == Opcode.CLOSE and len(data) >= 2:
@@ -73,16 +79,16 @@ class _Printer:
         self._started = time.monotonic()
 
     def opened(self, session: Session, url: str) -> None:
-        self._console.print(f"[bold]{escape(url)}[/]")
+        self._console.print(f"[bold]{_plain(safe_url(url))}[/]")
         for record in session.negotiation.records:
             style = "green" if record.verdict.value == "agreed" else "yellow"
             reason = f"  {record.reason}" if record.reason else ""
             self._console.print(
-                f"  offered {escape(str(record.offer))}: [{style}]{record.verdict.value}[/]"
-                f"{escape(reason)}"
+                f"  offered {_plain(str(record.offer))}: [{style}]{record.verdict.value}[/]"
+                f"{_plain(reason)}"
             )
         stack = " → ".join(["app", *(item.name for item in session.extensions), "wire"])
-        self._console.print(f"  outgoing frames: {escape(stack)}")
+        self._console.print(f"  outgoing frames: {_plain(stack)}")
 
     def frame(self, direction: str, stage: str, frame: Frame) -> None:
         took = time.monotonic() - self._started
@@ -91,14 +97,14 @@ class _Printer:
         if frame.rsv:
             bits.append(RSV(frame.rsv).names())
         name = opcode_name(frame.opcode)
-        preview = printable(_preview(frame, stage, self._limit))
+        preview = _preview(frame, stage, self._limit)
         self._console.print(
-            f"[dim]{took:9.3f}[/] [{style}]{_ARROWS[direction]} {escape(stage):20}[/]"
-            f" {name:12} {' '.join(bits):10} {len(frame.payload):>8}  {escape(preview)}"
+            f"[dim]{took:9.3f}[/] [{style}]{_ARROWS[direction]} {_plain(stage):20}[/]"
+            f" {name:12} {' '.join(bits):10} {len(frame.payload):>8}  {_plain(preview)}"
         )
 
     def closed(self, session: Session) -> None:
-        self._console.print(f"closed: {escape(printable(str(session.close_info)))}")
+        self._console.print(f"closed: {_plain(str(session.close_info))}")
         for line in traffic(session):
             self._console.print(line)
         if session.latency is not None:
@@ -112,13 +118,14 @@ class _JsonPrinter:
         self._limit = limit
 
     def _put(self, value: dict[str, Any]) -> None:
-        click.echo(msgspec.json.encode(value))
+        text = msgspec.json.encode(value).decode()
+        click.echo(escape(text) if sys.stdout.isatty() else text)
 
     def opened(self, session: Session, url: str) -> None:
         self._put(
             {
                 "event": "open",
-                "url": url,
+                "url": safe_url(url),
                 "subprotocol": session.subprotocol,
                 "extensions": [str(item) for item in session.extensions],
             }

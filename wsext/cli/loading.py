@@ -22,7 +22,7 @@ def load_app(name: str, app_dir: str) -> Application:
     module_name, separator, attribute = name.partition(":")
     if not separator or not attribute:
         raise OptionError("serve", "app", f"expected module:name, got {name!r}")
-    sys.path.insert(0, str(Path(app_dir).resolve()))
+    sys.path.append(str(Path(app_dir).resolve()))  # last: its files replace no library
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

@@ -16,21 +16,20 @@ from typing import Any, NoReturn
 import click
 
 from wsext.app.application import Application
+from wsext.app.settings import ServerOptions
 from wsext.cli.common import (
     ExtensionArgument,
     ExtensionToken,
     OptionSetName,
-    config_option,
     fail,
-    plugins_of,
-    read_config,
+    server_config_option,
     set_option,
 )
 from wsext.cli.loading import load_app
-from wsext.config.applying import apply
+from wsext.config.applying import apply, plugins_of
 from wsext.config.configuration import Config
 from wsext.config.sections import ServeOptions
-from wsext.config.sources import take_extension, take_setting
+from wsext.config.sources import read_config, take_extension, take_setting
 from wsext.errors import OptionError
 from wsext.escape import escape_record
 from wsext.http2 import is_available
@@ -41,6 +40,7 @@ from wsext.runtime.loop import new_event_loop
 from wsext.sdk.options import option_fields
 from wsext.server.access import JSONFormatter
 from wsext.server.health import Health
+from wsext.server.loglimit import LineLimit
 from wsext.server.running import run_until_signal
 from wsext.server.server import Server
 from wsext.server.supervisor import Supervisor
@@ -69,7 +69,7 @@ _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
     "--option-set", "option_sets", multiple=True, type=OptionSetName(),
     help="Apply a named option set. Repeatable.",
 )  # fmt: skip
-@config_option
+@server_config_option
 @set_option
 @click.option(
     "--backplane", metavar="URL",
@@ -165,6 +165,7 @@ def serve(
 def _set_up_logging(options: ServeOptions) -> None:
     stderr = logging.StreamHandler()
     stderr.addFilter(escape_record)  # also what asyncio, libraries and the app log
+    stderr.addFilter(LineLimit())
     logging.basicConfig(
         level=options.log_level.upper(),
         format="%(asctime)s %(levelname)-7s %(process)d %(name)s  %(message)s",
@@ -220,12 +221,12 @@ def _run(
 def _supervise(where: ServeOptions, config: Config) -> None:
     """Run workers, each of which is this command again."""
     count = where.workers or 1
-    backlog = config.section("server").backlog
+    options: ServerOptions = config.section("server")
     try:
         if where.fd is not None:
             sockets = [_inherited(where.fd)]
         else:
-            sockets = net.bind(where.host, where.port, where.uds, backlog)
+            sockets = net.bind(where.host, where.port, where.uds, options.backlog)
     except OSError as error:
         _cannot_listen(where, error)
 
@@ -234,12 +235,17 @@ def _supervise(where: ServeOptions, config: Config) -> None:
         _announce(where, url, ready.extensions, f" in {count} processes")
 
     given = click.get_current_context().find_root().obj
-    command = [sys.executable, "-m", "wsext", *given, "--worker"]
+    # -P: nothing is imported from the current folder. faulthandler: a worker that hangs says where.
+    python = [sys.executable, "-P", "-X", "faulthandler"]
+    command = [*python, "-m", "wsext", *given, "--worker"]
     changes = _changes(where.app_dir) if where.reload else None
     # Where workers put their metrics, so that they are added up.
     with TemporaryDirectory(prefix="wsext-metrics-") as folder:
         env = {"PROMETHEUS_MULTIPROC_DIR": folder, **os.environ}
-        supervisor = Supervisor(command, sockets, count, started=started, changes=changes, env=env)
+        supervisor = Supervisor(
+            command, sockets, count, started=started, timeout=options.worker_timeout,
+            changes=changes, env=env,
+        )  # fmt: skip
         code = asyncio.run(supervisor.run())
     if where.uds is not None and where.fd is None:
         Path(where.uds).unlink(missing_ok=True)

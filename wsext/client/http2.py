@@ -86,7 +86,11 @@ class ClientConnection(HTTP2Connection):
         if stream is None:
             return
         self._count(event)
-        response = fields.read_response(event.headers or [])
+        try:
+            response = fields.read_response(event.headers or [])
+        except InvalidHandshake as error:
+            self._asker.refuse(error)
+            return
         if 200 <= response.status_code < 300:
             self._asker.answer(response, stream)
             return

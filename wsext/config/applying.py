@@ -7,13 +7,14 @@ from contextlib import suppress
 
 from wsext.app.application import Application
 from wsext.config.configuration import Config
+from wsext.config.sources import read_config
 from wsext.errors import OptionError, PluginError
 from wsext.escape import get_logger
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.installed import Installed
 from wsext.sdk.plugins import Plugins, set_default_plugins
 
-__all__ = ["apply", "install", "plugins_of"]
+__all__ = ["allowed_plugins", "apply", "install", "plugins_of"]
 
 logger = get_logger("wsext.config")
 
@@ -30,6 +31,18 @@ def plugins_of(config: Config) -> Plugins:
     )
     set_default_plugins(plugins)
     return plugins
+
+
+def allowed_plugins(config: str | None = None) -> Plugins:
+    """The plugins that may be loaded where nobody has asked for one: for help and completion.
+
+    What cannot be read allows none, and is logged.
+    """
+    try:
+        return plugins_of(read_config(config, trust_folder=False))
+    except OptionError as error:
+        logger.warning("%s; no plugin is loaded", error)
+        return Plugins(allow=())
 
 
 def install(

@@ -38,35 +38,61 @@ from pathlib import Path
 from typing import Any
 
 from wsext.config.configuration import Config, names_of
-from wsext.config.sections import SECTIONS, TOP, dotted_names, unknown_section
+from wsext.config.sections import SECTIONS, TOP, PluginOptions, dotted_names, unknown_section
 from wsext.errors import OptionError, nearest
+from wsext.escape import get_logger
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins
 
-__all__ = ["read_config", "read_file", "take_environment", "take_extension", "take_setting"]
+__all__ = ["HERE", "read_config", "read_file", "take_environment", "take_extension", "take_setting"]
 
+logger = get_logger("wsext.config")
+
+#: The file of the current folder.
+HERE = "wsext.toml"
 #: Variables that are read elsewhere.
 _OTHER_VARIABLES = ("WSEXT_BUILD_CODEC", "WSEXT_CODEC", "WSEXT_CONFIG", "WSEXT_PLUGINS")
 
 
-def read_config(path: str | None) -> Config:
+def read_config(path: str | None, *, trust_folder: bool = True) -> Config:
     """What is configured: in a file, and over that in the environment.
 
-    The file is the one named here or by ``WSEXT_CONFIG``, or ``wsext.toml`` of this folder if there
-    is one.
+    The file is the one named here or by ``WSEXT_CONFIG``, else ``wsext.toml`` of the current folder
+    if there is one.
+
+    Args:
+        path: The file.
+        trust_folder: Whether the current folder is the operator's own, as for a server. Of
+            anybody's ``wsext.toml`` only `[plugins]` allow and deny count: they can turn plugins
+            off, and do nothing else.
 
     Raises:
         OptionError: If it cannot be read, or something in it or in the environment has no meaning.
     """
     config = Config()
     path = path or os.environ.get("WSEXT_CONFIG")
-    if path is None and Path("wsext.toml").is_file():
-        path = "wsext.toml"
+    if path is None and Path(HERE).is_file():
+        if trust_folder:
+            path = HERE
+        else:
+            _take_bans(config)
     if path is not None:
         config.update(read_file(Path(path)), path)
     tokens = [info.name for info in Plugins.from_environment().all()]
     take_environment(config, os.environ, tokens)
     return config
+
+
+def _take_bans(config: Config) -> None:
+    """Take what the current folder's file says about plugins that may not be loaded."""
+    try:
+        table = read_file(Path(HERE)).get("plugins", {})
+        bans = {name: table[name] for name in ("allow", "deny") if name in table}
+        PluginOptions.parse(bans)
+    except (OptionError, TypeError) as error:
+        logger.warning("%s; no plugin is loaded", error)
+        bans = {"allow": []}
+    config.set_section("plugins", bans, HERE)
 
 
 def read_file(path: Path) -> dict[str, Any]:

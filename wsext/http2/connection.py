@@ -26,12 +26,13 @@ from h2.events import (
 from h2.exceptions import H2Error, ProtocolError
 from h2.settings import SettingCodes, Settings
 from hyperframe.exceptions import HyperframeError
-from hyperframe.frame import GoAwayFrame
+from hyperframe.frame import Frame, GoAwayFrame, WindowUpdateFrame
 
 from wsext.escape import get_logger
 from wsext.http2.frames import LONGEST_FRAME, FrameGuard, GoAway, Limits, Violation
 from wsext.http2.stream import Carrier, StreamTransport
 from wsext.runtime.timers import Timers
+from wsext.runtime.turns import turns_of
 
 __all__ = ["HTTP2Connection"]
 
@@ -42,6 +43,8 @@ _CONNECTION_WINDOW = 1 << 20
 _DEFAULT_WINDOW = 65535
 #: Bytes that are gathered for one write to the socket, and the longest DATA frame.
 _GATHER_AT_MOST = 1 << 16
+#: Bytes of a DATA frame that is worth window updates, if the window has cut it off.
+_SMALL = 128
 #: Bytes of answers (PING, SETTINGS, RST_STREAM, headers) that may wait for a peer that sends
 #: without reading.
 _UNREAD_AT_MOST = 1 << 19
@@ -71,8 +74,12 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         self._limits = limits
         self._timers = timers
         self._client_side = client_side
-        self._guard = FrameGuard(limits, timers.time, after_preface=not client_side)
+        self._guard = FrameGuard(limits, timers.time, self._may_send, after_preface=not client_side)
         self._loop = asyncio.get_running_loop()
+        self._turns = turns_of(self._loop)
+        self.used = 0.0  # seconds of its turns
+        self.is_queued = False  # for its next turn
+        self._rest: Any = None  # the timer until what has come is handled
         #: Done when the connection is gone, which is later than the end of its last stream.
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
@@ -130,37 +137,73 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
     def data_received(self, data: bytes) -> None:
         if self._over:
             return
-        self._busy = True
-        try:
-            self._handle(self._parse(data))
-        except Violation as violation:
-            self.fail(violation.code, violation.why)
-        finally:
-            self._busy = False
-        self._send()
-        transport = self._transport
-        if transport is not None and transport.get_write_buffer_size() > _UNREAD_AT_MOST:
-            logger.debug("the peer sends and does not read; aborted")
-            transport.abort()
+        self._guard.add(data)
+        if self.is_queued or self._rest is not None:
+            return
+        if self._turns.is_spent:
+            self._pause(0.0)
+        else:
+            self.go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(exc)
-        for timer in self._ending.values():
-            timer.cancel()
+        for timer in (*self._ending.values(), self._rest):
+            if timer is not None:
+                timer.cancel()
         self._transport = None
         if not self.gone.done():
             self.gone.set_result(None)
 
     # --- receiving ----------------------------------------------------------------------------
 
+    def go_on(self) -> None:
+        """Handle what has come, until others should have their turn."""
+        self._rest = None
+        began, going = self._turns.clock(), True
+        self._busy = True
+        try:
+            while going and not self._over and (part := self._guard.next()) is not None:
+                self._handle(self._parse(part))
+                going = not self._guard.rest and not self._turns.is_over(began)
+        except Violation as violation:
+            self.fail(violation.code, violation.why)
+        finally:
+            self._busy = False
+        self._send()
+        self._turns.charge(self, began)
+        transport = self._transport
+        if transport is None or self._over:
+            return
+        if transport.get_write_buffer_size() > _UNREAD_AT_MOST:
+            logger.debug("the peer sends and does not read; aborted")
+            transport.abort()
+        elif going:
+            transport.resume_reading()
+        else:
+            self._pause(self._guard.rest)
+
+    def _pause(self, seconds: float) -> None:
+        """Read and handle nothing until it is this connection's turn, and for some seconds."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+        if seconds:
+            self._rest = self._timers.call_later(seconds, self.go_on)
+        else:
+            self._turns.queue(self)
+
     def _parse(self, data: bytes) -> list[Event]:
         try:
-            return self.h2.receive_data(self._guard.feed(data))
+            return self.h2.receive_data(data)
         except ProtocolError as error:
             self.fail(error.error_code, str(error))
         except (H2Error, HyperframeError, ValueError, LookupError) as error:  # h2 forgets some
             self.fail(ErrorCodes.PROTOCOL_ERROR, repr(error))
         return []
+
+    def _may_send(self, number: int) -> bool:
+        """Whether the peer's side of a stream is open."""
+        stream = self.streams.get(number)
+        return number in self._ending if stream is None else not stream.peer_ended
 
     def _handle(self, events: list[Event]) -> None:
         for event in events:
@@ -170,6 +213,10 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         for goaway in self._guard.goaways:
             self.going_away(goaway)
         self._guard.goaways.clear()
+        if self._guard.dropped >= _CONNECTION_WINDOW // 2:
+            # Not by h2, which does not know that the peer has used them.
+            self._write(WindowUpdateFrame(0, window_increment=self._guard.dropped))
+            self._guard.dropped = 0
 
     def _data_received(self, event: DataReceived) -> None:
         taken = event.flow_controlled_length or 0
@@ -198,6 +245,7 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
 
     def _stream_reset(self, event: StreamReset) -> None:
         if not event.remote_reset:  # by h2, for a peer that broke the rules
+            self._guard.ignore(event.stream_id)
             self._guard.count_reset()
         self._cancel_ending(event.stream_id)
         stream = self.streams.get(event.stream_id)
@@ -265,7 +313,8 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         except (ProtocolError, KeyError) as error:  # h2 knows it no more
             stream.lose(ConnectionResetError(str(error)))
             return False
-        self._guard.sent_data()
+        if len(data) >= _SMALL or not stream.waiting:
+            self._guard.sent_data()
         self._in_write.add(stream)
         self._gathered += len(data)
         if stream.waiting:
@@ -313,6 +362,7 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         if not self._over:
             with suppress(ProtocolError):
                 self.h2.reset_stream(number, code)
+                self._guard.ignore(number)
                 self._flush_soon()
 
     def _expect_end(self, number: int) -> None:
@@ -339,15 +389,18 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
 
     def send_goaway(self) -> None:
         """Tell the peer to open no more streams; those there are go on (RFC 9113 §6.8)."""
-        transport = self._transport
-        if self._over or transport is None:
-            return
+        if not self._over:
+            # Not h2's `close_connection`: nothing could be sent on any stream after it.
+            last = self.h2.highest_inbound_stream_id
+            self._write(GoAwayFrame(0, last_stream_id=last, error_code=ErrorCodes.NO_ERROR))
+
+    def _write(self, frame: Frame) -> None:
+        """Send a frame that h2 knows nothing of, after what h2 has to send."""
         self._flush()
-        last = self.h2.highest_inbound_stream_id
-        # Not h2's `close_connection`: nothing could be sent on any stream after it.
-        frame = GoAwayFrame(0, last_stream_id=last, error_code=ErrorCodes.NO_ERROR).serialize()
-        self._written += len(frame)
-        transport.write(frame)
+        if self._transport is not None:
+            data = frame.serialize()
+            self._written += len(data)
+            self._transport.write(data)
 
     def fail(self, code: ErrorCodes, why: str) -> None:
         """End the connection with an error code; ``why`` is logged, not sent."""
@@ -363,7 +416,13 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         self.h2.close_connection(code)
         self._flush()
         self._end(ConnectionResetError(f"the connection ended with {code}") if code else None)
-        transport.close()
+        if code and transport.can_write_eof():
+            # Closing would reset the connection when more has come, and GOAWAY would be lost.
+            with suppress(OSError):  # aiofastnet's, when the peer is gone
+                transport.write_eof()
+            transport.resume_reading()
+        else:
+            transport.close()
         self._timers.call_later(_LINGER, transport.abort)
 
     def abort(self) -> None:

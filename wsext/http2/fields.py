@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-from wsext.errors import HandshakeRejected
-from wsext.protocol.http import Headers, HTTPResponse, Request
+from wsext.errors import HandshakeRejected, InvalidHandshake
+from wsext.protocol.headers import Headers, check_fields
+from wsext.protocol.http import HTTPResponse, Request
 
 __all__ = [
     "as_connect",
@@ -24,14 +26,27 @@ _PER_CONNECTION = frozenset(
 )
 
 
+#: Names and values of fields (RFC 9110 §5.1 and §5.5, RFC 9113 §8.2.1), as over HTTP/1.1; h2
+#: lets more pass.
+_NAME = re.compile(rb":?[-!#$%&'*+.^_`|~0-9a-z]+")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+
+
 def _text(data: bytes) -> str:
-    return data.decode("ascii", "surrogateescape")
+    return data.decode("latin-1")  # as in HTTP/1.1
 
 
 def _split(fields: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], Headers]:
+    """Pseudo-headers, and headers.
+
+    Raises:
+        ValueError: For a malformed name or value.
+    """
     pseudo: dict[str, str] = {}
     headers = Headers()
     for name, value in fields:
+        if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
+            raise ValueError("malformed header")
         if name[:1] == b":":
             pseudo[_text(name)] = _text(value)
         else:
@@ -43,8 +58,15 @@ def _split(fields: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], Heade
 
 
 def read_request(fields: list[tuple[bytes, bytes]]) -> Request:
-    """The request that a client's fields make; ``:authority`` is its ``Host`` header."""
-    pseudo, headers = _split(fields)
+    """The request that a client's fields make; ``:authority`` is its ``Host`` header.
+
+    Raises:
+        HandshakeRejected: 400 for a malformed field.
+    """
+    try:
+        pseudo, headers = _split(fields)
+    except ValueError as error:
+        raise HandshakeRejected(400, str(error)) from error
     authority = pseudo.get(":authority")
     if authority is not None and "Host" not in headers:
         headers["Host"] = authority
@@ -62,8 +84,10 @@ def check_request(request: Request, max_size: int, max_count: int) -> None:
 
     Raises:
         HandshakeRejected: 431 for too many or too large headers, 400 for a malformed method or
-            path.
+            path, 405 for a CONNECT that asks for a TCP connection (RFC 9113 §8.5).
     """
+    if request.method == "CONNECT" and request.protocol is None:
+        raise HandshakeRejected(405, "no proxy", {"Allow": "GET, HEAD"})
     headers = list(request.headers.raw_items())
     if len(headers) > max_count:
         raise HandshakeRejected(431, f"request headers too large: more than {max_count} headers")
@@ -75,6 +99,7 @@ def check_request(request: Request, max_size: int, max_count: int) -> None:
         raise HandshakeRejected(400, "malformed :path")
     if not (request.method.isascii() and request.method.isalpha()):
         raise HandshakeRejected(400, "malformed :method")
+    check_fields(request.headers, needs_host=False)
 
 
 def response_fields(status: int, headers: Iterable[tuple[str, str]]) -> Fields:
@@ -112,8 +137,15 @@ def request_fields(request: Request) -> Fields:
 
 
 def read_response(fields: list[tuple[bytes, bytes]]) -> HTTPResponse:
-    """A response without its body."""
-    pseudo, headers = _split(fields)
+    """A response without its body.
+
+    Raises:
+        InvalidHandshake: For a malformed field.
+    """
+    try:
+        pseudo, headers = _split(fields)
+    except ValueError as error:
+        raise InvalidHandshake(f"the server's response has a {error}") from error
     status = pseudo.get(":status", "")
     is_status = len(status) == 3 and status.isdecimal()
     return HTTPResponse(int(status) if is_status else 0, "", headers)

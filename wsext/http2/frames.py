@@ -1,13 +1,20 @@
 """What has to be known of frames before the h2 library handles them.
 
-h2 answers PING and SETTINGS by itself, forgets what it has reset, and takes any GOAWAY for the end
-of everything. So floods are counted here, frame by frame, and GOAWAY is taken out of its sight.
+h2 takes some 30 microseconds for a frame, whatever is in it. It answers PING and SETTINGS by
+itself, and takes any GOAWAY for the end of everything. So frames are counted here first, and h2
+sees few of them:
+
+- DATA frames of open streams are joined, so that tiny ones cost as little as large ones;
+- what is still on its way to streams that this side has reset, and frames and settings of unknown
+  types, are dropped;
+- GOAWAY is taken out of its sight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
+from struct import Struct
 
 from h2.errors import ErrorCodes
 
@@ -16,17 +23,48 @@ from wsext.runtime.rates import Bucket
 
 __all__ = ["LONGEST_FRAME", "FrameGuard", "GoAway", "Limits", "Violation"]
 
-_DATA, _HEADERS, _RST_STREAM, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 3, 7, 8, 9
-_END_STREAM, _END_HEADERS = 0x1, 0x4
-_HEADER = 9
+_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = (
+    0,
+    1,
+    3,
+    4,
+    7,
+    8,
+    9,
+)
+_END_STREAM, _END_HEADERS, _PADDED = 0x1, 0x4, 0x8
+_NUMBER = 0x7FFFFFFF  # without the bit that is reserved
+#: A frame's header: its length in two parts, its type and flags, its stream (RFC 9113 §4.1).
+_HEAD = Struct(">HBBBI")
+_HEADER = _HEAD.size
+_SETTING = Struct(">HI")
+_GOAWAY_START = Struct(">II")
 #: Bytes of a frame's payload that are welcome (SETTINGS_MAX_FRAME_SIZE).
 LONGEST_FRAME = 1 << 16
 
 #: Seconds' worth of control frames or resets that may come at once.
 _BURST = 10.0
+#: Seconds' worth of all frames that may come at once.
+_FRAME_BURST = 1.0
+#: What a frame that h2 handles costs, and a request, beside a DATA frame that is only joined.
+_HANDLED, _REQUEST = 25, 50
+#: Bytes of the DATA of one stream that are joined: a session takes no more before it may pause.
+_LONGEST_JOINED = 1 << 14
+#: DATA frames that are joined before what was joined is handled.
+_JOINED_AT_MOST = 500
 
 #: Window updates that a peer may send for each DATA frame that it gets: a connection's, a stream's.
 _UPDATES_PER_DATA = 2
+
+#: The settings that h2 knows (RFC 9113 §6.5.2, RFC 8441 §3). It would keep all others, too.
+_KNOWN_SETTINGS = frozenset({1, 2, 3, 4, 5, 6, 8})
+_HEADER_TABLE_SIZE = 1
+#: Bytes that the table of header fields for a peer takes, however large the peer allows it to be.
+_LARGEST_TABLE = 4096
+#: Bytes of a SETTINGS frame that count as one control frame.
+_SETTINGS_SIZE = 60
+#: Streams that this side has reset and that are remembered.
+_REMEMBERED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +75,19 @@ class Limits:
         streams: Streams at the same time.
         window: Bytes per stream that may be sent before they are read.
         header_size: Bytes of a request's or response's headers.
-        control_rate: PING, SETTINGS, PRIORITY, CONTINUATION, unknown and empty DATA frames per
-            second, and window updates that no data asks for; ten times that at once.
-        reset_rate: Streams that may be reset per second; ten times that at once.
+        frame_rate: Frames per second; a frame that cannot be joined with others counts 25 times, a
+            request 50 times. What is beyond is read later.
+        control_rate: PING, SETTINGS, PRIORITY, CONTINUATION, GOAWAY, trailers, unknown and empty
+            DATA frames per second, and window updates that no data asks for; ten times that at
+            once.
+        reset_rate: Streams that may be reset, and frames on streams that are over, per second; ten
+            times that at once.
     """
 
     streams: int = 100
     window: int = 1 << 17
     header_size: int = 16384
+    frame_rate: float = 20_000
     control_rate: float = 100
     reset_rate: float = 10
 
@@ -76,29 +119,54 @@ class GoAway:
 
 
 class FrameGuard:
-    """Reads the frame headers of what a peer sends.
+    """Counts what a peer sends, and hands it on to h2 in parts.
 
     Args:
         limits: What is too much.
         clock: Seconds on a clock that never goes back.
+        is_open: Whether the peer may send DATA on a stream.
         after_preface: Whether the peer is a client, whose frames follow the connection preface.
+
+    Attributes:
+        goaways: Those that have come and were not looked at yet.
+        dropped: Bytes of DATA that h2 has not seen, and that the connection's window gets back.
+        rest: Seconds for which nothing more should be read, since there were too many frames.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float], *, after_preface: bool) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Callable[[], float],
+        is_open: Callable[[int], bool],
+        *,
+        after_preface: bool,
+    ) -> None:
         self._clock = clock
+        self._is_open = is_open
+        self._frames = Bucket(limits.frame_rate, _FRAME_BURST, clock())
         self._control = Bucket(limits.control_rate, _BURST, clock())
         self._resets = Bucket(limits.reset_rate, _BURST, clock())
         self._header_size = limits.header_size * 2  # encoded; h2 limits what it is decoded to
-        self._block = 0  # bytes of a header block so far
+        self._window = limits.window
+        self._data = bytearray()
+        self._preface = len(PREFACE) if after_preface else 0  # bytes of it to come
+        self._block: int | None = None  # bytes of the header block that is being read
+        self._last_request = 0
         self._updates = 100  # window updates that cost nothing
-        self._left = len(PREFACE) if after_preface else 0  # bytes of the current frame to come
-        self._held = b""  # the first bytes of a frame header
-        self._goaway: bytearray | None = None  # the payload of the one that is being read
+        self._ignored: dict[int, int] = {}  # streams that were reset, with what may still come
         self.goaways: list[GoAway] = []
+        self.dropped = 0
+        self.rest = 0.0
 
     def sent_data(self) -> None:
         """A DATA frame has been sent: the peer will want to open its windows again."""
         self._updates = min(self._updates + _UPDATES_PER_DATA, 1000)
+
+    def ignore(self, stream: int) -> None:
+        """This side has reset a stream: what is on its way there is of no use."""
+        self._ignored[stream] = self._window
+        if len(self._ignored) > _REMEMBERED:
+            del self._ignored[next(iter(self._ignored))]
 
     def count_reset(self) -> None:
         """A stream has been reset because of the peer.
@@ -109,65 +177,131 @@ class FrameGuard:
         if self._resets.take(1, self._clock()):
             raise _flood("resets")
 
-    def feed(self, data: bytes) -> bytes:
-        """Count the frames in ``data``; the same bytes without GOAWAY frames (see ``goaways``).
+    def add(self, data: bytes) -> None:
+        """Take what the peer has sent; `next` hands it on."""
+        self._data += data
+
+    def next(self) -> bytes | None:
+        """What h2 may have next; ``None`` when no whole frame is here.
+
+        That is DATA of open streams, joined, and then at most one other frame. So whatever changes
+        a stream has been handled before the frames after it are looked at.
 
         Raises:
             Violation: If there is too much of something.
         """
-        data = self._held + data
-        self._held = b""
-        pieces: list[bytes] = []
-        start = at = 0  # what is passed on next begins at `start`
-        while True:
-            step = min(self._left, len(data) - at)
-            if self._goaway is not None:
-                self._goaway += data[at : at + step]
-                start = at + step
-            at += step
-            self._left -= step
-            if self._left:
+        data, size = self._data, len(self._data)
+        if self._preface and size:
+            preface = bytes(data[: self._preface])
+            del data[: self._preface]
+            self._preface -= len(preface)
+            return preface
+        joined: dict[int, bytearray] = {}
+        other = b""
+        at = count = 0
+        while size - at >= _HEADER and count < _JOINED_AT_MOST:
+            high, low, kind, flags, number = _HEAD.unpack_from(data, at)
+            number &= _NUMBER
+            length = high << 8 | low
+            if length > LONGEST_FRAME:  # h2 would wait for all of it before it says so
+                raise Violation(ErrorCodes.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
+            end = at + _HEADER + length
+            if end > size:
                 break
-            self._end_goaway()
-            if len(data) - at < _HEADER:
+            count += 1
+            if kind or flags or not length or not self._joins(number, joined):
+                other = self._look(kind, flags, number, bytes(data[at:end]))
+                at = end
                 break
-            self._left = int.from_bytes(data[at : at + 3], "big")
-            if self._left > LONGEST_FRAME:  # h2 would wait for all of it before it says so
-                raise Violation(ErrorCodes.FRAME_SIZE_ERROR, f"a frame of {self._left} bytes")
-            if data[at + 3] == _GOAWAY and self._left >= 8:
-                pieces.append(data[start:at])
-                start = at + _HEADER
-                self._goaway = bytearray()
-            else:
-                self._count(data[at + 3], data[at + 4], self._left)
-            at += _HEADER
-        pieces.append(data[start:at])
-        self._held = data[at:]
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            to = joined.setdefault(number, bytearray())
+            if to and len(to) + length > _LONGEST_JOINED:
+                break
+            to += data[at + _HEADER : end]
+            at = end
+        if not at:
+            return None
+        del data[:at]
+        cost = count + _HANDLED * (len(joined) + bool(other))
+        self.rest = self._frames.take(cost, self._clock())
+        frames = [_frame(_DATA, number, payload) for number, payload in joined.items()]
+        return b"".join([*frames, other])
 
-    def _end_goaway(self) -> None:
-        if self._goaway is not None:
-            last_stream = int.from_bytes(self._goaway[:4], "big") & 0x7FFFFFFF
-            error_code = int.from_bytes(self._goaway[4:8], "big")
-            self.goaways.append(GoAway(last_stream, error_code))
-            self._goaway = None
+    def _joins(self, number: int, joined: Container[int]) -> bool:
+        return self._block is None and (number in joined or self._is_open(number))
 
-    def _count(self, kind: int, flags: int, size: int) -> None:
-        if kind == _DATA and (size or flags & _END_STREAM):
-            return
-        if kind in (_HEADERS, _CONTINUATION):
-            self._block += size
-            if self._block > self._header_size:
-                raise _flood("headers")
-            if flags & _END_HEADERS:
-                self._block = 0
-            if kind == _HEADERS:
-                return  # open streams are counted, and so are those that are reset
+    def _look(self, kind: int, flags: int, number: int, frame: bytes) -> bytes:
+        """Count a frame; what h2 may have of it."""
+        length = len(frame) - _HEADER
+        if self._block is not None or kind in (_HEADERS, _CONTINUATION):
+            self._count_headers(kind, flags, number, length)
+        elif kind == _DATA:
+            return self._look_at_data(flags, number, frame)
         elif kind == _RST_STREAM:
             self.count_reset()
-            return
+        elif kind == _SETTINGS:
+            self._count_control(1 + length // _SETTINGS_SIZE)
+            return frame if length % 6 else _known_settings(flags, number, frame)
         elif kind == _WINDOW_UPDATE and self._updates:
             self._updates -= 1
-            return
-        if self._control.take(1, self._clock()):
+        else:
+            self._count_control()
+            if kind == _GOAWAY and length >= 8:
+                last_stream, error_code = _GOAWAY_START.unpack_from(frame, _HEADER)
+                self.goaways.append(GoAway(last_stream & _NUMBER, error_code))
+                return b""
+            if kind > _CONTINUATION:
+                return b""
+        return frame
+
+    def _look_at_data(self, flags: int, number: int, frame: bytes) -> bytes:
+        length = len(frame) - _HEADER
+        if number in self._ignored:
+            self.dropped += length
+            self._ignored[number] -= length
+            if self._ignored[number] < 0:
+                raise _flood("data on a stream that was reset")
+            if not length:
+                self._count_control()
+            return b""
+        if not self._is_open(number):
+            self.count_reset()  # as h2 will do, if it does not end the connection
+        elif not flags & _END_STREAM:
+            padding = 1 + frame[_HEADER] if flags & _PADDED and length else 0
+            if length <= padding:
+                self._count_control()
+        return frame
+
+    def _count_headers(self, kind: int, flags: int, number: int, length: int) -> None:
+        if kind == _HEADERS and number > self._last_request:
+            self._last_request = number
+            self._frames.take(_REQUEST, self._clock())
+        elif kind == _CONTINUATION or self._is_open(number):  # or trailers
+            self._count_control()
+        else:
+            self.count_reset()
+        self._block = (self._block or 0) + length
+        if self._block > self._header_size:
+            raise _flood("headers")
+        if flags & _END_HEADERS:
+            self._block = None
+
+    def _count_control(self, amount: float = 1) -> None:
+        if self._control.take(amount, self._clock()):
             raise _flood("control frames")
+
+
+def _frame(kind: int, number: int, payload: bytes | bytearray, flags: int = 0) -> bytes:
+    length = len(payload)
+    return _HEAD.pack(length >> 8, length & 0xFF, kind, flags, number) + payload
+
+
+def _known_settings(flags: int, number: int, frame: bytes) -> bytes:
+    """A SETTINGS frame with what h2 should know of it."""
+    kept = b""
+    for at in range(_HEADER, len(frame), 6):
+        setting, value = _SETTING.unpack_from(frame, at)
+        if setting in _KNOWN_SETTINGS:
+            if setting == _HEADER_TABLE_SIZE:
+                value = min(value, _LARGEST_TABLE)
+            kept += _SETTING.pack(setting, value)
+    return _frame(_SETTINGS, number, kept, flags)

@@ -19,6 +19,8 @@ from h2.errors import ErrorCodes
 __all__ = ["Carrier", "StreamTransport"]
 
 _HIGH = 65536
+#: Bytes that are delivered before it is asked again whether the protocol reads.
+_PIECE = 1 << 14
 
 
 class Carrier(Protocol):
@@ -65,7 +67,8 @@ class StreamTransport(asyncio.Transport):
         self._protocol: Any = protocol
         self._loop = asyncio.get_running_loop()
         self._reading = False
-        self._unread: deque[tuple[bytes, int]] = deque()  # with what each takes of the window
+        self._unread = bytearray()
+        self._unread_taken = 0  # what it takes of the window
         self._read_due = False
         #: Whether the peer has ended its side.
         self.peer_ended = False
@@ -105,16 +108,19 @@ class StreamTransport(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self._reading = True
-        if (self._unread or self.peer_ended) and not self._read_due:
+        if (self._unread_taken or self.peer_ended) and not self._read_due:
             self._read_due = True
             self._loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:
         self._read_due = False
-        while self._unread and self.is_reading():
-            data, taken = self._unread.popleft()
+        while self._unread_taken and self.is_reading():
+            data = bytes(self._unread[:_PIECE])
+            del self._unread[:_PIECE]
+            taken = len(data) if self._unread else self._unread_taken  # with the padding
+            self._unread_taken -= taken
             self._deliver(data, taken)
-        if self.peer_ended and not self._unread and self.is_reading() and not self._eof_told:
+        if self.peer_ended and not self._unread_taken and self.is_reading() and not self._eof_told:
             self._eof_told = True
             if not self._protocol.eof_received():
                 self.close()
@@ -133,10 +139,11 @@ class StreamTransport(asyncio.Transport):
 
     def receive(self, data: bytes, taken: int) -> None:
         """Take the data of a frame, which took some bytes of the window."""
-        if self.is_reading() and not self._unread:
+        if self.is_reading() and not self._unread_taken:
             self._deliver(data, taken)
         elif not self._closing:
-            self._unread.append((data, taken))
+            self._unread += data
+            self._unread_taken += taken
 
     def receive_end(self) -> None:
         """The peer has ended its side."""
@@ -247,7 +254,7 @@ class StreamTransport(asyncio.Transport):
         self._check_over()
 
     def _check_over(self) -> None:
-        if self._end_sent and (self._closing or (self.peer_ended and not self._unread)):
+        if self._end_sent and (self._closing or (self.peer_ended and not self._unread_taken)):
             self.lose(None)
 
     def lose(self, error: Exception | None) -> None:

@@ -14,9 +14,8 @@ import hashlib
 import hmac
 import secrets
 from importlib.resources import files
-from urllib.parse import urlsplit
 
-from wsext import App, CloseInfo, Request, Response, Session, hookimpl
+from wsext import App, CloseInfo, Request, Response, Secret, Session, hookimpl
 from wsext.inspector.feed import Live
 from wsext.inspector.register import Register
 
@@ -77,9 +76,10 @@ class Inspector:
         app.http(f"{self.path}/")(self._page)
         app.http(f"{self.path}/login")(self._login)
 
-        @app.websocket(
-            f"{self.path}/live", guards=[self._guard], options={"max_message_size": 4096}
-        )
+        # Another port of this machine is the same site for cookies, but not the same origin.
+        options = {"max_message_size": 4096, "origins": ("same",)}
+
+        @app.websocket(f"{self.path}/live", guards=[self._guard], options=options)
         async def live(session: Session) -> None:
             await Live(self.register).run(session)
 
@@ -94,15 +94,11 @@ class Inspector:
     # --- who may see it -----------------------------------------------------------------------
 
     def _knows_token(self, request: Request) -> bool:
-        for value in request.headers.get_all("Authorization"):
-            scheme, _, token = value.partition(" ")
-            if scheme.lower() == "bearer" and _same(token.strip(), self.token):
-                return True
-        return False
+        return Secret(self.token).matches(request.bearer_token)
 
     def _may_see(self, request: Request) -> bool:
         cookie = request.cookies.get(self._cookie_name, "")
-        return _same(cookie, self._cookie) or self._knows_token(request)
+        return Secret(self._cookie).matches(cookie) or self._knows_token(request)
 
     def _page(self, request: Request) -> Response:
         allowed = self._may_see(request)
@@ -118,14 +114,8 @@ class Inspector:
         return Response(204, headers={**_HEADERS, "Set-Cookie": cookie})
 
     def _guard(self, request: Request) -> Response | None:
-        # Another port of this machine is the same site for cookies, but not the same origin.
-        foreign = request.origin is not None and urlsplit(request.origin).netloc != request.host
-        if foreign or not self._may_see(request):
+        if not self._may_see(request):
             return Response(403, "open the address that the server printed\n")
         if self.register.pages >= _MAX_PAGES:
             return Response(503, f"{_MAX_PAGES} pages are open already\n")
         return None
-
-
-def _same(given: str, secret: str) -> bool:
-    return secrets.compare_digest(given.encode("utf-8", "replace"), secret.encode())

@@ -19,13 +19,7 @@ from wsext.protocol.http import Request
 from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
 
-__all__ = [
-    "ClientDisconnected",
-    "Conversation",
-    "Front",
-    "build_scope",
-    "describe",
-]
+__all__ = ["AppState", "ClientDisconnected", "Conversation", "Front", "build_scope", "describe"]
 
 
 class ClientDisconnected(OSError):

@@ -1,4 +1,4 @@
-"""What sessions under uvicorn go by: uvicorn has options of its own."""
+"""What sessions under uvicorn go by: wsext's configuration, and uvicorn's own options."""
 
 from __future__ import annotations
 
@@ -6,18 +6,25 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Collection
+from contextlib import suppress
+from ipaddress import ip_network
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import uvicorn
 
 from wsext.app.application import Application
+from wsext.config.applying import apply, plugins_of
+from wsext.config.sources import read_config
+from wsext.protocol.http import Request
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.installed import Installed
 from wsext.server.decision import Terms
+from wsext.server.hosts import Hosts
+from wsext.server.proxies import Proxies
 from wsext.server.sweep import Sweep
 
-__all__ = ["Profiles", "session_options"]
+__all__ = ["Profiles", "session_options", "settings_from_environment"]
 
 #: Options of sessions by the option of uvicorn that means the same.
 _UVICORN_OPTIONS = {
@@ -28,6 +35,22 @@ _UVICORN_OPTIONS = {
 }
 
 _DEFLATE = "permessage-deflate"
+
+
+def settings_from_environment() -> tuple[Application, Collection[str]]:
+    """What ``wsext.toml`` and ``WSEXT_*`` say: an app without routes, and the names of the session
+    options that were set.
+
+    Every installed wire extension is turned on, as ``wsext serve`` does it.
+
+    Raises:
+        OptionError: For an option that cannot be used.
+        PluginError: For an extension or option set that was asked for and cannot be used.
+    """
+    config = read_config(None)
+    settings = Application()
+    apply(config, settings, plugins_of(config))
+    return settings, config.sections["websocket"]
 
 
 class Profiles:
@@ -45,6 +68,9 @@ class Profiles:
         self._settings = settings
         self._explicit = frozenset(settings.options.changed()) | frozenset(explicit)
         self._logger = logger
+        self._seen_by: WeakKeyDictionary[uvicorn.Config, tuple[Proxies, Hosts]] = (
+            WeakKeyDictionary()
+        )
         self._terms: WeakKeyDictionary[uvicorn.Config, Terms] = WeakKeyDictionary()
         self._sweeps: WeakKeyDictionary[asyncio.AbstractEventLoop, Sweep] = WeakKeyDictionary()
 
@@ -65,6 +91,22 @@ class Profiles:
         if config.ws_per_message_deflate:
             return installed
         return installed.subset(item.name for item in installed.extensions if item.name != _DEFLATE)
+
+    def see(self, request: Request, config: uvicorn.Config, address: str | None) -> None:
+        """Take over what a trusted proxy says of a request, and check the host that it asks for.
+
+        Raises:
+            HandshakeRejected: If that host is not served here.
+        """
+        found = self._seen_by.get(config)
+        if found is None:
+            options = self._settings.server_options
+            proxies = Proxies((*options.trusted_proxies, *_trusted_by_uvicorn(config)))
+            found = self._seen_by[config] = proxies, Hosts(options.allowed_hosts, proxies)
+        proxies, hosts = found
+        if proxies.speaks(request, address):
+            proxies.apply(request, address)
+        hosts.check(request)
 
     def sweep(self, loop: asyncio.AbstractEventLoop) -> Sweep:
         """What looks after the limits of the sessions of an event loop."""
@@ -91,3 +133,18 @@ def session_options(
             # 0 is uvicorn's way to send no pings.
             values[name] = (value or None) if name.startswith("ping_") else value
     return options.replace(values)
+
+
+def _trusted_by_uvicorn(config: uvicorn.Config) -> list[str]:
+    """The addresses whose headers uvicorn believes: ``--forwarded-allow-ips``."""
+    if not config.proxy_headers:
+        return []
+    given = config.forwarded_allow_ips or ""
+    items = given.split(",") if isinstance(given, str) else given
+    found: list[str] = []
+    for item in map(str.strip, items):
+        if item == "*":
+            return ["0.0.0.0/0", "::/0", "unix"]
+        with suppress(ValueError):  # uvicorn takes any text for the name of a peer
+            found.append(str(ip_network(item, strict=False)))
+    return found

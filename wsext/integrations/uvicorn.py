@@ -37,8 +37,7 @@ from wsext.integrations.asgi import (
     describe,
 )
 from wsext.integrations.denial import RawHeaders, response_head
-from wsext.integrations.environment import settings_from_environment
-from wsext.integrations.options import Profiles
+from wsext.integrations.options import Profiles, settings_from_environment
 from wsext.protocol.handshake import accept_headers
 from wsext.protocol.http import Request, RequestReader, Response, rejection
 from wsext.runtime.life import life_of
@@ -92,6 +91,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._reader: RequestReader | None = RequestReader(
             max_size=limits.max_header_size, max_count=limits.max_header_count
         )
+        self._timeout: asyncio.TimerHandle | None = None
+        self._deciding: asyncio.Task[None] | None = None  # until the application is asked
         self._early = bytearray()  # frames that came before the handshake was answered
         self._scope: dict[str, Any] = {}
         self._request: Request | None = None
@@ -106,6 +107,7 @@ class WebSocketProtocol(asyncio.Protocol):
         """uvicorn hands over a connection."""
         self.transport = cast("asyncio.Transport", transport)
         self._state.connections.add(cast("Any", self))
+        self._start_timeout()
 
     def data_received(self, data: bytes) -> None:
         """Read the request, which uvicorn writes out again, and start the application."""
@@ -127,7 +129,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._early += self._reader.take_rest()
         self._reader = None
         self._request = request
-        task = self._loop.create_task(self._run(request))
+        task = self._deciding = self._loop.create_task(self._run(request))
         self._state.tasks.add(task)
         task.add_done_callback(self._state.tasks.discard)
 
@@ -138,6 +140,9 @@ class WebSocketProtocol(asyncio.Protocol):
         """The client went away before the handshake was answered, or after it was denied."""
         if self._conversation is not None:
             self._conversation.lose()
+        elif self._deciding is not None:
+            self._deciding.cancel()
+        self._stop_timeout()
         self._writable.set()
         self._forget()
 
@@ -148,6 +153,18 @@ class WebSocketProtocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has read enough of it."""
         self._writable.set()
+
+    def _start_timeout(self) -> None:
+        """Drop the connection if what comes next takes too long."""
+        self._stop_timeout()
+        self._timeout = self._loop.call_later(
+            self.settings.server_options.handshake_timeout, self.transport.abort
+        )
+
+    def _stop_timeout(self) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
 
     def _forget(self) -> None:
         """The connection is gone."""
@@ -176,6 +193,7 @@ class WebSocketProtocol(asyncio.Protocol):
             "state": self._app_state.copy(),
         }
         request.secure = self._scope["scheme"] == "wss"
+        request.transport = self.transport
         client = self._scope["client"]
         if client is not None:
             host, port = client
@@ -192,6 +210,11 @@ class WebSocketProtocol(asyncio.Protocol):
 
     async def _decide(self, request: Request) -> Session | Response:
         """A session that the application may accept, or a refusal."""
+        client = self._scope["client"]
+        try:
+            self._profiles.see(request, self._config, client[0] if client else None)
+        except HandshakeRejected as error:
+            return rejection(error)
         terms = self._profiles.terms(self._config)
         decision = await decide(request, terms)
         if isinstance(decision, Response):
@@ -262,6 +285,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if self.transport.is_closing():
             conversation.lose()
             return
+        self._stop_timeout()
         self._log("[accepted]")
         self.transport.write(head)
         self._start(session)
@@ -277,6 +301,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def answering(self, status: int) -> None:
         """Log a denial."""
+        self._stop_timeout()
         self._log(status)
 
     async def write(self, data: bytes) -> None:
@@ -286,19 +311,23 @@ class WebSocketProtocol(asyncio.Protocol):
             ClientDisconnected: If the client is gone.
         """
         self.transport.write(data)
-        await self._writable.wait()
+        if not self._writable.is_set():
+            self._start_timeout()
+            await self._writable.wait()
+            self._stop_timeout()
         if self.transport.is_closing():
             raise ClientDisconnected("the client is gone")
 
     def finish(self) -> None:
-        """Close the connection after what is written."""
+        """Close the connection when the client has read what is written."""
+        self._start_timeout()
         self.transport.close()
 
     def _reject(self, response: Response) -> None:
         if not self.transport.is_closing():
             self.transport.write(response.serialize())
             self._log(response.status)
-            self.transport.close()
+            self.finish()
 
     def _log(self, outcome: int | str) -> None:
         """One line per handshake, as uvicorn's other protocols write it; and tell the hooks."""

@@ -23,11 +23,7 @@ from websockets.frames import Frame as TheirFrame
 from websockets.frames import Opcode as TheirOpcode
 from websockets.typing import ExtensionName, ExtensionParameter
 
-from wsext.errors import (
-    NegotiationError,
-    PluginError,
-    WsextError,
-)
+from wsext.errors import NegotiationError, PluginError, WsextError
 from wsext.integrations.adapter import (
     UNLIMITED,
     Adapter,

@@ -18,14 +18,8 @@ from websockets.headers import parse_connection, parse_upgrade
 from websockets.utils import accept_key
 
 from wsext.errors import HandshakeRejected, InvalidHandshake, InvalidStatus, nearest
-from wsext.protocol.http import (
-    Headers,
-    HTTPResponse,
-    Request,
-    Response,
-    has_token,
-    parse_subprotocols,
-)
+from wsext.protocol.headers import Headers, has_token, parse_subprotocols
+from wsext.protocol.http import HTTPResponse, Request, Response
 
 __all__ = [
     "accept_headers",
@@ -34,9 +28,13 @@ __all__ = [
     "check_origin",
     "check_response",
     "check_upgrade",
+    "host_name",
     "offered_subprotocols",
     "select_subprotocol",
 ]
+
+#: Hosts that no page can make point elsewhere: addresses, and localhost (RFC 6761 §6.3).
+_FIXED = re.compile(r"(.+\.)?localhost|[\d.]+|.*:.*")
 
 # --- server -----------------------------------------------------------------------------------
 
@@ -54,12 +52,8 @@ def check_upgrade(request: Request) -> None:
         _check_connect(request)
     else:
         _check_get(request)
-    if len(request.headers.get_all("Host")) != 1:
-        raise HandshakeRejected(400, "exactly one Host header is needed")
-    versions = request.headers.get_all("Sec-WebSocket-Version")
-    if len(versions) != 1:
-        raise HandshakeRejected(400, "exactly one Sec-WebSocket-Version header is needed")
-    if versions[0] != "13":
+    _only(request, "Host")
+    if _only(request, "Sec-WebSocket-Version") != "13":
         raise HandshakeRejected(426, "the supported version is 13", {"Sec-WebSocket-Version": "13"})
     if not over_http2:  # there, :protocol says what the key and its answer prove here
         _check_key(request)
@@ -88,47 +82,60 @@ def _check_get(request: Request) -> None:
 
 
 def _check_key(request: Request) -> None:
-    keys = request.headers.get_all("Sec-WebSocket-Key")
-    if len(keys) != 1:
-        raise HandshakeRejected(400, "exactly one Sec-WebSocket-Key header is needed")
+    key = _only(request, "Sec-WebSocket-Key")
     try:
-        raw = base64.b64decode(keys[0].encode("ascii"), validate=True)
+        raw = base64.b64decode(key.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):
         raw = b""
     if len(raw) != 16:
         raise HandshakeRejected(400, "Sec-WebSocket-Key is not 16 bytes in base64")
 
 
+def _only(request: Request, name: str) -> str:
+    values = request.headers.get_all(name)
+    if len(values) != 1:
+        raise HandshakeRejected(400, f"exactly one {name} header is needed")
+    return values[0]
+
+
 def check_origin(request: Request, allowed: Sequence[str | None] | None) -> None:
     """Check the ``Origin`` header against a list.
 
-    In the list ``None`` allows requests without one, and ``"same"`` those and the pages of the host
-    that was asked: only browsers send the header, and what may not connect is a page of elsewhere.
+    In the list ``None`` allows requests without one, and ``"same"`` those and the pages of the same
+    origin: scheme, host and port (RFC 6454 §5). Only browsers send the header, and what may not
+    connect is a page from elsewhere. A request that is `local` has to name localhost or an address:
+    anybody can make another name point there (DNS rebinding).
 
     Raises:
         HandshakeRejected: 403 (RFC 6455 §10.2).
     """
     if allowed is None:
         return
-    origins = request.headers.get_all("Origin")
-    if len(origins) > 1:
-        raise HandshakeRejected(400, "more than one Origin header")
-    origin = origins[0] if origins else None
+    origin = request.origin
     if "same" in allowed and (origin is None or _is_own(origin, request)):
         return
     if origin not in allowed:
-        raise HandshakeRejected(403, "this origin is not allowed")
+        hint = "; for proxies and other names than localhost see allowed_hosts"
+        raise HandshakeRejected(403, f"this origin is not allowed{hint if request.local else ''}")
 
 
 def _is_own(origin: str, request: Request) -> bool:
-    """Whether an origin is the host that the request asks for; the scheme is a proxy's matter."""
+    """Whether an origin is the one that the request asks for."""
+    scheme, default = ("https", 443) if request.secure else ("http", 80)
+    name = host_name(request.host)
     try:
-        page = urlsplit(origin)
-        default = {"http": 80, "https": 443}[page.scheme]
-        asked = urlsplit(f"//{request.host}")
-        return (page.hostname, page.port or default) == (asked.hostname, asked.port or default)
-    except (ValueError, KeyError):
+        page, port = urlsplit(origin), urlsplit(f"//{request.host}").port or default
+        if (page.scheme, host_name(page.netloc), page.port or default) != (scheme, name, port):
+            return False
+    except ValueError:
         return False
+    return not request.local or bool(_FIXED.fullmatch(name))
+
+
+def host_name(host: str) -> str:
+    """The name or address in ``Host``: small letters, no port, no brackets, no dot at its end."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name.lower().removesuffix(".")
 
 
 def offered_subprotocols(request: Request) -> list[str]:
@@ -290,7 +297,7 @@ def check_response(
     if response.status_code not in (range(200, 300) if over_http2 else (101,)):
         raise InvalidStatus(response.status_code, dict(headers.raw_items()), bytes(response.body))
     if not over_http2:
-        _check_switch(request, headers)
+        _check_switch(request, response)
     protocols = headers.get_all("Sec-WebSocket-Protocol")
     if len(protocols) > 1:
         raise InvalidHandshake("the server answered more than one subprotocol")
@@ -301,7 +308,8 @@ def check_response(
     return (protocols[0] if protocols else None), headers.get_all("Sec-WebSocket-Extensions")
 
 
-def _check_switch(request: Request, headers: Headers) -> None:
+def _check_switch(request: Request, response: HTTPResponse) -> None:
+    headers = response.headers
     if not has_token(headers, "Upgrade", "websocket", parse_upgrade):
         raise InvalidHandshake("the server's response has no Upgrade: websocket")
     if not has_token(headers, "Connection", "upgrade", parse_connection):

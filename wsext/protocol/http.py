@@ -6,6 +6,7 @@ limits are here. Feed a reader bytes until it gives a request (server) or a resp
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,13 +16,14 @@ from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHeader, WebSocketException
-from websockets.headers import parse_connection, parse_subprotocol, parse_upgrade
+from websockets.headers import parse_connection, parse_upgrade
 from websockets.http11 import Request as _HTTPRequest
 from websockets.http11 import Response as HTTPResponse
 
 from wsext.errors import HandshakeRejected, InvalidHandshake
+from wsext.escape import escape
+from wsext.protocol.headers import Headers, check_fields, has_token, parse_subprotocols
 
 __all__ = [
     "HTTPResponse",
@@ -30,8 +32,6 @@ __all__ = [
     "RequestReader",
     "Response",
     "ResponseReader",
-    "has_token",
-    "parse_subprotocols",
     "rejection",
     "serialize_request",
 ]
@@ -49,7 +49,7 @@ class Request:
     Attributes:
         method: The HTTP method.
         target: The path and query as they were sent.
-        headers: A case-insensitive multi-mapping (`websockets.datastructures.Headers`).
+        headers: The header fields, see `Headers`; of those that have one value there is one line.
         remote: The peer's address as text, or ``None`` when it has none (Unix sockets).
         secure: Whether the request came over TLS.
         version: ``HTTP/1.1`` or ``HTTP/2``.
@@ -57,6 +57,7 @@ class Request:
         identity: Who the peer is; for guards and `wsext_handshake` to set.
         draining: Whether the server that got it is shutting down.
         forwarded_host: The host that a trusted proxy was asked for.
+        local: Whether it came to a loopback address and nobody vouches for the name of its host.
         protocol: What an extended CONNECT of HTTP/2 asks for, ``websocket`` (RFC 8441 §4); ``None``
             without one.
         transport: What carries it, while it lasts; see `get_extra_info`.
@@ -73,6 +74,7 @@ class Request:
     identity: Any = None
     draining: bool = False
     forwarded_host: str | None = None
+    local: bool = False
     protocol: str | None = None
     transport: Any = field(default=None, repr=False)
 
@@ -106,9 +108,14 @@ class Request:
     def path(self) -> str:
         """The path, percent-decoded."""
         path = self.target.partition("?")[0].partition("#")[0]
-        if "://" in path and not path.startswith("/"):  # the absolute form (RFC 9112 §3.2.2)
+        if self._is_absolute:
             path = "/" + path.partition("://")[2].partition("/")[2]
         return unquote(path) or "/"
+
+    @property
+    def _is_absolute(self) -> bool:
+        """Whether the target is a whole URL (RFC 9112 §3.2.2)."""
+        return "://" in self.target.partition("?")[0] and not self.target.startswith("/")
 
     @cached_property
     def query_string(self) -> str:
@@ -143,8 +150,13 @@ class Request:
     @property
     def origin(self) -> str | None:
         """The ``Origin`` header, which browsers send (RFC 6454); ``None`` without one."""
-        values = self.headers.get_all("Origin")
-        return values[0] if len(values) == 1 else None
+        return self.headers.get("Origin")
+
+    @property
+    def bearer_token(self) -> str:
+        """The token of ``Authorization: Bearer`` (RFC 6750 §2.1); empty without one."""
+        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else ""
 
     @cached_property
     def subprotocols(self) -> tuple[str, ...]:
@@ -156,10 +168,13 @@ class Request:
 
     @property
     def host(self) -> str:
-        """The ``Host`` header, or what a trusted proxy was asked for instead."""
+        """Host and port that were asked for: as a trusted proxy says, or else by the target if it
+        is a whole URL, or else by the ``Host`` header."""
         if self.forwarded_host is not None:
             return self.forwarded_host
-        return self.headers.get_all("Host")[0] if "Host" in self.headers else ""
+        if self._is_absolute:
+            return re.split("[/?#]", self.target.partition("://")[2], maxsplit=1)[0]
+        return self.headers.get("Host", "")
 
     @property
     def is_upgrade(self) -> bool:
@@ -227,25 +242,6 @@ def rejection(error: HandshakeRejected) -> Response:
 def serialize_request(request: Request) -> bytes:
     """A request as bytes."""
     return _HTTPRequest(request.target, request.headers, request.method).serialize()
-
-
-def parse_subprotocols(headers: Headers) -> list[str]:
-    """The subprotocols that a client offers, in its order.
-
-    Raises:
-        InvalidHeader: For a malformed header.
-    """
-    values = headers.get_all("Sec-WebSocket-Protocol")
-    return [str(name) for value in values for name in parse_subprotocol(value)]
-
-
-def has_token(headers: Headers, name: str, token: str, parse: Any) -> bool:
-    """Whether a list header has a token, in any case of letters."""
-    try:
-        items = [item.lower() for value in headers.get_all(name) for item in parse(value)]
-        return token in items
-    except InvalidHeader:
-        return False
 
 
 # -- reading ----------------------------------------------------------------------------------
@@ -325,7 +321,11 @@ class RequestReader(_Reader):
             next(self._parser)
         except StopIteration as stop:
             parsed: _HTTPRequest = stop.value
-            return Request(parsed.method, parsed.path, parsed.headers, version=parsed.protocol)
+            headers, version = Headers(parsed.headers), parsed.protocol
+            if not (parsed.method.isalpha() and parsed.path.isprintable()):
+                raise HandshakeRejected(400, "malformed request line") from None
+            check_fields(headers, needs_host=version == "HTTP/1.1")
+            return Request(parsed.method, parsed.path, headers, version=version)
         except (_TooLarge, WebSocketException) as error:
             if not self._lines:
                 raise HandshakeRejected(414, "request line too long") from error
@@ -373,19 +373,19 @@ class ResponseReader(_Reader):
         if status == 101 and not self._start.startswith(b"HTTP/1.1 "):
             raise ValueError("101 needs HTTP/1.1")
         if status not in (101, 204, 304) and not (self._tunnel and 200 <= status < 300):
-            body = response.body = bytearray()
             # Whatever is wrong with its body, this is a refusal; what has come of it is kept.
             with suppress(_TooLarge, ValueError, EOFError):
-                yield from self._read_body(response.headers, body)
+                yield from self._read_body(response)
         return response
 
     def _read_head(self) -> Generator[None, None, HTTPResponse]:
         no_body: Any = None  # `proxy` means that none is read, and that HTTP/1.0 will do
         return (yield from HTTPResponse.parse(self._read_line, no_body, no_body, proxy=True))
 
-    def _read_body(self, headers: Headers, body: bytearray) -> Generator[None, None, None]:
-        lengths = headers.get_all("Content-Length")
-        if "Transfer-Encoding" not in headers:
+    def _read_body(self, response: HTTPResponse) -> Generator[None, None, None]:
+        body = response.body = bytearray()
+        lengths = response.headers.get_all("Content-Length")
+        if "Transfer-Encoding" not in response.headers:
             yield from self._take(int(lengths[0]) if lengths else self._room + 1, body)
             return
         while size := int((yield from self._read_line(0, _TooLarge)).partition(b";")[0], 16):
@@ -433,5 +433,6 @@ class ResponseReader(_Reader):
             problem = f"the connection ended before the server answered: {error}"
             raise InvalidHandshake(problem, cut_off=True) from error
         except Exception as error:  # whatever the grammar raises, the answer is no use
-            raise InvalidHandshake(f"the server's response is malformed: {error}") from error
+            problem = f"the server's response is malformed: {escape(str(error))[:200]}"
+            raise InvalidHandshake(problem) from error
         return None

@@ -72,7 +72,7 @@ def build_app(options: WebSocketOptions | None = None, server: ServerOptions | N
                     if isinstance(message, str):
                         await members.broadcast(f"[{session.name}]: {message}")
 
-    @app.websocket("/frames/<token>", extensions=False)
+    @app.websocket("/frames/<string(maxlength=64):token>", extensions=False)
     async def frames(session: Session, token: str) -> None:
         with watchers.listening(token, session):
             async for _ in session:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from wsext import Frame, HandshakeRejected, QueueFull, Session
+from wsext import Frame, QueueFull, RemoteProtocolError, Session
 from wsext.errors import ConnectionClosed
 from wsext.inspector.frames import FrameSeen, preview
 from wsext.inspector.register import traffic_of
@@ -29,8 +29,8 @@ class Watchers:
     @contextmanager
     def listening(self, token: str, feed: Session) -> Iterator[None]:
         """Register a feed for a token while the block runs; the first one keeps the token."""
-        if len(token) > 64 or token in self._feeds:
-            raise HandshakeRejected(403, "this token cannot be used")
+        if token in self._feeds:
+            raise RemoteProtocolError(1008, "another page has this token")
         self._feeds[token] = feed
         try:
             yield

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 from weakref import WeakValueDictionary
 
-import msgspec
-
+from wsext.errors import RoomError
 from wsext.escape import get_logger
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.backplanes.contract import Backplane, BackplaneStatus
+from wsext.rooms.backplanes.faults import Faults
+from wsext.rooms.backplanes.kept import Bounds, KeptMessages
 from wsext.rooms.counters import Counters
+from wsext.rooms.notes import MEMBERS, NOTES, Back, Came, Note, Said, Went, encode
 from wsext.rooms.ports import Key, RoomHub
 from wsext.rooms.presence import Presence
 from wsext.rooms.room import Room
@@ -29,40 +32,12 @@ logger = get_logger("wsext.hub")
 #: Seconds between comparisons of who is there, for lost notes and processes that died.
 _COMPARE = 15.0
 
+#: Pieces of work that may wait for the broker, and how many more for each session in a room.
+_MOST_TASKS = 1000
+_TASKS_PER_MEMBER = 4
+
 #: The longest name of a room, in bytes of UTF-8: brokers put it into theirs.
 _LONGEST_NAME = 255
-
-
-class _Said(msgspec.Struct, array_like=True, tag="m", omit_defaults=True):
-    """A broadcast, on its way to another process or kept for later."""
-
-    data: Any  # str or bytes, as msgpack tells them apart
-    key: str | int | None = None
-    left_out: list[str] = []
-    hints: dict[str, Any] | None = None
-    meta: dict[str, Any] | None = None
-
-
-class _Came(msgspec.Struct, array_like=True, tag="+"):
-    """Somebody has joined."""
-
-    member: Presence
-
-
-class _Went(msgspec.Struct, array_like=True, tag="-"):
-    """Somebody has left."""
-
-    member: Presence
-
-
-class _Back(msgspec.Struct, array_like=True, tag="?"):
-    """A process has been away, so that what others know of its members may be wrong."""
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_Note = _Said | _Came | _Went | _Back
-_decoder: msgspec.msgpack.Decoder[_Note] = msgspec.msgpack.Decoder(_Note)
-_decode_member = msgspec.msgpack.Decoder(Presence).decode
 
 
 class Hub(RoomHub):
@@ -78,6 +53,8 @@ class Hub(RoomHub):
     Attributes:
         origin: Names this process among those on the backplane.
         counters: Totals of all rooms here.
+        kept: The last messages of the rooms that are open here; ``kept.size`` is how many bytes
+            they take.
     """
 
     def __init__(
@@ -93,12 +70,23 @@ class Hub(RoomHub):
         self._users: set[object] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Task[None] | None = None
+        self.kept: KeptMessages[PreparedMessage] = KeptMessages(_held_by)
+        self._seats: Counter[Session] = Counter()
         self._early: list[tuple[str, bytes, bool]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def options(self) -> RoomOptions:
         return self._options()
+
+    @property
+    def bounds(self) -> Bounds:
+        options = self.options
+        return Bounds(options.history, options.history_bytes, options.history_total_bytes)
+
+    @property
+    def is_swamped(self) -> bool:
+        return len(self._tasks) > _MOST_TASKS + _TASKS_PER_MEMBER * len(self._seats)
 
     @property
     def backplane(self) -> Backplane:
@@ -109,6 +97,7 @@ class Hub(RoomHub):
         """
         if self._backplane is None:
             self._backplane = self._make_backplane()
+            self._faults = Faults(self._backplane.status)
         return self._backplane
 
     @property
@@ -125,8 +114,12 @@ class Hub(RoomHub):
         """The room of a name; see `App.room`."""
         room = self._rooms.get(name)
         if room is None:
-            if not name or len(name.encode()) > _LONGEST_NAME:
-                raise ValueError(f"a room's name has 1 to {_LONGEST_NAME} bytes: {name[:40]!r}")
+            try:
+                size = len(name.encode())
+            except UnicodeEncodeError:
+                raise RoomError("a room's name is text that UTF-8 can encode") from None
+            if not 1 <= size <= _LONGEST_NAME:
+                raise RoomError(f"a room's name has 1 to {_LONGEST_NAME} bytes")
             room = self._rooms[name] = Room(self, name)
         return room
 
@@ -160,6 +153,7 @@ class Hub(RoomHub):
 
     def _forget(self) -> None:
         self._open.clear()
+        self._seats.clear()
         for room in list(self._rooms.values()):
             room.forget()
 
@@ -181,6 +175,7 @@ class Hub(RoomHub):
         return self._starting
 
     async def _start(self) -> None:
+        self.backplane.history = self.options.history
         await self.backplane.start(self)
         early, self._early = self._early, []
         for room, payload, kept in early:
@@ -208,7 +203,18 @@ class Hub(RoomHub):
     async def open(self, name: str) -> list[PreparedMessage]:
         await self.start()
         payloads = await self.backplane.open(name, self.options.history)
-        return [_message(item) for item in map(_read, payloads) if isinstance(item, _Said)]
+        notes = [self._read(name, payload) for payload in payloads]
+        return [note.message for note in notes if isinstance(note, Said)]
+
+    def admit(self, session: Session) -> None:
+        if self._seats[session] >= (most := self.options.max_rooms_per_session):
+            raise RoomError("in too many rooms", problem=f"a session may be in {most} rooms")
+        self._seats[session] += 1
+
+    def dismiss(self, session: Session) -> None:
+        self._seats[session] -= 1
+        if not self._seats[session]:
+            del self._seats[session]
 
     def keep(self, name: str) -> None:
         self._open.add(self._rooms[name])
@@ -226,14 +232,14 @@ class Hub(RoomHub):
         self, room: str, message: PreparedMessage, key: Key | None, left_out: frozenset[str]
     ) -> None:
         hints, meta = message.hints, message.meta
-        said = _Said(
+        said = Said(
             message.data,
             key,
             sorted(left_out),
             None if hints is None else dict(hints),
             None if meta is None else dict(meta),
         )
-        self._publish(room, _encode(said), kept=True)
+        self._publish(room, encode(said), kept=True)
         self._rooms[room].deliver(message, key, left_out)
 
     def _publish(self, room: str, payload: bytes, *, kept: bool) -> None:
@@ -248,13 +254,13 @@ class Hub(RoomHub):
 
     async def enter(self, room: str, member: Presence) -> None:
         await self.start()
-        await self.backplane.enter(room, member.id, _encode(member))
-        self._publish(room, _encode(_Came(member)), kept=False)
+        await self.backplane.enter(room, member.id, encode(member))
+        self._publish(room, encode(Came(member)), kept=False)
 
     def leave(self, room: str, member: Presence) -> None:
         if self._starting is None:
             return  # the hub has ended, and has told it of all
-        self._publish(room, _encode(_Went(member)), kept=False)
+        self._publish(room, encode(Went(member)), kept=False)
         self.spawn(self.backplane.leave(room, member.id))
 
     async def presence(self, name: str) -> list[Presence]:
@@ -264,12 +270,17 @@ class Hub(RoomHub):
             found = await self.backplane.members(name)
         except ConnectionError:
             found = {}
-        others = [
-            _decode_member(info)
-            for member, info in sorted(found.items())
-            if not member.startswith(f"{self.origin}.")
-        ]
-        return [*self._rooms[name].here(), *others]
+        here, own = self._rooms[name].here(), f"{self.origin}."
+        others = sorted((id, info) for id, info in found.items() if not id.startswith(own))
+        members = [self._read_member(name, id, info) for id, info in others]
+        return [*here, *(member for member in members if member is not None)]
+
+    def _read_member(self, room: str, id: str, info: bytes) -> Presence | None:
+        member = self._faults.read("a member", room, MEMBERS, info)
+        if member is not None and member.id != id:
+            self._faults.add("a member", room, "its id is another's")
+            return None
+        return member
 
     # --- for the backplane --------------------------------------------------------------------
 
@@ -278,18 +289,27 @@ class Hub(RoomHub):
         target = self._rooms.get(room)
         if target is None:
             return
-        said = _read(payload)
-        if isinstance(said, _Said):
-            target.deliver(_message(said), said.key, frozenset(said.left_out))
-        elif isinstance(said, _Back):
+        note = self._read(room, payload)
+        if isinstance(note, Said):
+            target.deliver(note.message, note.key, frozenset(note.left_out))
+        elif isinstance(note, Back):
             target.compare_presence()
-        elif said is not None:
-            target.watch.tell("join" if isinstance(said, _Came) else "leave", said.member)
+        elif note is not None:
+            target.watch.tell("join" if isinstance(note, Came) else "leave", note.member)
+
+    def _read(self, room: str, payload: bytes) -> Note | None:
+        note = self._faults.read("the content of a message", room, NOTES, payload)
+        if isinstance(note, Came | Went) and note.member.id.startswith(f"{self.origin}."):
+            self._faults.add(
+                "the content of a message", room, "it tells of a member of this process"
+            )
+            return None
+        return note
 
     def resynced(self) -> None:
         """Who is where may have changed unnoticed, here and for the others."""
         for room in self._open:
-            self._publish(room.name, _encode(_Back()), kept=False)
+            self._publish(room.name, encode(Back()), kept=False)
         self._compare()
 
     def _compare(self) -> None:
@@ -297,13 +317,5 @@ class Hub(RoomHub):
             room.compare_presence()
 
 
-def _read(payload: bytes) -> _Note | None:
-    try:
-        return _decoder.decode(payload)
-    except msgspec.MsgspecError as error:  # another version of wsext, or another program
-        logger.warning("a message from the backplane cannot be read: %s", error)
-        return None
-
-
-def _message(said: _Said) -> PreparedMessage:
-    return PreparedMessage(said.data, hints=said.hints, meta=said.meta)
+def _held_by(message: PreparedMessage) -> int:
+    return message.held_bytes

@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol, TypeAlias
 
 from wsext.protocol.prepared import PreparedMessage
+from wsext.rooms.backplanes.kept import Bounds, KeptMessages
 from wsext.rooms.counters import Counters
 from wsext.rooms.presence import Presence
 from wsext.rooms.settings import RoomOptions
@@ -23,16 +24,36 @@ class RoomHub(Protocol):
 
     Attributes:
         counters: Totals of all rooms of this process.
+        kept: The last messages of the rooms that are open here.
     """
 
     counters: Counters
+    kept: KeptMessages[PreparedMessage]
 
     @property
     def options(self) -> RoomOptions:
         """The options of every room."""
 
+    @property
+    def bounds(self) -> Bounds:
+        """How much of `kept` there may be."""
+
     def member_id(self, session: Session) -> str:
         """How a session is called among the members of all processes."""
+
+    @property
+    def is_swamped(self) -> bool:
+        """Whether so much waits for the broker that nobody may join."""
+
+    def admit(self, session: Session) -> None:
+        """A session begins a membership.
+
+        Raises:
+            RoomError: If it has too many.
+        """
+
+    def dismiss(self, session: Session) -> None:
+        """A session ends a membership."""
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run something in the background; its errors are logged."""

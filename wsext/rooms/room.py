@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
-from wsext.errors import CloseInfo, OptionError, ProtocolError
+from wsext.errors import CloseInfo, OptionError, ProtocolError, RoomError
 from wsext.escape import get_logger
+from wsext.protocol.closing import CloseCode
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.audience import Audience
 from wsext.rooms.counters import Counters
+from wsext.rooms.notes import encode
 from wsext.rooms.ports import Key, RoomHub
 from wsext.rooms.presence import Presence, PresenceChange, Watch
 from wsext.rooms.settings import RoomOptions, RoomOverflow
@@ -44,8 +45,6 @@ class Room(Audience):
         self.counters = Counters()
         self._members: dict[str, Membership] = {}
         self._everybody: list[_Way] | None = None
-        self._history: deque[PreparedMessage] = deque()
-        self._history_bytes = 0
         self._opening: asyncio.Task[None] | None = None
         self._joining = 0
         self.watch = Watch()
@@ -83,8 +82,12 @@ class Room(Audience):
 
         Raises:
             OptionError: If more history is asked for than rooms keep, or an option is wrong.
+            RoomError: If the session is in too many rooms, ``info`` is too large, or too much waits
+                for the broker.
             RuntimeError: If the session is in the room.
         """
+        if self._hub.is_swamped:
+            raise RoomError("too much waits for the broker", CloseCode.TRY_AGAIN_LATER)
         options = self._hub.options
         if not 0 <= history <= options.history:
             raise OptionError(
@@ -108,11 +111,11 @@ class Room(Audience):
         matters.
 
         Raises:
-            OptionError, RuntimeError: As `join`.
+            OptionError, RoomError, RuntimeError: As `join`.
         """
         members = self.join(session, info=info, overflow=overflow, queue_bytes=queue_bytes).members
-        self._open()
         members.enter()
+        self._open()
         self._hub.spawn(self._hub.enter(self.name, members.me))
         return members
 
@@ -135,19 +138,21 @@ class Room(Audience):
             self._joining -= 1
 
     async def _load(self) -> None:
-        before = await self._hub.open(self.name)
-        for message in reversed(before):
-            if len(self._history) < self._hub.options.history:
-                self._history.appendleft(message)
-                self._history_bytes += message.size
-        self._cut_history()
+        before, kept = await self._hub.open(self.name), self._hub.kept
+        meanwhile = kept.last(self.name, self._hub.options.history)
+        kept.drop(self.name)
+        for message in (*before, *meanwhile):
+            kept.put(self.name, message, message.size, self._hub.bounds)
 
     def add(self, member: Membership, history: int) -> None:
         """Called by a membership that begins."""
         if member.me.id in self._members:
             raise RuntimeError(f"{member.session!r} is in room {self.name!r} already")
-        for message in list(self._history)[-history:] if history else ():
+        self._hub.admit(member.session)
+        for message in self._hub.kept.last(self.name, history):
             member.send(message)
+        if history:  # messages keep how they were encoded for it
+            self._hub.kept.recount(self.name, self._hub.bounds)
         self._members[member.me.id] = member
         self._everybody = None
         self._hub.keep(self.name)
@@ -158,6 +163,7 @@ class Room(Audience):
         if self._members.pop(member.me.id, None) is None:
             return  # the hub has ended before
         self._everybody = None
+        self._hub.dismiss(member.session)
         self.watch.end(member.me)
         self.watch.tell("leave", member.me)
         self._hub.leave(self.name, member.me)
@@ -174,10 +180,9 @@ class Room(Audience):
         if self._opening is not None:
             self._opening.cancel()
         self._opening = None
+        self._hub.kept.drop(self.name)
         self._members.clear()
         self._everybody = None
-        self._history.clear()
-        self._history_bytes = 0
 
     def members(self) -> list[Membership]:
         """The memberships of this process."""
@@ -205,16 +210,7 @@ class Room(Audience):
             counters.bytes += message.size
             counters.delivered += len(everybody)
         if self._opening is not None:
-            self._history.append(message)
-            self._history_bytes += message.size
-            self._cut_history()
-
-    def _cut_history(self) -> None:
-        options, history = self._hub.options, self._history
-        while history and (
-            len(history) > options.history or self._history_bytes > options.history_bytes
-        ):
-            self._history_bytes -= history.popleft().size
+            self._hub.kept.put(self.name, message, message.size, self._hub.bounds)
 
     # --- who is here --------------------------------------------------------------------------
 
@@ -252,8 +248,11 @@ class Membership(Audience):
         self.me = Presence(
             room._hub.member_id(session), session.name, None if info is None else dict(info)
         )
+        if len(encode(self.me)) > options.max_info_bytes:
+            raise RoomError("too much is told about a member")
         counting = partial(_count, (room.counters, room._hub.counters))
         self._lane = Lane(options.overflow, options.queue_bytes, counting)
+        self._most = options.session_queue_bytes
         self._joined = False
 
     def __len__(self) -> int:
@@ -277,7 +276,7 @@ class Membership(Audience):
 
     def queue(self, message: PreparedMessage, key: Key | None = None) -> None:
         """Put a message that cannot be sent now into the session's outbox."""
-        life_of(self.session).writer.put(self._lane, message, key)
+        life_of(self.session).writer.put(self._lane, message, self._most, key)
 
     def changes(self) -> AsyncIterator[PresenceChange]:
         """Who comes and goes from now on, in any process, until this membership ends.

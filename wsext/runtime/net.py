@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import stat
+from collections.abc import Callable, Sequence
 from typing import Any
 
 __all__ = [
     "bind",
     "connect_accepted_socket",
     "create_connection",
-    "create_server",
     "create_unix_connection",
-    "create_unix_server",
     "url_of",
 ]
 
+
+#: The errors of a system on which an IP version is turned off.
+_NO_SUCH_FAMILY = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 _fast: Any
 try:
@@ -33,16 +36,6 @@ except ImportError:
 async def connect_accepted_socket(*arguments: Any, **options: Any) -> Any:
     """`loop.connect_accepted_socket`."""
     return await _call("connect_accepted_socket", arguments, options)
-
-
-async def create_server(*arguments: Any, **options: Any) -> Any:
-    """`loop.create_server`."""
-    return await _call("create_server", arguments, options)
-
-
-async def create_unix_server(*arguments: Any, **options: Any) -> Any:
-    """`loop.create_unix_server`."""
-    return await _call("create_unix_server", arguments, options)
 
 
 async def create_connection(*arguments: Any, **options: Any) -> Any:
@@ -57,13 +50,41 @@ async def create_unix_connection(*arguments: Any, **options: Any) -> Any:
 
 async def _call(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
     loop = asyncio.get_running_loop()
-    if _fast is not None:
-        return await getattr(_fast, name)(loop, *arguments, **options)
-    return await getattr(loop, name)(*arguments, **options)
+    if _fast is None:
+        return await getattr(loop, name)(*arguments, **options)
+    if options.get("ssl") is not None:
+        handler = loop.get_exception_handler()
+        if not isinstance(handler, _Quiet):
+            loop.set_exception_handler(_Quiet(handler))
+    return await getattr(_fast, name)(loop, *arguments, **options)
 
 
-def bind(host: str, port: int, uds: str | None, backlog: int) -> list[socket.socket]:
-    """Listening sockets of an address, to be handed to other processes: one for each of its IPs.
+class _Quiet:
+    """An event loop's exception handler that says nothing of peers who leave during the TLS
+    handshake: aiofastnet 1.2 reports them, as the class `ConnectionResetError`, which no logger can
+    print. Everything else goes to the handler that was there before.
+    """
+
+    def __init__(self, handler: Callable[[Any, dict[str, Any]], object] | None) -> None:
+        self._handler = handler
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if context.get("exception") is ConnectionResetError:
+            return
+        if self._handler is None:
+            loop.default_exception_handler(context)
+        else:
+            self._handler(loop, context)
+
+
+def bind(
+    host: str | Sequence[str] | None,
+    port: int,
+    uds: str | None,
+    backlog: int,
+    reuse_port: bool = False,
+) -> list[socket.socket]:
+    """Listening sockets of an address: one for each of its IPs. They do not block.
 
     Raises:
         OSError: If it cannot be listened on.
@@ -73,25 +94,41 @@ def bind(host: str, port: int, uds: str | None, backlog: int) -> list[socket.soc
             if stat.S_ISSOCK(os.stat(uds).st_mode):
                 os.remove(uds)
         return [_listen(socket.AF_UNIX, uds, backlog)]
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    hosts = [host] if host is None or isinstance(host, str) else host
+    found = dict.fromkeys(
+        (item[0], item[4])
+        for name in hosts
+        for item in socket.getaddrinfo(
+            name or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    )
     sockets: list[socket.socket] = []
-    try:
-        for family, place in dict.fromkeys((item[0], item[4]) for item in found):
-            if sockets and port == 0:  # any free port, but the same one on every IP
-                place = (place[0], sockets[0].getsockname()[1], *place[2:])
-            sockets.append(_listen(family, place, backlog))
-    except OSError:
-        for sock in sockets:
-            sock.close()
-        raise
-    return sockets
+    problem: OSError | None = None
+    for family, place in found:
+        if sockets and port == 0:  # any free port, but the same one on every IP
+            place = (place[0], sockets[0].getsockname()[1], *place[2:])
+        try:
+            sockets.append(_listen(family, place, backlog, reuse_port))
+        except OSError as error:
+            problem = error
+            if error.errno not in _NO_SUCH_FAMILY:
+                break
+    else:
+        if sockets:
+            return sockets
+    for sock in sockets:
+        sock.close()
+    assert problem is not None  # a name has at least one address
+    raise problem
 
 
-def _listen(family: int, place: Any, backlog: int) -> socket.socket:
+def _listen(family: int, place: Any, backlog: int, reuse_port: bool = False) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        if family != socket.AF_UNIX:
+        if family != socket.AF_UNIX and os.name == "posix":  # Windows would share the port
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(place)

@@ -5,6 +5,7 @@ A template is a file that ends with ``.tmpl``; ``@name@`` in it stands for a val
 
 from __future__ import annotations
 
+import json
 import keyword
 import re
 from collections.abc import Mapping
@@ -123,7 +124,17 @@ class Package:
 
 
 def render(package: Package, kind: str, license_: str, author: str) -> dict[str, str]:
-    """Every file of the new package: path → text."""
+    """Every file of the new package: path → text.
+
+    Args:
+        package: Its names.
+        kind: One of `KINDS`.
+        license_: One of `LICENSES`.
+        author: A name, or ``name <address>``.
+
+    Raises:
+        OptionError: If the author is no line of text.
+    """
     exports = [package.cls, f"{package.cls}Options"]
     if kind != "local":
         exports.insert(1, f"{package.cls}Codec")
@@ -134,7 +145,8 @@ def render(package: Package, kind: str, license_: str, author: str) -> dict[str,
         "cls": package.cls,
         "summary": f"{package.token}, {KINDS[kind]}.",
         "license": license_,
-        "author": author,
+        "author": author.strip(),
+        "person": _person(author.strip()),
         "year": str(datetime.now(UTC).year),
         "wsext": ".".join(__version__.split(".")[:2]),
         "exports": ", ".join(exports),
@@ -158,6 +170,19 @@ def render(package: Package, kind: str, license_: str, author: str) -> dict[str,
         f"{source}/extension.py": template(kind, "extension.py"),
         f"tests/test_{package.module.removeprefix('wsext_')}.py": template(kind, "test.py"),
     }
+
+
+def _person(author: str) -> str:
+    """An author as a table of TOML; JSON's strings are TOML's, too, where nothing is a control."""
+    if not author or not author.isprintable():
+        problem = "expected a name in one line, without control characters"
+        raise OptionError("ext new", "author", f"{problem}, got {author!r}")
+    found = re.fullmatch(r"(.*?) *<([^<>\s]+@[^<>\s]+)>", author)
+    parts = {"name": found[1], "email": found[2]} if found else {"name": author}
+    texts = (
+        f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in parts.items() if value
+    )
+    return f"{{ {', '.join(texts)} }}"
 
 
 def _fill(text: str, values: Mapping[str, Any]) -> str:

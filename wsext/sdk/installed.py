@@ -61,7 +61,7 @@ class Installed(Hooks):
 
     # --- installing ---------------------------------------------------------------------------
 
-    def install(self, what: Any, *, required: bool = False, **options: Any) -> Any:
+    def install(self, what: Any, /, *, required: bool = False, **options: Any) -> Any:
         """Install an extension by token, class or instance, an option set, or any plugin.
 
         Raises:

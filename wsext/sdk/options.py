@@ -19,6 +19,7 @@ from typing import (
     Any,
     ClassVar,
     Self,
+    cast,
     dataclass_transform,
     get_args,
     get_origin,
@@ -27,6 +28,7 @@ from typing import (
 import msgspec
 
 from wsext.errors import OptionError, nearest
+from wsext.sdk.secret import Secret
 
 __all__ = ["NamedOptionSet", "OptionField", "OptionSet", "local", "option_fields", "wire"]
 
@@ -106,7 +108,9 @@ class OptionSet(_Struct):
         owner = _owner(type(self))
         try:
             for info in _fields(type(self)):
-                _convert(info, getattr(self, info.name), strict=True)
+                value = _convert(info, getattr(self, info.name), strict=True)
+                if isinstance(value, Secret):
+                    msgspec.structs.force_setattr(cast("Any", self), info.name, value)
             self.check()
         except OptionError as error:
             error.owner = owner
@@ -177,13 +181,28 @@ def _owner(cls: type[OptionSet]) -> str:
 
 def _convert(info: msgspec.structs.FieldInfo, value: Any, *, strict: bool) -> Any:
     try:
+        if _is_secret(info.type):
+            return msgspec.convert(value, info.type, strict=strict, dec_hook=_make_secret)
         return msgspec.convert(value, info.type, strict=strict)
     except msgspec.ValidationError as error:
-        problem = f"{str(error)[0].lower()}{str(error)[1:]}, got {_show(value)}"
+        shown = "a hidden value" if _is_secret(info.type) else _show(value)
+        problem = f"{str(error)[0].lower()}{str(error)[1:]}, got {shown}"
         bounds = _bounds(info.type)
         if bounds and bounds not in problem:
             problem += f" (allowed: {bounds})"
         raise OptionError("options", info.name, problem) from None
+
+
+def _make_secret(kind: type, value: Any) -> Any:
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str):
+        raise TypeError("expected a text")
+    return Secret(value)
+
+
+def _is_secret(kind: Any) -> bool:
+    return kind is Secret or any(_is_secret(part) for part in get_args(kind))
 
 
 def _from_text(info: msgspec.structs.FieldInfo, value: Any) -> Any:

@@ -18,6 +18,7 @@ from wsext.runtime.timers import Timers
 from wsext.server import access
 from wsext.server.admission import Addresses, Admission
 from wsext.server.decision import Terms, ask_guards, decide, internal_error
+from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
 
 __all__ = ["Handshake", "Host"]
@@ -35,6 +36,7 @@ class Host(Protocol):
         app: The application.
         timers: What runs timeouts.
         proxies: Who is believed what it says about its clients.
+        hosts: Which hosts may be asked for.
         addresses: What each address takes.
         draining: Whether the server is shutting down.
     """
@@ -42,11 +44,16 @@ class Host(Protocol):
     app: Application
     timers: Timers
     proxies: Proxies
+    hosts: Hosts
     addresses: Addresses
     draining: bool
 
-    def admit(self, connection: Handshake) -> str:
-        """Count a new connection; the limit's name if there are too many."""
+    def admit(self, connection: Handshake) -> str | None:
+        """Count a new connection; empty if it has a place, the limit's name if it is only told that
+        there is none, and ``None`` if it is not even told."""
+
+    def heard(self, connection: Handshake) -> None:
+        """The first request of a connection has come whole."""
 
     def release(self, connection: Handshake) -> None:
         """A connection is gone."""
@@ -91,16 +98,31 @@ class Handshake(asyncio.Protocol):
         self.made = asyncio.get_running_loop().time()
         self.transport: asyncio.Transport | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
+    def enter(self, peername: Any) -> bool:
+        """Count the connection; ``False`` if there are so many that it gets no answer.
+
+        Args:
+            peername: The peer's address, as a transport has it.
+        """
         host = self._host
-        peername = transport.get_extra_info("peername")
         limit = host.admit(self)
+        if limit is None:
+            return False
         self._admission = Admission(host.addresses, host.proxies, peername, limit)
         if self._admission.is_flood:
+            host.release(self)
+            return False
+        return True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
+        if self._admission is None and not self.enter(transport.get_extra_info("peername")):
             self.transport.abort()
+            return
+        host = self._host
+        left = self.made + host.app.server_options.handshake_timeout
         self._timeout = host.timers.call_later(
-            host.app.server_options.handshake_timeout, self.transport.abort
+            left - asyncio.get_running_loop().time(), self.transport.abort
         )
 
     def uncount(self) -> None:
@@ -113,6 +135,11 @@ class Handshake(asyncio.Protocol):
         self._host.release(self)
         if self.task is not None:
             self.task.cancel()
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        if self.transport is not None:
+            self.transport.abort()
 
     def is_pending(self, fresh: float) -> bool:
         """Whether a request that is no session may come, or is being answered, or just was.
@@ -145,6 +172,7 @@ class Handshake(asyncio.Protocol):
         transport, admission = self.transport, self._admission
         if transport is None or admission is None:
             return
+        self._host.heard(self)
         request.transport = transport
         request.secure = transport.get_extra_info("ssl_object") is not None
         request.draining = self._host.draining
@@ -193,6 +221,7 @@ class Handshake(asyncio.Protocol):
     async def _answer(self, request: Request) -> tuple[Session | None, Route | None]:
         """Write the answer; the session and its route, if it is one."""
         try:
+            self._host.hosts.check(request)
             route, params = self._host.app.table.match(request)
             request.route = route.path
             if route.kind == "http":

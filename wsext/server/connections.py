@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -11,8 +12,10 @@ from wsext.escape import get_logger
 from wsext.runtime.session import Session
 from wsext.runtime.timers import Timers
 from wsext.server import access
+from wsext.server.accepting import most_connections
 from wsext.server.admission import Addresses
 from wsext.server.answering import Handshake, Host
+from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
 from wsext.server.sweep import Sweep
 
@@ -20,11 +23,53 @@ __all__ = ["Connections"]
 
 logger = get_logger("wsext.server")
 
-#: Connections beyond the limit that are still answered with a refusal.
-_POLITE = 1024
-
 #: Seconds for which a connection without a request counts as fresh: its request may be on its way.
 _FRESH = 1.0
+
+#: Seconds that a connection without a request keeps its place when others want it.
+_PATIENCE = 2.0
+
+
+class _Places:
+    """So many places for connections.
+
+    When all are taken, one that has been silent for long gives its place up to the next that comes:
+    whoever opens connections and sends nothing keeps nobody out.
+
+    Args:
+        count: How many there are; ``None`` for no limit.
+        limit: What a connection is told that gets one of these; empty if it is served.
+    """
+
+    def __init__(self, count: int | None, limit: str) -> None:
+        self.limit = limit
+        self._count = count
+        self._taken = 0
+        self._silent: OrderedDict[Handshake, None] = OrderedDict()  # no request yet; oldest first
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all are taken."""
+        return self._count is not None and self._taken >= self._count
+
+    def enter(self, connection: Handshake) -> None:
+        """A connection takes a place."""
+        self._taken += 1
+        self._silent[connection] = None
+
+    def keep(self, connection: Handshake) -> None:
+        """Its request has come."""
+        self._silent.pop(connection, None)
+
+    def leave(self, connection: Handshake) -> None:
+        """It gives its place back."""
+        self._taken -= 1
+        self._silent.pop(connection, None)
+
+    def find_silent(self, before: float) -> Handshake | None:
+        """A connection that was made before a time and has sent no request since."""
+        oldest = next(iter(self._silent), None)
+        return oldest if oldest is not None and oldest.made < before else None
 
 
 class Connections(Host):
@@ -41,11 +86,15 @@ class Connections(Host):
         self.loop = asyncio.get_running_loop()
         self.timers: Timers = timers or self.loop
         self.proxies = Proxies(app.server_options.trusted_proxies)
+        self.hosts = Hosts(app.server_options.allowed_hosts, self.proxies)
         self.addresses = Addresses(app.server_options, self.timers.time)
         self._sweep = Sweep(self.timers, app.installed, logger)
         # Connections and sessions are in the order in which they came, so that what is done to all
         # of them is reproducible.
-        self._connections: dict[Handshake, None] = {}
+        self._connections: dict[Handshake, _Places] = {}
+        #: How many connections are served at once, at most; ``None`` for any number.
+        self.most, refused = most_connections(app.server_options.max_connections)
+        self._places = (_Places(self.most, ""), _Places(refused, "max_connections"))
         self._sessions: dict[Session, Handshake] = {}
         self._idle: asyncio.Future[None] | None = None
 
@@ -80,18 +129,28 @@ class Connections(Host):
         """Whether the first request of a connection may come, or is being answered."""
         return any(connection.is_undecided for connection in self._connections)
 
-    def admit(self, connection: Handshake) -> str:
-        limit = self.app.server_options.max_connections
-        count = len(self._connections)
-        self._connections[connection] = None
-        if limit is None or count < limit:
-            return ""
-        if count >= limit + _POLITE and connection.transport is not None:
-            connection.transport.abort()  # even polite refusals have an end
-        return "max_connections"
+    def admit(self, connection: Handshake) -> str | None:
+        for places in self._places:
+            if places.is_full:
+                silent = places.find_silent(self.loop.time() - _PATIENCE)
+                if silent is None:
+                    continue
+                self.release(silent)
+                silent.abort()
+            places.enter(connection)
+            self._connections[connection] = places
+            return places.limit
+        return None
+
+    def heard(self, connection: Handshake) -> None:
+        places = self._connections.get(connection)
+        if places is not None:
+            places.keep(connection)
 
     def release(self, connection: Handshake) -> None:
-        self._connections.pop(connection, None)
+        places = self._connections.pop(connection, None)
+        if places is not None:
+            places.leave(connection)
         connection.uncount()
         if not self._sessions and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
@@ -121,8 +180,7 @@ class Connections(Host):
     async def abort_rest(self) -> None:
         """Drop every connection, and cancel the handlers that have not ended by now."""
         for connection in self.connections:
-            if connection.transport is not None:
-                connection.transport.abort()
+            connection.abort()
         for session in list(self._sessions):
             logger.warning("session %s did not end in time; aborted", session.id)
             session.abort()

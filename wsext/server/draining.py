@@ -46,10 +46,7 @@ async def drain(
         life_of(session).end_receiving()
     await connections.wait_idle(until - loop.time())
     listening.close()
-    await _wait(
-        lambda: not (listening.is_setting_up or connections.is_answering),
-        min(until - loop.time(), _LAST_ANSWERS),
-    )
+    await _wait(lambda: not connections.is_answering, min(until - loop.time(), _LAST_ANSWERS))
     await connections.abort_rest()
 
 
@@ -67,10 +64,10 @@ async def _settle(connections: Connections, seconds: float) -> None:
             await asyncio.wait_for(connections.app.hub.flush(), seconds)
 
 
-async def wait_for_handshakes(connections: Connections, listening: Listening) -> None:
+async def wait_for_handshakes(connections: Connections) -> None:
     """Wait until every connection has had its handshake answered, for some time."""
     limit = min(connections.app.server_options.handshake_timeout, _LAST_HANDSHAKES)
-    await _wait(lambda: not (listening.is_setting_up or connections.is_undecided), limit)
+    await _wait(lambda: not connections.is_undecided, limit)
 
 
 async def _wait(condition: Callable[[], bool], seconds: float) -> None:

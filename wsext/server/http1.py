@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Protocol
 
 from wsext.errors import HandshakeRejected
+from wsext.escape import get_logger
 from wsext.http2 import PREFACE
 from wsext.protocol.handshake import accept_response
 from wsext.protocol.http import RequestReader, Response, rejection
 from wsext.runtime.session import Session
 from wsext.server.answering import Handshake, Host
+from wsext.server.transports import Transports
 
 __all__ = ["HTTP2Host", "HandshakeProtocol", "Successor"]
+
+logger = get_logger("wsext.server")
 
 
 class Successor(Protocol):
@@ -37,7 +42,7 @@ class HTTP2Host(Host, Protocol):
 class HandshakeProtocol(Handshake):
     """The handshake of HTTP/1.1, on a connection of its own; hands HTTP/2 over to its successor."""
 
-    __slots__ = ("_http2", "_make_http2", "_max_early", "_preface", "_reader")
+    __slots__ = ("_http2", "_make_http2", "_max_early", "_preface", "_reader", "_setting_up")
 
     def __init__(self, host: HTTP2Host) -> None:
         super().__init__(host)
@@ -50,6 +55,26 @@ class HandshakeProtocol(Handshake):
         #: What may still become the preface of HTTP/2; ``None`` once it cannot.
         self._preface: bytes | None = b"" if host.http2 else None
         self._http2: Successor | None = None
+        self._setting_up: asyncio.Task[None] | None = None
+
+    def set_up(self, sock: socket.socket, transports: Transports) -> None:
+        """Serve a socket that was accepted."""
+        self._setting_up = asyncio.get_running_loop().create_task(self._set_up(sock, transports))
+
+    async def _set_up(self, sock: socket.socket, transports: Transports) -> None:
+        try:
+            await transports.connect(self, sock)
+        except (Exception, asyncio.CancelledError) as error:
+            logger.debug("connection could not be set up: %r", error)
+            sock.close()
+            self.connection_lost(None)
+        finally:
+            self._setting_up = None
+
+    def abort(self) -> None:
+        if self._setting_up is not None:
+            self._setting_up.cancel()
+        super().abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)

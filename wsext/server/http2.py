@@ -35,6 +35,7 @@ class ServerConnection(HTTP2Connection):
             streams=options.http2_streams,
             window=options.http2_window,
             header_size=options.max_header_size,
+            frame_rate=options.http2_frame_rate,
             control_rate=options.http2_control_rate,
             reset_rate=options.http2_reset_rate,
         )
@@ -56,12 +57,13 @@ class ServerConnection(HTTP2Connection):
             return
         self._stop_idle()
         self._owner.stop_timeout()  # from here, each stream has its own
+        self._host.heard(self._owner)
         handshake = StreamHandshake(self._host, self)
         stream = self.streams[number] = StreamTransport(self, number, handshake)
         handshake.connection_made(stream)
-        request = fields.read_request(event.headers or [])
         options = self._host.app.server_options
         try:
+            request = fields.read_request(event.headers or [])
             fields.check_request(request, options.max_header_size, options.max_header_count)
         except HandshakeRejected as error:
             handshake.respond(None, rejection(error))

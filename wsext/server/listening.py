@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 import socket
-import ssl as ssl_module
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Protocol
 
 from wsext.escape import get_logger
 from wsext.runtime import net
+from wsext.server.accepting import Acceptor, Rarely, refuse
 
 __all__ = ["Listening", "Source"]
 
 logger = get_logger("wsext.server")
 
+#: What those are told in plain HTTP whose request is not even read.
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Type: text/plain\r\n"
+    b"Content-Length: 21\r\nConnection: close\r\n\r\ntoo many connections\n"
+)
+
 
 class Source(Protocol):
-    """Where connections come from; an `asyncio.Server` is one."""
-
-    @property
-    def sockets(self) -> Sequence[Any]:
-        """The listening sockets."""
+    """Where connections come from."""
 
     def close(self) -> None:
         """Let no more come."""
@@ -31,38 +34,31 @@ class Listening:
     """The sources of a server's connections, and its addresses.
 
     Args:
-        factory: Makes the protocol of a new connection.
-        ssl: A TLS context.
+        take: Gets every connection that is accepted.
+        secure: Whether TLS is spoken.
         backlog: Connections that may wait to be accepted.
     """
 
-    def __init__(
-        self,
-        factory: Callable[[], asyncio.Protocol],
-        ssl: ssl_module.SSLContext | None,
-        backlog: int,
-    ) -> None:
-        self._factory = factory
-        self._ssl = ssl
+    def __init__(self, take: Callable[[socket.socket], None], secure: bool, backlog: int) -> None:
+        self._take = take
+        self._secure = secure
         self._backlog = backlog
+        self._refusal = b"" if secure else _FULL
+        self._complain = Rarely(logger.warning)
         self._sources: list[Source] = []
-        self._setting_up: set[asyncio.Task[None]] = set()
+        self._sockets: list[socket.socket] = []
+        self._paths: dict[str, int] = {}  # of Unix sockets, with their inodes
         #: The first address: ``ws://host:port`` or ``ws+unix:path``; ``None`` without one.
         self.url: str | None = None
         #: The first TCP port; ``None`` without one.
         self.port: int | None = None
 
     @property
-    def sockets(self) -> Sequence[Any]:
+    def sockets(self) -> Sequence[socket.socket]:
         """The listening sockets."""
-        return [sock for source in self._sources for sock in source.sockets]
+        return list(self._sockets)
 
-    @property
-    def is_setting_up(self) -> bool:
-        """Whether a connection was taken and has not begun yet, because of its TLS handshake."""
-        return bool(self._setting_up)
-
-    async def listen(
+    def listen(
         self,
         host: str | Sequence[str] | None,
         port: int,
@@ -71,41 +67,37 @@ class Listening:
         reuse_port: bool,
     ) -> None:
         """Start to listen; see `serve`."""
-        options: dict[str, Any] = {"ssl": self._ssl, "backlog": self._backlog}
-        source: Source
-        if uds is not None or (sock is not None and sock.family == socket.AF_UNIX):
-            source = await net.create_unix_server(self._factory, uds, sock=sock, **options)
-        elif sock is not None:
-            source = await net.create_server(self._factory, sock=sock, **options)
+        if sock is None:
+            sockets = net.bind(host, port, uds, self._backlog, reuse_port)
         else:
-            options["reuse_port"] = reuse_port or None
-            source = await net.create_server(self._factory, host, port, **options)
-        self.add(source)
-        bound = source.sockets[0]
-        if self.url is None:
-            self.url = net.url_of(bound, self._ssl is not None)
-        if self.port is None and bound.family != socket.AF_UNIX:
-            self.port = int(bound.getsockname()[1])
+            sock.listen(self._backlog)
+            sock.setblocking(False)
+            sockets = [sock]
+        if uds is not None:
+            self._paths[uds] = os.stat(uds).st_ino
+        self.add(Acceptor(sockets, self._take, self._refusal, self._complain))
+        self._sockets += sockets
+        for listener in sockets:
+            if self.url is None:
+                self.url = net.url_of(listener, self._secure)
+            if self.port is None and listener.family != socket.AF_UNIX:
+                self.port = int(listener.getsockname()[1])
+
+    def refuse(self, sock: socket.socket) -> None:
+        """Close a connection for which there is no place."""
+        self._complain("connections are refused, for there are too many")
+        refuse(sock, self._refusal)
 
     def add(self, source: Source) -> None:
         """Close this, too, when the server has drained."""
         self._sources.append(source)
 
-    def take(self, sock: socket.socket) -> None:
-        """Serve a connection that somebody else has accepted."""
-        sock.setblocking(False)
-        task = asyncio.get_running_loop().create_task(self._set_up(sock))
-        self._setting_up.add(task)
-        task.add_done_callback(self._setting_up.discard)
-
-    async def _set_up(self, sock: socket.socket) -> None:
-        try:
-            await net.connect_accepted_socket(self._factory, sock, ssl=self._ssl)
-        except OSError as error:  # TLS errors are some
-            logger.debug("connection could not be set up: %s", error)
-            sock.close()
-
     def close(self) -> None:
         """Let no more connections come."""
         for source in self._sources:
             source.close()
+        self._sockets.clear()
+        for path, number in self._paths.items():
+            with suppress(FileNotFoundError):
+                if os.stat(path).st_ino == number:  # else another server listens there by now
+                    os.remove(path)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from wsext.server.board import Board
+
 __all__ = ["Ready", "WorkerProcess"]
+
+#: Seconds that a worker that hangs gets to write where it was, before it is killed.
+_LAST_WORDS = 1.0
 
 
 class Ready(msgspec.Struct):
@@ -24,36 +32,117 @@ class Ready(msgspec.Struct):
 
 
 class WorkerProcess:
-    """One worker's process, as the supervisor sees it."""
+    """One worker's process, as the supervisor sees it.
 
-    def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket) -> None:
+    Both ends of the channel stay open here. So what the worker has not picked up can be taken
+    back: the system gives each connection to only one of the two who read.
+
+    Attributes:
+        process: The process.
+        board: What the worker tells of itself.
+        started: When it was started, in the loop's time.
+        expected: Whether it has been told to end.
+        is_ready: Whether it has said that it serves.
+        taken_back: How many connections were taken back from it.
+    """
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        channel: socket.socket,
+        far_end: socket.socket,
+        board: Board,
+    ) -> None:
+        loop = asyncio.get_running_loop()
         self.process = process
-        self.started = asyncio.get_running_loop().time()
-        self.expected = False  # whether it has been told to end
+        self.board = board
+        self.started = loop.time()
+        self.expected = False
+        self.is_ready = False
+        self.taken_back = 0
+        self._beats = 0
+        self._looks = 0
         self._channel = channel
-        channel.setblocking(False)
-        self._greeting = asyncio.get_running_loop().create_task(self._listen())
+        self._far_end = far_end
+        for end in (channel, far_end):
+            end.setblocking(False)
+        self._greeting = loop.create_task(self._listen())
+
+    @classmethod
+    async def start(
+        cls, command: Sequence[str], env: Mapping[str, str] | None = None
+    ) -> WorkerProcess:
+        """Start one.
+
+        Args:
+            command: The command; the descriptor of the worker's end of the channel is appended.
+            env: Its environment; by default this process's.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            board = Board.send(ours)
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=env,
+            )
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
+        return cls(process, ours, theirs, board)
 
     async def ready(self) -> Ready | None:
         """Wait until it serves; ``None`` if it ends before that."""
-        return await asyncio.shield(self._greeting)
+        await asyncio.wait({self._greeting})
+        return None if self._greeting.cancelled() else self._greeting.result()
 
-    async def _listen(self) -> Ready | None:
+    async def _listen(self) -> Ready:
         said = b""
         while not said.endswith(b"\n"):
-            data = await asyncio.get_running_loop().sock_recv(self._channel, 4096)
-            if not data:
-                return None
-            said += data
+            said += await asyncio.get_running_loop().sock_recv(self._channel, 4096)
+        self.is_ready = True
         return msgspec.json.decode(said, type=Ready)
 
+    def look(self) -> int:
+        """Look for a sign of life; how many looks in a row have found none."""
+        beats = self.board.beats
+        self._looks = self._looks + 1 if beats == self._beats else 0
+        self._beats = beats
+        return self._looks
+
     def give(self, connection: socket.socket) -> bool:
-        """Hand a connection over; ``False`` if it has too many waiting, or is dead."""
+        """Hand a connection over; ``False`` if it has too many waiting, or takes no more."""
         try:
             socket.send_fds(self._channel, [b"c"], [connection.fileno()])
         except OSError:
             return False
         return True
+
+    def take_back(self) -> Iterator[socket.socket]:
+        """The connections that it has not picked up.
+
+        What it was told meanwhile is lost, so it has to be dead, or was not told to end.
+        """
+        with contextlib.suppress(BlockingIOError):
+            while (received := socket.recv_fds(self._far_end, 1, 1, socket.MSG_DONTWAIT))[0]:
+                word, numbers, _, _ = received
+                for number in numbers:
+                    if word == b"c":
+                        self.taken_back += 1
+                        yield socket.socket(fileno=number)
+                    else:
+                        os.close(number)
+
+    def stop(self, word: bytes = b"s") -> None:
+        """Tell it to stop, or to retire; if it does not serve yet, end it at once."""
+        if self.is_ready:
+            self.tell(word)
+        else:
+            self.expected = True
+            self.kill()
 
     def tell(self, word: bytes) -> None:
         """Tell it to stop, to retire or to abort."""
@@ -65,14 +154,23 @@ class WorkerProcess:
         except OSError:
             pass  # it is dead already
 
-    def kill(self) -> None:
+    def kill(self, number: int = signal.SIGKILL) -> None:
         """End it at once."""
         with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+            self.process.send_signal(number)
+
+    def give_up(self) -> None:
+        """End it, and let it write down where it hangs if it still can (``-X faulthandler``)."""
+        self.kill(signal.SIGABRT)
+        asyncio.get_running_loop().call_later(_LAST_WORDS, self.kill)
 
     async def wait(self) -> int:
         """Wait until its process has ended; the exit code."""
         code = await self.process.wait()
-        await asyncio.wait({self._greeting}, timeout=1.0)
-        self._channel.close()
+        self._greeting.cancel()
         return code
+
+    def close(self) -> None:
+        """Its process has ended, and there is nothing left to take back."""
+        self._channel.close()
+        self._far_end.close()

@@ -11,6 +11,9 @@ from wsext.protocol.http import Request
 __all__ = ["Proxies"]
 
 
+_HEADERS = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host")
+
+
 class Proxies:
     """Who is believed what it says about its clients in ``X-Forwarded-For``, ``-Proto``, ``-Host``.
 
@@ -45,6 +48,10 @@ class Proxies:
         except ValueError:
             return False
         return any(ip in network for network in self._networks)
+
+    def speaks(self, request: Request, address: str | None) -> bool:
+        """Whether a trusted proxy says something of its client; no page of a browser can."""
+        return self.trusts(address) and any(name in request.headers for name in _HEADERS)
 
     def apply(self, request: Request, address: str | None) -> str | None:
         """Take over what a trusted proxy says of a request; the client's address.

@@ -13,6 +13,7 @@ from typing import Any
 from wsext.app.application import Application
 from wsext.escape import get_logger
 from wsext.runtime.loop import new_event_loop
+from wsext.server.accepting import raise_descriptor_limit
 from wsext.server.server import Server
 
 __all__ = ["App", "run_until_signal", "serve", "serve_until_signal"]
@@ -114,6 +115,7 @@ def run_until_signal(
     app: Application, host: str | Sequence[str] | None, port: int, **serving: Any
 ) -> None:
     """`serve_until_signal` on a new event loop; uvloop when it is installed."""
+    raise_descriptor_limit()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve_until_signal(app, host, port, **serving))
 

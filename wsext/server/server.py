@@ -10,6 +10,7 @@ from typing import Any
 
 from wsext import http2
 from wsext.app.application import Application
+from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
 from wsext.runtime.timers import Timers
 from wsext.server.answering import Handshake
@@ -17,8 +18,11 @@ from wsext.server.connections import Connections
 from wsext.server.draining import drain, wait_for_handshakes
 from wsext.server.http1 import HandshakeProtocol, HTTP2Host, Successor
 from wsext.server.listening import Listening, Source
+from wsext.server.transports import Transports
 
 __all__ = ["Server"]
+
+logger = get_logger("wsext.server")
 
 
 class Server(Connections, HTTP2Host):
@@ -40,7 +44,8 @@ class Server(Connections, HTTP2Host):
         super().__init__(app, timers)
         self.http2 = app.server_options.http2 and http2.is_available()
         self._ssl = ssl
-        self._listening = Listening(self.new_connection, ssl, app.server_options.backlog)
+        self._transports = Transports(ssl, app.server_options.handshake_timeout)
+        self._listening = Listening(self.take, ssl is not None, app.server_options.backlog)
         self._started = False
         self._closed = self.loop.create_future()
 
@@ -88,6 +93,15 @@ class Server(Connections, HTTP2Host):
         self.app.prepare()
         if self._ssl is not None and self.http2:
             self._ssl.set_alpn_protocols(["h2", "http/1.1"])
+        wanted = self.app.server_options.max_connections
+        if self.most != wanted:
+            logger.warning(
+                "at most %d connections at once: ulimit -n allows no more (max_connections is %s)",
+                self.most,
+                wanted,
+            )
+        else:
+            logger.info("at most %s connections at once", wanted)
         self.app.hub.hold(self)
         await self.app.hub.start()
 
@@ -102,15 +116,24 @@ class Server(Connections, HTTP2Host):
     ) -> None:
         """Start, and listen; see `serve`."""
         await self.start()
-        await self._listening.listen(host, port, uds, sock, reuse_port)
+        self._listening.listen(host, port, uds, sock, reuse_port)
 
     def add_listener(self, source: Source) -> None:
         """Close this, too, when the server has drained."""
         self._listening.add(source)
 
     def take(self, sock: socket.socket) -> None:
-        """Serve a connection that somebody else has accepted."""
-        self._listening.take(sock)
+        """Serve a connection that was accepted, here or by somebody else; it counts from now on."""
+        try:
+            peername = sock.getpeername()
+        except OSError:  # it has gone already
+            sock.close()
+            return
+        connection = self.new_connection()
+        if connection.enter(peername):
+            connection.set_up(sock, self._transports)
+        else:
+            self._listening.refuse(sock)
 
     def new_connection(self) -> HandshakeProtocol:
         """The protocol of one more connection."""
@@ -155,7 +178,7 @@ class Server(Connections, HTTP2Host):
 
         Every connection that this one was given still gets its handshake answered.
         """
-        await wait_for_handshakes(self, self._listening)
+        await wait_for_handshakes(self)
         await self.close(code=CloseCode.SERVICE_RESTART, reason="server is restarting")
 
     async def wait_closed(self) -> None:

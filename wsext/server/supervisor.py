@@ -1,20 +1,29 @@
 """Several processes that serve one app on one port, and the one that looks after them.
 
 The supervisor holds the listening sockets for as long as it lives. It accepts every connection and
-hands it to the next worker, so that each gets as many as the others, and so that no connection is
-lost when a worker comes, goes or dies: what nobody can take yet waits. A worker is the same command
-again, and so a reload starts from the code, the configuration and the certificates as they are by
-then.
+hands it to the next worker, so that each gets as many as the others. What nobody can take yet
+waits. A worker is the same command again, and so a reload starts from the code, the configuration
+and the certificates as they are by then.
 
 Between the two is a socket pair. The worker says once that it is ready, and with what. The
 supervisor says one byte at a time:
 
+    b   first of all: here is your board (a file descriptor comes along)
     c   here is a connection (its file descriptor comes along)
     s   stop: drain, with 503 for new handshakes and 1001 for sessions
     r   retire: finish the handshakes, then drain with 1012
     a   abort what is left
 
-When one of the two dies, the other sees the end of the stream.
+The board is memory that both see (`wsext.server.board`). The worker's event loop gives a sign of
+life on it every moment. When there is none for a second, the worker is late: it gets no more
+connections, and those that it has not picked up go to others. When there is none for
+``worker_timeout``, it is killed and replaced. So is one that is not ready in that time, or in ten
+seconds if that is more. A process that was stopped and one whose event loop is blocked look the
+same.
+
+When a worker dies, what it had not picked up goes to others, too. What it had picked up is lost:
+its sessions, and the handshakes that it had not answered. The log says how many. When the
+supervisor dies, the workers see the end of the stream, and drain.
 """
 
 from __future__ import annotations
@@ -22,12 +31,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from math import ceil
 from typing import Any
 
 from wsext.escape import get_logger
 from wsext.runtime.backoff import Backoff
+from wsext.server.accepting import raise_descriptor_limit
+from wsext.server.board import BEAT
+from wsext.server.dealing import Dealer
 from wsext.server.process import Ready, WorkerProcess
 
 __all__ = ["Supervisor"]
@@ -40,16 +52,22 @@ _BACKOFF = Backoff(initial=0.1, maximum=30.0)
 #: Seconds after which a worker counts as healthy, and the waiting begins anew.
 _HEALTHY = 10.0
 
-#: Seconds without accepting: when no worker can take more, and when the system can give no more.
-_NO_WORKER = 0.01
-_NO_MEANS = 1.0
+#: Seconds between two looks for signs of life; workers give them twice as often.
+_LOOK_EVERY = 2 * BEAT
+
+#: Looks without a sign of life after which a worker is late. Looks are counted, not seconds: when
+#: all processes were stopped for a while, the workers still get their time.
+_LATE = 2
+
+#: Seconds that a worker gets to start, at least: imports take long on a busy machine.
+_START = 10.0
 
 #: Seconds that a worker gets beyond its drain time before it is killed.
 _GRACE = 5.0
 
 
 class Supervisor:
-    """Starts workers, replaces those that die, and ends or renews all of them.
+    """Starts workers, replaces those that die or hang, and ends or renews all of them.
 
     SIGTERM and SIGINT drain and end, a second one does not wait; SIGHUP starts new workers, and
     tells the old ones to retire once the new ones serve.
@@ -59,6 +77,8 @@ class Supervisor:
         sockets: What connections are accepted from.
         count: How many there are.
         started: Called once when all serve.
+        timeout: Seconds in which a worker has to give a sign of life, and before that to start;
+            ``None`` lets it take as long as it likes.
         changes: Iterated over beside; each item reloads (for development).
         env: The environment of the workers; by default the supervisor's.
     """
@@ -70,28 +90,30 @@ class Supervisor:
         count: int,
         *,
         started: Callable[[Ready], None],
+        timeout: float | None = None,
         changes: AsyncIterator[Any] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
         self._command = list(command)
-        self._sockets = list(sockets)
+        self._dealer = Dealer(sockets)
         self._count = count
         self._started = started
+        self._timeout = timeout
         self._changes = changes
         self._env = env
         self._current: list[WorkerProcess] = []
-        self._serving: deque[WorkerProcess] = deque()  # the next to get a connection is the first
-        self._waiting: socket.socket | None = None  # a connection that nobody could take yet
-        self._alive: dict[WorkerProcess, asyncio.Task[int]] = {}
+        self._alive: dict[WorkerProcess, asyncio.Task[int]] = {}  # with what waits for their end
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._resuming: asyncio.TimerHandle | None = None
         self._drain = 0.0
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
+        self._reloading = False
 
     async def run(self) -> int:
         """Supervise until a signal ends it; the exit code."""
+        raise_descriptor_limit()
         self._listen_to_signals()
+        looking = asyncio.create_task(self._look_after_workers())
         if self._changes is not None:
             self._start(self._watch(self._changes))
         starting = self._start(self._begin())
@@ -103,19 +125,29 @@ class Supervisor:
             code = 0
         for task in self._tasks:
             task.cancel()
-        return await self._end() or code
+        code = await self._end() or code
+        looking.cancel()
+        return code
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop)
-        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        loop.add_signal_handler(signal.SIGHUP, self._on_reload)
 
     def _on_stop(self) -> None:
         if self._stop.is_set():
             for worker in self._alive:
                 worker.tell(b"a")
+        elif self._current:
+            sessions = sum(worker.board.sessions for worker in self._alive)
+            logger.info("draining %d sessions", sessions)
         self._stop.set()
+
+    def _on_reload(self) -> None:
+        if self._reloading:
+            logger.info("a reload is under way; the next one follows it")
+        self._reload.set()
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
@@ -123,88 +155,59 @@ class Supervisor:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    # --- connections --------------------------------------------------------------------------
-
-    def _accept(self, listener: socket.socket) -> None:
-        """Hand one connection to a worker; only one, so that signals are handled in between."""
-        try:
-            connection, _ = listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # the peer has gone
-        except OSError as error:  # out of file descriptors or memory
-            logger.error("cannot accept connections: %s", error)
-            self._pause(_NO_MEANS)
-            return
-        self._hand_over(connection)
-
-    def _hand_over(self, connection: socket.socket) -> None:
-        for _ in range(len(self._serving)):
-            worker = self._serving[0]
-            self._serving.rotate(-1)
-            if worker.give(connection):
-                connection.close()
-                return
-        self._waiting = connection
-        self._pause(_NO_WORKER)
-
-    def _pause(self, seconds: float) -> None:
-        """Leave connections in the system's queue for a moment."""
-        loop = asyncio.get_running_loop()
-        for sock in self._sockets:
-            loop.remove_reader(sock)
-        self._resuming = loop.call_later(seconds, self._resume)
-
-    def _resume(self) -> None:
-        self._resuming = None
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            self._hand_over(waiting)
-        if self._resuming is None:
-            for sock in self._sockets:
-                asyncio.get_running_loop().add_reader(sock, self._accept, sock)
-
     # --- workers ------------------------------------------------------------------------------
 
     async def _begin(self) -> int | None:
         """Start the workers; an exit code, if they cannot even be started."""
-        # The first one on its own: what is wrong with the app is then said once.
-        first = await self._spawn()
-        ready = await first.ready()
+        workers, said = await self._launch()
+        first, ready = workers[0], said[0]
         if ready is None:
-            return await self._alive[first] or 1
-        rest = [await self._spawn() for _ in range(self._count - 1)]
-        said = await asyncio.gather(*(worker.ready() for worker in rest))
-        self._current = [first, *rest]
-        self._serving.extend(
-            worker for worker, item in zip(self._current, (ready, *said), strict=True) if item
-        )
+            return max(await self._wait_for(first), 1)
+        self._current = workers
+        self._dealer.set_takers(worker for worker in workers if worker.is_ready)
         self._drain = ready.drain
-        for slot, worker in enumerate(self._current):
+        for slot, worker in enumerate(workers):
             self._start(self._keep(slot, worker))
-        self._resume()
+        self._dealer.start()
         self._started(ready)
         self._start(self._reload_when_asked())
         return None
 
+    async def _launch(self) -> tuple[list[WorkerProcess], list[Ready | None]]:
+        """Start a worker, and if it serves the others; who they are, and what they said.
+
+        The first one is on its own: what is wrong with the app is then said once.
+
+        Raises:
+            OSError: If the system cannot start so many.
+        """
+        workers: list[WorkerProcess] = []
+        try:
+            workers.append(await self._spawn())
+            said = [await workers[0].ready()]
+            if said[0] is not None:
+                for _ in range(self._count - 1):
+                    workers.append(await self._spawn())
+                said += await asyncio.gather(*(worker.ready() for worker in workers[1:]))
+        except OSError:
+            for worker in workers:
+                worker.stop()
+            raise
+        return workers, said
+
     async def _spawn(self) -> WorkerProcess:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=self._env,
-            )
-        worker = WorkerProcess(process, ours)
+        worker = await WorkerProcess.start(self._command, self._env)
         self._alive[worker] = asyncio.get_running_loop().create_task(self._reap(worker))
         return worker
 
     async def _reap(self, worker: WorkerProcess) -> int:
+        """Wait for the end of a worker, and see who takes what it leaves; its exit code."""
         code = await worker.wait()
         del self._alive[worker]
-        if worker in self._serving:
-            self._serving.remove(worker)
+        self._dealer.remove(worker)
+        for connection in worker.take_back():
+            self._dealer.hand_over(connection)
+        worker.close()
         return code
 
     async def _keep(self, slot: int, worker: WorkerProcess) -> None:
@@ -218,21 +221,58 @@ class Supervisor:
                 delays = _BACKOFF.delays()
             delay = next(delays)
             logger.error(
-                "worker %d ended with %d; a new one in %.1f s", worker.process.pid, code, delay
-            )
+                "worker %d ended with %d%s; a new one in %.1f s",
+                worker.process.pid, code, _describe_loss(worker), delay,
+            )  # fmt: skip
             await asyncio.sleep(delay)
-            fresh = await self._spawn()
+            try:
+                fresh = await self._spawn()
+            except OSError as error:
+                logger.error("cannot start a worker: %s", error)
+                continue
             if self._current[slot] is not worker:  # there was a reload meanwhile
-                fresh.tell(b"s")
+                fresh.stop()
                 return
             worker = self._current[slot] = fresh
             if await worker.ready() is not None and not worker.expected:
-                self._serving.append(worker)
+                self._dealer.add(worker)
                 logger.info("worker %d serves", worker.process.pid)
 
     async def _wait_for(self, worker: WorkerProcess) -> int:
         task = self._alive.get(worker)
         return worker.process.returncode or 0 if task is None else await asyncio.shield(task)
+
+    # --- signs of life ------------------------------------------------------------------------
+
+    async def _look_after_workers(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            for worker in list(self._alive):
+                self._judge(worker, worker.look())
+
+    def _judge(self, worker: WorkerProcess, looks: int) -> None:
+        """Give a worker that is late no more connections, and replace it in the end.
+
+        Args:
+            worker: The worker.
+            looks: How many looks in a row have found no sign of life of it.
+        """
+        limit = self._timeout
+        if limit is not None and not worker.is_ready:
+            limit = max(limit, _START)
+        if limit is not None and looks == max(_LATE, ceil(limit / _LOOK_EVERY)):
+            what = "has not answered for" if worker.is_ready else "was not ready in"
+            logger.error(
+                "worker %d %s %g s (worker_timeout) and is killed", worker.process.pid, what, limit
+            )
+            worker.give_up()
+        elif looks == _LATE and worker in self._dealer:
+            self._dealer.remove(worker)
+            if not worker.expected:
+                for connection in worker.take_back():
+                    self._dealer.hand_over(connection)
+        elif looks == 0 and worker in self._current:
+            self._dealer.add(worker)
 
     # --- reloading ----------------------------------------------------------------------------
 
@@ -240,7 +280,9 @@ class Supervisor:
         while True:
             await self._reload.wait()
             self._reload.clear()
+            self._reloading = True
             await self._renew()
+            self._reloading = False
 
     async def _watch(self, changes: AsyncIterator[Any]) -> None:
         async for _ in changes:
@@ -249,21 +291,23 @@ class Supervisor:
     async def _renew(self) -> None:
         """Start new workers; when all of them serve, the old ones retire."""
         logger.info("reloading")
-        fresh = [await self._spawn() for _ in range(self._count)]
-        said = await asyncio.gather(*(worker.ready() for worker in fresh))
-        ready = [item for item in said if item is not None]
-        if len(ready) < self._count:
+        try:
+            fresh, said = await self._launch()
+        except OSError as error:
+            logger.error("cannot start new workers: %s; the old ones go on", error)
+            return
+        if None in said:
             logger.error("new workers cannot start; the old ones go on")
             for worker in fresh:
-                worker.tell(b"s")
+                worker.stop()
             return
-        self._drain = max(self._drain, ready[0].drain)
+        self._drain = max(self._drain, *(ready.drain for ready in said if ready is not None))
         old, self._current = self._current, fresh
-        self._serving = deque(fresh)
+        self._dealer.set_takers(fresh)
         for slot, worker in enumerate(fresh):
             self._start(self._keep(slot, worker))
         for worker in old:
-            worker.tell(b"r")
+            worker.stop(b"r")
         logger.info("reloaded")
 
     # --- the end ------------------------------------------------------------------------------
@@ -275,7 +319,7 @@ class Supervisor:
         """
         ending = dict(self._alive)
         for worker in ending:
-            worker.tell(b"s")
+            worker.stop()
         code = 0
         if ending:
             done, late = await asyncio.wait(ending.values(), timeout=self._drain + _GRACE)
@@ -284,9 +328,20 @@ class Supervisor:
                 worker.kill()
             if late:
                 await asyncio.wait(late)
-            # What a reload could not start has ended with an error, and served nobody.
-            served = {ending[worker] for worker in self._current if worker in ending}
+            # What could not start, or was just about to, has ended with an error and served nobody.
+            served = {task for worker, task in ending.items() if worker.is_ready}
             code = 1 if late or any(task.result() for task in done & served) else 0
-        for sock in self._sockets:
-            sock.close()
+        self._dealer.close()
         return code
+
+
+def _describe_loss(worker: WorkerProcess) -> str:
+    """What has become of the connections that a worker had."""
+    if not worker.is_ready:
+        return ""
+    sessions = worker.board.sessions
+    others = worker.board.connections - sessions
+    return (
+        f"; lost with it: {sessions} sessions, {others} other connections;"
+        f" handed to others: {worker.taken_back}"
+    )

@@ -10,16 +10,53 @@ import contextlib
 import signal
 import socket
 import ssl as ssl_module
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
 
 from wsext.app.application import Application
+from wsext.escape import get_logger
+from wsext.runtime.session import Session
+from wsext.server.accepting import Rarely, raise_descriptor_limit
+from wsext.server.answering import Handshake
+from wsext.server.board import BEAT, Board
 from wsext.server.process import Ready
 from wsext.server.server import Server
 
 __all__ = ["Ready", "run_worker"]
+
+_complain = Rarely(get_logger("wsext.workers").warning)
+
+
+class _CountedServer(Server):
+    """A server that writes down on a board whom it serves."""
+
+    def __init__(self, app: Application, ssl: ssl_module.SSLContext | None, board: Board) -> None:
+        super().__init__(app, ssl)
+        self._board = board
+        self._session_count = 0
+
+    def _write(self) -> None:
+        self._board.write(self.connection_count, self._session_count)
+
+    def admit(self, connection: Handshake) -> str | None:
+        limit = super().admit(connection)
+        self._write()
+        return limit
+
+    def start_session(self, connection: Handshake, session: Session) -> None:
+        super().start_session(connection, session)
+        self._session_count += 1
+        self._write()
+
+    def end_session(self, connection: Handshake, session: Session) -> None:
+        self._session_count -= 1
+        super().end_session(connection, session)  # releases the connection, too
+
+    def release(self, connection: Handshake) -> None:
+        super().release(connection)
+        self._write()
 
 
 class _Channel:
@@ -27,14 +64,14 @@ class _Channel:
 
     Args:
         server: Who gets the connections.
-        descriptor: This end of the socket pair.
+        sock: This end of the socket pair.
+        board: Where signs of life are given.
     """
 
-    sockets: Sequence[Any] = ()
-
-    def __init__(self, server: Server, descriptor: int) -> None:
+    def __init__(self, server: Server, sock: socket.socket, board: Board) -> None:
         self._server = server
-        self._sock = socket.socket(fileno=descriptor)
+        self._sock = sock
+        self._board = board
         self._sock.setblocking(False)
         self._sock.set_inheritable(False)  # or a child of the app would seem to be the worker
         self._loop = asyncio.get_running_loop()
@@ -45,13 +82,21 @@ class _Channel:
             self._loop.add_signal_handler(number, lambda: None)
 
     async def say(self, ready: Ready) -> None:
-        """Tell the supervisor that connections may come."""
+        """Tell the supervisor that connections may come, and from now on that all is well."""
         await self._loop.sock_sendall(self._sock, msgspec.json.encode(ready) + b"\n")
+        self._beat()
+
+    def _beat(self) -> None:
+        self._board.beat()
+        self._loop.call_later(BEAT, self._beat)
 
     def _listen(self) -> None:
-        word, numbers, _, _ = socket.recv_fds(self._sock, 1, 1)
+        try:
+            word, numbers, _, _ = socket.recv_fds(self._sock, 1, 1)
+        except BlockingIOError:
+            return  # this one was late: the supervisor has taken the connection back
         if word == b"c":
-            self._server.take(socket.socket(fileno=numbers[0]))
+            self._take(numbers)
         elif word == b"r":
             self._end(self._server.retire())
         elif word == b"a":
@@ -60,6 +105,12 @@ class _Channel:
             self._end(self._server.close())
         if not word:  # the supervisor is gone
             self._loop.remove_reader(self._sock)
+
+    def _take(self, numbers: list[int]) -> None:
+        if numbers:
+            self._server.take(socket.socket(fileno=numbers[0]))
+        else:  # the system has closed it
+            _complain("a connection is lost, for there are no file descriptors left")
 
     def _on_signal(self) -> None:
         self.close()
@@ -77,8 +128,8 @@ class _Channel:
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RD)
             while (received := socket.recv_fds(self._sock, 1, 1))[0]:
-                if received[1]:
-                    self._server.take(socket.socket(fileno=received[1][0]))
+                if received[0] == b"c":
+                    self._take(received[1])
 
     def hang_up(self) -> None:
         """The server has ended."""
@@ -94,8 +145,11 @@ async def run_worker(app: Application, channel: int, ssl: ssl_module.SSLContext 
         channel: The descriptor of this end of the socket pair.
         ssl: A TLS context.
     """
-    server = Server(app, ssl)
-    connections = _Channel(server, channel)
+    raise_descriptor_limit()
+    sock = socket.socket(fileno=channel)
+    board = Board.receive(sock)
+    server = _CountedServer(app, ssl, board)
+    connections = _Channel(server, sock, board)
     server.add_listener(connections)
     await server.start()
     names = [item.name for item in app.installed.items]

@@ -7,7 +7,9 @@ import base64
 import json
 import os
 import shutil
+import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,157 @@ async def test_har_is_from_the_clients_view(client: bool, tmp_path: Path) -> Non
     assert messages[0]["data"] == "welcome é"
     assert base64.b64decode(messages[2]["data"]) == b"\x00\xff" * 50
     assert {"name": "Cookie", "value": "secret=1"} in entry["request"]["headers"]
+
+
+# --- a HAR file is valid at any time ---------------------------------------------------------
+
+
+def entries(path: Path) -> list[Any]:
+    found: list[Any] = json.loads(path.read_text())["log"]["entries"]
+    return found
+
+
+async def test_har_is_added_to_and_nothing_else_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "out.har"
+    sizes = []
+    for number in range(1, 4):
+        before = path.read_bytes() if path.exists() else b""
+        await talk(path)
+        assert len(entries(path)) == number
+        assert path.read_bytes().startswith(before[: before.rfind(b"\n]")])
+        sizes.append(path.stat().st_size)
+    assert sizes[2] - sizes[1] < sizes[0] * 1.2
+    assert os.listdir(tmp_path) == ["out.har"]
+
+
+@pytest.mark.parametrize("name", ["out.har", "out.jsonl", "out.pcapng"])
+async def test_a_new_file_is_its_owners_only(name: str, tmp_path: Path) -> None:
+    await talk(tmp_path / name)
+    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+
+
+async def test_a_write_that_was_cut_off_is_taken_out_again(tmp_path: Path) -> None:
+    path = tmp_path / "out.har"
+    await talk(path)
+    one = path.read_bytes()
+    await talk(path)
+    two = path.read_bytes()
+    start = len(one) - 5  # where what ended the document is written over
+    for cut in [*range(start, start + 9), *range(start + 9, len(two), 97), *range(-7, 0)]:
+        path.write_bytes(two[:cut] + one[cut:] * (cut >= 0))
+        await talk(path)
+        assert len(entries(path)) in (2, 3), cut
+        assert entries(path)[0] == json.loads(one)["log"]["entries"][0]
+    path.write_bytes(one[:120])
+    await talk(path)
+    assert len(entries(path)) == 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"[1, 2]", b'{"log":{"version":"1.2","entries":[]}}', b"x" * 500]
+)
+async def test_a_file_of_somebody_else_is_left_alone(
+    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "mine.har"
+    path.write_bytes(content)
+    await talk(path)
+    assert path.read_bytes() == content
+    assert [r.getMessage() for r in caplog.records if "is left alone" in r.getMessage()]
+
+
+async def test_what_waits_in_memory_is_bounded_and_nothing_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "out.har"
+    app = App()
+    app.install(Capture(path=str(path)))
+
+    @app.websocket("/")
+    async def listen(session: Any) -> None:
+        async for _ in session:
+            pass
+
+    async with testing.connect(app) as session:
+        for number in range(300):
+            await session.send(f"{number:05}" * 200)
+        await session.send("last")
+        await session.ping()
+        while_open = len(path.read_bytes())
+    assert while_open > 200_000
+    found = entries(path)
+    assert len(found) > 3
+    assert len({entry["connection"] for entry in found}) == 1
+    assert [entry["comment"] for entry in found[:-1]] == ["goes on"] * (len(found) - 1)
+    messages = [item["data"][:5] for entry in found for item in entry["_webSocketMessages"]]
+    assert messages == [f"{number:05}" for number in range(300)] + ["last"]
+
+
+async def test_nothing_is_written_after_max_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    one = Capture(path=str(path), max_bytes=20_000)
+    for _ in range(3):  # sessions, empty messages and messages count
+        app = App()
+        app.install(one)
+
+        @app.websocket("/")
+        async def listen(session: Any) -> None:
+            async for _ in session:
+                pass
+
+        async with testing.connect(app) as session:
+            for _ in range(100):
+                await session.send("")
+    assert path.stat().st_size < 25_000
+
+
+def test_har_is_valid_when_its_processes_are_killed(tmp_path: Path) -> None:
+    path = tmp_path / "out.har"
+    code = (
+        "import asyncio, sys\n"
+        "from wsext import App, testing\n"
+        "app = App()\n"
+        "app.install('capture', path=sys.argv[1])\n"
+        "@app.websocket('/')\n"
+        "async def listen(session):\n"
+        "    async for _ in session: pass\n"
+        "async def main():\n"
+        "    while True:\n"
+        "        async with testing.connect(app) as session:\n"
+        "            await session.send('x' * 1000)\n"
+        "        print(flush=True)\n"
+        "asyncio.run(main())\n"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    for process in processes:
+        assert process.stdout
+        for _ in range(20):
+            assert process.stdout.readline()
+    for process in processes:
+        process.kill()
+        process.communicate()
+    assert len(entries(path)) >= 40
+
+
+def test_har_is_valid_when_the_disk_is_full(tmp_path: Path) -> None:
+    code = (
+        "import asyncio, resource, signal, sys\n"
+        "from extensions_test import talk, Path\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
+        "for _ in range(5): asyncio.run(talk(Path(sys.argv[1])))\n"
+    ).replace("extensions_test", "test_capture")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}
+    path = tmp_path / "out.har"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("no more is captured") >= 1
+    assert 1 <= len(entries(path)) <= 2
 
 
 def _tshark() -> str:

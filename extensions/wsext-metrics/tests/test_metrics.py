@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import Any
 from urllib.request import Request as Asked
@@ -15,6 +16,7 @@ from wsext_metrics import Metrics
 import wsext
 from tests import brokers
 from tests.e2e.processes import ENV, serving
+from tests.raw import fetch
 from wsext import App, ServerOptions, Session, testing
 
 
@@ -153,3 +155,108 @@ async def test_every_worker_answers_for_all() -> None:
             assert seen("wsext_sessions", "/echo") == 4
             assert seen("wsext_handshakes_total", "/echo", "101") == 4
         await asyncio.gather(*(session.close() for session in sessions))
+
+
+async def ask(server: wsext.Server, *lines: str) -> tuple[int, dict[str, str], bytes]:
+    """The page, asked for from this machine with these headers."""
+    head = ["GET /metrics HTTP/1.1", *(lines or ("Host: localhost",)), "", ""]
+    return await fetch(server.port, "\r\n".join(head).encode())
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (["Host: localhost"], 200),
+        (["Host: 127.0.0.1:8765"], 200),
+        (["Host: LOCALHOST:1"], 200),
+        (["Host: evil.example"], 403),
+        (["Host: [zz]"], 403),
+        (["Host: localhost", "X-Forwarded-For: 203.0.113.9"], 403),
+        (["Host: localhost", "X-Forwarded-For: 127.0.0.1"], 403),
+        (["Host: localhost", "Via: 1.1 proxy"], 403),
+        (["Host: localhost", "Forwarded: for=203.0.113.9"], 403),
+    ],
+)
+async def test_without_a_token_only_this_machine_may_look(lines: list[str], status: int) -> None:
+    async with wsext.serve(make_app("/mine")) as server:
+        assert (await ask(server, *lines))[0] == status
+
+
+async def test_behind_a_unix_socket_may_be_anybody(tmp_path: Path) -> None:
+    async with wsext.serve(make_app("/unix"), uds=str(tmp_path / "s")):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b" 403 " in await reader.readline()
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ([], "text/plain"),
+        (["text/plain; version=nonsense"], "text/plain"),
+        (["application/openmetrics-text; version=nonsense"], "application/openmetrics-text"),
+        (["application/openmetrics-text", "text/plain"], "application/openmetrics-text"),
+        (["*/*", "\xff"], "text/plain"),
+    ],
+)
+async def test_whatever_a_scraper_accepts_it_gets_one_of_two(
+    accept: list[str], kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with wsext.serve(make_app("/accepted")) as server:
+        lines = ["Host: localhost", *(f"Accept: {value}" for value in accept)]
+        status, headers, _ = await ask(server, *lines)
+        assert (status, headers["content-type"].partition(";")[0]) == (200, kind)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("said", ["bearer s3cret", "Bearer  s3cret"])
+async def test_the_scheme_is_in_any_case(said: str) -> None:
+    async with wsext.serve(make_app("/said", token="s3cret")) as server:
+        lines = ["Host: elsewhere.example", f"Authorization: {said}"]
+        assert (await ask(server, *lines))[0] == 200
+        assert (await ask(server, lines[0], "Authorization: Basic s3cret"))[0] == 401
+        assert (await ask(server, *lines, lines[1]))[0] == 400
+
+
+async def test_peers_cannot_make_more_than_a_few_close_codes() -> None:
+    async with wsext.serve(make_app("/codes")) as server:
+        for code in (1000, 1001, *range(3000, 3100)):
+            async with wsext.connect(f"{server.url}/codes") as session:
+                await session.close(code)
+        seen = await scrape(f"http://127.0.0.1:{server.port}")
+        while seen("wsext_sessions", "/codes"):
+            seen = await scrape(f"http://127.0.0.1:{server.port}")
+        names = [names for names in seen if {"wsext_closes_total", "/codes"} <= names]
+        assert len(names) == 2 + 16 + 1
+        assert seen("wsext_closes_total", "/codes", "other", "peer") == 100 - 16
+
+
+async def test_those_who_ask_at_the_same_time_get_the_same_page() -> None:
+    app = make_app("/together")
+    async with wsext.serve(app) as server:
+        answers = await asyncio.gather(*(ask(server) for _ in range(8)))
+        assert len({body for _, _, body in answers}) < 8
+        assert {status for status, _, _ in answers} == {200}
+
+
+@pytest.mark.parametrize("source", ["set", "ext", "environment", "file"])
+async def test_the_token_comes_from_every_source_and_is_shown_nowhere(
+    source: str, tmp_path: Path
+) -> None:
+    env = {**ENV, "WSEXT_PLUGINS": "metrics"}
+    options: tuple[str, ...] = ("--metrics",)
+    if source == "set":
+        options += ("--set", "extensions.metrics.token=s3cret")
+    elif source == "ext":
+        options += ("--ext", "metrics:token=s3cret")
+    elif source == "environment":
+        env["WSEXT_EXTENSIONS__METRICS__TOKEN"] = "s3cret"
+    else:
+        (tmp_path / "wsext.toml").write_text('[extensions.metrics]\ntoken = "s3cret"\n')
+        options += ("--config", str(tmp_path / "wsext.toml"))
+    with serving(*options, env=env) as served:
+        with pytest.raises(OSError, match="401"):
+            await scrape(served.http)
+        seen = await scrape(served.http, Authorization="Bearer s3cret")
+        assert seen("wsext_handshakes_total", "/metrics", "401") >= 1

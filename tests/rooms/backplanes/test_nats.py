@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import nats
 import pytest
+from nats.aio.client import Client
 
 from tests import brokers
 from tests.rooms.backplanes.processes import joined, processes
+from tests.rooms.backplanes.test_redis import GARBAGE
+from tests.waiting import until
 from wsext import OptionError
 from wsext.rooms.backplanes.nats import nats_backplane
 
@@ -52,6 +57,64 @@ async def test_a_stream_that_is_there_keeps_the_settings_of_whoever_made_it(
             joined(two, "tea?history=1") as b,
         ):
             assert await b.receive(1) == ["kept"]
+
+
+@pytest.fixture
+async def client(broker: brokers.Broker) -> AsyncIterator[Client]:
+    client = await nats.connect(f"nats://127.0.0.1:{broker.port}")
+    yield client
+    await client.close()
+
+
+async def test_messages_and_notes_that_cannot_be_read_are_left_out(
+    broker: brokers.Broker, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    tea = urlsafe_b64encode(b"tea").decode().rstrip("=")
+    async with (
+        processes(broker.url, 2) as (one, two),
+        joined(one, "tea") as a,
+        joined(two, "tea") as b,
+    ):
+        await a.session.send("before")
+        assert await b.receive(1) == ["before"]
+        for garbage in GARBAGE:
+            await client.publish(f"wsext.room.{tea}", garbage)
+            await client.publish(f"wsext.note.{tea}", garbage)
+        await client.flush()
+        await a.session.send("after")
+        assert await b.receive(1) == ["after"]
+        async with joined(two, "tea?history=5") as late:
+            assert await late.receive(2) == ["before", "after"]
+        for process in (one, two):
+            status = process.app.hub.status
+            await until(
+                lambda status=status: status.unreadable >= 2 * len(GARBAGE) - 1
+            )  # one is stored twice
+            assert status.reconnects == 0
+    assert caplog.text.count("cannot be read") <= 4
+
+
+async def test_members_that_cannot_be_read_are_left_out(
+    broker: brokers.Broker, client: Client
+) -> None:
+    tea = urlsafe_b64encode(b"tea").decode().rstrip("=")
+    async with (
+        processes(broker.url, 2) as (one, two),
+        joined(one, "tea?name=Ada") as ada,
+        joined(two, "tea?name=Bob"),
+    ):
+        origin = two.app.hub.origin
+        for number, garbage in enumerate(GARBAGE):
+            await client.publish(f"$KV.wsext-members.{tea}.{origin}.{number}", garbage)
+        for name in ("nobody", "nobody.s1", "*/\\$", "a.b.c.d.e"):
+            await client.publish(f"$KV.wsext-members.{tea}.{name}", b"\x92\xa1a\xa1b")
+            await client.publish(f"$KV.wsext-alive.{name}x", b"")
+        await client.flush()
+        names = [member.name for member in await ada.members.presence()]
+        assert names == ["Ada", "Bob"]
+        status = one.app.hub.status
+        assert status.reconnects == 0
+        assert len(GARBAGE) <= status.unreadable <= len(GARBAGE) + 1
 
 
 @pytest.mark.parametrize("query", ["storage=paper", "retain=0", "nothing=1"])

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from tests import brokers
 from tests.rooms.backplanes.processes import joined, processes
+from tests.waiting import until
 from wsext import OptionError
 from wsext.rooms.backplanes.redis import redis_backplane
 
@@ -67,6 +68,128 @@ async def test_a_stream_that_began_again_is_read_from_its_beginning(
         await client.xadd("wsext:room:tea", {"d": b"of somebody else"}, id="1-1")
         await a.session.send("after")
         assert await b.receive(1) == ["after"]
+
+
+GARBAGE = [
+    b"",
+    b"\xc1",
+    b"\x93\xa1a\xff\xc4\x00",  # a negative number
+    b"\x93\xa1a\xcf" + b"\xff" * 8 + b"\xc4\x00",  # one of 64 bits
+    b"\x93\xa0\x01\xc4\x00",  # an origin without a name
+    b"\x93\xa1a\x01\xa0",  # text instead of bytes
+    b"\x93\xa2\xff\xfe\x01\xc4\x00",  # an origin that is not UTF-8
+    b"\x91" * 50_000,
+    b"\x93\xa1a\x01\xc4\x02\x91\xa1",  # the payload is cut off
+]
+
+
+async def test_entries_of_a_stream_that_cannot_be_read_are_left_out(
+    broker: brokers.Broker, client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        processes(broker.url, 2) as (one, two),
+        joined(one, "tea") as a,
+        joined(two, "tea") as b,
+    ):
+        await a.session.send("before")
+        assert await b.receive(1) == ["before"]
+        await client.xadd("wsext:room:tea", {"other": b"field"})
+        for garbage in GARBAGE:
+            await client.xadd("wsext:room:tea", {"d": garbage})
+        broker.kill()
+        broker.start()
+        await until(lambda: one.app.hub.status.reconnects == two.app.hub.status.reconnects == 1)
+        await a.session.send("after")
+        assert await b.receive(1) == ["after"]
+        async with joined(one, "coffee?history=5") as other, joined(two, "tea?history=5") as late:
+            await other.session.send("elsewhere")
+            assert await other.receive(1) == ["elsewhere"]
+            assert await late.receive(2) == ["before", "after"]
+        for process in (one, two):
+            assert process.app.hub.status.reconnects == 1
+            assert process.app.hub.status.unreadable >= len(GARBAGE)
+    assert caplog.text.count("cannot be read") <= 4
+
+
+async def test_what_is_published_and_cannot_be_read_costs_no_connection(
+    broker: brokers.Broker, client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        processes(broker.url, 2) as (one, two),
+        joined(one, "tea") as a,
+        joined(two, "tea") as b,
+    ):
+        for place in (b"", b"x", b"1", b"-", b"1-", b"-1-1", b"1-1-1", b"1_0-1", b"9" * 50 + b"-0"):
+            for garbage in GARBAGE:
+                await client.publish("wsext:live:tea", place + b"|" + garbage)
+        await client.publish("wsext:live:tea", b"no mark at all")
+        await a.session.send("after")
+        assert await b.receive(1) == ["after"]
+        for process in (one, two):
+            assert process.app.hub.status.reconnects == 0
+            assert process.app.hub.status.unreadable >= 9 * len(GARBAGE)
+    assert caplog.text.count("cannot be read") <= 4
+
+
+async def test_members_that_cannot_be_read_are_left_out(
+    broker: brokers.Broker, client: Redis
+) -> None:
+    async with (
+        processes(broker.url + "&max_members=50", 2) as (one, two),
+        joined(one, "tea?name=Ada") as ada,
+        joined(two, "tea?name=Bob"),
+    ):
+        origin = two.app.hub.origin.encode()
+        for number, garbage in enumerate(GARBAGE):
+            await client.hset("wsext:members:tea", origin + b".%d" % number, garbage)
+        await client.hset("wsext:members:tea", origin + b".\xff\xfe", b"\x92\xa1a\xa1b")
+        await client.hset("wsext:members:tea", origin + b".s9", b"\x92\xa3x.y\xa1b")
+        await client.hset("wsext:members:tea", b"nobody.s1", b"\x92\xa9nobody.s1\xa1b")
+        await client.hset("wsext:members:tea", b"\xff\x00", b"\x92\xa9nobody.s1\xa1b")
+        names = [member.name for member in await ada.members.presence()]
+        assert names == ["Ada", "Bob"]
+        status = one.app.hub.status
+        assert (status.reconnects, status.unreadable) == (0, len(GARBAGE) + 2)
+        many = {origin + b".x%d" % number: b"" for number in range(1000)}
+        await client.hset("wsext:members:tea", mapping=many)
+        assert "Ada" in [member.name for member in await ada.members.presence()]
+        assert status.unreadable < 200
+
+
+@pytest.mark.parametrize("kind", ["room", "members"])
+async def test_a_key_of_another_type_harms_its_own_room_only(
+    kind: str, broker: brokers.Broker, client: Redis
+) -> None:
+    await client.set(f"wsext:{kind}:tea", "somebody else's")
+    async with (
+        processes(broker.url, 2) as (one, two),
+        joined(one, "tea?history=5") as tea,
+        joined(one, "coffee") as a,
+        joined(two, "coffee") as b,
+    ):
+        await tea.session.send("to this process")
+        assert await tea.receive(1) == ["to this process"]
+        assert [member.name for member in await tea.members.presence()] == ["x"]
+        await a.session.send("to both")
+        assert await b.receive(1) == ["to both"]
+        assert one.app.hub.status.reconnects == 0
+        assert one.app.hub.status.unreadable > 0
+
+
+async def test_large_messages_are_read_in_small_pages(
+    broker: brokers.Broker, client: Redis
+) -> None:
+    """Of a long stream only what a room may keep is read, whoever joins how often."""
+    async with processes(broker.url, 1) as (one,):
+        async with joined(one, "tea") as a:
+            for _ in range(20):
+                await a.members.broadcast(b"x" * (1 << 20))
+            await one.app.hub.flush()
+        before = (await client.info("stats"))["total_net_output_bytes"]
+        async with joined(one, "tea?history=20"):
+            pass
+        read = (await client.info("stats"))["total_net_output_bytes"] - before
+        assert read < 8 << 20
 
 
 @pytest.mark.parametrize("query", ["retain=0", "ttl=1", "nothing=1"])

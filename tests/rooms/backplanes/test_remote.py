@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -106,6 +109,85 @@ async def test_rooms_work_on_while_the_broker_is_away(remote: brokers.Broker) ->
                     while (await client.receive(1)) != ["together"]:
                         pass
                 assert len(await c.members.presence()) == 4
+
+
+async def test_a_broker_that_stalls_holds_nobody_up(remote: brokers.Broker) -> None:
+    async with (
+        processes(remote.url + "&timeout=0.5", 2) as (one, two),
+        joined(one, "tea") as a,
+        joined(one, "tea") as b,
+        joined(two, "tea") as c,
+    ):
+        remote.stall()
+        try:
+            async with asyncio.timeout(10):
+                await a.session.send("local")
+                assert await b.receive(1) == ["local"]
+                assert len(await a.members.presence()) == 2
+                async with joined(one, "coffee") as other:
+                    await other.session.send("another room")
+                    assert await other.receive(1) == ["another room"]
+                await until(lambda: away(one))
+        finally:
+            remote.go_on()
+        assert await c.receive(1) == ["local"]
+        await until(lambda: back(one))
+        await c.session.send("together")
+        assert await b.receive(1) == ["together"]
+
+
+class Impostor:
+    """Listens where a broker should, and says what a test wants it to say to everybody."""
+
+    def __init__(self, says: bytes) -> None:
+        self.says = says
+        self.asked = 0
+        self.enough = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked += 1
+        if self.asked == 5:
+            self.enough.set()
+        writer.write(self.says)
+        with suppress(ConnectionError):
+            await writer.drain()
+            writer.close()
+
+
+@pytest.mark.parametrize("scheme", ["redis", "nats"])
+@pytest.mark.parametrize(
+    "says",
+    [
+        b"",
+        b"\x00\x1b[31m\r\n" * 100,
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"$99\r\ncut off",
+        b"*-5\r\n$-9\r\n:abc\r\n",
+        b"-ERR " + b"secret" * 100 + b"\r\n",
+        b"INFO {not json}\r\n",
+        b'INFO {"max_payload": "many"}\r\nPONG\r\nMSG a b c\r\n',
+        b"\xff" * 100_000,
+    ],
+    ids=range(9),
+)
+async def test_a_broker_that_answers_garbage_is_away(
+    scheme: str, says: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    impostor = Impostor(says)
+    async with await asyncio.start_server(impostor.serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        url = f"{scheme}://127.0.0.1:{port}?timeout=0.5&max_backoff=0.1"
+        async with processes(url, 1) as (one,), joined(one, "tea") as a, joined(one, "tea") as b:
+            await impostor.enough.wait()
+            await a.session.send("local")
+            assert await b.receive(1) == ["local"]
+            assert len(await a.members.presence()) == 2
+            assert away(one)
+    lines = [r for r in caplog.records if r.name.startswith("wsext") and r.levelno > logging.INFO]
+    assert len(lines) == 1
+    assert not [line for line in lines if line.exc_info]
+    assert "\x1b" not in caplog.text
+    assert len(lines[0].getMessage()) < 400
 
 
 async def test_what_waits_is_bounded_and_the_oldest_goes(remote: brokers.Broker) -> None:

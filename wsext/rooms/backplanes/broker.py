@@ -6,7 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["Broker", "Deliver", "Lost", "Record"]
+from wsext.rooms.backplanes.contract import BackplaneStatus
+from wsext.rooms.backplanes.faults import Faults
+
+__all__ = ["TAIL_BYTES", "Broker", "Deliver", "Lost", "Record"]
+
+#: About how many bytes of a room's last messages are read at once.
+TAIL_BYTES = 1 << 22
 
 #: Called with room, position and data. Positions are the broker's own; notes have ``None``.
 Deliver: TypeAlias = "Callable[[str, Any, bytes], None]"
@@ -35,13 +41,17 @@ class Broker(ABC):
     """One connection to a broker.
 
     An exception of any method means that the connection is lost: `disconnect` is called, and after
-    a while `connect` again, on the same object. Methods may be called while others are waiting.
+    a while `connect` again, on the same object. So what others have put at the broker and cannot be
+    read raises nothing: it is delivered and returned as ``b""``, or left out and added to
+    ``faults``. Methods may be called while others are waiting.
 
     Attributes:
         max_size: The most bytes that a stored message may have.
+        faults: Counts what cannot be read; a `RemoteBackplane` gives its own.
     """
 
     max_size: int = 1 << 28
+    faults = Faults(BackplaneStatus())
 
     @abstractmethod
     async def connect(self, deliver: Deliver, lost: Lost) -> None:
@@ -67,7 +77,8 @@ class Broker(ABC):
 
     @abstractmethod
     async def tail(self, room: str, count: int) -> list[tuple[Any, bytes]]:
-        """The last messages of a room with their positions, oldest first."""
+        """The last messages of a room with their positions, oldest first; fewer if they are large:
+        about `TAIL_BYTES`."""
 
     @abstractmethod
     async def follow(self, room: str, after: Any) -> None:
@@ -89,7 +100,7 @@ class Broker(ABC):
     @abstractmethod
     async def members(self, room: str) -> dict[str, bytes]:
         """Who is in a room, of the processes that gave a sign of life. A member's name starts with
-        its process's origin and a dot."""
+        its process's origin and a dot. Of very many, some may be missing."""
 
     @abstractmethod
     async def beat(self, origin: str, seconds: float) -> None:

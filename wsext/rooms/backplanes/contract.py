@@ -28,6 +28,9 @@ class BackplaneStatus:
         received: Messages that came from other processes.
         repeated: Messages that came again and were left out.
         dropped: Messages for other processes that were given up, because too many waited.
+        unreadable: Messages, members and rooms of the broker that cannot be used, and were left
+            out.
+        kept_bytes: Bytes of rooms' messages that this process keeps in the broker's stead.
         error: What went wrong last; empty if nothing did.
     """
 
@@ -40,6 +43,8 @@ class BackplaneStatus:
     received: int = 0
     repeated: int = 0
     dropped: int = 0
+    unreadable: int = 0
+    kept_bytes: int = 0
     error: str = ""
 
 
@@ -65,7 +70,14 @@ class Backplane(ABC):
     A message that one process publishes in a room reaches every other process in which the room is
     open, once, in the order in which that process published; never the publisher itself. What may
     break that is for each backplane to say.
+
+    Attributes:
+        status: How it is.
+        history: The most messages of a room that will be asked for; set before the start. ``None``
+            if that is not known.
     """
+
+    history: int | None = None
 
     def __init__(self) -> None:
         self.status = BackplaneStatus()
@@ -101,7 +113,8 @@ class Backplane(ABC):
                 reaches who is connected now.
 
         Raises:
-            ValueError: If the broker does not take messages of this size.
+            ValueError: If the broker does not take messages of this size; a `RoomError` does not
+                end a session with a traceback.
         """
 
     @property

@@ -6,26 +6,14 @@ own.
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict, deque
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from wsext.rooms.backplanes.contract import Backplane, Subscriber
+from wsext.rooms.backplanes.kept import Bounds, KeptMessages
 from wsext.rooms.backplanes.options import MemoryOptions, take_options
 
 __all__ = ["MemoryBackplane"]
-
-
-class _Log:
-    """The last messages of one room."""
-
-    __slots__ = ("messages", "size", "used")
-
-    def __init__(self) -> None:
-        self.messages: deque[bytes] = deque()
-        self.size = 0
-        self.used = 0.0
 
 
 class _Bus:
@@ -33,7 +21,7 @@ class _Bus:
 
     def __init__(self) -> None:
         self.planes: list[MemoryBackplane] = []
-        self.logs: OrderedDict[str, _Log] = OrderedDict()
+        self.kept: KeptMessages[bytes] = KeptMessages(len)
         self.members: dict[str, dict[str, bytes]] = {}
 
 
@@ -73,10 +61,7 @@ class MemoryBackplane(Backplane):
 
     async def open(self, room: str, history: int) -> list[bytes]:
         self._open.add(room)
-        log = self._bus.logs.get(room)
-        if log is None or not history:
-            return []
-        return list(log.messages)[-history:]
+        return self._bus.kept.last(room, history)
 
     async def shut(self, room: str) -> None:
         self._open.discard(room)
@@ -93,22 +78,14 @@ class MemoryBackplane(Backplane):
         self.status.published += kept
 
     def _keep(self, room: str, payload: bytes) -> None:
-        logs, options, now = self._bus.logs, self._options, time.monotonic()
-        log = logs.get(room)
-        if log is None:
-            log = logs[room] = _Log()
-        log.messages.append(payload)
-        log.size += len(payload)
-        log.used = now
-        while len(log.messages) > options.retain or (
-            log.size > options.retain_bytes and len(log.messages) > 1
-        ):
-            log.size -= len(log.messages.popleft())
-        logs.move_to_end(room)
-        oldest = next(iter(logs))
-        while len(logs) > options.rooms or logs[oldest].used < now - options.ttl:
-            del logs[oldest]
-            oldest = next(iter(logs))
+        options = self._options
+        wanted = [options.retain if p.history is None else p.history for p in self._bus.planes]
+        bounds = Bounds(
+            min(options.retain, max(wanted, default=options.retain)),
+            *(options.retain_bytes, options.total_bytes, options.rooms, options.ttl),
+        )
+        self._bus.kept.put(room, payload, len(payload), bounds)
+        self.status.kept_bytes = self._bus.kept.size
 
     async def enter(self, room: str, member: str, info: bytes) -> None:
         self._bus.members.setdefault(room, {})[member] = info

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import asyncio
 from base64 import urlsafe_b64encode
+from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import NotJSMessageError
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
@@ -29,10 +31,10 @@ from nats.js.api import (
     StreamConfig,
 )
 from nats.js.client import JetStreamContext
-from nats.js.errors import BadRequestError, KeyNotFoundError, NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError
 from nats.js.kv import KV_OP, KeyValue
 
-from wsext.rooms.backplanes.broker import Broker, Deliver, Lost, Record
+from wsext.rooms.backplanes.broker import TAIL_BYTES, Broker, Deliver, Lost, Record
 from wsext.rooms.backplanes.options import NatsOptions, take_options
 from wsext.rooms.backplanes.remote import RemoteBackplane
 
@@ -40,9 +42,13 @@ __all__ = ["NatsBroker", "nats_backplane"]
 
 _ID = "Nats-Msg-Id"
 
-#: Messages that are read at once, and seconds to wait for them: they are there.
+#: Messages that are read at once, first and at most, and seconds to wait for them: they are there.
+_FIRST_PAGE = 4
 _PAGE = 500
 _READ_TIMEOUT = 1.0
+
+#: Bytes of members that are told of.
+_MEMBER_BYTES = 1 << 24
 
 #: How far back to read when a place is not known any more: clocks are exact, timestamps rounded.
 _MARGIN = timedelta(milliseconds=1)
@@ -93,17 +99,18 @@ class NatsBroker(Broker):
     async def connect(self, deliver: Deliver, lost: Lost) -> None:
         self._deliver, self._lost = deliver, lost
 
-        client: Client | None = None
+        client = Client()
 
         async def on_end() -> None:
-            if client is not None and client is self._client:
+            if client is self._client:
                 lost(ConnectionError("the server has closed the connection"))
 
         async def on_error(error: Exception) -> None:
-            if client is not None and client is self._client:
+            if client is self._client:
                 lost(error)
 
-        self._client = client = await nats.connect(
+        self._client = client  # also while it connects: `disconnect` closes it whenever that fails
+        await client.connect(
             self._url,
             allow_reconnect=False,
             max_reconnect_attempts=1,  # it would try for minutes, but that is not its job here
@@ -188,6 +195,7 @@ class NatsBroker(Broker):
                 self._options.prefix,
                 subject,
                 0 if start == 1 else count,
+                TAIL_BYTES,
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
                 opt_start_seq=start,
             )
@@ -195,8 +203,11 @@ class NatsBroker(Broker):
                 return [(_place(message), message.data) for message in found[-count:]]
             reach *= 4
 
-    async def _read(self, stream: str, subject: str, least: int, **policy: Any) -> list[Msg] | None:
-        """What is stored of a subject by a policy; ``None`` if that is less than ``least``."""
+    async def _read(
+        self, stream: str, subject: str, least: int, most_bytes: int, **policy: Any
+    ) -> list[Msg] | None:
+        """The last bytes that are stored of a subject by a policy; ``None`` if there are fewer
+        messages than ``least``."""
         config = ConsumerConfig(
             ack_policy=AckPolicy.NONE, inactive_threshold=10, mem_storage=True, **policy
         )
@@ -205,13 +216,19 @@ class NatsBroker(Broker):
             there = (await reader.consumer_info()).num_pending or 0
             if there < least:
                 return None
-            found: list[Msg] = []
-            while len(found) < there:
-                batch = min(there - len(found), _PAGE)
-                found += await reader.fetch(batch, timeout=_READ_TIMEOUT)
-            return found
-        except TimeoutError:  # some of it has been replaced or has expired meanwhile
-            return found
+            found: deque[Msg] = deque()
+            size, page = 0, _FIRST_PAGE
+            with suppress(TimeoutError):  # some of it may have been replaced or expired meanwhile
+                while there > 0:
+                    some = await reader.fetch(min(there, page), timeout=_READ_TIMEOUT)
+                    there -= len(some)
+                    found += some
+                    size += sum(len(message.data) for message in some)
+                    while size > most_bytes and len(found) > 1:
+                        size -= len(found.popleft().data)
+                    largest = max(len(message.data) for message in some)
+                    page = max(1, min(_PAGE, TAIL_BYTES // max(largest, 1)))
+            return list(found)
         finally:
             await reader.unsubscribe()
 
@@ -230,11 +247,16 @@ class NatsBroker(Broker):
 
         async def on_message(message: Msg) -> None:
             nonlocal expected
+            try:
+                place = _place(message)
+            except (NotJSMessageError, ValueError, IndexError, OverflowError, OSError):
+                self.faults.add("a message", room, "JetStream did not send it")
+                return
             expected += 1
             if message.metadata.sequence.consumer != expected:
                 self._lost(ConnectionError("the server has left a message out"))
             else:
-                self._deliver(room, _place(message), message.data)
+                self._deliver(room, place, message.data)
 
         async def on_note(message: Msg) -> None:
             self._deliver(room, None, message.data)
@@ -275,28 +297,31 @@ class NatsBroker(Broker):
             await self._members.put(key, info)
 
     async def members(self, room: str) -> dict[str, bytes]:
-        subject = f"$KV.{self._options.prefix}-members.{_token(room)}"
+        token = f"{_token(room)}."
+        found = await self._entries("members", token)
+        most = self._options.max_members
+        if len(found) > most:
+            self.faults.add("a member", room, "there are too many")
+        alive = await self._entries("alive", "")
+        there = [name for name in found if name.partition(".")[0] in alive]
+        return {name: found[name] for name in there[:most]}
+
+    async def _entries(self, bucket: str, start: str) -> dict[str, bytes]:
+        """What a bucket has under keys that start so."""
+        bucket = f"{self._options.prefix}-{bucket}"
+        subject = f"$KV.{bucket}.{start}"
         stored = await self._read(
-            f"KV_{self._options.prefix}-members",
-            f"{subject}.>",
+            f"KV_{bucket}",
+            f"{subject}>",
             0,
+            _MEMBER_BYTES,
             deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
         )
-        found = {
-            message.subject.removeprefix(f"{subject}."): message.data
+        return {
+            message.subject.removeprefix(subject): message.data
             for message in stored or ()
             if KV_OP not in (message.headers or {})
         }
-        origins = {name.partition(".")[0] for name in found}
-        alive = {origin for origin in origins if await self._lives(origin)}
-        return {name: info for name, info in found.items() if name.partition(".")[0] in alive}
-
-    async def _lives(self, origin: str) -> bool:
-        try:
-            await self._alive.get(origin)
-        except KeyNotFoundError:
-            return False
-        return True
 
 
 def _token(room: str) -> str:

@@ -18,6 +18,9 @@ class MemoryOptions(OptionSet):
     retain: Annotated[int, local("messages that are kept of a room", ge=1)] = 100
     retain_bytes: Annotated[int, local("bytes of messages that are kept of a room", ge=1)] = 1 << 18
     rooms: Annotated[int, local("rooms of which messages are kept", ge=1)] = 1000
+    total_bytes: Annotated[
+        int, local("bytes of messages that are kept of all rooms; the oldest rooms go first", ge=1)
+    ] = 1 << 24
     ttl: Annotated[int, local("seconds that a room's messages are kept after the last", ge=1)] = (
         3600
     )
@@ -38,6 +41,12 @@ class RemoteOptions(OptionSet):
     queue_bytes: Annotated[
         int, local("bytes of messages that may wait for the broker; the oldest go first", ge=1024)
     ] = 1 << 24
+    max_message_bytes: Annotated[
+        int, local("bytes of a message to or from other processes", ge=1024)
+    ] = 1 << 24
+    max_members: Annotated[
+        int, local("members of a room in other processes that are told of", ge=1)
+    ] = 10_000
     timeout: Annotated[float, local("seconds that the broker may take to answer", gt=0)] = 5.0
     max_backoff: Annotated[float, local("most seconds between attempts to connect", gt=0)] = 5.0
 

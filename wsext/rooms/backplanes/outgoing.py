@@ -17,6 +17,10 @@ logger = get_logger("wsext.backplane")
 #: How long, and how many bytes of, messages are kept after the broker has taken them.
 _KEEP_SECONDS = 30.0
 _KEEP_BYTES = 1 << 22
+_KEEP_RECORDS = 1 << 14
+
+#: Messages that may wait, however small: Python needs some hundred bytes for each.
+_MOST_WAITING = 1 << 16
 
 #: How much is sent before the broker has to confirm it.
 _BATCH = 256
@@ -47,14 +51,16 @@ class OutgoingRecords:
 
     @property
     def is_long(self) -> bool:
-        """Whether more than half of what may wait does."""
-        return self._status.queued_bytes > self._limit // 2
+        """Whether more than half of what may wait does, or more than is sent at once."""
+        return self._status.queued_bytes > min(self._limit // 2, _BATCH_BYTES)
 
     def put(self, record: Record) -> None:
         """Add a message; the oldest ones may have to go for it."""
         self._waiting.append(record)
         self._count(1, record)
-        while self._status.queued_bytes > self._limit and len(self._waiting) > 1:
+        while len(self._waiting) > 1 and (
+            self._status.queued_bytes > self._limit or len(self._waiting) > _MOST_WAITING
+        ):
             self._count(-1, self._waiting.popleft())
             if not self._status.dropped:
                 logger.warning("%s: too much waits; the oldest is given up", self._status.url)
@@ -83,7 +89,9 @@ class OutgoingRecords:
             self._taken.append((now, record))
             self._taken_bytes += len(record.data)
         while self._taken and (
-            self._taken_bytes > _KEEP_BYTES or self._taken[0][0] < now - _KEEP_SECONDS
+            self._taken_bytes > _KEEP_BYTES
+            or len(self._taken) > _KEEP_RECORDS
+            or self._taken[0][0] < now - _KEEP_SECONDS
         ):
             self._taken_bytes -= len(self._taken.popleft()[1].data)
 

@@ -12,15 +12,18 @@ and goes on with the channel.
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import aclosing
+from typing import Any, TypeAlias, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
 
-from wsext.rooms.backplanes.broker import Broker, Deliver, Lost, Record
+from wsext.rooms.backplanes.broker import TAIL_BYTES, Broker, Deliver, Lost, Record
 from wsext.rooms.backplanes.options import RemoteOptions, take_options
 from wsext.rooms.backplanes.remote import RemoteBackplane
 
@@ -29,14 +32,27 @@ __all__ = ["RedisBroker", "redis_backplane"]
 #: A place in a stream: milliseconds and a count.
 Place: TypeAlias = tuple[int, int]
 
+#: What a stream has, as redis-py tells it.
+_Entries: TypeAlias = list[tuple[bytes, dict[bytes, bytes] | None]]
+
+T = TypeVar("T")
+
+_PLACE = re.compile(rb"(\d{1,20})-(\d{1,20})")
+
 _APPEND = """
 local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'd', ARGV[3])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 redis.call('PUBLISH', KEYS[2], id .. '|' .. ARGV[3])
 """
 
-#: Messages that are read from a stream at once.
+#: Messages that are read from a stream at first, and members of a hash always; at most so many
+#: messages are read at once when they are small.
+_FIRST_PAGE = 4
 _PAGE = 500
+
+#: What Redis says when one key cannot be used: it has another type, or a stream's numbers are used
+#: up. Everything else that it says concerns the connection.
+_OF_ONE_KEY = re.compile("WRONGTYPE|XADD|last possible ID")
 
 #: Seconds after which members that nobody puts again are forgotten.
 _FORGET = 86_400
@@ -111,8 +127,10 @@ class RedisBroker(Broker):
                 kind, channel = message["type"], message["channel"]
                 if kind == "message":
                     self._take(channel, message["data"])
-                elif kind == "subscribe" and (waiter := self._confirmed.pop(channel, None)):
-                    waiter.set_result(None)
+                elif kind == "subscribe":
+                    waiter = self._confirmed.pop(channel, None)
+                    if waiter is not None and not waiter.done():  # it may have been cancelled
+                        waiter.set_result(None)
         except Exception as error:
             lost(error)
 
@@ -121,13 +139,14 @@ class RedisBroker(Broker):
         if room is None:
             self._echoed = True  # whatever it is, it came
             return
-        place, _, record = data.partition(b"|")
-        if not place:
-            self._deliver(room, None, record)
+        text, _, record = data.partition(b"|")
+        place = _place(text)
+        if place is None:
+            self._deliver(room, None, b"" if text else record)
         elif room in self._catching_up:
-            self._catching_up[room].append((_place(place), record))
+            self._catching_up[room].append((place, record))
         else:
-            self._deliver(room, _place(place), record)
+            self._deliver(room, place, record)
 
     async def beat(self, origin: str, seconds: float) -> None:
         if not seconds:
@@ -147,14 +166,62 @@ class RedisBroker(Broker):
             for record in records:
                 keys = self._key("room", record.room), self._key("live", record.room)
                 pipe.evalsha(self._append, 2, *keys, retain, ttl, record.data)
-            await pipe.execute()
+            results = await pipe.execute(raise_on_error=False)
+        self._check([record.room for record in records], results)
+
+    def _check(self, rooms: Sequence[str], results: Sequence[Any]) -> None:
+        """Raise what concerns the connection; count what concerns one room's key."""
+        for room, result in zip(rooms, results, strict=True):
+            if isinstance(result, ResponseError) and _OF_ONE_KEY.search(str(result)):
+                self.faults.add("a key", room, "Redis cannot use it for this")
+            elif isinstance(result, Exception):
+                raise result
+
+    async def _ask(self, room: str, command: Awaitable[T], otherwise: T) -> T:
+        """The answer to a command about a room's key, if Redis can use the key."""
+        try:
+            return await command
+        except ResponseError as error:
+            self._check([room], [error])
+            return otherwise
 
     async def note(self, room: str, data: bytes) -> None:
         await self._redis.publish(self._key("live", room), b"|" + data)
 
     async def tail(self, room: str, count: int) -> list[tuple[Any, bytes]]:
-        entries = await self._redis.xrevrange(self._key("room", room), count=count)
-        return [(_place(place), fields[b"d"]) for place, fields in reversed(entries)]
+        found: list[tuple[Place, bytes]] = []
+        size = 0
+        page = min(count, _FIRST_PAGE)
+        async with aclosing(self._entries(room, None, page, backwards=True)) as entries:
+            async for place, data in entries:
+                found.append((place, data))
+                size += len(data)
+                if len(found) == count or size > TAIL_BYTES:
+                    break
+        return found[::-1]
+
+    async def _entries(
+        self, room: str, place: Place | None, page: int = _FIRST_PAGE, *, backwards: bool = False
+    ) -> AsyncGenerator[tuple[Place, bytes], None]:
+        """A stream's entries beyond a place, in pages of a size that fits them."""
+        key = self._key("room", room)
+        while True:
+            beyond = None if place is None else f"({place[0]}-{place[1]}"
+            if backwards:
+                command = self._redis.xrevrange(key, beyond or "+", "-", count=page)
+            else:
+                command = self._redis.xrange(key, beyond or "-", "+", count=page)
+            entries: _Entries = await self._ask(room, command, [])
+            largest = 1
+            for name, fields in entries:
+                data = (fields or {}).get(b"d", b"")
+                largest = max(largest, len(data))
+                place = _place(name)
+                if place is not None:
+                    yield place, data
+            if len(entries) < page:
+                return
+            page = max(1, min(_PAGE, TAIL_BYTES // largest))
 
     async def follow(self, room: str, after: Place | None) -> None:
         channel = self._key("live", room)
@@ -174,18 +241,12 @@ class RedisBroker(Broker):
 
     async def _read_on(self, room: str, after: Place | None) -> Place | None:
         """Deliver what the stream has after a place; the last place, or ``after``."""
-        key = self._key("room", room)
         newest = await self.tail(room, 1)
         if after is not None and newest and newest[0][0] < after:
             after = None  # another stream, from a clock that went back: everything in it is newer
-        while True:
-            start = "-" if after is None else f"({after[0]}-{after[1]}"
-            entries = await self._redis.xrange(key, start, "+", count=_PAGE)
-            for place, fields in entries:
-                after = _place(place)
-                self._deliver(room, after, fields[b"d"])
-            if len(entries) < _PAGE:
-                return after
+        async for after, data in self._entries(room, after):  # noqa: B020
+            self._deliver(room, after, data)
+        return after
 
     async def unfollow(self, room: str) -> None:
         channel = self._key("live", room)
@@ -195,30 +256,52 @@ class RedisBroker(Broker):
     # --- members ------------------------------------------------------------------------------
 
     async def put_members(self, changes: Sequence[tuple[str, str, bytes | None]]) -> None:
+        rooms = []
         async with self._redis.pipeline(transaction=False) as pipe:
             for room, member, info in changes:
                 key = self._key("members", room)
+                rooms.append(room)
                 if info is None:
                     pipe.hdel(key, member)
                 else:
                     pipe.hset(key, member, info)
                     pipe.expire(key, _FORGET)
-            await pipe.execute()
+                    rooms.append(room)
+            self._check(rooms, await pipe.execute(raise_on_error=False))
 
     async def members(self, room: str) -> dict[str, bytes]:
-        key = self._key("members", room)
-        found = {name.decode(): info for name, info in (await self._redis.hgetall(key)).items()}
-        origins = sorted({name.partition(".")[0] for name in found})
+        key, cursor = self._key("members", room), -1
+        found: dict[bytes, bytes] = {}
+        while cursor != 0 and len(found) <= self._options.max_members:
+            page = self._redis.hscan(key, max(cursor, 0), count=_PAGE)
+            cursor, some = await self._ask(room, page, (0, {}))
+            found.update(some)
+        if len(found) > self._options.max_members:
+            self.faults.add("a member", room, "there are too many")
+        origins = sorted({_origin(name) for name in found})
         if not origins:
             return {}
-        alive = await self._redis.mget([self._key("alive", origin) for origin in origins])
+        prefix = self._key("alive", "").encode()
+        alive = await self._redis.mget([prefix + origin for origin in origins])
         dead = {origin for origin, sign in zip(origins, alive, strict=True) if sign is None}
-        gone = [name for name in found if name.partition(".")[0] in dead]
+        gone = {name for name in found if _origin(name) in dead}
         if gone:
             await self._redis.hdel(key, *gone)
-        return {name: info for name, info in found.items() if name not in gone}
+        there = {}
+        for name in [name for name in found if name not in gone][: self._options.max_members]:
+            try:
+                there[name.decode()] = found[name]
+            except UnicodeDecodeError:
+                self.faults.add("a member", room, "its name is not UTF-8")
+        return there
 
 
-def _place(text: bytes) -> Place:
-    milliseconds, _, count = text.partition(b"-")
-    return int(milliseconds), int(count)
+def _origin(member: bytes) -> bytes:
+    return member.partition(b".")[0]
+
+
+def _place(text: bytes) -> Place | None:
+    """A place in a stream; ``None`` if it is none that Redis knows."""
+    found = _PLACE.fullmatch(text)
+    place = (int(found[1]), int(found[2])) if found else None
+    return place if place and max(place) < 1 << 64 else None

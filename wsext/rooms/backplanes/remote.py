@@ -18,14 +18,18 @@ import time
 from collections import deque
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
+from msgspec import Meta
 
-from wsext.escape import get_logger, safe_url
+from wsext.errors import RoomError
+from wsext.escape import escape, get_logger, safe_url
+from wsext.protocol.closing import CloseCode
 from wsext.rooms.backplanes.broker import Broker, Record
 from wsext.rooms.backplanes.contract import Backplane, Subscriber
+from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.options import RemoteOptions
 from wsext.rooms.backplanes.outgoing import OutgoingRecords
 from wsext.rooms.backplanes.roster import Roster
@@ -50,16 +54,18 @@ _FIRST_DELAY = 0.05
 #: Messages at a room's end in which a publisher looks for its own.
 _TAIL = 2000
 
+#: Processes whose last number in a room is remembered; the one silent longest goes first.
+_MOST_ORIGINS = 1000
+
+#: Notes that may wait for the broker; without the oldest, members are compared a little later.
+_MOST_NOTES = 1000
+
+#: Origin, number and payload.
+_Stored: TypeAlias = tuple[
+    Annotated[str, Meta(min_length=1, max_length=64)], Annotated[int, Meta(ge=1)], bytes
+]
 _encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(tuple[str, int, bytes])
-
-
-def _decode(data: bytes) -> tuple[str, int, bytes]:
-    """Origin, number and payload; what others have put there counts as repeated."""
-    try:
-        return _decoder.decode(data)
-    except msgspec.MsgspecError:
-        return "", 0, b""
+_decoder = msgspec.msgpack.Decoder(_Stored)
 
 
 class _Followed:
@@ -81,6 +87,14 @@ class _Followed:
         self.known = False
         self.connection = 0
 
+    def is_new(self, origin: str, number: int) -> bool:
+        """Whether a message has not been seen; from now on it has."""
+        last = self.seen.pop(origin, 0)
+        self.seen[origin] = max(number, last)
+        if len(self.seen) > _MOST_ORIGINS:
+            del self.seen[next(iter(self.seen))]
+        return number > last
+
 
 class RemoteBackplane(Backplane):
     """A backplane over a `Broker`.
@@ -98,6 +112,7 @@ class RemoteBackplane(Backplane):
         self._broker = broker
         self._options = options or RemoteOptions()
         self._running: asyncio.Task[None] | None = None
+        self._faults = broker.faults = Faults(self.status)
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -105,7 +120,7 @@ class RemoteBackplane(Backplane):
         self._subscriber = subscriber
         self._number = 0
         self._outgoing = OutgoingRecords(self.status, self._options.queue_bytes)
-        self._notes: deque[tuple[str, bytes]] = deque()
+        self._notes: deque[tuple[str, bytes]] = deque(maxlen=_MOST_NOTES)
         self._roster = Roster(self._broker)
         self._rooms: dict[str, _Followed] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -157,8 +172,8 @@ class RemoteBackplane(Backplane):
     def _say(self, error: Exception, loudly: bool) -> None:
         while isinstance(error, ExceptionGroup):
             error = error.exceptions[0]
-        name = type(error).__name__
-        self.status.error = f"{name}: {error}" if str(error) else name
+        name, text = type(error).__name__, escape(str(error)[:200])  # it may quote the broker
+        self.status.error = f"{name}: {text}" if text else name
         level = logging.WARNING if loudly else logging.DEBUG
         logger.log(level, "%s is away: %s", self.status.url, self.status.error)
 
@@ -212,10 +227,12 @@ class RemoteBackplane(Backplane):
     def publish(self, room: str, payload: bytes, *, kept: bool = True) -> None:
         self._number += 1
         data = _encode((self._subscriber.origin, self._number, payload))
-        if len(data) > self._broker.max_size:
-            raise ValueError(
+        most = min(self._broker.max_size, self._options.max_message_bytes)
+        if len(data) > most:
+            raise RoomError(
+                *("too large for the room", CloseCode.MESSAGE_TOO_BIG),
                 f"a message of {len(payload)} bytes is too large for {self.status.url}, "
-                f"which takes {self._broker.max_size}"
+                f"which takes {most}",
             )
         if kept:
             record_id = f"{self._subscriber.origin}-{self._number}"
@@ -261,16 +278,22 @@ class RemoteBackplane(Backplane):
             return
         if position is not None:
             followed.position = position
-        origin, number, payload = _decode(data)
-        if origin == self._subscriber.origin:
+        stored = self._read(room, data)
+        if stored is None or stored[0] == self._subscriber.origin:
             return
+        origin, number, payload = stored
         if position is not None:
-            if number <= followed.seen.get(origin, 0):
+            if not followed.is_new(origin, number):
                 self.status.repeated += 1
                 return
-            followed.seen[origin] = number
             self.status.received += 1
         self._subscriber.receive(room, payload)
+
+    def _read(self, room: str, data: bytes) -> _Stored | None:
+        if len(data) > self._options.max_message_bytes:
+            self._faults.add("a message", room, "it is too large")
+            return None
+        return self._faults.read("a message", room, _decoder, data)
 
     async def open(self, room: str, history: int) -> list[bytes]:
         followed = self._rooms[room] = _Followed(self._number)
@@ -286,11 +309,11 @@ class RemoteBackplane(Backplane):
         mine, payloads = self._subscriber.origin, []
         for position, data in await self._broker.tail(room, max(history, 1)):
             followed.position = position
-            origin, number, payload = _decode(data)
-            if number > followed.seen.get(origin, 0):
-                followed.seen[origin] = number
-                if origin != mine or number <= followed.since:
-                    payloads.append(payload)
+            if (stored := self._read(room, data)) is None:
+                continue
+            origin, number, payload = stored
+            if followed.is_new(origin, number) and (origin != mine or number <= followed.since):
+                payloads.append(payload)
         followed.known = True
         payloads += self._own(room, followed, history)
         await self._broker.follow(room, followed.position)
@@ -301,7 +324,7 @@ class RemoteBackplane(Backplane):
         """What this process sent before it opened the room, and has not got from the broker."""
         after = followed.seen.get(self._subscriber.origin, 0)
         records = self._outgoing.of(room, after, followed.since)
-        return [_decode(record.data)[2] for record in records[-history:]] if history else []
+        return [_decoder.decode(r.data)[2] for r in records[-history:]] if history else []
 
     async def shut(self, room: str) -> None:
         self._rooms.pop(room, None)
@@ -335,16 +358,17 @@ class RemoteBackplane(Backplane):
                 await self._in_time(self._follow_again(room, followed))
 
     async def _last_own(self, room: str) -> int:
-        found = [_decode(data) for _, data in await self._broker.tail(room, _TAIL)]
+        found = [self._read(room, data) for _, data in await self._broker.tail(room, _TAIL)]
         mine = self._subscriber.origin
-        return max((number for origin, number, _ in found if origin == mine), default=0)
+        return max((stored[1] for stored in found if stored and stored[0] == mine), default=0)
 
     async def _follow_again(self, room: str, followed: _Followed) -> None:
         async with self._lock(room):
             if not followed.known:  # it was opened while the broker was away: from now on
                 for position, data in await self._broker.tail(room, 1):
-                    origin, number, _ = _decode(data)
-                    followed.position, followed.seen[origin] = position, number
+                    followed.position = position
+                    if stored := self._read(room, data):
+                        followed.is_new(*stored[:2])
                 followed.known = True
             if self._rooms.get(room) is followed:
                 await self._broker.follow(room, followed.position)

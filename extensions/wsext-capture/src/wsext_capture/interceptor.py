@@ -18,6 +18,9 @@ __all__ = ["Capture", "CaptureOptions"]
 
 logger = logging.getLogger("wsext_capture")
 
+#: Bytes that an event takes beside what a peer has sent, about.
+_EVENT = 200
+
 _WRITERS = {"jsonl": JsonlWriter, "har": HarWriter, "pcapng": PcapngWriter}
 
 
@@ -32,7 +35,7 @@ class CaptureOptions(OptionSet):
         int, local("bytes of each payload that are written", ge=0, le=1 << 26)
     ] = 65536
     max_bytes: Annotated[
-        int, local("bytes of payloads to write in all; nothing more after that", ge=1)
+        int, local("bytes to write in all, about; nothing more after that", ge=1)
     ] = 1 << 30
     headers: Annotated[bool, local("whether Cookie and Authorization headers are written, too")] = (
         False
@@ -49,8 +52,8 @@ class Capture(Interceptor):
     """Writes every frame of every session, as the application sees it: decoded on the way in, not
     yet encoded on the way out.
 
-    The file is added to, and is open only while a session is. A file that cannot
-    be written is reported once, and sessions go on without.
+    The file is added to, and is open only while a session is. A new one can be read by its owner
+    only. A file that cannot be written is reported once, and sessions go on without.
     """
 
     name: ClassVar[str] = "capture"
@@ -71,6 +74,8 @@ class Capture(Interceptor):
     @hookimpl
     def wsext_session_opened(self, session: Session) -> None:
         opened = Opened.of(session, time.time(), self.options.headers)
+        if not self._has_room(sum(len(name) + len(value) for name, value in opened.headers)):
+            return
         self._opened[session] = opened
         self._write("open", opened)
 
@@ -89,19 +94,25 @@ class Capture(Interceptor):
             self._write("close", opened, time.time(), info.code, info.reason)
         if not self._opened and self._writer is not None:
             self._writer.finish()
-            if not isinstance(self._writer, HarWriter):
-                self._writer = None  # the next session opens the file again
+            self._writer = None  # the next session opens the file again
 
     def _record(self, session: Session, way: str, frame: Frame) -> None:
         opened = self._opened.get(session)
-        if opened is None or self._written > self.options.max_bytes:
+        if opened is None:
             return
         payload = bytes(frame.payload[: self.options.max_payload])
-        self._written += len(payload)
+        if not self._has_room(len(payload)):
+            return
         record = Record(
             time.time(), way, frame.opcode, frame.fin, payload, len(frame.payload), frame.meta
         )
         self._write("frame", opened, record)
+
+    def _has_room(self, size: int) -> bool:
+        """Whether one more event may be written, with so many bytes of a peer's in it."""
+        has_room = self._written <= self.options.max_bytes
+        self._written += (size + _EVENT) * has_room
+        return has_room
 
     def _write(self, method: str, *arguments: Any) -> None:
         if self._failed:

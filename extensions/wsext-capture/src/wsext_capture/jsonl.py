@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from wsext_capture.records import Opened, Record
+from wsext_capture.records import Opened, Record, add_to
 
 __all__ = ["JsonlWriter"]
 
@@ -16,7 +16,7 @@ class JsonlWriter:
     """Appends to a file, a line per event, each written at once."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("ab", buffering=0)
+        self._file = add_to(path)
 
     def _put(self, event: dict[str, Any]) -> None:
         self._file.write(msgspec.json.encode(event) + b"\n")

@@ -15,7 +15,7 @@ import struct
 import time
 from pathlib import Path
 
-from wsext_capture.records import Opened, Record
+from wsext_capture.records import Opened, Record, add_to
 
 __all__ = ["PcapngWriter"]
 
@@ -85,7 +85,7 @@ class PcapngWriter:
     """Writes a section of its own at each start, so that a file can be added to."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("ab", buffering=0)
+        self._file = add_to(path)
         self._flows: dict[Opened, _Flow] = {}
         section = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
         interface = struct.pack("<HHI", _ETHERNET, 0, 0)

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from wsext import Session
 
-__all__ = ["Opened", "Record"]
+__all__ = ["Opened", "Record", "add_to", "open_private"]
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open a file as `os.open` does; a new one can be read by its owner only."""
+    return os.open(path, flags | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+
+
+def add_to(path: Path) -> io.FileIO:
+    """A file to which is written without a buffer, always at its end."""
+    return io.FileIO(open_private(path, os.O_WRONLY | os.O_APPEND), "ab")
+
 
 _SECRET = frozenset({"cookie", "authorization", "proxy-authorization"})
 

@@ -101,13 +101,13 @@ def is_shared() -> bool:
     return "PROMETHEUS_MULTIPROC_DIR" in os.environ
 
 
-def page(accept: str) -> tuple[bytes, str]:
-    """All metrics of all workers, and the page's content type.
+def page(is_open_metrics: bool) -> tuple[bytes, str]:
+    """All metrics of all workers, as OpenMetrics or as Prometheus' own text, and the content type.
 
-    Args:
-        accept: The request's ``Accept`` header.
+    Reads files and takes its time: call it in a thread.
     """
-    encoder, content_type = choose_encoder(accept)
+    wanted = "application/openmetrics-text; version=1.0.0" if is_open_metrics else ""
+    encoder, content_type = choose_encoder(wanted)
     registry: CollectorRegistry = REGISTRY
     if is_shared():
         _forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))

@@ -3,25 +3,32 @@
 Nothing runs per message. A session's own totals are taken over when it ends, when the page is
 asked for, and every few seconds where other workers may be asked for it. What each extension does
 to bytes and how long it takes is measured on a sample of the sessions, by `Session.trace`.
+
+Whoever asks for the page cannot keep the others waiting: sessions are gone through a few at a time,
+the page is written in a thread, and all who ask in a while get the same one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import random
+import re
 from collections import defaultdict
+from collections.abc import Coroutine
+from ipaddress import ip_address
 from time import monotonic, perf_counter
 from typing import Annotated, Any, ClassVar
 
 from wsext import (
     App,
+    CloseCode,
     CloseInfo,
     Frame,
     Interceptor,
     OptionSet,
     Request,
     Response,
+    Secret,
     Session,
     hookimpl,
     local,
@@ -32,13 +39,26 @@ __all__ = ["Metrics", "MetricsOptions"]
 
 _DIRECTIONS = ("in", "out")
 
+#: Sessions that are gone through before the others have their turn.
+_SLICE = 100
+#: Sessions that are gone through per second, at most: with more the same page is given for longer.
+_UPDATED_PER_SECOND = 3000
+#: The close codes of RFC 6455 and its registry.
+_CODES = frozenset(CloseCode)
+#: Close codes of a side that are counted by themselves, beside those.
+_MAX_CODES = 16
+#: What only a proxy sends.
+_FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+#: This machine as a program of it asks for it; another name may be a page's (DNS rebinding).
+_HERE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d*)?", re.IGNORECASE)
+
 
 class MetricsOptions(OptionSet):
     """The options of `Metrics`."""
 
     path: Annotated[str, local("where the metrics are", pattern="^/")] = "/metrics"
     token: (
-        Annotated[str, local("bearer token that scrapers have to send; none asks for none")] | None
+        Annotated[Secret, local("bearer token of scrapers; none: only for this machine")] | None
     ) = None
     sample: Annotated[
         float, local("part of the sessions whose extensions are measured", ge=0, le=1)
@@ -59,8 +79,10 @@ class Metrics(Interceptor):
         self._to: Instruments = instruments()
         self._watched: dict[Session, _Watched] = {}
         self._routes: set[str] = set()
-        self._timer: Any = None
+        self._updating: asyncio.Task[None] | None = None
         self._rooms: _Rooms | None = None
+        self._pages: dict[bool, _Page] = {}
+        self._codes: dict[str, set[int]] = defaultdict(set)
 
     # --- the page -----------------------------------------------------------------------------
 
@@ -73,16 +95,24 @@ class Metrics(Interceptor):
     def _guard(self, request: Request) -> Response | None:
         token = self.options.token
         if token is None:
-            return None
-        said = request.headers.get("Authorization", "").encode()
-        if hmac.compare_digest(said, f"Bearer {token}".encode()):
+            if _is_from_here(request):
+                return None
+            return Response(403, "without the option token only for this machine\n")
+        if token.matches(request.bearer_token):
             return None
         return Response(401, "a bearer token is needed\n", {"WWW-Authenticate": "Bearer"})
 
-    def _page(self, request: Request) -> Response:
-        self._update()
-        body, content_type = page(request.headers.get("Accept", ""))
+    async def _page(self, request: Request) -> Response:
+        kind = "application/openmetrics-text" in request.headers.get("Accept", "")
+        made = self._pages.get(kind)
+        if made is None or made.is_old(len(self._watched) / _UPDATED_PER_SECOND):
+            made = self._pages[kind] = _Page(self._make(kind))
+        body, content_type = await made.content()
         return Response(body=body, content_type=content_type)
+
+    async def _make(self, is_open_metrics: bool) -> tuple[bytes, str]:
+        await self._update()
+        return await asyncio.to_thread(page, is_open_metrics)
 
     # --- what happens -------------------------------------------------------------------------
 
@@ -107,8 +137,8 @@ class Metrics(Interceptor):
         self._to.sessions.labels(watched.route).inc()
         if session.extensions and random.random() < self.options.sample:  # no secret is at stake
             watched.measure()
-        if self._timer is None and is_shared():
-            self._wait()
+        if self._updating is None and is_shared():
+            self._updating = asyncio.create_task(self._keep_updating())
 
     @hookimpl
     def wsext_session_closed(self, session: Session, info: CloseInfo) -> None:
@@ -117,30 +147,67 @@ class Metrics(Interceptor):
         if watched is None:
             return
         watched.update()
-        watched.end(info)
+        by = "nobody" if info.code == 1006 else "us" if info.local_first else "peer"
+        watched.end(info, self._label(info.code, by), by)
         self._to.sessions.labels(watched.route).dec()
 
-    def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self.options.every, self._on_time)
+    def _label(self, code: int, by: str) -> str:
+        """A close code, or ``other``: peers may send any of thousands."""
+        codes = self._codes[by]
+        if code not in _CODES and code not in codes:
+            if len(codes) >= _MAX_CODES:
+                return "other"
+            codes.add(code)
+        return str(code)
 
-    def _on_time(self) -> None:
-        self._timer = None
-        self._update()
-        if self._watched:
-            self._wait()
+    async def _keep_updating(self) -> None:
+        try:
+            while self._watched:
+                await asyncio.sleep(self.options.every)
+                await self._update()
+        finally:
+            self._updating = None
 
-    def _update(self) -> None:
+    async def _update(self) -> None:
         if self._rooms is not None:
             self._rooms.update()
         outgoing = dict.fromkeys(self._routes, 0)
         incoming = dict.fromkeys(self._routes, 0)
-        for session, watched in self._watched.items():
+        for number, (session, watched) in enumerate(list(self._watched.items()), 1):
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
             watched.update()
             outgoing[watched.route] += session.buffered_amount
             incoming[watched.route] += session.stats.waiting_in
         for gauge, values in ((self._to.outgoing, outgoing), (self._to.incoming, incoming)):
             for route, value in values.items():
                 gauge.labels(route).set(value)
+
+
+class _Page:
+    """A page that is made once, for all who ask while it is made or not old."""
+
+    def __init__(self, making: Coroutine[Any, Any, tuple[bytes, str]]) -> None:
+        self._task = asyncio.create_task(making)
+        self._begun = monotonic()
+
+    def is_old(self, seconds: float) -> bool:
+        """Whether it was begun longer ago."""
+        return self._task.done() and monotonic() - self._begun > seconds
+
+    async def content(self) -> tuple[bytes, str]:
+        """Body and content type; whoever goes away meanwhile leaves it to the others."""
+        return await asyncio.shield(self._task)
+
+
+def _is_from_here(request: Request) -> bool:
+    """Whether a program of this machine asks itself: no proxy, and no page of a foreign name."""
+    peer = request.get_extra_info("peername")
+    if not isinstance(peer, tuple) or not ip_address(peer[0].partition("%")[0]).is_loopback:
+        return False
+    if any(name in request.headers for name in _FORWARDED):
+        return False
+    return _HERE.fullmatch(request.host) is not None
 
 
 class _Rooms:
@@ -206,10 +273,9 @@ class _Watched:
         if self._sample is not None:
             self._sample.report(self._to)
 
-    def end(self, info: CloseInfo) -> None:
+    def end(self, info: CloseInfo, code: str, by: str) -> None:
         """Count how it ended."""
-        by = "nobody" if info.code == 1006 else "us" if info.local_first else "peer"
-        self._to.closes.labels(self.route, str(info.code), by).inc()
+        self._to.closes.labels(self.route, code, by).inc()
         self._to.duration.labels(self.route).observe(monotonic() - self._opened)
         dropped = self._session.stats.dropped_out
         if dropped or (info.local is not None and info.local[0] == 1013 and info.local_first):

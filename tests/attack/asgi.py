@@ -1,0 +1,41 @@
+"""The app that is attacked under uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import Any
+
+sessions = 0
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """An echo; ``/silent`` reads nothing at first, ``/flood`` sends for ever; ``/state``."""
+    if scope["type"] == "websocket":
+        await _session(scope["path"], receive, send)
+    elif scope["type"] == "http":
+        state = json.dumps({"pid": os.getpid(), "sessions": sessions, "tasks": 0}).encode()
+        headers = [(b"content-length", str(len(state)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": state})
+    else:
+        while (await receive())["type"] != "lifespan.shutdown":
+            await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _session(path: str, receive: Any, send: Any) -> None:
+    global sessions
+    await receive()
+    await send({"type": "websocket.accept"})
+    sessions += 1
+    try:
+        if path == "/silent":
+            await asyncio.sleep(3)  # an ASGI app that does not receive cannot learn of the end
+        while path == "/flood":
+            await send({"type": "websocket.send", "bytes": bytes(50_000)})
+        while (event := await receive())["type"] == "websocket.receive":
+            await send({**event, "type": "websocket.send"})
+    finally:
+        sessions -= 1

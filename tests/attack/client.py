@@ -1,0 +1,206 @@
+"""Attacks of a server on `wsext.connect`. The attacked process also serves, so honest sessions on
+it show how long its event loop is busy with what the hostile server sends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+
+from tests.attack.registry import attack
+from tests.attack.target import DROPPED, Handle, Target, upgrade
+from tests.codecs import deflated
+from wsext.protocol.wire import frame_header
+
+CLIENT = ("client",)
+KIB, MIB = 1 << 10, 1 << 20
+
+
+def frame(opcode: int, payload: bytes = b"", fin: bool = True, rsv: int = 0) -> bytes:
+    """A server's frame."""
+    return frame_header(opcode, len(payload), fin, rsv, False) + payload
+
+
+def sending(data: bytes, more: str = "") -> Handle:
+    """A server that sends the same for ever."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await upgrade(reader, writer, more)
+        discarding = asyncio.ensure_future(_discard(reader))
+        try:
+            while not discarding.done():
+                writer.write(data)
+                await writer.drain()
+        finally:
+            discarding.cancel()
+
+    return handle
+
+
+async def _discard(reader: asyncio.StreamReader) -> None:
+    with suppress(*DROPPED):
+        while await reader.read(1 << 16):
+            pass
+
+
+def from_server(
+    name: str, promise: str, data: bytes, *, more: str = "", kind: str = "reads", sessions: int = 2
+) -> None:
+    """An attack of a server that sends the same for ever to so many clients."""
+
+    @attack(f"a server that sends {name}", promise, fronts=CLIENT, sessions=sessions)
+    async def run(target: Target) -> None:
+        async with target.hostile(sending(data, more)) as port:
+            await target.dial(port, sessions, kind)
+            await target.rest()
+
+
+INFLATED = bytes(512 * KIB)
+ANSWER = "Sec-WebSocket-Extensions: {}\r\n"
+DEFLATED = frame(2, deflated(INFLATED), rsv=0x40)
+from_server(
+    "small messages that inflate to 512 KiB",
+    "many small messages that inflate",
+    DEFLATED * 100,
+    more=ANSWER.format("permessage-deflate"),
+    kind="silent",
+)
+from_server(
+    "small messages that inflate, to a reader",
+    "one connection that keeps the process busy",
+    DEFLATED * 100,
+    more=ANSWER.format("permessage-deflate"),
+)
+from_server(
+    "bombs",
+    "a compression bomb",
+    frame(2, deflated(bytes(50 * MIB)), rsv=0x40),
+    more=ANSWER.format("permessage-deflate"),
+)
+from_server("one-byte messages", "a flood of messages", frame(2, b"x") * 20_000)
+from_server(
+    "one-byte messages that nobody takes",
+    "messages faster than the app takes them",
+    frame(2, b"x") * 20_000,
+    kind="silent",
+)
+from_server(
+    "messages of 1 MiB that nobody takes",
+    "messages faster than the app takes them",
+    frame(2, bytes(MIB)),
+    kind="silent",
+)
+from_server(
+    "empty fragments",
+    "a message in a million fragments",
+    frame(2, b"x", False) + frame(0, b"", False) * 20_000,
+)
+from_server("pings", "a flood of pings", frame(9, b"p" * 125) * 500)
+from_server("pongs", "a flood of pongs", frame(10) * 20_000)
+from_server(
+    "messages that are too large", "a frame or message that is too large", frame(2, bytes(3 * MIB))
+)
+from_server("frames that break RFC 6455", "frames that break RFC 6455", b"\x83\x80\x01\x02\x03\x04")
+
+
+@attack(
+    "a server that never reads",
+    "a peer that never reads",
+    fronts=CLIENT,
+    sessions=8,
+)
+async def never_reads(target: Target) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await upgrade(reader, writer)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.sleep(60)
+
+    async with target.hostile(handle) as port:
+        await target.dial(port, 8, "sends")
+        await target.rest()
+
+
+@attack(
+    "a server whose answer never ends",
+    "endless headers",
+    fronts=CLIENT,
+    sessions=8,
+)
+async def endless_answer(target: Target) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\n")
+        while True:
+            writer.write(b"X: y\r\n" * 1000)
+            await writer.drain()
+
+    async with target.hostile(handle) as port:
+        while target.time_is_left:
+            await target.dial(port, 4)
+            await asyncio.sleep(0.1)
+
+
+@attack(
+    "a server whose refusal has a body without end",
+    "endless headers",
+    fronts=CLIENT,
+    sessions=8,
+)
+async def endless_body(target: Target) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\n\r\n")
+        while True:
+            writer.write(bytes(65536))
+            await writer.drain()
+
+    async with target.hostile(handle) as port:
+        while target.time_is_left:
+            await target.dial(port, 4)
+            await asyncio.sleep(0.1)
+
+
+@attack(
+    "a server that accepts and closes with 1013 at once",
+    "a server that is always left again",
+    fronts=CLIENT,
+    sessions=4,
+    seconds=8,
+)
+async def accepts_and_closes(target: Target) -> None:
+    came: list[float] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(time.monotonic())
+        await upgrade(reader, writer)
+        writer.write(frame(8, b"\x03\xf5"))
+        await reader.read()
+        writer.close()
+
+    async with target.hostile(handle) as port:
+        await target.dial(port, 1, "again")
+        await target.rest()
+    # Waits of 0.5, 1, 2, 4 s are five attempts in eight seconds.
+    assert len(came) <= 4 + 0.6 * target.seconds, f"{len(came)} attempts in {target.seconds} s"
+
+
+@attack(
+    "a server that drops whoever has connected",
+    "a server that is always left again",
+    fronts=CLIENT,
+    sessions=4,
+    seconds=8,
+)
+async def accepts_and_drops(target: Target) -> None:
+    came = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal came
+        came += 1
+        await upgrade(reader, writer)
+        writer.transport.abort()
+
+    async with target.hostile(handle) as port:
+        await target.dial(port, 1, "again")
+        await target.rest()
+    assert came <= 4 + 0.6 * target.seconds, f"{came} attempts in {target.seconds} s"

@@ -1,0 +1,232 @@
+"""Attacks on rooms, and through the broker that joins those of several processes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+from contextlib import suppress
+
+from tests.attack.registry import attack
+from tests.attack.target import DROPPED, Target, WebSocket
+from tests.raw import masked
+
+MIB = 1 << 20
+BROKERS = ("memory", "redis", "nats")
+
+
+@attack(
+    "a megabyte into each of a thousand rooms",
+    "messages in rooms that nobody is in",
+    fronts=BROKERS,
+    sessions=1,
+)
+async def a_thousand_rooms(target: Target) -> None:
+    peer = await target.websocket("/rooms")
+    target.start(peer.discard())
+    text = "x" * (MIB - 2000)  # less than a NATS server takes
+    frames = [masked(1, f"room{number}\n{text}".encode()) for number in range(8)]
+    for number in itertools.count():
+        if not target.time_is_left or number == 1000:
+            break
+        if number % 8 == 0 and number:
+            frames = [masked(1, f"room{number + at}\n{text}".encode()) for at in range(8)]
+        await peer.push(frames[number % 8])
+    await target.rest()
+
+
+@attack(
+    "ever new rooms",
+    "messages in rooms that nobody is in",
+    fronts=BROKERS,
+    sessions=1,
+)
+async def ever_new_rooms(target: Target) -> None:
+    peer = await target.websocket("/rooms")
+    target.start(peer.discard())
+    for start in itertools.count(0, 100):
+        if not target.time_is_left:
+            break
+        await peer.push(
+            b"".join(masked(1, f"new{start + at}\nhello".encode()) for at in range(100))
+        )
+
+
+@attack(
+    "sessions that come to ever new rooms",
+    "messages in rooms that nobody is in",
+    fronts=BROKERS,
+    sessions=8,
+)
+async def comes_and_goes(target: Target) -> None:
+    count = itertools.count()
+
+    async def one(number: int) -> None:
+        peer = await target.websocket(f"/room/visit{next(count)}")
+        await peer.push(masked(1, b"hello"))
+        await peer.frame()
+        peer.close()
+
+    while target.time_is_left:
+        await target.each(50, one, at_once=5)
+
+
+async def _members(target: Target, count: int, room: str, more: str = "") -> list[WebSocket]:
+    async def one(number: int) -> WebSocket:
+        return await target.websocket(f"/room/{room}", more.format(number=number + 1))
+
+    return [peer for peer in await target.each(count, one) if not isinstance(peer, DROPPED)]
+
+
+@attack(
+    "members who never read",
+    "… in a room",
+    fronts=("memory", "redis", "nats", "http2"),
+    sessions=50,
+)
+async def members_who_never_read(target: Target) -> None:
+    for peer in await _members(target, 50, "silent"):
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    (speaker,) = await _members(target, 1, "silent")
+    target.start(speaker.discard())
+    data = masked(2, bytes(60_000))
+    while target.time_is_left:
+        await speaker.push(data)
+        await asyncio.sleep(0.002)
+
+
+@attack(
+    "a flood of messages to a room of fifty",
+    "a flood of messages",
+    fronts=("memory", "redis", "nats"),
+    sessions=50,
+)
+async def flooded_room(target: Target) -> None:
+    members = await _members(target, 50, "flooded")
+    for peer in members:
+        target.start(peer.discard())
+    data = masked(2, b"x" * 100) * 100
+    with suppress(*DROPPED):
+        while target.time_is_left:
+            await members[0].push(data)
+
+
+@attack(
+    "members with a frame size of one byte",
+    "an extension that makes one message into many frames",
+    fronts=("http1", "uvicorn"),
+    sessions=1,
+)
+async def one_byte_frames(target: Target) -> None:
+    offer = "Sec-WebSocket-Extensions: permessage-fragment; max_frame=1\r\n"
+    try:
+        peer = await target.websocket("/", offer)
+    except ConnectionRefusedError:
+        return
+    target.start(peer.discard())
+    await peer.push(masked(2, bytes(1000), False) + masked(0, bytes(MIB - 1000)))
+    await target.rest()
+
+
+@attack(
+    "hundreds of members with a frame size of their own each",
+    "an extension that makes one message into many frames",
+    fronts=("memory",),
+    sessions=200,
+)
+async def own_frame_sizes(target: Target) -> None:
+    offer = "Sec-WebSocket-Extensions: permessage-fragment; max_frame={number}00\r\n"
+    members = await _members(target, 200, "sizes", offer)
+    for peer in members:
+        target.start(peer.discard())
+    data = masked(2, bytes(100), False) + masked(0, bytes(100), False) * 200 + masked(0, bytes(100))
+    while target.time_is_left:
+        await members[0].push(data)
+        await asyncio.sleep(0.1)
+
+
+# --- the broker ---------------------------------------------------------------------------------
+
+
+async def _redis(target: Target, *commands: tuple[bytes, ...]) -> None:
+    """Say commands to the Redis server, as anybody who may write to it can."""
+    assert target.server.broker is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", target.server.broker)
+    for parts in commands:
+        lines = [b"*%d" % len(parts)]
+        for part in parts:
+            lines += [b"$%d" % len(part), part]
+        writer.write(b"\r\n".join(lines) + b"\r\n")
+        await reader.readline()
+    writer.close()
+
+
+async def _nats(target: Target, *messages: tuple[str, bytes]) -> None:
+    """Publish to subjects of the NATS server."""
+    assert target.server.broker is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", target.server.broker)
+    await reader.readline()
+    writer.write(b'CONNECT {"verbose":false,"pedantic":false}\r\n')
+    for subject, data in messages:
+        writer.write(f"PUB {subject} {len(data)}\r\n".encode() + data + b"\r\n")
+    writer.write(b"PING\r\n")
+    await reader.readline()
+    writer.close()
+
+
+GARBAGE = [
+    b"",
+    b"\xff" * 50,
+    b"|",
+    b"|\xff",
+    b"1-1|",
+    b"nonsense|x",
+    b"\x93\x01\x02",
+    b"{}",
+    b"[1]" * 999,
+]
+ROOM = "attacked"
+
+
+async def _pollute(target: Target) -> None:
+    """Put what cannot be read wherever a server looks."""
+    if target.front == "redis":
+        room, name = ROOM.encode(), b"wsext:"
+        commands: list[tuple[bytes, ...]] = [
+            (b"PUBLISH", name + b"live:" + room, data) for data in GARBAGE
+        ]
+        commands += [(b"XADD", name + b"room:" + room, b"*", b"other", b"field")]
+        commands += [(b"XADD", name + b"room:" + room, b"*", b"d", data) for data in GARBAGE]
+        commands += [
+            (b"HSET", name + b"members:" + room, b"x%d" % number, data)
+            for number, data in enumerate(GARBAGE)
+        ]
+        await _redis(target, *commands)
+    else:
+        token = base64.urlsafe_b64encode(ROOM.encode()).decode().rstrip("=")
+        subjects = [f"wsext.room.{token}", f"wsext.note.{token}", f"$KV.wsext-members.{token}.x"]
+        await _nats(target, *((subject, data) for subject in subjects for data in GARBAGE))
+
+
+@attack(
+    "garbage from the broker",
+    "what cannot be read from a broker",
+    fronts=("redis", "nats"),
+    sessions=8,
+    args=("--workers", "2"),
+)
+async def garbage_from_the_broker(target: Target) -> None:
+    await _pollute(target)  # before the room is opened, and while it is open
+    members = await _members(target, 6, ROOM)
+    while target.time_is_left:
+        await _pollute(target)
+        await asyncio.sleep(0.2)
+    members += await _members(target, 2, ROOM)
+    others = await _members(target, 6, "another")
+    await members[0].push(masked(1, b"still here"))
+    await others[0].push(masked(1, b"still here"))
+    async with asyncio.timeout(5):
+        for peer in members + others:  # on both workers
+            while (frame := await peer.frame()) is not None and frame.payload != b"still here":
+                assert frame.opcode != 8, f"closed with {bytes(frame.payload[:2]).hex()}"
+            assert frame is not None, "a member was thrown out"

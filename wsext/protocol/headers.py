@@ -1,0 +1,100 @@
+"""Header fields of HTTP: what several lines of one name mean, and which may stand only once.
+
+A reader of requests calls `check_fields`. So whoever sees a request, a guard or a hook for example,
+knows that a field which has one value has only one: no two of them can disagree about which counts.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from websockets.datastructures import Headers as _Headers
+from websockets.exceptions import InvalidHeader
+from websockets.headers import parse_subprotocol
+
+from wsext.errors import HandshakeRejected
+
+__all__ = ["Headers", "check_fields", "has_token", "parse_subprotocols"]
+
+#: The fields of a request that have one value (RFC 9110, 9112, 6265 §5.4, 6454 §7.3, 6455 §11.3).
+_SINGLE = (
+    "Authorization",
+    "Content-Length",
+    "Content-Type",
+    "Cookie",  # HTTP/2 may split it, and its library joins the parts (RFC 9113 §8.2.3)
+    "Date",
+    "From",
+    "Host",
+    "If-Modified-Since",
+    "If-Range",
+    "If-Unmodified-Since",
+    "Max-Forwards",
+    "Origin",
+    "Proxy-Authorization",
+    "Range",
+    "Referer",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Version",
+    "User-Agent",
+)
+
+#: A name or an address, and perhaps a port (RFC 9112 §3.2, RFC 3986 §3.2.2, RFC 6874).
+_HOST = re.compile(r"(?:[\w.~!$&'()*+,;=%-]*|\[[\w.:%~-]+\])(?::\d{0,5})?", re.ASCII)
+
+
+class Headers(_Headers):
+    """Header fields: a mapping whose keys are names, in any case of letters.
+
+    ``headers[name]`` and ``get`` give the values of all lines of that name, joined with commas (RFC
+    9110 §5.3). `get_all` gives them one by one, and ``raw_items`` every line as it was sent. To set
+    a name adds a line.
+    """
+
+    __slots__ = ()
+
+    def __getitem__(self, key: str) -> str:
+        values = self.get_all(key)
+        if not values:
+            raise KeyError(key)
+        return ", ".join(values)
+
+
+def check_fields(headers: Headers, *, needs_host: bool) -> None:
+    """Check that what may stand once does, and that ``Host`` is one.
+
+    Args:
+        headers: The fields of a request.
+        needs_host: Whether there has to be a ``Host`` (RFC 9112 §3.2).
+
+    Raises:
+        HandshakeRejected: 400.
+    """
+    for name in _SINGLE:
+        if len(headers.get_all(name)) > 1:
+            raise HandshakeRejected(400, f"more than one {name} header")
+    host = headers.get("Host")
+    if host is None:
+        if needs_host:
+            raise HandshakeRejected(400, "exactly one Host header is needed")
+    elif not _HOST.fullmatch(host):
+        raise HandshakeRejected(400, "malformed Host header")
+
+
+def has_token(headers: _Headers, name: str, token: str, parse: Any) -> bool:
+    """Whether a list header has a token, in any case of letters."""
+    try:
+        items = [item.lower() for value in headers.get_all(name) for item in parse(value)]
+        return token in items
+    except InvalidHeader:
+        return False
+
+
+def parse_subprotocols(headers: Headers) -> list[str]:
+    """The subprotocols that a client offers, in its order.
+
+    Raises:
+        InvalidHeader: For a malformed header.
+    """
+    values = headers.get_all("Sec-WebSocket-Protocol")
+    return [str(name) for value in values for name in parse_subprotocol(value)]

@@ -1,0 +1,61 @@
+"""What processes tell each other about rooms, as MessagePack."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from wsext.protocol.prepared import PreparedMessage
+from wsext.rooms.presence import Presence
+
+__all__ = ["MEMBERS", "NOTES", "Back", "Came", "Note", "Said", "Went", "encode"]
+
+
+class Said(msgspec.Struct, array_like=True, tag="m", omit_defaults=True):
+    """A broadcast, on its way to another process or kept for later."""
+
+    data: Any  # str or bytes, as msgpack tells them apart; msgspec has no such union
+    key: str | int | None = None
+    left_out: list[str] = []
+    hints: dict[str, Any] | None = None
+    meta: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.data, (str, bytes)):
+            raise ValueError("expected text or bytes")
+
+    @property
+    def message(self) -> PreparedMessage:
+        """What members get."""
+        return PreparedMessage(self.data, hints=self.hints, meta=self.meta)
+
+
+class Came(msgspec.Struct, array_like=True, tag="+"):
+    """Somebody has joined."""
+
+    member: Presence
+
+
+class Went(msgspec.Struct, array_like=True, tag="-"):
+    """Somebody has left."""
+
+    member: Presence
+
+
+class Back(msgspec.Struct, array_like=True, tag="?"):
+    """A process has been away, so that what others know of its members may be wrong."""
+
+
+Note: TypeAlias = Said | Came | Went | Back
+
+
+def _refuse(code: int, data: memoryview) -> Any:
+    raise msgspec.ValidationError("no process of wsext sends types of its own")
+
+
+encode = msgspec.msgpack.Encoder().encode
+
+#: Read what comes from a broker: with `Faults.read`.
+NOTES: msgspec.msgpack.Decoder[Note] = msgspec.msgpack.Decoder(Note, ext_hook=_refuse)
+MEMBERS = msgspec.msgpack.Decoder(Presence, ext_hook=_refuse)
