@@ -69,10 +69,11 @@ class OutgoingRecords:
     def take(self) -> list[Record]:
         """The next messages to send; `confirm` or `sort_out` has to follow."""
         size = 0
-        while self._waiting and len(self._sending) < _BATCH and size < _BATCH_BYTES:
-            record = self._waiting.popleft()
-            size += len(record.data)
-            self._sending.append(record)
+        while self._waiting and len(self._sending) < _BATCH:
+            size += len(self._waiting[0].data)
+            if self._sending and size > _BATCH_BYTES:
+                break
+            self._sending.append(self._waiting.popleft())
         return self._sending
 
     def confirm(self) -> None:
