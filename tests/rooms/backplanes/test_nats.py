@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -109,6 +110,14 @@ async def test_members_that_cannot_be_read_are_left_out(
         for name in ("nobody", "nobody.s1", "*/\\$", "a.b.c.d.e"):
             await client.publish(f"$KV.wsext-members.{tea}.{name}", b"\x92\xa1a\xa1b")
             await client.publish(f"$KV.wsext-alive.{name}x", b"")
+        reader, writer = await asyncio.open_connection("127.0.0.1", broker.port)
+        writer.write(b'CONNECT {"verbose":false,"pedantic":false}\r\n')
+        for name in (f"members.{tea}.".encode() + b"\xff\xfe", b"alive.\xff\xfe"):
+            writer.write(b"PUB $KV.wsext-" + name + b" 1\r\nx\r\n")  # nats-py cannot say it
+        writer.write(b"PING\r\n")
+        while await reader.readline() != b"PONG\r\n":
+            pass
+        writer.close()
         await client.flush()
         names = [member.name for member in await ada.members.presence()]
         assert names == ["Ada", "Bob"]
