@@ -36,6 +36,20 @@ async def test_a_message_the_broker_does_not_take_is_refused_to_the_sender(
         assert await a.receive(1) == ["next"]
 
 
+async def test_a_message_that_was_too_large_for_a_broker_that_was_away_blocks_nothing(
+    broker: brokers.Broker,
+) -> None:
+    broker.kill()
+    async with processes(broker.url, 2) as (one, two):
+        await one.app.room("tea").broadcast(b"x" * (1 << 21))
+        await one.app.room("tea").broadcast("next")
+        broker.start()
+        await until(lambda: one.app.hub.status.connected and two.app.hub.status.connected)
+        async with joined(two, "tea?history=1") as b:
+            assert await b.receive(1) == ["next"]
+        assert one.app.hub.status.dropped == 1
+
+
 async def test_a_room_may_have_any_name(broker: brokers.Broker) -> None:
     """Subjects of NATS have an alphabet of their own: dots, stars and spaces mean something."""
     async with processes(broker.url, 2) as (one, two):
