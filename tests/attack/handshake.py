@@ -36,7 +36,7 @@ async def byte_by_byte(target: Target) -> None:
 @attack(
     "headers that never end",
     "endless headers",
-    fronts=("http1", "tls", "workers", "uvicorn"),
+    fronts=OWN,  # under uvicorn they do not reach wsext
     sessions=8,
 )
 async def endless_headers(target: Target) -> None:
@@ -183,7 +183,8 @@ async def useless_offers(target: Target) -> None:
 
     while target.time_is_left:
         found = await target.each(50, one, at_once=5)
-        assert not any(isinstance(answer, DROPPED) for answer in found), found
+        refused = [answer for answer in found if answer is not None and "431" not in str(answer)]
+        assert not refused, refused
 
 
 @attack(
