@@ -10,7 +10,7 @@ from typing import Any
 
 import wsext
 from tests.codecs import AsyncInflate
-from wsext import App, HandshakeRejected, Request, Response, Session, hookimpl
+from wsext import App, HandshakeRejected, Listener, Request, Response, Session, hookimpl
 
 app = App()
 app.install(AsyncInflate)
@@ -95,6 +95,36 @@ async def says_where_it_is_told(session: Session) -> None:
         where, _, text = str(message).partition("\n")
         async with app.room(where).join(session) as members:
             await members.broadcast(text)
+
+
+@app.websocket("/stays")
+async def stays_where_it_was(session: Session) -> None:
+    """Each message names a room to be in, too."""
+    async for message in session:
+        app.room(str(message)).join_nowait(session)
+
+
+@app.websocket("/again")
+async def joins_again(session: Session) -> None:
+    """Each message names a room to come into, read its history, and leave."""
+    async for message in session:
+        async with app.room(str(message)).join(session, history=100):
+            pass
+
+
+@app.websocket("/named/<name>")
+async def named(session: Session, name: str) -> None:
+    session.name = name
+    async with app.room("named").join(session, info={"about": name}):
+        await session.wait_closed()
+
+
+@app.websocket("/visits")
+class Visits(Listener):
+    """Each message is a visit to a room."""
+
+    def on_message(self, session: Session, message: str | bytes) -> None:
+        app.room("visited").join_nowait(session).leave()
 
 
 async def known(request: Request) -> None:

@@ -67,6 +67,10 @@ class Instruments:
         self.copies = Counter(
             "wsext_room_copies", "What became of a broadcast's copies for members.", ["outcome"]
         )
+        self.kept = Gauge(
+            "wsext_room_history_bytes", "What the last messages of rooms take.",
+            multiprocess_mode="livesum",
+        )  # fmt: skip
         self.connected = Gauge(
             "wsext_backplane_connected", "Whether every worker reaches the broker.",
             multiprocess_mode="livemin",

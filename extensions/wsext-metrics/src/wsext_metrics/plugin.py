@@ -214,7 +214,7 @@ class _Rooms:
     """The rooms of an app and their backplane, and what of their totals has been taken over."""
 
     _COPIES = ("delivered", "dropped", "coalesced")
-    _BETWEEN = ("published", "received", "repeated", "dropped")
+    _BETWEEN = ("published", "received", "repeated", "dropped", "unreadable")
 
     def __init__(self, app: App, to: Instruments) -> None:
         self._hub = app.hub
@@ -229,6 +229,7 @@ class _Rooms:
             self._add(to.copies.labels(name), getattr(counters, name))
         to.connected.set(status.connected)
         to.queued.set(status.queued)
+        to.kept.set(self._hub.kept.size + status.kept_bytes)
         self._add(to.reconnects, status.reconnects)
         for name in self._BETWEEN:
             self._add(to.between.labels(name), getattr(status, name))
