@@ -208,33 +208,33 @@ class connect:
 
     async def _connect(self, request: Request, choice: HTTP2Choice) -> OpeningProtocol:
         target = self._target
-
-        def factory() -> OpeningProtocol:
-            return OpeningProtocol(request, choice, self._limits)
-
-        context = self._ssl
-        if target.secure and context is None:
-            context = ssl_module.create_default_context()
-        hostname = (self._server_hostname or target.host) if target.secure else None
-        if not target.secure:
-            context = None
-        elif context is not None and self._http2:
-            context.set_alpn_protocols(ALPN[choice])
-        protocol: OpeningProtocol
+        protocol = OpeningProtocol(request, choice, self._limits)
         if target.uds is not None:
-            _, protocol = await net.create_unix_connection(factory, target.uds)
+            await net.create_unix_connection(lambda: protocol, target.uds)
             return protocol
+        tls: dict[str, Any] = {}
+        if target.secure:
+            if self._ssl is None:
+                self._ssl = ssl_module.create_default_context()
+            if self._http2:
+                self._ssl.set_alpn_protocols(ALPN[choice])
+            tls = {"ssl": self._ssl, "server_hostname": self._server_hostname or target.host}
         sock = self._sock
         if sock is None:
             proxy = find_proxy(self._proxy, target)
-            if proxy is not None:
+            if proxy is None:
+                sock = await net.connect_socket(target.host, target.port)
+            else:
                 sock = await connect_through(proxy, target, self._limits)
-        where: dict[str, Any] = {"sock": sock}
-        if sock is None:
-            where = {"host": target.host, "port": target.port}
-        _, protocol = await net.create_connection(
-            factory, **where, ssl=context, server_hostname=hostname
-        )
+        try:
+            await net.create_connection(lambda: protocol, sock=sock, **tls)
+        except BaseException:
+            # The transport goes first: it is still registered for the socket if this was cancelled
+            # when TLS had just been agreed.
+            if protocol.transport is not None:
+                protocol.transport.abort()
+            sock.close()
+            raise
         return protocol
 
     # --- the three ways to use it -------------------------------------------------------------

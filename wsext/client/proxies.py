@@ -14,6 +14,7 @@ from wsext.client.targets import Target
 from wsext.errors import InvalidHandshake
 from wsext.escape import safe_url
 from wsext.protocol.http import ResponseReader
+from wsext.runtime import net
 
 __all__ = ["connect_through", "find_proxy"]
 
@@ -85,7 +86,7 @@ async def _connect_by_http(url: SplitResult, target: Target, limits: ClientLimit
         max_body=0,
         tunnel=True,
     )
-    sock = await _connect(url.hostname or "", url.port or 0)
+    sock = await net.connect_socket(url.hostname or "", url.port or 0)
     try:
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(sock, "\r\n".join([*lines, "", ""]).encode())
@@ -104,28 +105,6 @@ async def _connect_by_http(url: SplitResult, target: Target, limits: ClientLimit
         sock.close()
         raise
     return sock
-
-
-async def _connect(host: str, port: int) -> socket.socket:
-    """A connected socket, by the first of the host's addresses that answers."""
-    loop = asyncio.get_running_loop()
-    failure: OSError | None = None
-    for family, kind, proto, _, address in await loop.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM
-    ):
-        sock = socket.socket(family, kind, proto)
-        try:
-            sock.setblocking(False)
-            await loop.sock_connect(sock, address)
-        except OSError as error:
-            sock.close()
-            failure = error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise failure or OSError(f"{host} has no address")
 
 
 async def _connect_by_socks(proxy: str, target: Target) -> socket.socket:
