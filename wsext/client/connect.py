@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from wsext import http2
@@ -34,6 +35,12 @@ from wsext.version import __version__
 __all__ = ["connect"]
 
 logger = get_logger("wsext.client")
+
+
+@cache
+def _default_context(choice: HTTP2Choice) -> ssl_module.SSLContext:
+    """Trusts the system's certificates. To read them takes longer than all else of connecting."""
+    return ssl_module.create_default_context()
 
 
 class connect:
@@ -214,11 +221,10 @@ class connect:
             return protocol
         tls: dict[str, Any] = {}
         if target.secure:
-            if self._ssl is None:
-                self._ssl = ssl_module.create_default_context()
+            context = self._ssl or _default_context(choice)
             if self._http2:
-                self._ssl.set_alpn_protocols(ALPN[choice])
-            tls = {"ssl": self._ssl, "server_hostname": self._server_hostname or target.host}
+                context.set_alpn_protocols(ALPN[choice])
+            tls = {"ssl": context, "server_hostname": self._server_hostname or target.host}
         sock = self._sock
         if sock is None:
             proxy = find_proxy(self._proxy, target)
