@@ -65,7 +65,7 @@ class connect:
         server_hostname: The name that the certificate has to have, when it is not the URL's.
         proxy: ``True`` takes the proxy of the environment (``https_proxy``, ``all_proxy``,
             ``no_proxy`` and so on), text is a proxy's URL (``http``, ``socks4``, ``socks5``,
-            ``socks5h``), ``None`` uses none. Needs ``wsext[proxy]``.
+            ``socks5h``), ``None`` uses none. SOCKS needs ``wsext[proxy]``.
         sock: A connected socket to use.
         http2: ``True`` speaks HTTP/2 (RFC 8441): ``wss`` offers only that, ``ws`` takes it for
             granted. ``"auto"`` offers both on ``wss`` and takes what the server has. ``False``

@@ -26,6 +26,7 @@ def find_proxy(choice: str | bool | None, target: Target) -> str | None:
 
     Args:
         choice: ``True`` asks the environment, text is the URL itself, ``None`` uses no proxy.
+            Where the environment names no scheme, it is ``http``, as for other programs.
         target: Where the connection goes.
     """
     if choice is not True:
@@ -34,7 +35,8 @@ def find_proxy(choice: str | bool | None, target: Target) -> str | None:
         return None
     found = urllib.request.getproxies()
     kinds = ("wss", "https") if target.secure else ("ws", "http")
-    return next((found[kind] for kind in (*kinds, "socks", "all") if kind in found), None)
+    proxy = next((found[kind] for kind in (*kinds, "socks", "all") if found.get(kind)), None)
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 async def connect_through(proxy: str, target: Target, limits: ClientLimits) -> socket.socket:
@@ -48,7 +50,7 @@ async def connect_through(proxy: str, target: Target, limits: ClientLimits) -> s
     shown = safe_url(proxy)
     try:
         url = urlsplit(proxy)
-        is_usable = url.scheme in _SCHEMES and url.hostname and url.port
+        is_usable = url.scheme in _SCHEMES and url.hostname and (url.port or url.scheme == "http")
         is_usable = is_usable and ":" not in unquote(url.username or "")
     except ValueError:
         is_usable = False
@@ -86,7 +88,7 @@ async def _connect_by_http(url: SplitResult, target: Target, limits: ClientLimit
         max_body=0,
         tunnel=True,
     )
-    sock = await net.connect_socket(url.hostname or "", url.port or 0)
+    sock = await net.connect_socket(url.hostname or "", url.port or 80)
     try:
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(sock, "\r\n".join([*lines, "", ""]).encode())
