@@ -7,6 +7,9 @@ import asyncio
 import time
 from contextlib import suppress
 
+from hpack import Encoder
+from hyperframe.frame import HeadersFrame, SettingsFrame
+
 from tests.attack.registry import attack
 from tests.attack.target import DROPPED, Handle, Target, upgrade
 from tests.codecs import deflated
@@ -138,6 +141,67 @@ async def endless_answer(target: Target) -> None:
         while target.time_is_left:
             await target.dial(port, 4)
             await asyncio.sleep(0.1)
+
+
+def answers(name: str, promise: str, handle: Handle, kind: str = "reads") -> None:
+    """An attack of a server whose answer is the matter, on ever new connections."""
+
+    @attack(f"a server {name}", promise, fronts=CLIENT, sessions=8)
+    async def run(target: Target) -> None:
+        async with target.hostile(handle) as port:
+            while target.time_is_left:
+                await target.dial(port, 4, kind)
+                await asyncio.sleep(0.1)
+
+
+async def _says_continue(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    while True:
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+        await writer.drain()
+
+
+async def _answers_byte_by_byte(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    for byte in b"HTTP/1.1 101 Switching Protocols\r\n" + b"X: y\r\n" * 1000:
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def _says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    await asyncio.sleep(60)
+
+
+_EARLY = HeadersFrame(1, data=Encoder().encode([(":status", "103")]), flags=["END_HEADERS"])
+_SETTINGS = SettingsFrame(0, settings={SettingsFrame.ENABLE_CONNECT_PROTOCOL: 1})
+
+
+async def _hints_without_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(_SETTINGS.serialize())
+    await reader.read(1 << 16)
+    await asyncio.sleep(0.05)  # the request is on its way
+    while True:
+        writer.write(_EARLY.serialize() * 1000)
+        await writer.drain()
+
+
+async def _agrees_to_everything(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    value = "permessage-deflate, " * 350 + "permessage-deflate"
+    await upgrade(reader, writer, ANSWER.format(value) * 8)
+
+
+answers("that says 100 Continue without end", "endless headers", _says_continue)
+answers("that answers byte by byte", "half a handshake, byte by byte", _answers_byte_by_byte)
+answers("that never begins TLS", "half a handshake, byte by byte", _says_nothing, "tls")
+answers("that hints over HTTP/2 without end", "endless headers", _hints_without_end, "http2")
+answers(
+    "that agrees to one offer 2,800 times", "thousands of extension offers", _agrees_to_everything
+)
+from_server(
+    "a Close frame of 100,000 bytes", "frames that break RFC 6455", frame(8, bytes(100_000))
+)
 
 
 @attack(
