@@ -321,7 +321,9 @@ class RequestReader(_Reader):
             next(self._parser)
         except StopIteration as stop:
             parsed: _HTTPRequest = stop.value
-            headers, version = Headers(parsed.headers), parsed.protocol
+            headers, version = parsed.headers, parsed.protocol
+            headers.__class__ = Headers  # the same lines; a copy would check each of them again
+            assert isinstance(headers, Headers)
             if not (parsed.method.isalpha() and parsed.path.isprintable()):
                 raise HandshakeRejected(400, "malformed request line") from None
             check_fields(headers, needs_host=version == "HTTP/1.1")
