@@ -42,7 +42,8 @@ to get, for example a close code. The runner checks the rest, for every attack: 
 for each session and 64 MiB in all; after five seconds at most 32 MiB, no session and no descriptor
 more than before; at most 100 lines of log and no traceback; no error and at most 50 ms (p99) for
 honest sessions; and a newcomer gets in, unless ``newcomers=False`` says that the attack uses up a
-limit. So an attack needs no assertion about these.
+limit, and ``ends_sessions=True`` that honest sessions may end. So an attack needs no assertion
+about these.
 
 Prepare what is sent once, outside of the loop: the attacker has to be cheaper than the server. Set
 limits so that they are reached soon (``options={"server.handshake_timeout": 1}``); attacks with the

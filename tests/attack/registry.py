@@ -43,6 +43,7 @@ class Attack:
         args: More arguments of ``wsext serve``.
         descriptors: The server's limit of file descriptors; ``None`` leaves the system's.
         newcomers: Whether new connections have to be served meanwhile.
+        ends_sessions: Whether honest sessions may end, as they do with the worker that has them.
         short: Whether it is part of the suite's short form, too.
     """
 
@@ -56,6 +57,7 @@ class Attack:
     args: tuple[str, ...] = ()
     descriptors: int | None = None
     newcomers: bool = True
+    ends_sessions: bool = False
     short: bool = True
 
 

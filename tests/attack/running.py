@@ -172,7 +172,10 @@ def judge(result: Result, bounds: Bounds) -> list[str]:
             cost.log_lines > bounds.log_lines * max(1.0, cost.seconds / 60),
         ),
         (f"honest sessions' p99 is {waits.p99 * 1000:.0f} ms", waits.p99 > bounds.p99),
-        (f"{waits.errors} errors of honest sessions", waits.errors > 0),
+        (
+            f"{waits.errors} errors of honest sessions",
+            waits.errors > 0 and not attack.ends_sessions,
+        ),
         ("honest sessions got no echo", waits.echoes == 0),
         (f"{waits.refused} newcomers refused", attack.newcomers and waits.refused > 0),
         (

@@ -46,6 +46,12 @@ async def echo(session: Session) -> None:
         await session.send(message)
 
 
+@app.websocket("/block")
+async def computes_for_ever(session: Session) -> None:
+    while True:
+        pass
+
+
 @app.websocket("/silent")
 async def reads_nothing(session: Session) -> None:
     await session.wait_closed()

@@ -43,6 +43,7 @@ async def _answered(target: Target, count: int) -> int:
     sessions=4,
     options={"server.worker_timeout": 2},
     newcomers=False,
+    ends_sessions=True,
     seconds=8,
     short=False,
 )
@@ -60,11 +61,32 @@ async def stopped_worker(target: Target) -> None:
 
 
 @attack(
+    "a worker whose event loop is blocked",
+    PROMISE,
+    fronts=("workers",),
+    sessions=4,
+    options={"server.worker_timeout": 2},
+    newcomers=False,
+    ends_sessions=True,
+    seconds=8,
+    short=False,
+)
+async def blocked_worker(target: Target) -> None:
+    before = await _workers(target)
+    await target.websocket("/block")
+    await target.rest()
+    assert len(set(await _workers(target)) & set(before)) == 1, "the worker was not replaced"
+    served = await _answered(target, 40)
+    assert served == 40, f"{served} of 40 sessions were served"
+
+
+@attack(
     "a worker that is killed during handshakes",
     PROMISE,
     fronts=("workers",),
     sessions=4,
     newcomers=False,
+    ends_sessions=True,
     seconds=4,
     short=False,
 )

@@ -131,8 +131,9 @@ async def test_that_the_system_can_give_no_more_is_said_once(
     with caplog.at_level(logging.ERROR, "wsext.workers"):
         dealer.start()
         clients.connect(1)
-        await until(lambda: sock.tried == 2)  # a second later, for the client still waits
-    assert caplog.messages == ["cannot accept connections: [Errno 24] Too many open files"]
+        await until(lambda: sock.tried >= 6)  # for the client still waits
+    (message,) = caplog.messages
+    assert message.startswith("cannot accept connections: [Errno 24] Too many open files")
     dealer.close()
 
 

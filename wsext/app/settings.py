@@ -27,7 +27,7 @@ class ServerOptions(OptionSet):
     worker_timeout: (
         Annotated[
             float,
-            local("seconds in which a worker has to start, and later to answer (replaced)", ge=1),
+            local("seconds in which a worker has to give a sign of life (replaced beyond)", ge=1),
         ]
         | None
     ) = 30.0

@@ -9,21 +9,18 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from wsext.escape import get_logger
+from wsext.server.accepting import Acceptor, Rarely
 
 __all__ = ["Dealer", "Taker"]
 
 logger = get_logger("wsext.workers")
 
-#: Seconds without accepting: when nobody can take more, and when the system can give no more.
+#: Seconds without accepting when nobody can take more.
 _NO_TAKER = 0.01
-_NO_MEANS = 1.0
 
 #: Seconds for which the system keeps a connection that has sent nothing, where it can (Linux). What
 #: is handed to a worker is then read at once, and few handshakes are lost if the worker dies.
 _DEFERRED = 1
-
-#: Seconds in which it is said only once that the system can give no more.
-_QUIET = 60.0
 
 
 class Taker(Protocol):
@@ -46,8 +43,9 @@ class Dealer:
         self._sockets = list(sockets)
         self._takers: deque[Taker] = deque()  # the next to get a connection is the first
         self._waiting: deque[socket.socket] = deque()  # connections that nobody could take yet
+        self._complain = Rarely(logger.error)
+        self._acceptor: Acceptor | None = None
         self._resuming: asyncio.TimerHandle | None = None
-        self._quiet_until = 0.0
         for sock in self._sockets:
             if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_DEFER_ACCEPT"):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFERRED)
@@ -70,46 +68,28 @@ class Dealer:
             self._takers.remove(taker)
 
     def hand_over(self, connection: socket.socket) -> None:
-        """Deal out a connection that was accepted before."""
+        """Deal out a connection that was accepted."""
         self._waiting.append(connection)
         self._deal()
 
     def start(self) -> None:
         """Accept connections from now on."""
-        self._resuming = None
+        self._acceptor = Acceptor(self._sockets, self.hand_over, b"", self._complain)
         self._deal()
-        if self._resuming is None:
-            for sock in self._sockets:
-                asyncio.get_running_loop().add_reader(sock, self._accept, sock)
 
     def close(self) -> None:
         """Accept no more, and drop what waits."""
-        self._pause(0).cancel()
+        if self._resuming is not None:
+            self._resuming.cancel()
+        if self._acceptor is not None:
+            self._acceptor.close()
         for sock in (*self._sockets, *self._waiting):
             sock.close()
-
-    def _accept(self, listener: socket.socket) -> None:
-        """Deal out one connection; only one, so that signals are handled in between."""
-        try:
-            connection, _ = listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # the peer has gone
-        except OSError as error:  # out of file descriptors or memory
-            self._complain(error)
-            self._pause(_NO_MEANS)
-            return
-        self.hand_over(connection)
-
-    def _complain(self, error: OSError) -> None:
-        now = asyncio.get_running_loop().time()
-        if now >= self._quiet_until:
-            self._quiet_until = now + _QUIET
-            logger.error("cannot accept connections: %s", error)
 
     def _deal(self) -> None:
         while self._waiting:
             if not self._find_taker(self._waiting[0]):
-                self._pause(_NO_TAKER)
+                self._pause()
                 return
             self._waiting.popleft().close()
 
@@ -121,12 +101,14 @@ class Dealer:
                 return True
         return False
 
-    def _pause(self, seconds: float) -> asyncio.TimerHandle:
-        """Leave connections in the system's queue for a moment."""
-        loop = asyncio.get_running_loop()
-        for sock in self._sockets:
-            loop.remove_reader(sock)
-        if self._resuming is not None:
-            self._resuming.cancel()
-        self._resuming = loop.call_later(seconds, self.start)
-        return self._resuming
+    def _pause(self) -> None:
+        """Leave connections in the system's queue until somebody takes those that wait here."""
+        if self._acceptor is not None and self._resuming is None:
+            self._acceptor.stop()
+            self._resuming = asyncio.get_running_loop().call_later(_NO_TAKER, self._resume)
+
+    def _resume(self) -> None:
+        self._resuming = None
+        self._deal()
+        if self._resuming is None and self._acceptor is not None:
+            self._acceptor.resume()

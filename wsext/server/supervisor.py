@@ -17,8 +17,9 @@ supervisor says one byte at a time:
 The board is memory that both see (`wsext.server.board`). The worker's event loop gives a sign of
 life on it every moment. When there is none for a second, the worker is late: it gets no more
 connections, and those that it has not picked up go to others. When there is none for
-``worker_timeout``, or when it takes longer than that to start, it is killed and replaced. A process
-that was stopped and one whose event loop is blocked look the same.
+``worker_timeout``, it is killed and replaced. So is one that is not ready in that time, or in ten
+seconds if that is more. A process that was stopped and one whose event loop is blocked look the
+same.
 
 When a worker dies, what it had not picked up goes to others, too. What it had picked up is lost:
 its sessions, and the handshakes that it had not answered. The log says how many. When the
@@ -36,6 +37,7 @@ from typing import Any
 
 from wsext.escape import get_logger
 from wsext.runtime.backoff import Backoff
+from wsext.server.accepting import raise_descriptor_limit
 from wsext.server.board import BEAT
 from wsext.server.dealing import Dealer
 from wsext.server.process import Ready, WorkerProcess
@@ -57,6 +59,9 @@ _LOOK_EVERY = 2 * BEAT
 #: all processes were stopped for a while, the workers still get their time.
 _LATE = 2
 
+#: Seconds that a worker gets to start, at least: imports take long on a busy machine.
+_START = 10.0
+
 #: Seconds that a worker gets beyond its drain time before it is killed.
 _GRACE = 5.0
 
@@ -72,8 +77,8 @@ class Supervisor:
         sockets: What connections are accepted from.
         count: How many there are.
         started: Called once when all serve.
-        timeout: Seconds in which a worker has to start, and later to give a sign of life; ``None``
-            lets it take as long as it likes.
+        timeout: Seconds in which a worker has to give a sign of life, and before that to start;
+            ``None`` lets it take as long as it likes.
         changes: Iterated over beside; each item reloads (for development).
         env: The environment of the workers; by default the supervisor's.
     """
@@ -106,6 +111,7 @@ class Supervisor:
 
     async def run(self) -> int:
         """Supervise until a signal ends it; the exit code."""
+        raise_descriptor_limit()
         self._listen_to_signals()
         looking = asyncio.create_task(self._look_after_workers())
         if self._changes is not None:
@@ -251,12 +257,13 @@ class Supervisor:
             worker: The worker.
             looks: How many looks in a row have found no sign of life of it.
         """
-        if self._timeout is not None and looks == max(_LATE, ceil(self._timeout / _LOOK_EVERY)):
+        limit = self._timeout
+        if limit is not None and not worker.is_ready:
+            limit = max(limit, _START)
+        if limit is not None and looks == max(_LATE, ceil(limit / _LOOK_EVERY)):
+            what = "has not answered for" if worker.is_ready else "was not ready in"
             logger.error(
-                "worker %d %s %g s (worker_timeout) and is killed",
-                worker.process.pid,
-                "has not answered for" if worker.is_ready else "was not ready in",
-                self._timeout,
+                "worker %d %s %g s (worker_timeout) and is killed", worker.process.pid, what, limit
             )
             worker.give_up()
         elif looks == _LATE and worker in self._dealer:
