@@ -15,7 +15,6 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Coroutine
-from ipaddress import ip_address
 from time import monotonic, perf_counter
 from typing import Annotated, Any, ClassVar
 
@@ -203,7 +202,7 @@ class _Page:
 def _is_from_here(request: Request) -> bool:
     """Whether a program of this machine asks itself: no proxy, and no page of a foreign name."""
     peer = request.get_extra_info("peername")
-    if not isinstance(peer, tuple) or not ip_address(peer[0].partition("%")[0]).is_loopback:
+    if not isinstance(peer, tuple) or not (peer[0] == "::1" or peer[0].startswith("127.")):
         return False
     if any(name in request.headers for name in _FORWARDED):
         return False
