@@ -38,8 +38,7 @@ async def by_cookie(request: Request) -> None:
 
 async def by_bearer_token(request: Request) -> None:
     """For programs."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    request.identity = await find_user(token if scheme.lower() == "bearer" else None)
+    request.identity = await find_user(request.bearer_token)
 
 
 async def by_subprotocol(request: Request) -> None:

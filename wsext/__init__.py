@@ -44,6 +44,7 @@ _NAMES = {
     "wsext.rooms.presence": "Presence PresenceChange",
     "wsext.rooms.room": "Membership Room",
     "wsext.rooms.settings": "RoomOptions",
+    "wsext.runtime.backoff": "Backoff",
     "wsext.runtime.broadcast": "broadcast",
     "wsext.runtime.session": "Listener Session",
     "wsext.runtime.settings": "WebSocketOptions",
@@ -116,6 +117,7 @@ if TYPE_CHECKING:
     from wsext.rooms.room import Membership as Membership
     from wsext.rooms.room import Room as Room
     from wsext.rooms.settings import RoomOptions as RoomOptions
+    from wsext.runtime.backoff import Backoff as Backoff
     from wsext.runtime.broadcast import broadcast as broadcast
     from wsext.runtime.session import Listener as Listener
     from wsext.runtime.session import Session as Session

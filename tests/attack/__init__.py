@@ -25,8 +25,8 @@ then; it measures what other people notice. The kernel says what the server spen
 | `soak.py` | honest and hostile load for minutes, and whether anything grows |
 
 **To add an attack**, write a function into the file of its area: `accepting.py`, `handshake.py`,
-`frames.py`, `compression.py`, `http2.py`, `rooms.py`, `logs.py`, `workers.py`, `client.py`. A new
-file is named in `registry.AREAS`::
+`hosts.py`, `frames.py`, `compression.py`, `http2.py`, `rooms.py`, `logs.py`, `workers.py`,
+`client.py`. A new file is named in `registry.AREAS`::
 
     @attack(
         "empty fragments without end",                  # in plain words; unique

@@ -15,6 +15,7 @@ __all__ = ["AREAS", "ATTACKS", "Attack", "attack", "load"]
 AREAS = (
     "accepting",
     "handshake",
+    "hosts",
     "frames",
     "compression",
     "http2",

@@ -23,7 +23,14 @@ from hyperframe.frame import GoAwayFrame, HeadersFrame, SettingsFrame
 
 import wsext
 from tests.http2.peer import random_frames
-from wsext import App, InvalidHandshake, InvalidStatus, ServerOptions, Session
+from wsext import (
+    App,
+    ClientLimits,
+    InvalidHandshake,
+    InvalidStatus,
+    ServerOptions,
+    Session,
+)
 from wsext.protocol.wire import frame_header
 from wsext.runtime.backoff import Backoff
 
@@ -324,15 +331,51 @@ async def test_the_body_of_a_refusal_is_bounded() -> None:
         if isinstance(event, events.RequestReceived):
             h2.send_headers(event.stream_id, [(":status", "403")])
             for _ in range(5):
-                h2.send_data(event.stream_id, bytes(16000))
-        elif isinstance(event, events.WindowUpdated) and event.stream_id:
-            h2.send_data(event.stream_id, bytes(16000), end_stream=True)
+                h2.send_data(event.stream_id, bytes(16000))  # and its end never comes
 
     async with h2_server(answer) as url:
         with pytest.raises(InvalidStatus) as caught:
-            await wsext.connect(url, http2=True)
+            await wsext.connect(url, http2=True, limits=ClientLimits(max_body_size=50_000))
     assert caught.value.status == 403
-    assert 60_000 < len(caught.value.body) <= 65536
+    assert len(caught.value.body) == 50_000
+
+
+@pytest.mark.parametrize(
+    ("early", "headers", "error"),
+    [
+        (0, [("a", "b" * 3000)], InvalidHandshake),
+        (0, [(f"a{number}", "b") for number in range(30)], InvalidHandshake),
+        (30, [], InvalidHandshake),
+        (3, [("a", "b")], None),
+    ],
+)
+async def test_the_answers_head_is_bounded(early: int, headers: Any, error: Any) -> None:
+    def answer(h2: H2Connection, event: events.Event, writer: asyncio.StreamWriter) -> None:
+        if isinstance(event, events.RequestReceived):
+            for _ in range(early):
+                h2.send_headers(event.stream_id, [(":status", "103"), ("link", "</x>")])
+            h2.send_headers(event.stream_id, [(":status", "200"), *headers])
+
+    limits = ClientLimits(max_header_size=2000, max_header_count=20)
+    async with h2_server(answer) as url:
+        opening = wsext.connect(url, http2=True, limits=limits)
+        if error is None:
+            (await opening).abort()
+        else:
+            with pytest.raises(error, match="headers"):
+                await opening
+
+
+@pytest.mark.parametrize("status", ["9" * 5000, "", "20", "2000", "-20", "abc"])
+async def test_a_status_that_is_none_is_a_refusal(status: str, caplog: Any) -> None:
+    def answer(h2: H2Connection, event: events.Event, writer: asyncio.StreamWriter) -> None:
+        if isinstance(event, events.RequestReceived):
+            h2.send_headers(event.stream_id, [(":status", status)], end_stream=True)
+
+    async with h2_server(answer) as url:
+        with pytest.raises((InvalidStatus, InvalidHandshake)):
+            await wsext.connect(url, http2=True)
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_random_frames_never_raise_anything_unplanned(caplog: Any) -> None:

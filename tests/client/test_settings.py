@@ -6,6 +6,8 @@ import asyncio
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,26 @@ import pytest
 import wsext
 from tests.client.servers import accept, answering, listening
 from tests.extensions import Append
-from wsext import ClientLimits, InvalidHandshake, InvalidStatus, NegotiationError, OptionError
+from wsext import (
+    Backoff,
+    ClientLimits,
+    InvalidHandshake,
+    InvalidStatus,
+    NegotiationError,
+    OptionError,
+)
+from wsext.sdk.options import option_fields
+
+
+def test_the_reference_has_the_limits_and_the_waits() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference.md").read_text()
+    for field in option_fields(ClientLimits):
+        row = f"| `{field.name}` | {field.default} | {field.description} ({field.bounds}) |"
+        assert row in page
+    for wait in fields(Backoff):
+        default = "none" if wait.default is None else wait.default
+        assert f"| `{wait.name}` | {default} |" in page
+
 
 CHUNKED = b"HTTP/1.1 403 x\r\nTransfer-Encoding: chunked\r\n\r\n"
 LIMITS = ClientLimits(max_header_size=2000, max_header_count=10, max_body_size=100)

@@ -1,8 +1,9 @@
 """``python -m tests.fuzz TARGET [--seconds N]``: search with coverage, and keep what is new.
 
 It needs atheris (``pip install atheris``). The coverage is that of the Python sources, so the
-compiled twins are not used. What is found is written to ``crash-…`` in the current folder; give it
-back with ``--replay FILE``. At the end the corpus is reduced to what adds coverage.
+compiled modules are not used. What is found is written to ``crash-…`` in the current folder; give
+it back with ``--replay FILE``. At the end the corpus is reduced to what adds coverage;
+``--minimise`` does only that.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ CORPUS = Path(__file__).parent / "corpus"
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("target", choices=["wire", "handshake", "negotiation", "deflate"])
+    parser.add_argument("target", choices=sorted(path.name for path in CORPUS.iterdir()))
     parser.add_argument("--seconds", type=int, default=60, help="how long to search (default 60)")
+    parser.add_argument("--minimise", action="store_true", help="only reduce the corpus")
     parser.add_argument("--replay", type=Path, help="run the target on this file, and no more")
     parser.add_argument("--inside", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -32,11 +34,11 @@ def main() -> None:
 
         TARGETS[args.target](args.replay.read_bytes())
     else:
-        sys.exit(run(args.target, args.seconds))
+        sys.exit(run(args.target, 0 if args.minimise else args.seconds))
 
 
 def run(target: str, seconds: int) -> int:
-    """Search in a process of its own, then reduce the corpus in another."""
+    """Search in a process of its own, if for any time, then reduce the corpus in another."""
     known = CORPUS / target
     env = {**os.environ, "WSEXT_CODEC": "python"}
     with tempfile.TemporaryDirectory() as work:
@@ -49,8 +51,11 @@ def run(target: str, seconds: int) -> int:
         grown, kept = Path(work, "grown"), Path(work, "kept")
         grown.mkdir()
         kept.mkdir()
-        how = [f"-max_total_time={seconds}", "-max_len=512", "-timeout=20", "-rss_limit_mb=2048"]
-        code = subprocess.run([*inside, *how, str(grown), str(known)], env=env).returncode
+        code = 0
+        if seconds:
+            how = [f"-max_total_time={seconds}", "-max_len=512", "-timeout=20"]
+            how += ["-rss_limit_mb=2048", "-print_final_stats=1", str(grown), str(known)]
+            code = subprocess.run([*inside, *how], env=env).returncode
         if code == 0:
             how = ["-merge=1", "-max_len=512", str(kept), str(known), str(grown)]
             subprocess.run([*inside, *how], env=env, stderr=subprocess.DEVNULL, check=True)
@@ -75,7 +80,7 @@ def search(target: str, arguments: list[str]) -> None:
     """Let libFuzzer drive the target."""
     import atheris
 
-    with atheris.instrument_imports(include=["wsext", "wsext_deflate", "wsext_zstd"]):
+    with atheris.instrument_imports(include=["wsext", "wsext_deflate", "wsext_zstd", "wsext_meta"]):
         from tests.fuzz.targets import TARGETS
     logging.getLogger("wsext").setLevel(logging.CRITICAL)
     atheris.Setup(arguments, TARGETS[target])

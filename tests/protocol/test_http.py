@@ -94,6 +94,22 @@ def test_what_a_request_knows() -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "token"),
+    [
+        ("Bearer abc", "abc"),
+        ("bearer  abc ", "abc"),
+        ("BEARER a b", "a b"),
+        ("Basic abc", ""),
+        ("Bearer", ""),
+        ("", ""),
+    ],
+)
+def test_the_token_of_a_bearer(header: str, token: str) -> None:
+    assert Request("GET", "/", Headers({"Authorization": header})).bearer_token == token
+    assert Request("GET", "/", Headers()).bearer_token == ""
+
+
+@pytest.mark.parametrize(
     ("lines", "cookies"),
     [
         (["a=1; b=2", "c=3"], {"a": "1", "b": "2", "c": "3"}),

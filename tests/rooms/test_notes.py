@@ -34,7 +34,7 @@ def test_the_message_is_what_was_said() -> None:
         ["+", "Ada"], ["-", ["1.s1"]], ["+", ["1.s1", 5]], {"m": "text"},
         ["m", "text", None, [], {"a": msgspec.msgpack.Ext(5, b"own type")}],
     ],
-    ids=repr,
+    ids=lambda data: str(encode(data)),
 )  # fmt: skip
 def test_what_has_another_type_is_refused(data: object) -> None:
     with pytest.raises(msgspec.ValidationError):

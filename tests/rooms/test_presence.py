@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
+from tests.waiting import until
 from wsext import Presence, PresenceChange
 from wsext.rooms.presence import Watch
 
@@ -70,6 +72,28 @@ async def test_a_note_during_a_comparison_begins_it_anew() -> None:
     changes = watch.follow(place, ME)
     await watch.compare(place)
     assert await rest(watch, changes) == [("join", "ann")]
+
+
+async def test_many_who_ask_for_a_comparison_share_one() -> None:
+    watch, place = Watch(), Place(ME, ANN)
+    may_answer, asked = asyncio.Event(), 0
+
+    class Slow(Place):
+        async def presence(self) -> list[Presence]:
+            nonlocal asked
+            asked += 1
+            await may_answer.wait()
+            return list(self.members)
+
+    place = Slow(ME, ANN)
+    changes = watch.follow(place, ME)
+    comparing = [asyncio.ensure_future(watch.compare(place, first=not n)) for n in range(100)]
+    await until(lambda: asked == 1)
+    may_answer.set()
+    await asyncio.gather(*comparing)
+    assert asked == 2
+    watch.tell("leave", ANN)
+    assert await rest(watch, changes) == [("leave", "ann")]
 
 
 async def test_whoever_does_not_keep_up_misses_the_oldest() -> None:

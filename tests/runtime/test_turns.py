@@ -168,6 +168,27 @@ async def test_only_what_a_coroutine_does_counts_and_not_what_it_waits_for(world
     assert worker.used == pytest.approx(5 * MS)
 
 
+async def test_a_coroutine_works_in_no_pass_that_is_spent(world: World) -> None:
+    worked: list[tuple[int, int]] = []
+
+    async def work(step: Any) -> None:
+        for number in range(3):
+            await asyncio.sleep(0)  # all of them are resumed in one pass
+            world.clock.now += 2 * MS
+            worked.append((world.passes, number))
+
+    workers = [Worker(world, str(number), 0) for number in range(20)]
+    tasks = [
+        asyncio.create_task(world.module.Timed(world.turns, worker, work)) for worker in workers
+    ]
+    while not all(task.done() for task in tasks):
+        world.passes += 1
+        await asyncio.sleep(0)
+    per_pass = [sum(number == at for at, _ in worked) for number in range(world.passes + 1)]
+    assert sum(per_pass) == 60
+    assert max(per_pass) <= 8
+
+
 # --- sessions -------------------------------------------------------------------------------------
 
 #: What a peer can send that makes much work of few bytes, and what it has to agree to before.

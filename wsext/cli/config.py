@@ -22,6 +22,7 @@ from wsext.config.sources import read_config, take_setting
 from wsext.escape import safe_url
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins
+from wsext.sdk.secret import Secret
 
 __all__ = ["config"]
 
@@ -87,7 +88,8 @@ def _rows(conf: Config, plugins: Plugins) -> list[dict[str, Any]]:
 def _row(dotted: str, value: Any, source: str | None) -> dict[str, Any]:
     if isinstance(value, str) and "://" in value:  # of a broker, for example, with its password
         value = safe_url(value)
-    is_secret = any(word in dotted.rpartition(".")[2] for word in _SECRET)
+    name = dotted.rpartition(".")[2]
+    is_secret = isinstance(value, Secret) or any(word in name for word in _SECRET)
     if is_secret and value is not None and dotted != "serve.ssl_key":  # which is a path
         value = "(hidden)"
     return {"option": dotted, "value": value, "source": source}

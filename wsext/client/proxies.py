@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import urllib.request
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from websockets.headers import build_authorization_basic
 
@@ -16,6 +16,8 @@ from wsext.escape import safe_url
 from wsext.protocol.http import ResponseReader
 
 __all__ = ["connect_through", "find_proxy"]
+
+_SCHEMES = ("http", "socks4", "socks4a", "socks5", "socks5h")
 
 
 def find_proxy(choice: str | bool | None, target: Target) -> str | None:
@@ -42,12 +44,21 @@ async def connect_through(proxy: str, target: Target, limits: ClientLimits) -> s
         OSError: If it cannot be reached, or python-socks is not installed.
         ValueError: If the proxy's URL cannot be used.
     """
-    if " " in proxy or not proxy.isprintable():
-        raise ValueError("the proxy's URL has a blank or a control character: percent-encode it")
     shown = safe_url(proxy)
     try:
-        if proxy.startswith("http:"):
-            return await _connect_by_http(proxy, target, limits)
+        url = urlsplit(proxy)
+        is_usable = url.scheme in _SCHEMES and url.hostname and url.port
+        is_usable = is_usable and ":" not in unquote(url.username or "")
+    except ValueError:
+        is_usable = False
+    if not is_usable or " " in proxy or not proxy.isprintable():
+        known = ", ".join(_SCHEMES)
+        raise ValueError(
+            f"a proxy's URL ({known}) has a host, a port, and nothing that is not in URLs"
+        )
+    try:
+        if url.scheme == "http":
+            return await _connect_by_http(url, target, limits)
         return await _connect_by_socks(proxy, target)
     except ImportError:
         raise OSError(
@@ -62,9 +73,8 @@ class _Refused(Exception):
     """What the proxy has against it."""
 
 
-async def _connect_by_http(proxy: str, target: Target, limits: ClientLimits) -> socket.socket:
+async def _connect_by_http(url: SplitResult, target: Target, limits: ClientLimits) -> socket.socket:
     """Ask for a tunnel by CONNECT (RFC 9110 §9.3.6)."""
-    url = urlsplit(proxy)
     lines = [f"CONNECT {target.authority} HTTP/1.1", f"Host: {target.authority}"]
     if url.username is not None:
         credentials = (unquote(url.username), unquote(url.password or ""))
@@ -75,7 +85,7 @@ async def _connect_by_http(proxy: str, target: Target, limits: ClientLimits) -> 
         max_body=0,
         tunnel=True,
     )
-    sock = await _connect(url.hostname or "", url.port or 80)
+    sock = await _connect(url.hostname or "", url.port or 0)
     try:
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(sock, "\r\n".join([*lines, "", ""]).encode())
@@ -127,11 +137,6 @@ async def _connect_by_socks(proxy: str, target: Target) -> socket.socket:
     url = proxy.replace("socks5h:", "socks5:", 1).replace("socks4a:", "socks4:", 1)
     try:
         way = Proxy.from_url(url, rdns=remote_dns)
-    except ValueError as error:
-        raise ValueError(
-            f"a proxy's URL is http, socks4, socks5 or socks5h, with host and port: {error}"
-        ) from None
-    try:
         sock: socket.socket = await way.connect(target.host, target.port)
     except ProxyError as error:
         raise _Refused(str(error)) from error

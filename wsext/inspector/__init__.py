@@ -15,7 +15,7 @@ import hmac
 import secrets
 from importlib.resources import files
 
-from wsext import App, CloseInfo, Request, Response, Session, hookimpl
+from wsext import App, CloseInfo, Request, Response, Secret, Session, hookimpl
 from wsext.inspector.feed import Live
 from wsext.inspector.register import Register
 
@@ -94,15 +94,11 @@ class Inspector:
     # --- who may see it -----------------------------------------------------------------------
 
     def _knows_token(self, request: Request) -> bool:
-        for value in request.headers.get_all("Authorization"):
-            scheme, _, token = value.partition(" ")
-            if scheme.lower() == "bearer" and _same(token.strip(), self.token):
-                return True
-        return False
+        return Secret(self.token).matches(request.bearer_token)
 
     def _may_see(self, request: Request) -> bool:
         cookie = request.cookies.get(self._cookie_name, "")
-        return _same(cookie, self._cookie) or self._knows_token(request)
+        return Secret(self._cookie).matches(cookie) or self._knows_token(request)
 
     def _page(self, request: Request) -> Response:
         allowed = self._may_see(request)
@@ -123,7 +119,3 @@ class Inspector:
         if self.register.pages >= _MAX_PAGES:
             return Response(503, f"{_MAX_PAGES} pages are open already\n")
         return None
-
-
-def _same(given: str, secret: str) -> bool:
-    return secrets.compare_digest(given.encode("utf-8", "replace"), secret.encode())

@@ -152,6 +152,12 @@ class Request:
         """The ``Origin`` header, which browsers send (RFC 6454); ``None`` without one."""
         return self.headers.get("Origin")
 
+    @property
+    def bearer_token(self) -> str:
+        """The token of ``Authorization: Bearer`` (RFC 6750 §2.1); empty without one."""
+        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else ""
+
     @cached_property
     def subprotocols(self) -> tuple[str, ...]:
         """The subprotocols that the client offers, in its order; empty when they are malformed."""

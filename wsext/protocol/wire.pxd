@@ -7,6 +7,9 @@ from wsext.protocol.leaf cimport (
 )
 
 
+cdef Py_ssize_t _READ_AT_MOST
+
+
 cdef class MaskSource:
     cdef bytes _pool
     cdef Py_ssize_t _at

@@ -39,6 +39,7 @@ _START_WITH = 1 << 11
 # Once as much has come, and as much is missing, the rest is read to where it belongs; a read of its
 # own costs more than copying less.
 _READ_IN_PLACE = 1 << 14
+_READ_AT_MOST = 1 << 18
 
 
 def apply_mask(data: bytes | bytearray | memoryview, key: bytes) -> bytes:
@@ -405,7 +406,7 @@ class FrameParser:
             return None
         if len(body) - have < _READ_IN_PLACE:
             body = self._grow(2 * len(body))
-        return memoryview(body)[have : self._need]
+        return memoryview(body)[have : min(self._need, have + _READ_AT_MOST)]
 
     def advance(self, size: int) -> None:
         """``size`` bytes were read to where `room` said."""

@@ -70,7 +70,7 @@ class Hub(RoomHub):
         self._users: set[object] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Task[None] | None = None
-        self.kept: KeptMessages[PreparedMessage] = KeptMessages()
+        self.kept: KeptMessages[PreparedMessage] = KeptMessages(_held_by)
         self._seats: Counter[Session] = Counter()
         self._early: list[tuple[str, bytes, bool]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -315,3 +315,7 @@ class Hub(RoomHub):
     def _compare(self) -> None:
         for room in self._open:
             room.compare_presence()
+
+
+def _held_by(message: PreparedMessage) -> int:
+    return message.held_bytes

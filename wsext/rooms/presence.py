@@ -65,6 +65,7 @@ class Watch:
         self._known: dict[str, Presence] = {}
         self._quiet: set[str] = set()  # found by the first comparison: a note may still be due
         self._version = 0
+        self._comparing = self._is_first = False
 
     @property
     def is_followed(self) -> bool:
@@ -106,13 +107,21 @@ class Watch:
                 feed.put(change)
 
     async def compare(self, room: Attendance, *, first: bool = False) -> None:
-        """Compare with the state; the first time, who is there is no news."""
-        while self._feeds:
-            version = self._version
-            now = {member.id: member for member in await room.presence()}
-            if version == self._version:
-                break
-        else:
+        """Compare with the state; the first time, who is there is no news.
+
+        One comparison runs at a time. Whoever asks meanwhile has it begin anew.
+        """
+        self._version += 1
+        self._is_first = self._is_first or first
+        if self._comparing:
+            return
+        self._comparing = True
+        try:
+            now = await self._state(room)
+        finally:
+            self._comparing = False
+        first, self._is_first = self._is_first, False
+        if now is None:
             return
         came = [now[key] for key in now.keys() - self._known.keys()]
         gone = [self._known[key] for key in self._known.keys() - now.keys()]
@@ -123,6 +132,15 @@ class Watch:
                 self._emit(PresenceChange("join", member))
         for member in gone:
             self._emit(PresenceChange("leave", member))
+
+    async def _state(self, room: Attendance) -> dict[str, Presence] | None:
+        """Who is there, without a change meanwhile; ``None`` if nobody wants to know any more."""
+        while self._feeds:
+            version = self._version
+            now = {member.id: member for member in await room.presence()}
+            if version == self._version:
+                return now
+        return None
 
 
 class _Feed(AsyncIterator[PresenceChange]):

@@ -151,6 +151,8 @@ class Room(Audience):
         self._hub.admit(member.session)
         for message in self._hub.kept.last(self.name, history):
             member.send(message)
+        if history:  # messages keep how they were encoded for it
+            self._hub.kept.recount(self.name, self._hub.bounds)
         self._members[member.me.id] = member
         self._everybody = None
         self._hub.keep(self.name)
@@ -250,6 +252,7 @@ class Membership(Audience):
             raise RoomError("too much is told about a member")
         counting = partial(_count, (room.counters, room._hub.counters))
         self._lane = Lane(options.overflow, options.queue_bytes, counting)
+        self._most = options.session_queue_bytes
         self._joined = False
 
     def __len__(self) -> int:
@@ -273,7 +276,7 @@ class Membership(Audience):
 
     def queue(self, message: PreparedMessage, key: Key | None = None) -> None:
         """Put a message that cannot be sent now into the session's outbox."""
-        life_of(self.session).writer.put(self._lane, message, key)
+        life_of(self.session).writer.put(self._lane, message, self._most, key)
 
     def changes(self) -> AsyncIterator[PresenceChange]:
         """Who comes and goes from now on, in any process, until this membership ends.

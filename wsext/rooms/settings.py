@@ -23,6 +23,9 @@ class RoomOptions(OptionSet):
     queue_bytes: Annotated[
         int, local("bytes of broadcasts that may wait for a member that reads slowly", ge=1)
     ] = 1 << 18
+    session_queue_bytes: Annotated[
+        int, local("bytes of broadcasts of all its rooms that may wait for a session", ge=1)
+    ] = 1 << 21
     overflow: Annotated[
         RoomOverflow,
         local(

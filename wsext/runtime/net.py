@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 __all__ = [
@@ -50,9 +50,31 @@ async def create_unix_connection(*arguments: Any, **options: Any) -> Any:
 
 async def _call(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
     loop = asyncio.get_running_loop()
-    if _fast is not None:
-        return await getattr(_fast, name)(loop, *arguments, **options)
-    return await getattr(loop, name)(*arguments, **options)
+    if _fast is None:
+        return await getattr(loop, name)(*arguments, **options)
+    if options.get("ssl") is not None:
+        handler = loop.get_exception_handler()
+        if not isinstance(handler, _Quiet):
+            loop.set_exception_handler(_Quiet(handler))
+    return await getattr(_fast, name)(loop, *arguments, **options)
+
+
+class _Quiet:
+    """An event loop's exception handler that says nothing of peers who leave during the TLS
+    handshake: aiofastnet 1.2 reports them, as the class `ConnectionResetError`, which no logger can
+    print. Everything else goes to the handler that was there before.
+    """
+
+    def __init__(self, handler: Callable[[Any, dict[str, Any]], object] | None) -> None:
+        self._handler = handler
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if context.get("exception") is ConnectionResetError:
+            return
+        if self._handler is None:
+            loop.default_exception_handler(context)
+        else:
+            self._handler(loop, context)
 
 
 def bind(

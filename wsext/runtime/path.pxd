@@ -37,7 +37,7 @@ cdef class LinkPath:
     cdef public object _loop
     cdef public object _transport
 
-    @cython.locals(connection=Connection, turns=Turns, began=double, message=Message)
+    @cython.locals(connection=Connection, turns=Turns, began=double, is_light=bint, message=Message)
     cdef _read(self, object data, Py_ssize_t size)
 
     @cython.locals(connection=Connection, began=double)

@@ -70,7 +70,7 @@ _shared = _Shared()
 #: How often a connection looks at the clock in one turn, at most.
 _ROUNDS = 64
 
-#: A message of more bytes that an extension has made is worth a look at the clock.
+#: Reads and messages of more bytes are worth a look at the clock.
 _LARGE = 1 << 14
 
 
@@ -163,8 +163,9 @@ class LinkPath:
             self.store(data, size)
             return
         connection = self.connection
-        # What no extension decodes takes no longer than it took to arrive.
-        began = 0.0 if connection.pipeline.passive else turns.clock()
+        # What is small and no extension decodes takes no longer than it took to arrive.
+        is_light = size <= _LARGE and connection.pipeline.passive
+        began = 0.0 if is_light else turns.clock()
         self._gathering = self._pulling = True
         try:
             event = connection.receive(data, size)

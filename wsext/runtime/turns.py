@@ -27,8 +27,8 @@ _SLICE = 0.001
 
 #: Seconds of decoding in one pass of the event loop, and how many of them who queues may use. The
 #: rest is for those who have not had a turn in it yet.
-_PASS = 0.008
-_QUEUED = 0.004
+_PASS = 0.006
+_QUEUED = 0.003
 
 
 class Queues(Protocol):
@@ -151,6 +151,8 @@ class Timed(Coroutine[Any, Any, None]):
 
     def send(self, value: Any) -> Any:
         """As of a coroutine."""
+        if self._turns.is_spent:
+            return None  # as ``asyncio.sleep(0)`` does: its task goes on in the next pass
         self.began = self._turns.clock()
         try:
             return self._coroutine.send(value)

@@ -128,8 +128,17 @@ class Writer:
         else:
             raise self._overflow(lane)
 
-    def put(self, lane: Lane, message: PreparedMessage, key: Hashable | None = None) -> None:
-        """Put in a message of somebody else's lane, a room's; never raises and never waits."""
+    def put(
+        self, lane: Lane, message: PreparedMessage, most: int, key: Hashable | None = None
+    ) -> None:
+        """Put in a message of somebody else's lane, a room's; never raises and never waits.
+
+        Args:
+            lane: Whose message it is.
+            message: The message.
+            most: Bytes of all lanes that may wait with it, whatever their policies.
+            key: As for `Outbox.put`.
+        """
         link, entry = self._link, Waiting(message, message.size)
         if not (link.is_open or self.is_detached):
             return
@@ -138,7 +147,7 @@ class Writer:
                 self._write(entry)
             except ProtocolError as error:  # the session has failed; the room goes on
                 logger.debug("a broadcast failed a session: %s", error)
-        elif self.outbox.put(lane, entry, key):
+        elif self._has_room(entry, most) and self.outbox.put(lane, entry, key):
             self._update()
         else:
             lane.lose("slow_closed")
@@ -146,6 +155,9 @@ class Writer:
             slow = LocalProtocolError("reads too slowly", CloseCode.TRY_AGAIN_LATER)
             link.connection.failure = link.connection.failure or slow
             link.send_close(slow.code, slow.reason)
+
+    def _has_room(self, entry: Waiting, most: int) -> bool:
+        return not self.outbox or self.outbox.size + entry.size <= most
 
     def _overflow(self, lane: Lane) -> LocalProtocolError:
         """Close with 1013: the peer reads too slowly. The error to raise is returned."""

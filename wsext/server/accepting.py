@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import os
 import socket
 import time
@@ -14,6 +15,9 @@ __all__ = ["Acceptor", "Rarely", "most_connections", "raise_descriptor_limit", "
 
 #: File descriptors that connections do not get: the app, its files and brokers need some, too.
 _RESERVED = 64
+
+#: More file descriptors than this are for nobody; other programs may go through all of them.
+_MILLION = 1 << 20
 
 #: Connections beyond the limit that are answered, beside an eighth of the limit.
 _REFUSED = 16
@@ -36,20 +40,27 @@ class Rarely:
 
     Args:
         log: What writes a line, for example ``logger.warning``.
+        clock: Tells the time in seconds.
     """
 
-    def __init__(self, log: Callable[..., None]) -> None:
+    def __init__(
+        self, log: Callable[..., None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._log = log
-        self._count = 0
-        self._next = 0.0
+        self._clock = clock
+        self._left_out = 0
+        self._next = -math.inf
 
     def __call__(self, text: str, *values: object) -> None:
         """It has happened once more."""
-        self._count += 1
-        now = time.monotonic()
-        if now >= self._next:
-            self._log(text + " (%d since the last such line)", *values, self._count)
-            self._count, self._next = 0, now + _QUIET
+        now = self._clock()
+        if now < self._next:
+            self._left_out += 1
+            return
+        if self._left_out:
+            text += f" (and {self._left_out} times more before)"
+        self._log(text, *values)
+        self._left_out, self._next = 0, now + _QUIET
 
 
 def _descriptor_limit() -> int | None:
@@ -63,15 +74,17 @@ def _descriptor_limit() -> int | None:
 
 
 def raise_descriptor_limit() -> None:
-    """Raise the limit of file descriptors as far as the process may, for a server owns its process.
+    """Raise the limit of file descriptors as far as this process may, to a million at most.
 
     The soft limit is low only for programs that use ``select()``, which knows 1,024 descriptors.
     """
     with suppress(ImportError, OSError, ValueError):
         import resource
 
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY:
+            wanted = _MILLION if hard == resource.RLIM_INFINITY else min(hard, _MILLION)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def most_connections(wanted: int | None) -> tuple[int | None, int]:

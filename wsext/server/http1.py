@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl as ssl_module
-from typing import Any, Protocol
+from typing import Protocol
 
 from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
 from wsext.http2 import PREFACE
 from wsext.protocol.handshake import accept_response
 from wsext.protocol.http import RequestReader, Response, rejection
-from wsext.runtime import net
 from wsext.runtime.session import Session
 from wsext.server.answering import Handshake, Host
+from wsext.server.transports import Transports
 
 __all__ = ["HTTP2Host", "HandshakeProtocol", "Successor"]
 
@@ -58,17 +57,13 @@ class HandshakeProtocol(Handshake):
         self._http2: Successor | None = None
         self._setting_up: asyncio.Task[None] | None = None
 
-    def set_up(self, sock: socket.socket, ssl: ssl_module.SSLContext | None) -> None:
-        """Serve a socket that was accepted, after the TLS handshake if there is a context."""
-        self._setting_up = asyncio.get_running_loop().create_task(self._set_up(sock, ssl))
+    def set_up(self, sock: socket.socket, transports: Transports) -> None:
+        """Serve a socket that was accepted."""
+        self._setting_up = asyncio.get_running_loop().create_task(self._set_up(sock, transports))
 
-    async def _set_up(self, sock: socket.socket, ssl: ssl_module.SSLContext | None) -> None:
-        options: dict[str, Any] = {}
-        if ssl is not None:
-            timeout = self._host.app.server_options.handshake_timeout
-            options = {"ssl": ssl, "ssl_handshake_timeout": timeout}
+    async def _set_up(self, sock: socket.socket, transports: Transports) -> None:
         try:
-            await net.connect_accepted_socket(lambda: self, sock, **options)
+            await transports.connect(self, sock)
         except (Exception, asyncio.CancelledError) as error:
             logger.debug("connection could not be set up: %r", error)
             sock.close()

@@ -18,6 +18,7 @@ from wsext.server.connections import Connections
 from wsext.server.draining import drain, wait_for_handshakes
 from wsext.server.http1 import HandshakeProtocol, HTTP2Host, Successor
 from wsext.server.listening import Listening, Source
+from wsext.server.transports import Transports
 
 __all__ = ["Server"]
 
@@ -43,6 +44,7 @@ class Server(Connections, HTTP2Host):
         super().__init__(app, timers)
         self.http2 = app.server_options.http2 and http2.is_available()
         self._ssl = ssl
+        self._transports = Transports(ssl, app.server_options.handshake_timeout)
         self._listening = Listening(self.take, ssl is not None, app.server_options.backlog)
         self._started = False
         self._closed = self.loop.create_future()
@@ -129,7 +131,7 @@ class Server(Connections, HTTP2Host):
             return
         connection = self.new_connection()
         if connection.enter(peername):
-            connection.set_up(sock, self._ssl)
+            connection.set_up(sock, self._transports)
         else:
             self._listening.refuse(sock)
 

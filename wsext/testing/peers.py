@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from wsext.app.application import Application
 from wsext.client.connect import connect as _connect
 from wsext.client.opening import HTTP2Choice
+from wsext.errors import InvalidHandshake
 from wsext.protocol import handshake
 from wsext.protocol.frames import Frame
 from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
@@ -200,7 +201,7 @@ class RawPeer(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what the server sends."""
         if self.response is None:
-            self.response = self._reader.feed(data)
+            self._read_response(lambda: self._reader.feed(data))
             data = self._reader.take_rest() if self.response is not None else b""
         if data:
             self._parser.feed(data, self._frames)
@@ -209,10 +210,14 @@ class RawPeer(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The server sends nothing more."""
         if self.response is None:
-            self.response = self._reader.feed_eof()
+            self._read_response(self._reader.feed_eof)
         self.ended = True
         self._arrived.set()
         return True
+
+    def _read_response(self, read: Callable[[], HTTPResponse | None]) -> None:
+        with suppress(InvalidHandshake):  # such as HTTP/2: it is in the transcript
+            self.response = read()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""

@@ -14,7 +14,7 @@ def wide(**bounds: float) -> Bounds:
 
 
 def test_so_many_messages_and_bytes_of_a_room_are_kept() -> None:
-    kept: KeptMessages[int] = KeptMessages()
+    kept: KeptMessages[int] = KeptMessages(lambda message: 0)
     for number in range(10):
         kept.put("tea", number, 10, wide(messages=4))
     assert kept.last("tea", 100) == [6, 7, 8, 9]
@@ -25,7 +25,7 @@ def test_so_many_messages_and_bytes_of_a_room_are_kept() -> None:
 
 
 def test_a_message_that_is_too_large_leaves_nothing() -> None:
-    kept: KeptMessages[int] = KeptMessages()
+    kept: KeptMessages[int] = KeptMessages(lambda message: 0)
     kept.put("tea", 1, 10, wide())
     kept.put("tea", 2, 1001, wide())
     assert kept.last("tea", 10) == []
@@ -33,16 +33,16 @@ def test_a_message_that_is_too_large_leaves_nothing() -> None:
 
 
 def test_nothing_is_kept_of_a_room_that_may_keep_no_message() -> None:
-    kept: KeptMessages[int] = KeptMessages()
+    kept: KeptMessages[int] = KeptMessages(lambda message: 0)
     kept.put("tea", 1, 10, wide(messages=0))
     assert kept.size == 0
 
 
 def test_the_room_that_was_silent_longest_loses_first() -> None:
-    kept: KeptMessages[str] = KeptMessages()
+    kept: KeptMessages[str] = KeptMessages(len)
     for room in ("tea", "coffee", "tea", "water"):
         kept.put(room, room, 100, wide())
-    size = kept.size
+    size = kept.size - 2  # of "coffee"
     kept.put("milk", "milk", 100, wide(total_bytes=size))
     assert (kept.last("coffee", 9), len(kept.last("tea", 9)), kept.size) == ([], 2, size)
     kept.put("milk", "milk", 100, wide(rooms=2))
@@ -52,7 +52,7 @@ def test_the_room_that_was_silent_longest_loses_first() -> None:
 def test_old_rooms_go_when_another_says_something(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    kept: KeptMessages[int] = KeptMessages()
+    kept: KeptMessages[int] = KeptMessages(lambda message: 0)
     kept.put("tea", 1, 1, wide(seconds=60))
     now = 61.0
     kept.put("coffee", 1, 1, wide(seconds=60))
@@ -60,11 +60,25 @@ def test_old_rooms_go_when_another_says_something(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_room_can_be_forgotten() -> None:
-    kept: KeptMessages[int] = KeptMessages()
+    kept: KeptMessages[int] = KeptMessages(lambda message: 0)
     kept.put("tea", 1, 10, wide())
     kept.drop("tea")
     kept.drop("tea")
     assert (kept.last("tea", 1), kept.size) == ([], 0)
+
+
+def test_what_messages_hold_may_become_more() -> None:
+    kept: KeptMessages[list[bytes]] = KeptMessages(lambda message: sum(map(len, message)))
+    messages = [[bytes(10)] for _ in range(4)]
+    for message in messages:
+        kept.put("tea", message, 10, wide())
+    before = kept.size
+    for message in messages:
+        message.append(bytes(500))
+    kept.recount("tea", wide())
+    assert kept.size == before + 2000
+    kept.recount("tea", wide(total_bytes=before))
+    assert len(kept.last("tea", 9)) == 1
 
 
 @given(
@@ -72,7 +86,7 @@ def test_a_room_can_be_forgotten() -> None:
     st.builds(Bounds, *(st.integers(0, 2000) for _ in range(3)), st.integers(0, 3)),
 )
 def test_no_bound_is_ever_passed(said: list[tuple[str, int]], bounds: Bounds) -> None:
-    kept: KeptMessages[int] = KeptMessages()
+    kept: KeptMessages[int] = KeptMessages(abs)
     for room, size in said:
         kept.put(room, size, size, bounds)
         assert kept.size <= bounds.total_bytes

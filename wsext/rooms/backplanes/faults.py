@@ -59,6 +59,6 @@ class Faults:
         if now - self._named.get(kind, -_QUIET) >= _QUIET:
             self._named[kind] = now
             logger.warning(
-                "%s: %s of room %a cannot be read and is left out: %s (%d so far)",
+                "%s: %s of room %r cannot be read and is left out: %s (%d so far)",
                 *(self._status.url, kind, room, why, self._status.unreadable),
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
 __all__ = ["Bounds", "KeptMessages"]
@@ -20,7 +21,7 @@ class Bounds(NamedTuple):
     Attributes:
         messages: Messages of a room.
         room_bytes: Payload bytes of a room.
-        total_bytes: Bytes of all rooms, with what Python needs beside the payloads.
+        total_bytes: Bytes of all rooms, with what is held beside the payloads.
         rooms: Rooms.
         seconds: How long after the last message of a room.
     """
@@ -33,12 +34,12 @@ class Bounds(NamedTuple):
 
 
 class _Log(Generic[T]):
-    """The last messages of one room, with their sizes."""
+    """The last messages of one room, each with the size of its payload and all that it holds."""
 
     __slots__ = ("messages", "size", "used")
 
     def __init__(self) -> None:
-        self.messages: deque[tuple[T, int]] = deque()
+        self.messages: deque[tuple[T, int, int]] = deque()
         self.size = 0
         self.used = 0.0
 
@@ -47,10 +48,14 @@ class KeptMessages(Generic[T]):
     """Keeps messages by room. When there is too much, the room that was silent longest loses first.
 
     Attributes:
-        size: Bytes of all messages, with what Python needs beside them.
+        size: Bytes of all messages, with what is held beside their payloads.
+
+    Args:
+        held_by: How many bytes a message holds; it may become more while it is kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, held_by: Callable[[T], int]) -> None:
+        self._held_by = held_by
         self._logs: OrderedDict[str, _Log[T]] = OrderedDict()
         self.size = 0
 
@@ -63,10 +68,11 @@ class KeptMessages(Generic[T]):
         log = self._logs.get(room)
         if log is None:
             log = self._logs[room] = _Log()
-        log.messages.append((message, size))
+        held = self._held_by(message) + _OVERHEAD
+        log.messages.append((message, size, held))
         log.size += size
         log.used = time.monotonic()
-        self.size += size + _OVERHEAD
+        self.size += held
         while len(log.messages) > bounds.messages or log.size > bounds.room_bytes:
             self._pop(log)
         if log.messages:
@@ -76,9 +82,18 @@ class KeptMessages(Generic[T]):
         self._cut(bounds, log.used)
 
     def _pop(self, log: _Log[T]) -> None:
-        size = log.messages.popleft()[1]
+        _, size, held = log.messages.popleft()
         log.size -= size
-        self.size -= size + _OVERHEAD
+        self.size -= held
+
+    def recount(self, room: str, bounds: Bounds) -> None:
+        """What a room's messages hold may have become more."""
+        log = self._logs.get(room)
+        if log is not None:
+            messages = list(log.messages)
+            self.drop(room)
+            for message, size, _ in messages:
+                self.put(room, message, size, bounds)
 
     def _cut(self, bounds: Bounds, now: float) -> None:
         while self._logs:
@@ -99,10 +114,10 @@ class KeptMessages(Generic[T]):
         log = self._logs.get(room)
         if log is None or not count:
             return []
-        return [message for message, _ in log.messages][-count:]
+        return [message for message, _, _ in log.messages][-count:]
 
     def drop(self, room: str) -> None:
         """Forget a room."""
         log = self._logs.pop(room, None)
         if log is not None:
-            self.size -= log.size + _OVERHEAD * len(log.messages)
+            self.size -= sum(held for _, _, held in log.messages)

@@ -21,7 +21,7 @@ class _Bus:
 
     def __init__(self) -> None:
         self.planes: list[MemoryBackplane] = []
-        self.kept: KeptMessages[bytes] = KeptMessages()
+        self.kept: KeptMessages[bytes] = KeptMessages(len)
         self.members: dict[str, dict[str, bytes]] = {}
 
 

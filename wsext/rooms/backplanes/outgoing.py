@@ -51,8 +51,8 @@ class OutgoingRecords:
 
     @property
     def is_long(self) -> bool:
-        """Whether more than half of what may wait does."""
-        return self._status.queued_bytes > self._limit // 2
+        """Whether more than half of what may wait does, or more than is sent at once."""
+        return self._status.queued_bytes > min(self._limit // 2, _BATCH_BYTES)
 
     def put(self, record: Record) -> None:
         """Add a message; the oldest ones may have to go for it."""

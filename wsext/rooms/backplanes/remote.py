@@ -25,7 +25,7 @@ import msgspec
 from msgspec import Meta
 
 from wsext.errors import RoomError
-from wsext.escape import get_logger, safe_url
+from wsext.escape import escape, get_logger, safe_url
 from wsext.protocol.closing import CloseCode
 from wsext.rooms.backplanes.broker import Broker, Record
 from wsext.rooms.backplanes.contract import Backplane, Subscriber
@@ -172,7 +172,7 @@ class RemoteBackplane(Backplane):
     def _say(self, error: Exception, loudly: bool) -> None:
         while isinstance(error, ExceptionGroup):
             error = error.exceptions[0]
-        name, text = type(error).__name__, ascii(str(error)[:200])[1:-1]  # it may quote the broker
+        name, text = type(error).__name__, escape(str(error)[:200])  # it may quote the broker
         self.status.error = f"{name}: {text}" if text else name
         level = logging.WARNING if loudly else logging.DEBUG
         logger.log(level, "%s is away: %s", self.status.url, self.status.error)

@@ -98,8 +98,7 @@ class Metrics(Interceptor):
             if _is_from_here(request):
                 return None
             return Response(403, "without the option token only for this machine\n")
-        scheme, _, said = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and token.matches(said.strip()):
+        if token.matches(request.bearer_token):
             return None
         return Response(401, "a bearer token is needed\n", {"WWW-Authenticate": "Bearer"})
 

@@ -1,0 +1,124 @@
+"""How an accepted socket becomes a transport: at once, or by a TLS handshake."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl as ssl_module
+from collections import OrderedDict
+from contextlib import suppress
+from typing import Any
+
+from wsext.runtime import net
+
+__all__ = ["Transports"]
+
+#: TLS handshakes at the same time. Each takes up to 300 KB, so that 100 take 30 MB.
+_AT_ONCE = 100
+
+#: Seconds that a TLS handshake goes on, at least, when others wait for their turn.
+_PATIENCE = 1.0
+
+
+class Transports:
+    """Makes the transports of a server's connections.
+
+    Args:
+        ssl: A TLS context; ``None`` for plain connections.
+        timeout: Seconds for a whole TLS handshake, with the time that it waits for its turn.
+    """
+
+    def __init__(self, ssl: ssl_module.SSLContext | None, timeout: float) -> None:
+        self._ssl = ssl
+        self._timeout = timeout
+        self._turns = _Turns()
+
+    async def connect(self, protocol: asyncio.Protocol, sock: socket.socket) -> None:
+        """Connect a protocol to a socket that was accepted.
+
+        Raises:
+            OSError: If the peer has gone, or its TLS handshake fails or takes too long.
+        """
+        if self._ssl is None:
+            await net.connect_accepted_socket(lambda: protocol, sock)
+            return
+        async with asyncio.timeout(self._timeout):
+            await _wait_for_data(sock)  # silence does not cost what TLS costs
+            async with self._turns:
+                await net.connect_accepted_socket(
+                    lambda: protocol, sock, ssl=self._ssl, ssl_handshake_timeout=self._timeout
+                )
+
+
+async def _wait_for_data(sock: socket.socket) -> None:
+    sock.setblocking(False)
+    loop = asyncio.get_running_loop()
+    came = loop.create_future()
+    with suppress(NotImplementedError):  # Windows
+        loop.add_reader(sock, _wake, came)
+        try:
+            await came
+        finally:
+            loop.remove_reader(sock)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+class _Turns:
+    """Lets so many tasks have their turn at the same time, and the newest of the others next.
+
+    When others wait, a task that has had its turn for long is cancelled.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._running: OrderedDict[asyncio.Task[Any], float] = OrderedDict()
+        self._waiting: dict[asyncio.Future[None], None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> None:
+        if len(self._running) >= _AT_ONCE:
+            waiter = self._loop.create_future()
+            self._waiting[waiter] = None
+            self._watch()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if self._waiting.pop(waiter, waiter) is waiter:
+                    self._wake_next()  # it was its turn already
+                raise
+        self._running[_current_task()] = self._loop.time()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._running.pop(_current_task(), None) is not None:
+            self._wake_next()
+
+    def _wake_next(self) -> None:
+        if self._waiting and len(self._running) < _AT_ONCE:
+            _wake(self._waiting.popitem()[0])
+
+    def _watch(self) -> None:
+        if self._timer is None and self._running:
+            since = next(iter(self._running.values()))
+            self._timer = self._loop.call_at(since + _PATIENCE, self._cancel_longest)
+
+    def _cancel_longest(self) -> None:
+        self._timer = None
+        while self._waiting and self._running:
+            task, since = next(iter(self._running.items()))
+            if since + _PATIENCE > self._loop.time():
+                break
+            del self._running[task]
+            task.cancel()
+            self._wake_next()
+        if self._waiting:
+            self._watch()
+
+
+def _current_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
