@@ -4,12 +4,14 @@ it show how long its event loop is busy with what the hostile server sends."""
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from contextlib import suppress
 
 from hpack import Encoder
 from hyperframe.frame import HeadersFrame, SettingsFrame
 
+from tests.attack.logs import CONTROLS
 from tests.attack.registry import attack
 from tests.attack.target import DROPPED, Handle, Target, upgrade
 from tests.codecs import deflated
@@ -125,7 +127,7 @@ async def never_reads(target: Target) -> None:
 
 @attack(
     "a server whose answer never ends",
-    "endless headers",
+    "an answer without end, or with endless headers",
     fronts=CLIENT,
     sessions=8,
 )
@@ -192,10 +194,25 @@ async def _agrees_to_everything(reader: asyncio.StreamReader, writer: asyncio.St
     await upgrade(reader, writer, ANSWER.format(value) * 8)
 
 
-answers("that says 100 Continue without end", "endless headers", _says_continue)
-answers("that answers byte by byte", "half a handshake, byte by byte", _answers_byte_by_byte)
-answers("that never begins TLS", "half a handshake, byte by byte", _says_nothing, "tls")
-answers("that hints over HTTP/2 without end", "endless headers", _hints_without_end, "http2")
+answers(
+    "that says 100 Continue without end",
+    "an answer without end, or with endless headers",
+    _says_continue,
+)
+answers(
+    "that answers byte by byte",
+    "an answer byte by byte; TLS that never ends",
+    _answers_byte_by_byte,
+)
+answers(
+    "that never begins TLS", "an answer byte by byte; TLS that never ends", _says_nothing, "tls"
+)
+answers(
+    "that hints over HTTP/2 without end",
+    "an answer without end, or with endless headers",
+    _hints_without_end,
+    "http2",
+)
 answers(
     "that agrees to one offer 2,800 times", "thousands of extension offers", _agrees_to_everything
 )
@@ -206,7 +223,7 @@ from_server(
 
 @attack(
     "a server whose refusal has a body without end",
-    "endless headers",
+    "a refusal with a body without end",
     fronts=CLIENT,
     sessions=8,
 )
@@ -268,3 +285,34 @@ async def accepts_and_drops(target: Target) -> None:
         await target.dial(port, 1, "again")
         await target.rest()
     assert came <= 4 + 0.6 * target.seconds, f"{came} attempts in {target.seconds} s"
+
+
+@attack(
+    "a server that says controls to a terminal",
+    "control characters in messages, reasons, headers",
+    fronts=CLIENT,
+    seconds=1,
+)
+async def controls(target: Target) -> None:
+    evil = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e"
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await upgrade(reader, writer)
+        writer.write(frame(8, b"\x0f\xa1" + evil.encode()))
+        await reader.read()
+
+    async with target.hostile(handle) as port:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "wsext", "connect", f"ws://127.0.0.1:{port}/"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(10):
+                said, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+        assert b"4001" in said, said
+        assert not CONTROLS.search(said), f"raw controls: {said!r}"
