@@ -21,7 +21,7 @@ from tests.attack.registry import AREAS, Attack, load
 from tests.attack.running import Bounds, Result, bystanders, judge, run
 
 BOUNDS = Bounds(p99=1.0, newcomer=5.0)
-SECONDS = 0.2
+SECONDS = 0.15
 
 
 def _groups() -> dict[str, list[tuple[Attack, str]]]:
