@@ -54,12 +54,13 @@ docs: $(STAMP)     ## Build the documentation into site/; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 dist: $(TOOLS)     ## Build every distribution into dist/, with an SBOM, and check it
+	rm -rf dist
 	for project in . extensions/*/; do \
 		test ! -f $$project/pyproject.toml || $(TOOLS)/bin/python -m build --outdir dist $$project || exit 1; done
 	$(TOOLS)/bin/python -m twine check --strict dist/*.whl dist/*.tar.gz
 	rm -rf build/installed && $(PYTHON) -m venv --without-pip build/installed
-	$(TOOLS)/bin/uv pip install --quiet --python build/installed/bin/python --find-links dist \
-		"wsext[http2,nats,proxy,redis,yaml]"
+	$(TOOLS)/bin/uv pip install --quiet --python build/installed/bin/python \
+		"wsext[http2,nats,proxy,redis,yaml] @ file://$$(echo $(CURDIR)/dist/wsext-*.whl)"
 	$(TOOLS)/bin/cyclonedx-py environment build/installed --pyproject pyproject.toml \
 		--mc-type library --output-reproducible --of JSON -o dist/wsext.cdx.json
 
