@@ -91,7 +91,7 @@ class _Turns:
     @property
     def is_busy(self) -> bool:
         """Whether so many have their turn that others should wait until they can use theirs."""
-        return len(self._running) >= _AT_ONCE // 4
+        return len(self._running) >= _AT_ONCE // 2
 
     async def wait(self) -> None:
         """Wait until a turn is free; it has to be taken at once."""
