@@ -18,9 +18,9 @@ class ServerOptions(OptionSet):
 
     __owner__: ClassVar[str] = "server"
 
-    handshake_timeout: Annotated[float, local("seconds for the whole opening handshake", gt=0)] = (
-        10.0
-    )
+    handshake_timeout: Annotated[
+        float, local("seconds for the opening handshake, with that of TLS", gt=0)
+    ] = 10.0
     drain_timeout: Annotated[float, local("seconds that sessions get to end at shutdown", ge=0)] = (
         10.0
     )

@@ -42,12 +42,17 @@ class Transports:
         if self._ssl is None:
             await net.connect_accepted_socket(lambda: protocol, sock)
             return
-        async with asyncio.timeout(self._timeout):
-            await _wait_for_data(sock)  # silence does not cost what TLS costs
-            async with self._turns:
-                await net.connect_accepted_socket(
-                    lambda: protocol, sock, ssl=self._ssl, ssl_handshake_timeout=self._timeout
-                )
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._timeout
+        if self._turns.is_busy:
+            async with asyncio.timeout_at(until):
+                await _wait_for_data(sock)  # silence does not cost what TLS costs
+                await self._turns.wait()
+        with self._turns:
+            timeout = max(until - loop.time(), 0.001)
+            await net.connect_accepted_socket(
+                lambda: protocol, sock, ssl=self._ssl, ssl_handshake_timeout=timeout
+            )
 
 
 async def _wait_for_data(sock: socket.socket) -> None:
@@ -83,20 +88,29 @@ class _Turns:
         self._waiting: dict[asyncio.Future[None], None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    async def __aenter__(self) -> None:
-        if len(self._running) >= _AT_ONCE:
-            waiter = self._loop.create_future()
-            self._waiting[waiter] = None
-            self._watch()
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if self._waiting.pop(waiter, waiter) is waiter:
-                    self._wake_next()  # it was its turn already
-                raise
+    @property
+    def is_busy(self) -> bool:
+        """Whether so many have their turn that others should wait until they can use theirs."""
+        return len(self._running) >= _AT_ONCE // 2
+
+    async def wait(self) -> None:
+        """Wait until a turn is free; it has to be taken at once."""
+        if len(self._running) < _AT_ONCE:
+            return
+        waiter = self._loop.create_future()
+        self._waiting[waiter] = None
+        self._watch()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if self._waiting.pop(waiter, waiter) is waiter:
+                self._wake_next()  # it was its turn already
+            raise
+
+    def __enter__(self) -> None:
         self._running[_current_task()] = self._loop.time()
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         if self._running.pop(_current_task(), None) is not None:
             self._wake_next()
 
