@@ -306,7 +306,10 @@ class ProtocolError(WsextError):
         bare = type(self).__new__(type(self))
         bare.args = self.args
         bare.__dict__.update(self.__dict__)
-        bare.__cause__ = self.__cause__
+        cause = bare.__cause__ = self.__cause__
+        while cause is not None:  # the same holds for it
+            cause.__traceback__ = None
+            cause = cause.__cause__ or cause.__context__
         return bare
 
     def __str__(self) -> str:

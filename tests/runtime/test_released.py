@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import wsext
-from tests.codecs import Gated, History
+from tests.codecs import AsyncBroken, Broken, Gated, History, deflated
 from tests.raw import RawPeer, masked, raw_peer
 from wsext import App, CloseInfo, ConnectionClosed, Listener, Session, WebSocketOptions, hookimpl
 
@@ -100,7 +100,7 @@ class Watch:
 
 def make_app(watch: Watch) -> App:
     app = App(options=WebSocketOptions(close_timeout=0.2))
-    for extension in ("permessage-deflate", History, Gated):
+    for extension in ("permessage-deflate", History, Gated, Broken, AsyncBroken):
         app.install(extension)
     app.install(watch)
     app.map_exception(LookupError, 4404, "no such thing")
@@ -214,6 +214,24 @@ async def breaks_the_protocol(peer: RawPeer) -> None:
         assert await peer.close_code() == 1002
 
 
+async def bombs(peer: RawPeer) -> None:
+    peer.send(masked(2, deflated(bytes(1 << 21)), rsv=0x40))
+    async with asyncio.timeout(SOON):
+        assert await peer.close_code() == 1009
+
+
+async def corrupts(peer: RawPeer) -> None:
+    peer.send(masked(2, b"\xff" * 20, rsv=0x40))
+    async with asyncio.timeout(SOON):
+        assert await peer.close_code() == 1007
+
+
+async def is_told_of_a_failure(peer: RawPeer) -> None:
+    peer.send(masked(2, b"hello"))
+    async with asyncio.timeout(SOON):
+        assert await peer.close_code() == 1011
+
+
 async def says_something(peer: RawPeer) -> None:
     peer.send(masked(1, b"hello"))
     async with asyncio.timeout(SOON):
@@ -252,6 +270,10 @@ KINDS: dict[str, tuple[str, str, Callable[[RawPeer], Awaitable[None]]]] = {
     "permessage-deflate": ("/echo", "permessage-deflate", talks_and_closes),
     "permessage-deflate and a reset": ("/echo", "permessage-deflate", resets),
     "an asynchronous codec": ("/echo", "x-gated", talks_and_closes),
+    "a compression bomb": ("/echo", "permessage-deflate", bombs),
+    "corrupt compression": ("/echo", "permessage-deflate", corrupts),
+    "a codec that fails": ("/echo", "x-broken", is_told_of_a_failure),
+    "an asynchronous codec that fails": ("/echo", "x-async-broken", is_told_of_a_failure),
     "stacked codecs": ("/listener", "permessage-deflate, x-gated", closes),
 }
 

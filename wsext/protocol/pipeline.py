@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from wsext.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from wsext.escape import get_logger
@@ -162,8 +162,18 @@ class Stage:
         frames: Iterable[Frame] = result
         return frames
 
-    def failure(self, error: BaseException, decoding: bool) -> ProtocolError:
-        """The exception of a codec as the protocol error that fails the connection.
+    def fail(self, error: BaseException, decoding: bool) -> NoReturn:
+        """Raise what fails the connection, for an exception of the codec."""
+        failure = self._failure(error, decoding)
+        try:
+            if failure is error:
+                raise failure  # its own cause would make it a cycle, which keeps what it is about
+            raise failure from error
+        finally:
+            del error, failure  # the traceback has this frame
+
+    def _failure(self, error: BaseException, decoding: bool) -> ProtocolError:
+        """The exception of a codec as a protocol error.
 
         Also of what is not an `Exception`, such as a cancellation: nobody cancels a codec that is
         not asynchronous. What is meant for the whole process is raised again.
@@ -323,7 +333,7 @@ class Pipeline:
                 stage = stage.below
         except BaseException as error:
             assert stage is not None
-            raise stage.failure(error, False) from error
+            stage.fail(error, False)
         if many is not None:
             below = stage.below if stage is not None else None
             return self._end_encode(_finish(self._through(many, below, False)))
@@ -351,7 +361,7 @@ class Pipeline:
                     passed.append(number)
                     stage.collect_encoded(stage.codec.encode_shared(item), out)
             except BaseException as error:
-                raise stage.failure(error, False) from error
+                stage.fail(error, False)
             frames = out
         return self._end_encode(frames), tuple(dict.fromkeys(passed))
 
@@ -366,7 +376,7 @@ class Pipeline:
             try:
                 stage.codec.skip_shared()
             except BaseException as error:
-                raise stage.failure(error, False) from error
+                stage.fail(error, False)
 
     async def aencode(self, frame: Frame) -> list[Frame]:
         """`encode` for a pipeline with an asynchronous codec; one call at a time."""
@@ -432,7 +442,7 @@ class Pipeline:
                 stage = stage.above
         except BaseException as error:
             assert stage is not None
-            raise stage.failure(error, True) from error
+            stage.fail(error, True)
         if many is not None:
             above = stage.above if stage is not None else None
             return self._end_decode(_finish(self._through(many, above, True)))
@@ -485,7 +495,7 @@ class Pipeline:
                     else:
                         stage.collect_encoded((yield stage.encode(item)), out)
             except BaseException as error:
-                raise stage.failure(error, decoding) from error
+                stage.fail(error, decoding)
             if self._trace is not None:
                 for frame in out:
                     self._trace("in" if decoding else "out", stage.name, frame)

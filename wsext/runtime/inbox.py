@@ -98,7 +98,7 @@ class Inbox:
         return self._take(NEXT)
 
     def put(self, item: Message | Frame) -> bool:
-        """Add an item; ``False`` when the bounds are passed by now. Tell `wake` afterwards."""
+        """Add an item; ``False`` when there is no room for another one. Tell `wake` afterwards."""
         if self._deaf:
             return True
         if self._waiter is None and type(item) is Message:
@@ -108,14 +108,19 @@ class Inbox:
         else:
             self._rest.append(item)
         self.size += _size(item)
-        if len(self._rest) >= self._capacity or self.size > self._max_bytes:
+        if len(self._rest) >= self._capacity or self.size >= self._max_bytes:
             self.full = True
             return False
         return True
 
+    @property
+    def is_over(self) -> bool:
+        """Whether more waits than the bounds allow."""
+        return len(self._rest) >= self._capacity or self.size > self._max_bytes
+
     def drop_oldest(self) -> None:
         """Throw away the oldest items until the bounds are kept; the newest one always stays."""
-        while self._rest and (len(self._rest) >= self._capacity or self.size > self._max_bytes):
+        while self._rest and self.is_over:
             self.size -= _size(self._head)
             self._head = self._rest.pop(0)
             self.dropped += 1

@@ -563,6 +563,8 @@ class Life:
         elif state is State.CLOSE_SENT:
             # After our own Close nobody may be reading any more, and the peer's has to be found.
             inbox.refuse()
+        elif policy == "close" and not inbox.is_over:
+            pass  # just full
         elif policy == "close":
             link.fail(LocalProtocolError("messages come too fast", CloseCode.TRY_AGAIN_LATER))
         elif state is State.OPEN:
