@@ -72,3 +72,96 @@ async def bomb(target: Target) -> None:
     while target.time_is_left:
         codes = await target.each(8, one, at_once=8)
         assert all(code == 1009 or isinstance(code, DROPPED) for code in codes), codes
+
+
+def compressed(name: str, promise: str, offer: str, data: bytes, codes: set[int | None]) -> None:
+    """A flood of compressed frames; ``codes`` are those that it may get."""
+
+    @attack(name, promise, fronts=("http1", "http2", "uvicorn"), sessions=4)
+    async def run(target: Target) -> None:
+        found = await target.flood(data, sessions=4, more=offer)
+        wrong = set(found) - codes - {None}
+        assert not wrong, f"closed with {wrong}"
+
+
+compressed(
+    "compressed messages of 1 MiB to an echo",
+    "one connection that keeps the process busy",
+    DEFLATE,
+    masked(2, deflated(bytes(MIB)), rsv=0x40) * 50,
+    set(),
+)
+compressed(
+    "compressed messages of one byte",
+    "a flood of messages",
+    DEFLATE,
+    masked(2, deflated(b"x"), rsv=0x40) * 5000,
+    set(),
+)
+compressed(
+    "compressed messages in empty fragments",
+    "a message in a million fragments",
+    DEFLATE,
+    masked(2, deflated(b"x"), False, 0x40) + masked(0, b"", False) * 20_000,
+    {1002, 1007, 1008, 1009},
+)
+compressed(
+    "compressed messages of empty blocks",
+    "many small messages that inflate",
+    DEFLATE,
+    masked(2, b"\x00\x00\x00\xff\xff" * 20_000, rsv=0x40),
+    {1007, 1008, 1009},
+)
+compressed(
+    "compressed messages of final blocks",
+    "many small messages that inflate",
+    DEFLATE,
+    masked(2, b"\x01\x00\x00\xff\xff" * 20_000, rsv=0x40),
+    {1007, 1008, 1009},
+)
+compressed(
+    "corrupted compression",
+    "corrupted compression, bad UTF-8",
+    DEFLATE,
+    masked(1, b"\xff" + deflated(b"a message" * 100)[1:], rsv=0x40),
+    {1007},
+)
+compressed(
+    "compressed text that is not UTF-8",
+    "corrupted compression, bad UTF-8",
+    DEFLATE,
+    masked(1, deflated(b"\xff" * 1000), rsv=0x40),
+    {1007},
+)
+compressed(
+    "zstd frames with bytes behind them",
+    "corrupted compression, bad UTF-8",
+    ZSTD,
+    masked(2, zstd(b"a message" * 100) + b"and more", rsv=0x40),
+    {1007},
+)
+compressed(
+    "zstd frames with a window of 2 GiB",
+    "a compression bomb",
+    ZSTD,
+    masked(2, b"\x00\xa8" + b"\x02\x00\x00x" * 20, rsv=0x40),
+    {1007, 1009},
+)
+
+
+@attack(
+    "hundreds of sessions that have compressed once",
+    "many sessions with compression",
+    fronts=("http1", "http2", "uvicorn"),
+    sessions=8,
+)
+async def many_contexts(target: Target) -> None:
+    message = masked(2, deflated(bytes(range(256)) * 400), rsv=0x40)
+
+    async def one(number: int) -> None:
+        peer = await target.websocket(more=DEFLATE)
+        await peer.push(message)
+        await peer.frame()
+
+    await target.each(200, one)
+    await target.rest()

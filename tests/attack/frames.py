@@ -287,6 +287,19 @@ async def never_reads_its_echo(target: Target) -> None:
 
 
 @attack(
+    "peers that read all that is sent for ever",
+    "one connection that keeps the process busy",
+    fronts=ALL,
+    sessions=4,
+)
+async def reads_all(target: Target) -> None:
+    for peer in await target.each(4, lambda number: target.websocket("/flood")):
+        if not isinstance(peer, DROPPED):
+            target.start(peer.discard())
+    await target.rest()
+
+
+@attack(
     "pings whose pongs are never read",
     "a flood of pings",
     fronts=("http1", "http2", "tls", "uvicorn"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import resource
@@ -37,6 +38,8 @@ OPTIONS = {
 }
 #: A server without bounds must not take all of the machine's memory.
 ADDRESS_SPACE = 4 << 30
+#: What has a process killed when its parent ends (prctl(2)).
+_LIBC, _SET_DEATH_SIGNAL = ctypes.CDLL(None), 1
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,7 @@ def _environment(attack: Attack) -> dict[str, str]:
 
 
 def _limit(descriptors: int | None) -> None:
+    _LIBC.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)  # it ends with the suite, however that ends
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     if descriptors is not None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))

@@ -19,7 +19,7 @@ BROKERS = ("memory", "redis", "nats")
     "a megabyte into each of a thousand rooms",
     "messages in rooms that nobody is in",
     fronts=BROKERS,
-    sessions=1,
+    sessions=8,  # of which the process's own bounds are a part
 )
 async def a_thousand_rooms(target: Target) -> None:
     peer = await target.websocket("/rooms")
@@ -39,17 +39,16 @@ async def a_thousand_rooms(target: Target) -> None:
     "ever new rooms",
     "messages in rooms that nobody is in",
     fronts=BROKERS,
-    sessions=1,
+    sessions=8,  # of which the process's own bounds are a part
 )
 async def ever_new_rooms(target: Target) -> None:
     peer = await target.websocket("/rooms")
     target.start(peer.discard())
-    for start in itertools.count(0, 100):
-        if not target.time_is_left:
-            break
-        await peer.push(
-            b"".join(masked(1, f"new{start + at}\nhello".encode()) for at in range(100))
-        )
+    with suppress(TimeoutError):  # the server reads no faster than it opens rooms
+        async with asyncio.timeout(target.seconds):
+            for start in itertools.count(0, 100):
+                rooms = (f"new{start + at}\nhello".encode() for at in range(100))
+                await peer.push(b"".join(masked(1, room) for room in rooms))
 
 
 @attack(
@@ -115,7 +114,7 @@ async def flooded_room(target: Target) -> None:
     "members with a frame size of one byte",
     "an extension that makes one message into many frames",
     fronts=("http1", "uvicorn"),
-    sessions=1,
+    sessions=8,  # of which the process's own bounds are a part
 )
 async def one_byte_frames(target: Target) -> None:
     offer = "Sec-WebSocket-Extensions: permessage-fragment; max_frame=1\r\n"
@@ -143,6 +142,101 @@ async def own_frame_sizes(target: Target) -> None:
     while target.time_is_left:
         await members[0].push(data)
         await asyncio.sleep(0.1)
+
+
+@attack(
+    "one session in ever more rooms",
+    "rooms without end for one session",
+    fronts=BROKERS,
+    sessions=4,
+)
+async def ever_more_rooms(target: Target) -> None:
+    for _ in range(4):
+        peer = await target.websocket("/stays")
+        target.start(peer.discard())
+        with suppress(TimeoutError, *DROPPED):
+            async with asyncio.timeout(target.seconds / 4):
+                for number in itertools.count():
+                    await peer.push(masked(1, f"more{number}".encode()))
+                    await asyncio.sleep(0)
+
+
+@attack(
+    "the same history again and again",
+    "messages in rooms that nobody is in",
+    fronts=BROKERS,
+    sessions=2,
+)
+async def history_again(target: Target) -> None:
+    peer = await target.websocket("/room/told")
+    target.start(peer.discard())
+    for _ in range(20):
+        await peer.push(masked(2, bytes(12_000)))
+    again = await target.websocket("/again")
+    target.start(again.discard())
+    with suppress(TimeoutError, *DROPPED):
+        async with asyncio.timeout(target.seconds):
+            while True:
+                await again.push(masked(1, b"told"))
+
+
+@attack(
+    "names of rooms and members that are too long",
+    "a room's name, or what a member tells about itself, without bound",
+    fronts=BROKERS,
+    sessions=10,
+)
+async def long_names(target: Target) -> None:
+    async def one(number: int) -> None:
+        path = ("/room/" + "x" * 256, "/room/" + "%F0%9F%A6%8A" * 64, "/named/" + "n" * 9000)
+        peer = await target.websocket(path[number % 3])
+        frame = await peer.frame()
+        assert frame is not None
+        assert frame.payload[:2] == b"\x03\xf0"  # 1008
+        peer.close()
+
+    while target.time_is_left:
+        await target.each(30, one, at_once=10)
+
+
+@attack(
+    "a megabyte in each of a hundred open rooms",
+    "messages in many open rooms",
+    fronts=("memory",),
+    sessions=100,
+)
+async def many_open_rooms(target: Target) -> None:
+    data = masked(1, b"x" * (MIB - 2000))
+
+    async def one(number: int) -> None:
+        (peer,) = await _members(target, 1, f"open{number}")
+        await peer.push(data)
+        await peer.frame()
+
+    await target.each(100, one, at_once=5)
+    await target.rest()
+
+
+@attack(
+    "messages that are larger than the broker takes",
+    "a message that is too large for the broker",
+    fronts=("nats",),
+    sessions=4,
+)
+async def too_large_for_the_broker(target: Target) -> None:
+    data = masked(1, b"x" * MIB)
+
+    async def one(number: int) -> int | None:
+        (peer,) = await _members(target, 1, "large")
+        await peer.push(data)
+        try:
+            return await peer.close_code()
+        finally:
+            peer.close()
+
+    while target.time_is_left:
+        found = await target.each(4, one)
+        assert set(found) == {1009}, found
 
 
 # --- the broker ---------------------------------------------------------------------------------
@@ -230,3 +324,49 @@ async def garbage_from_the_broker(target: Target) -> None:
             while (frame := await peer.frame()) is not None and frame.payload != b"still here":
                 assert frame.opcode != 8, f"closed with {bytes(frame.payload[:2]).hex()}"
             assert frame is not None, "a member was thrown out"
+
+
+@attack(
+    "keys of another type, and a stream that is used up",
+    "what cannot be read from a broker",
+    fronts=("redis",),
+    sessions=8,
+)
+async def other_keys(target: Target) -> None:
+    last = b"18446744073709551615-18446744073709551615"
+    await _redis(
+        target,
+        (b"SET", b"wsext:room:taken", b"x"),
+        (b"SET", b"wsext:members:taken", b"x"),
+        (b"XADD", b"wsext:room:used-up", last, b"d", b"x"),
+    )
+    members = [
+        (await _members(target, 2, room))[0] for room in ("taken", "used-up", "used-up", "fine")
+    ]
+    while target.time_is_left:
+        for peer in members:
+            await peer.push(masked(1, b"still here"))
+            frame = await peer.frame()
+            assert frame is not None
+            assert frame.payload == b"still here"
+        await asyncio.sleep(0.05)
+
+
+@attack(
+    "members that come and go while the broker does not answer",
+    "what waits for a broker that does not answer",
+    fronts=("redis",),
+    sessions=4,
+    newcomers=True,
+)
+async def stalled_broker(target: Target) -> None:
+    await _redis(target, (b"CLIENT", b"PAUSE", b"%d" % (1000 * target.seconds), b"ALL"))
+    peers = [await target.websocket("/visits") for _ in range(4)]
+    data = masked(1, b"in and out") * 100
+    for peer in peers:
+        target.start(peer.discard())
+    with suppress(TimeoutError, *DROPPED):
+        async with asyncio.timeout(target.seconds):
+            while True:
+                for peer in peers:
+                    await peer.push(data)

@@ -92,7 +92,7 @@ async def run(
     target = Target(server, front, FRONTS[front].http2, seconds, meter.said)
     problems: list[str] = []
     try:
-        async with asyncio.timeout(seconds + 30):
+        async with asyncio.timeout(seconds + 15):
             await attack.run(target)
     except AssertionError as error:
         problems.append(f"not what is promised: {str(error).partition(chr(10))[0]}")
@@ -132,8 +132,8 @@ async def _recover(
 ) -> None:
     """Look at what is left."""
     meter = around.meter
-    for _ in range(20 if not rest else 1):
-        await asyncio.sleep(rest or 0.25)
+    for look in range(20 if not rest else 1):
+        await asyncio.sleep(rest or 0.025 * look)  # about five seconds in all
         now = await _state(around.server, result.attack, result.front)
         result.memory_left = meter.memory() - meter.memory_before
         result.descriptors_left = meter.descriptors() - meter.descriptors_before

@@ -171,6 +171,7 @@ class Target:
                     if self.time_is_left:
                         with suppress(*DROPPED, TimeoutError):
                             codes.append(await asyncio.wait_for(reading, 5))
+                        peer.close()
                     else:
                         reading.cancel()
                         return

@@ -10,7 +10,7 @@ from typing import Any
 
 import wsext
 from tests.codecs import AsyncInflate
-from wsext import App, HandshakeRejected, Request, Response, Session, hookimpl
+from wsext import App, HandshakeRejected, Listener, Request, Response, Session, hookimpl
 
 app = App()
 app.install(AsyncInflate)
@@ -97,6 +97,36 @@ async def says_where_it_is_told(session: Session) -> None:
             await members.broadcast(text)
 
 
+@app.websocket("/stays")
+async def stays_where_it_was(session: Session) -> None:
+    """Each message names a room to be in, too."""
+    async for message in session:
+        app.room(str(message)).join_nowait(session)
+
+
+@app.websocket("/again")
+async def joins_again(session: Session) -> None:
+    """Each message names a room to come into, read its history, and leave."""
+    async for message in session:
+        async with app.room(str(message)).join(session, history=100):
+            pass
+
+
+@app.websocket("/named/<name>")
+async def named(session: Session, name: str) -> None:
+    session.name = name
+    async with app.room("named").join(session, info={"about": name}):
+        await session.wait_closed()
+
+
+@app.websocket("/visits")
+class Visits(Listener):
+    """Each message is a visit to a room."""
+
+    def on_message(self, session: Session, message: str | bytes) -> None:
+        app.room("visited").join_nowait(session).leave()
+
+
 async def known(request: Request) -> None:
     """The guard of docs/operating.md."""
     if request.headers.get("Authorization", "").removeprefix("Bearer ") != "s3cret":
@@ -119,7 +149,14 @@ async def _sends(session: Session) -> None:
         await session.send(bytes(50_000))
 
 
-KINDS = {"reads": _reads, "silent": Session.wait_closed, "sends": _sends, "echoes": echo}
+KINDS = {
+    "reads": _reads,
+    "silent": Session.wait_closed,
+    "sends": _sends,
+    "echoes": echo,
+    "tls": _reads,
+    "http2": _reads,
+}
 EXTENSIONS = ["permessage-deflate"]
 
 
@@ -130,7 +167,8 @@ async def dial(request: Request, port: int, count: int, kind: str) -> Response:
     ``again`` reads with the iterator that connects again.
     """
     for _ in range(count):
-        task = asyncio.create_task(_dial(f"ws://127.0.0.1:{port}/", kind))
+        scheme = "wss" if kind == "tls" else "ws"
+        task = asyncio.create_task(_dial(f"{scheme}://127.0.0.1:{port}/", kind))
         dialled.add(task)
         task.add_done_callback(dialled.discard)
     return Response(200, "{}")
@@ -142,7 +180,8 @@ async def _dial(url: str, kind: str) -> None:
             async for session in wsext.connect(url, extensions=EXTENSIONS):
                 await _reads(session)
         else:
-            async with wsext.connect(url, extensions=EXTENSIONS) as session:
+            http2 = kind == "http2"
+            async with wsext.connect(url, extensions=EXTENSIONS, http2=http2) as session:
                 await KINDS[kind](session)
 
 

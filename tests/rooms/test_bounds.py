@@ -9,7 +9,18 @@ import pytest
 
 from tests.rooms.test_room import KIB, Place, everything
 from tests.waiting import until
-from wsext import App, ConnectionClosed, Listener, RoomError, RoomOptions, Session
+from wsext import (
+    RSV,
+    App,
+    Codec,
+    ConnectionClosed,
+    Extension,
+    Frame,
+    Listener,
+    RoomError,
+    RoomOptions,
+    Session,
+)
 from wsext.rooms.backplanes.memory import MemoryBackplane
 from wsext.testing import World, calm, connect, simulate
 
@@ -92,9 +103,39 @@ async def test_members_tell_little_about_themselves() -> None:
         session = members.session
         with pytest.raises(RoomError, match="too much is told"):
             place.app.room("a").join_nowait(session, info={"text": "x" * 5000})
+        nested: dict[str, object] = {}
+        for _ in range(100_000):
+            nested = {"in": nested}
+        for info in ({"text": "\ud800"}, nested):
+            with pytest.raises(RoomError, match="cannot be encoded"):
+                place.app.room("a").join_nowait(session, info=info)
         session.name = "n" * 5000
         with pytest.raises(RoomError, match="too much is told"):
             place.app.room("a").join(session)
+
+
+async def test_a_member_whose_codec_fails_at_the_history_leaves(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(Codec):
+        def encode(self, frame: Frame) -> Frame:
+            raise RuntimeError("broken")
+
+    class BrokenExtension(Extension):
+        name = "x-broken"
+        rsv = RSV.RSV1
+
+        def make_codec(self, params: object, ctx: object) -> Codec:
+            return Broken()
+
+    place = Place(history=10)
+    place.app.install(BrokenExtension)
+    with caplog.at_level(logging.CRITICAL, "wsext"):
+        async with place.client() as (_, members):
+            await members.broadcast("hello")
+            async with connect(place.app, "/tea", extensions=[BrokenExtension]) as broken:
+                assert (await broken.wait_closed()).code == 1011
+            await until(lambda: len(members) == 1)
 
 
 async def test_rooms_together_have_a_bound_for_a_session_that_does_not_read() -> None:

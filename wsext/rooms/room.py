@@ -150,7 +150,10 @@ class Room(Audience):
             raise RuntimeError(f"{member.session!r} is in room {self.name!r} already")
         self._hub.admit(member.session)
         for message in self._hub.kept.last(self.name, history):
-            member.send(message)
+            try:
+                member.send(message)
+            except ProtocolError as error:  # the session has failed, and leaves by that
+                logger.debug("room %r: %s", self.name, error)
         if history:  # messages keep how they were encoded for it
             self._hub.kept.recount(self.name, self._hub.bounds)
         self._members[member.me.id] = member
@@ -203,8 +206,8 @@ class Room(Audience):
             try:
                 if not session._try_prepared(message):
                     member.queue(message, key)
-            except ProtocolError as error:
-                logger.debug("room %r: %s", self.name, error)  # that member's session has failed
+            except ProtocolError as error:  # that member's session has failed
+                logger.debug("room %r: %s", self.name, error)
         for counters in (self.counters, self._hub.counters):
             counters.messages += 1
             counters.bytes += message.size
@@ -248,7 +251,11 @@ class Membership(Audience):
         self.me = Presence(
             room._hub.member_id(session), session.name, None if info is None else dict(info)
         )
-        if len(encode(self.me)) > options.max_info_bytes:
+        try:
+            size = len(encode(self.me))
+        except (UnicodeEncodeError, RecursionError):  # it may be a peer's JSON
+            raise RoomError("what is told about a member cannot be encoded") from None
+        if size > options.max_info_bytes:
             raise RoomError("too much is told about a member")
         counting = partial(_count, (room.counters, room._hub.counters))
         self._lane = Lane(options.overflow, options.queue_bytes, counting)

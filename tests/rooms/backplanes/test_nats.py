@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -33,6 +34,20 @@ async def test_a_message_the_broker_does_not_take_is_refused_to_the_sender(
             await a.members.broadcast(b"x" * (1 << 20))
         await a.members.broadcast("next")
         assert await a.receive(1) == ["next"]
+
+
+async def test_a_message_that_was_too_large_for_a_broker_that_was_away_blocks_nothing(
+    broker: brokers.Broker,
+) -> None:
+    broker.kill()
+    async with processes(broker.url, 2) as (one, two):
+        await one.app.room("tea").broadcast(b"x" * (1 << 21))
+        await one.app.room("tea").broadcast("next")
+        broker.start()
+        await until(lambda: one.app.hub.status.connected and two.app.hub.status.connected)
+        async with joined(two, "tea?history=1") as b:
+            assert await b.receive(1) == ["next"]
+        assert one.app.hub.status.dropped == 1
 
 
 async def test_a_room_may_have_any_name(broker: brokers.Broker) -> None:
@@ -109,6 +124,14 @@ async def test_members_that_cannot_be_read_are_left_out(
         for name in ("nobody", "nobody.s1", "*/\\$", "a.b.c.d.e"):
             await client.publish(f"$KV.wsext-members.{tea}.{name}", b"\x92\xa1a\xa1b")
             await client.publish(f"$KV.wsext-alive.{name}x", b"")
+        reader, writer = await asyncio.open_connection("127.0.0.1", broker.port)
+        writer.write(b'CONNECT {"verbose":false,"pedantic":false}\r\n')
+        for name in (f"members.{tea}.".encode() + b"\xff\xfe", b"alive.\xff\xfe"):
+            writer.write(b"PUB $KV.wsext-" + name + b" 1\r\nx\r\n")  # nats-py cannot say it
+        writer.write(b"PING\r\n")
+        while await reader.readline() != b"PONG\r\n":
+            pass
+        writer.close()
         await client.flush()
         names = [member.name for member in await ada.members.presence()]
         assert names == ["Ada", "Bob"]

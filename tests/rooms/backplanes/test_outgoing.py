@@ -100,6 +100,24 @@ def test_what_was_under_way_and_arrived_is_not_sent_again(status: BackplaneStatu
     assert (status.published, status.queued) == (1, 0)
 
 
+def test_what_a_broker_never_takes_is_given_up(status: BackplaneStatus) -> None:
+    outgoing = OutgoingRecords(status, 1000)
+    for number, size in enumerate((10, 500, 10), 1):
+        outgoing.put(record(number, size=size))
+    outgoing.take()
+    outgoing.sort_out({}, 100)
+    assert numbers(outgoing.take()) == [1, 3]
+    assert (status.dropped, status.queued_bytes) == (1, 20)
+
+
+def test_tiny_messages_are_bounded_by_their_number(status: BackplaneStatus) -> None:
+    outgoing = OutgoingRecords(status, 1 << 30)
+    tiny = record(1, size=1)
+    for _ in range(70_000):
+        outgoing.put(tiny)
+    assert (status.queued, status.dropped) == (1 << 16, 70_000 - (1 << 16))
+
+
 def test_a_room_asks_for_its_own_by_their_numbers(status: BackplaneStatus) -> None:
     outgoing = OutgoingRecords(status, 1000)
     for number in range(1, 7):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -174,6 +176,24 @@ async def test_a_key_of_another_type_harms_its_own_room_only(
         assert await b.receive(1) == ["to both"]
         assert one.app.hub.status.reconnects == 0
         assert one.app.hub.status.unreadable > 0
+
+
+async def test_a_server_that_takes_no_messages_is_asked_less_and_less_often(
+    broker: brokers.Broker, client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = broker.url.replace("max_backoff=0.2", "max_backoff=5")
+    async with processes(url, 1) as (one,), joined(one, "tea") as a:
+        await client.execute_command("ACL", "SETUSER", "default", "-evalsha")
+        await a.session.send("waits")
+        assert await a.receive(1) == ["waits"]
+        await until(lambda: one.app.hub.status.reconnects == 4)
+        lines = [record for record in caplog.records if record.levelno >= logging.WARNING]
+        assert len(lines) <= 10
+        began = asyncio.get_running_loop().time()
+        await until(lambda: one.app.hub.status.reconnects == 5)
+        assert asyncio.get_running_loop().time() - began > 0.2
+        await client.execute_command("ACL", "SETUSER", "default", "+evalsha")
+        await until(lambda: one.app.hub.status.connected and not one.app.hub.status.queued)
 
 
 async def test_large_messages_are_read_in_small_pages(

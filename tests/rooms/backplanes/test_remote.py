@@ -190,6 +190,70 @@ async def test_a_broker_that_answers_garbage_is_away(
     assert len(lines[0].getMessage()) < 400
 
 
+class Cutting:
+    """Stands between a process and its broker, and ends a connection in the middle of a message.
+
+    Args:
+        port: Where the broker is.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.left: int | None = None
+        self.cuts = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, to_there = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pass_on(reader, to_there, cuts=False))
+                group.create_task(self._pass_on(there, writer, cuts=True))
+        except* ConnectionError:
+            pass
+        finally:
+            writer.close()
+            to_there.close()
+
+    async def _pass_on(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, cuts: bool
+    ) -> None:
+        while data := await source.read(4096):
+            if cuts and self.left is not None:
+                data, self.left = data[: self.left], self.left - len(data)
+                if self.left <= 0:
+                    self.left, self.cuts = None, self.cuts + 1
+                    target.write(data)
+                    await target.drain()
+                    raise ConnectionResetError
+            target.write(data)
+            await target.drain()
+        raise ConnectionResetError
+
+
+async def test_a_connection_that_ends_within_a_message_loses_and_doubles_nothing(
+    remote: brokers.Broker,
+) -> None:
+    cutting = Cutting(remote.port)
+    async with await asyncio.start_server(cutting.serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        url = remote.url.replace(f":{remote.port}", f":{port}")
+        async with (
+            processes(url, 1) as (one,),
+            processes(remote.url, 1) as (two,),
+            joined(one, "tea") as a,
+            joined(two, "tea") as b,
+        ):
+            for number in range(5):
+                cutting.left = 50_000
+                await b.session.send(f"{number}" + "x" * 100_000)
+                assert (await a.receive(1))[0][0] == str(number)
+                await a.session.send(f"back {number}")
+                assert (await a.receive(1)) == [f"back {number}"]
+            got = [text for text in await b.receive(10) if text.startswith("back")]
+            assert got == [f"back {number}" for number in range(5)]
+            assert cutting.cuts == one.app.hub.status.reconnects == 5
+
+
 async def test_what_waits_is_bounded_and_the_oldest_goes(remote: brokers.Broker) -> None:
     async with (
         processes(remote.url + "&queue_bytes=10000", 2) as (one, two),

@@ -69,10 +69,11 @@ class OutgoingRecords:
     def take(self) -> list[Record]:
         """The next messages to send; `confirm` or `sort_out` has to follow."""
         size = 0
-        while self._waiting and len(self._sending) < _BATCH and size < _BATCH_BYTES:
-            record = self._waiting.popleft()
-            size += len(record.data)
-            self._sending.append(record)
+        while self._waiting and len(self._sending) < _BATCH:
+            size += len(self._waiting[0].data)
+            if self._sending and size > _BATCH_BYTES:
+                break
+            self._sending.append(self._waiting.popleft())
         return self._sending
 
     def confirm(self) -> None:
@@ -106,15 +107,19 @@ class OutgoingRecords:
     def _all(self) -> list[Record]:
         return [*(record for _, record in self._taken), *self._sending, *self._waiting]
 
-    def sort_out(self, stored: Mapping[str, int]) -> None:
+    def sort_out(self, stored: Mapping[str, int], most: int | None = None) -> None:
         """After a reconnection: the last number that the broker has, by room.
 
         A broker that lost something has lost the latest messages: resend everything after that
-        number.
+        number, but nothing of more than ``most`` bytes, which it would never take.
         """
         records, was_taken = self._all(), len(self._taken)
         self._taken.clear()
         self._taken_bytes, self._sending = 0, []
+        if most is not None:
+            taken = [record for record in records if len(record.data) <= most]
+            self._status.dropped += len(records) - len(taken)
+            records = taken
         has = [record for record in records if record.number <= stored.get(record.room, 0)]
         self._waiting = deque(r for r in records if r.number > stored.get(r.room, 0))
         self._keep(has)

@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from typing import Any, TypeAlias, TypeVar
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
@@ -54,6 +54,9 @@ _PAGE = 500
 #: up. Everything else that it says concerns the connection.
 _OF_ONE_KEY = re.compile("WRONGTYPE|XADD|last possible ID")
 
+#: Connections to the server; who needs one more waits.
+_CONNECTIONS = 8
+
 #: Seconds after which members that nobody puts again are forgotten.
 _FORGET = 86_400
 
@@ -82,9 +85,14 @@ class RedisBroker(Broker):
     def __init__(self, url: str, options: RemoteOptions) -> None:
         self._options = options
         # Whoever repeats a command has to know how far the last one came: that is not redis-py.
-        self._redis: Any = Redis.from_url(  # its types do not know that all is bytes here
-            url, retry=Retry(NoBackoff(), 0), socket_timeout=None
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=_CONNECTIONS,
+            timeout=options.timeout,
+            socket_timeout=None,
+            retry=Retry(NoBackoff(), 0),
         )
+        self._redis: Any = Redis.from_pool(pool)  # its types do not know that all is bytes here
         self._channels = self._redis.pubsub()
         self._reader: asyncio.Task[None] | None = None
         self._append = ""

@@ -157,10 +157,10 @@ class RemoteBackplane(Backplane):
                 await self._work_connected()
             except Exception as error:
                 worked = self.status.connected
+                if worked and time.monotonic() - self._since > self._options.max_backoff:
+                    delays = backoff.delays()
                 self._set_connected(False)
                 self._say(error, worked or not self._tried.is_set())
-                if worked:
-                    delays = backoff.delays()
             finally:
                 if self._lost.done() and not self._lost.cancelled():
                     self._lost.exception()  # it may have come while something else failed, too
@@ -179,6 +179,7 @@ class RemoteBackplane(Backplane):
 
     def _set_connected(self, connected: bool) -> None:
         self.status.connected = connected
+        self._since = time.monotonic()
         self._update_sent()
 
     async def _work_connected(self) -> None:
@@ -229,11 +230,10 @@ class RemoteBackplane(Backplane):
         data = _encode((self._subscriber.origin, self._number, payload))
         most = min(self._broker.max_size, self._options.max_message_bytes)
         if len(data) > most:
-            raise RoomError(
-                *("too large for the room", CloseCode.MESSAGE_TOO_BIG),
-                f"a message of {len(payload)} bytes is too large for {self.status.url}, "
-                f"which takes {most}",
+            problem = (
+                f"{len(payload)} bytes are too large for {self.status.url}, which takes {most}"
             )
+            raise RoomError("too large for the room", CloseCode.MESSAGE_TOO_BIG, problem)
         if kept:
             record_id = f"{self._subscriber.origin}-{self._number}"
             self._outgoing.put(Record(room, self._number, record_id, data))
@@ -346,7 +346,7 @@ class RemoteBackplane(Backplane):
         stored = {
             room: await self._in_time(self._last_own(room)) for room in self._outgoing.rooms()
         }
-        self._outgoing.sort_out(stored)
+        self._outgoing.sort_out(stored, self._broker.max_size)
         self._roster.change_all()
         await self._in_time(self._roster.flush())
         while missing := [

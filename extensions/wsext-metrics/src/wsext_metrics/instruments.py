@@ -63,10 +63,18 @@ class Instruments:
             "wsext_incoming_messages", "Messages that wait for the application.", ["route"],
             multiprocess_mode="livesum",
         )  # fmt: skip
+        self.held = Gauge(
+            "wsext_held_bytes", "Bytes in memory, by what holds them.", ["share"],
+            multiprocess_mode="livesum",
+        )  # fmt: skip
         self.said = Counter("wsext_room_messages", "Broadcasts in rooms.")
         self.copies = Counter(
             "wsext_room_copies", "What became of a broadcast's copies for members.", ["outcome"]
         )
+        self.kept = Gauge(
+            "wsext_room_history_bytes", "What the last messages of rooms take.",
+            multiprocess_mode="livesum",
+        )  # fmt: skip
         self.connected = Gauge(
             "wsext_backplane_connected", "Whether every worker reaches the broker.",
             multiprocess_mode="livemin",
