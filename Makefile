@@ -5,8 +5,13 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 HOST   ?= 127.0.0.1
 PORT   ?= 8765
+TOOLS  := build/tools
+# What `make lowest` runs; CI takes less.
+LOWEST ?= tests/protocol tests/sdk tests/app tests/config tests/http2 tests/server tests/client
+# The time in what is built is that of the commit, so that who builds it again gets the same bytes.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
-.PHONY: install serve test lint bench docs dist format clean help
+.PHONY: install serve test lint bench docs dist lowest audit format clean help
 .DEFAULT_GOAL := help
 
 help:      ## List the targets
@@ -21,6 +26,11 @@ $(STAMP): pyproject.toml setup.py requirements/dev.txt $(wildcard extensions/*/p
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	@touch $(STAMP)
+
+$(TOOLS): requirements/supply.txt
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/supply.txt
+	@touch $(TOOLS)
 
 serve: $(STAMP)    ## Run the reference server on 127.0.0.1:8765
 	$(BIN)/wsext serve --host $(HOST) --port $(PORT)
@@ -43,10 +53,25 @@ docs: $(STAMP)     ## Build the documentation into site/; warnings are errors
 	$(BIN)/python docs/build_life.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-dist: $(STAMP)     ## Build every distribution into dist/ and check it
+dist: $(TOOLS)     ## Build every distribution into dist/, with an SBOM, and check it
+	rm -rf dist
 	for project in . extensions/*/; do \
-		test ! -f $$project/pyproject.toml || $(BIN)/python -m build --outdir dist $$project || exit 1; done
-	$(BIN)/python -m twine check --strict dist/*
+		test ! -f $$project/pyproject.toml || $(TOOLS)/bin/python -m build --outdir dist $$project || exit 1; done
+	$(TOOLS)/bin/python -m twine check --strict dist/*.whl dist/*.tar.gz
+	rm -rf build/installed && $(PYTHON) -m venv --without-pip build/installed
+	$(TOOLS)/bin/uv pip install --quiet --python build/installed/bin/python \
+		"wsext[http2,nats,proxy,redis,yaml] @ file://$$(echo $(CURDIR)/dist/wsext-*.whl)"
+	$(TOOLS)/bin/cyclonedx-py environment build/installed --pyproject pyproject.toml \
+		--mc-type library --output-reproducible --of JSON -o dist/wsext.cdx.json
+
+lowest: $(TOOLS)   ## Test the core with the lowest versions that pyproject.toml allows
+	rm -rf build/lowest && $(PYTHON) -m venv --without-pip build/lowest
+	WSEXT_BUILD_CODEC=no $(TOOLS)/bin/uv pip install --quiet --python build/lowest/bin/python \
+		--resolution lowest-direct -r requirements/dev.txt
+	WSEXT_CODEC=python build/lowest/bin/python -m pytest -q $(LOWEST)
+
+audit: $(TOOLS)    ## Look for known vulnerabilities in what CI used
+	$(TOOLS)/bin/python .ci/audit.py
 
 format: $(STAMP)   ## Put the code into the project's style
 	$(BIN)/ruff check --fix .

@@ -1,14 +1,18 @@
-"""Compiles the fast modules in place, if it can; everything else is in pyproject.toml.
+"""Compiles the fast modules in place, if it can, and makes sdists that can be built again to the
+byte; everything else is in pyproject.toml.
 
 ``WSEXT_BUILD_CODEC=auto`` (the default) goes on without a compiler, ``yes`` fails without one,
 ``no`` does not try. `wsext.compiled` lists the modules and says how they are chosen.
 """
 
+import gzip
 import os
 import runpy
+import tarfile
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.sdist import sdist
 
 CHOICE = os.environ.get("WSEXT_BUILD_CODEC", "auto")
 if CHOICE not in ("auto", "yes", "no"):
@@ -50,4 +54,32 @@ def modules():
     return compiled
 
 
-setup(ext_modules=modules())
+class ReproducibleSdist(sdist):
+    """An archive in which all times are ``SOURCE_DATE_EPOCH``, if that is set, and nobody is named.
+
+    setuptools does as much for wheels, and not for sdists.
+    """
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, **owners):
+        epoch = os.environ.get("SOURCE_DATE_EPOCH")
+        if not epoch or format != "gztar":
+            return super().make_archive(base_name, format, root_dir, base_dir, **owners)
+
+        def plain(entry):
+            entry.mtime = int(epoch)
+            entry.uid = entry.gid = 0
+            entry.uname = entry.gname = ""
+            entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
+            return entry
+
+        path = f"{base_name}.tar.gz"
+        with (
+            open(path, "wb") as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=int(epoch)) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        ):
+            archive.add(base_dir, filter=plain)
+        return path
+
+
+setup(ext_modules=modules(), cmdclass={"sdist": ReproducibleSdist})

@@ -46,6 +46,7 @@ _NAMES = {
     "wsext.rooms.settings": "RoomOptions",
     "wsext.runtime.backoff": "Backoff",
     "wsext.runtime.broadcast": "broadcast",
+    "wsext.runtime.held": "Held",
     "wsext.runtime.session": "Listener Session",
     "wsext.runtime.settings": "WebSocketOptions",
     "wsext.sdk.codec": "Codec MessageCodec",
@@ -119,6 +120,7 @@ if TYPE_CHECKING:
     from wsext.rooms.settings import RoomOptions as RoomOptions
     from wsext.runtime.backoff import Backoff as Backoff
     from wsext.runtime.broadcast import broadcast as broadcast
+    from wsext.runtime.held import Held as Held
     from wsext.runtime.session import Listener as Listener
     from wsext.runtime.session import Session as Session
     from wsext.runtime.settings import WebSocketOptions as WebSocketOptions

@@ -282,7 +282,8 @@ class NegotiationError(HandshakeError):
         self.extension = extension
 
     def __str__(self) -> str:
-        return f"{self.extension}: {self.problem}" if self.extension else self.problem
+        text = f"{self.extension}: {self.problem}" if self.extension else self.problem
+        return text if len(text) <= 300 else f"{text[:300]}…"  # a peer's name or value may be long
 
 
 class ProtocolError(WsextError):

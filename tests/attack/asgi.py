@@ -11,7 +11,8 @@ sessions = 0
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """An echo; ``/silent`` reads nothing at first, ``/flood`` sends for ever; ``/state``."""
+    """An echo; ``/silent`` reads nothing at first, ``/flood`` sends for ever; ``/hang`` never
+    answers; ``/state``."""
     if scope["type"] == "websocket":
         await _session(scope["path"], receive, send)
     elif scope["type"] == "http":
@@ -28,6 +29,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 async def _session(path: str, receive: Any, send: Any) -> None:
     global sessions
     await receive()
+    if path == "/hang":
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        return
     await send({"type": "websocket.accept"})
     sessions += 1
     try:

@@ -4,9 +4,14 @@ it show how long its event loop is busy with what the hostile server sends."""
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from contextlib import suppress
 
+from hpack import Encoder
+from hyperframe.frame import HeadersFrame, SettingsFrame
+
+from tests.attack.logs import CONTROLS
 from tests.attack.registry import attack
 from tests.attack.target import DROPPED, Handle, Target, upgrade
 from tests.codecs import deflated
@@ -122,7 +127,7 @@ async def never_reads(target: Target) -> None:
 
 @attack(
     "a server whose answer never ends",
-    "endless headers",
+    "an answer without end, or with endless headers",
     fronts=CLIENT,
     sessions=8,
 )
@@ -140,9 +145,85 @@ async def endless_answer(target: Target) -> None:
             await asyncio.sleep(0.1)
 
 
+def answers(name: str, promise: str, handle: Handle, kind: str = "reads") -> None:
+    """An attack of a server whose answer is the matter, on ever new connections."""
+
+    @attack(f"a server {name}", promise, fronts=CLIENT, sessions=8)
+    async def run(target: Target) -> None:
+        async with target.hostile(handle) as port:
+            while target.time_is_left:
+                await target.dial(port, 4, kind)
+                await asyncio.sleep(0.1)
+
+
+async def _says_continue(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    while True:
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+        await writer.drain()
+
+
+async def _answers_byte_by_byte(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    for byte in b"HTTP/1.1 101 Switching Protocols\r\n" + b"X: y\r\n" * 1000:
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def _says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    await asyncio.sleep(60)
+
+
+_EARLY = HeadersFrame(1, data=Encoder().encode([(":status", "103")]), flags=["END_HEADERS"])
+_SETTINGS = SettingsFrame(0, settings={SettingsFrame.ENABLE_CONNECT_PROTOCOL: 1})
+
+
+async def _hints_without_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(_SETTINGS.serialize())
+    await reader.read(1 << 16)
+    await asyncio.sleep(0.05)  # the request is on its way
+    while True:
+        writer.write(_EARLY.serialize() * 1000)
+        await writer.drain()
+
+
+async def _agrees_to_everything(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    value = "permessage-deflate, " * 350 + "permessage-deflate"
+    await upgrade(reader, writer, ANSWER.format(value) * 8)
+
+
+answers(
+    "that says 100 Continue without end",
+    "an answer without end, or with endless headers",
+    _says_continue,
+)
+answers(
+    "that answers byte by byte",
+    "an answer byte by byte; TLS that never ends",
+    _answers_byte_by_byte,
+)
+answers(
+    "that never begins TLS", "an answer byte by byte; TLS that never ends", _says_nothing, "tls"
+)
+answers(
+    "that hints over HTTP/2 without end",
+    "an answer without end, or with endless headers",
+    _hints_without_end,
+    "http2",
+)
+answers(
+    "that agrees to one offer 2,800 times", "thousands of extension offers", _agrees_to_everything
+)
+from_server(
+    "a Close frame of 100,000 bytes", "frames that break RFC 6455", frame(8, bytes(100_000))
+)
+
+
 @attack(
     "a server whose refusal has a body without end",
-    "endless headers",
+    "a refusal with a body without end",
     fronts=CLIENT,
     sessions=8,
 )
@@ -204,3 +285,34 @@ async def accepts_and_drops(target: Target) -> None:
         await target.dial(port, 1, "again")
         await target.rest()
     assert came <= 4 + 0.6 * target.seconds, f"{came} attempts in {target.seconds} s"
+
+
+@attack(
+    "a server that says controls to a terminal",
+    "control characters in messages, reasons, headers",
+    fronts=CLIENT,
+    seconds=1,
+)
+async def controls(target: Target) -> None:
+    evil = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e"
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await upgrade(reader, writer)
+        writer.write(frame(8, b"\x0f\xa1" + evil.encode()))
+        await reader.read()
+
+    async with target.hostile(handle) as port:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "wsext", "connect", f"ws://127.0.0.1:{port}/"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(10):
+                said, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+        assert b"4001" in said, said
+        assert not CONTROLS.search(said), f"raw controls: {said!r}"

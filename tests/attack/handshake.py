@@ -316,7 +316,7 @@ async def odd_paths(target: Target) -> None:
 
 @attack(
     "scrapers of /metrics",
-    "scrapers of /metrics",
+    "scrapers of `/metrics`",
     fronts=("http1", "workers"),
     sessions=8,
     args=("--metrics",),
@@ -335,3 +335,20 @@ async def scrapers(target: Target) -> None:
             await target.get("/metrics")
 
     await target.each(8, one)
+
+
+@attack(
+    "sessions of an application that never answers",
+    "a hook or an application under uvicorn that does not answer",
+    fronts=("uvicorn",),
+    sessions=8,
+)
+async def never_answered(target: Target) -> None:
+    async def one(number: int) -> None:
+        peer = await target.tcp()
+        await peer.push(REQUEST.format(path="/hang", more="").encode())
+        await peer.reader.read()
+        peer.close()
+
+    async with asyncio.timeout(target.seconds + 5):
+        await target.each(100, one, at_once=100)

@@ -19,7 +19,7 @@ BROKERS = ("memory", "redis", "nats")
     "a megabyte into each of a thousand rooms",
     "messages in rooms that nobody is in",
     fronts=BROKERS,
-    sessions=1,
+    sessions=8,  # of which the process's own bounds are a part
 )
 async def a_thousand_rooms(target: Target) -> None:
     peer = await target.websocket("/rooms")
@@ -39,7 +39,7 @@ async def a_thousand_rooms(target: Target) -> None:
     "ever new rooms",
     "messages in rooms that nobody is in",
     fronts=BROKERS,
-    sessions=1,
+    sessions=8,  # of which the process's own bounds are a part
 )
 async def ever_new_rooms(target: Target) -> None:
     peer = await target.websocket("/rooms")
@@ -114,7 +114,7 @@ async def flooded_room(target: Target) -> None:
     "members with a frame size of one byte",
     "an extension that makes one message into many frames",
     fronts=("http1", "uvicorn"),
-    sessions=1,
+    sessions=8,  # of which the process's own bounds are a part
 )
 async def one_byte_frames(target: Target) -> None:
     offer = "Sec-WebSocket-Extensions: permessage-fragment; max_frame=1\r\n"
@@ -197,6 +197,46 @@ async def long_names(target: Target) -> None:
 
     while target.time_is_left:
         await target.each(30, one, at_once=10)
+
+
+@attack(
+    "a megabyte in each of a hundred open rooms",
+    "messages in many open rooms",
+    fronts=("memory",),
+    sessions=100,
+)
+async def many_open_rooms(target: Target) -> None:
+    data = masked(1, b"x" * (MIB - 2000))
+
+    async def one(number: int) -> None:
+        (peer,) = await _members(target, 1, f"open{number}")
+        await peer.push(data)
+        await peer.frame()
+
+    await target.each(100, one, at_once=5)
+    await target.rest()
+
+
+@attack(
+    "messages that are larger than the broker takes",
+    "a message that is too large for the broker",
+    fronts=("nats",),
+    sessions=4,
+)
+async def too_large_for_the_broker(target: Target) -> None:
+    data = masked(1, b"x" * MIB)
+
+    async def one(number: int) -> int | None:
+        (peer,) = await _members(target, 1, "large")
+        await peer.push(data)
+        try:
+            return await peer.close_code()
+        finally:
+            peer.close()
+
+    while target.time_is_left:
+        found = await target.each(4, one)
+        assert set(found) == {1009}, found
 
 
 # --- the broker ---------------------------------------------------------------------------------

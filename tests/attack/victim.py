@@ -149,7 +149,14 @@ async def _sends(session: Session) -> None:
         await session.send(bytes(50_000))
 
 
-KINDS = {"reads": _reads, "silent": Session.wait_closed, "sends": _sends, "echoes": echo}
+KINDS = {
+    "reads": _reads,
+    "silent": Session.wait_closed,
+    "sends": _sends,
+    "echoes": echo,
+    "tls": _reads,
+    "http2": _reads,
+}
 EXTENSIONS = ["permessage-deflate"]
 
 
@@ -160,7 +167,8 @@ async def dial(request: Request, port: int, count: int, kind: str) -> Response:
     ``again`` reads with the iterator that connects again.
     """
     for _ in range(count):
-        task = asyncio.create_task(_dial(f"ws://127.0.0.1:{port}/", kind))
+        scheme = "wss" if kind == "tls" else "ws"
+        task = asyncio.create_task(_dial(f"{scheme}://127.0.0.1:{port}/", kind))
         dialled.add(task)
         task.add_done_callback(dialled.discard)
     return Response(200, "{}")
@@ -172,7 +180,8 @@ async def _dial(url: str, kind: str) -> None:
             async for session in wsext.connect(url, extensions=EXTENSIONS):
                 await _reads(session)
         else:
-            async with wsext.connect(url, extensions=EXTENSIONS) as session:
+            http2 = kind == "http2"
+            async with wsext.connect(url, extensions=EXTENSIONS, http2=http2) as session:
                 await KINDS[kind](session)
 
 

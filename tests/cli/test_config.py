@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 import wsext as package
 from tests.e2e.processes import ENV, serving, wsext
+from tests.fake import write_metadata
 
 FILE = """
 option_sets = ["low-memory"]
@@ -72,6 +74,24 @@ def test_it_is_readable_and_hides_secrets(tmp_path: Path) -> None:
     assert "redis://broker:1/0" in done.stdout
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["serve.health", "true", "WSEXT_SERVE__HEALTH"] in lines
+
+
+def test_an_option_of_the_type_secret_is_hidden_whatever_its_name(tmp_path: Path) -> None:
+    (tmp_path / "quiet_plugin.py").write_text(
+        "from typing import Annotated\n"
+        "from wsext import Interceptor, OptionSet, Secret, local\n"
+        "class QuietOptions(OptionSet):\n"
+        "    pin: Annotated[Secret, local('a number')] | None = None\n"
+        "class Quiet(Interceptor):\n"
+        "    name = 'quiet'\n"
+        "    Options = QuietOptions\n"
+    )
+    write_metadata(tmp_path, "quiet", {"quiet": "quiet_plugin:Quiet"})
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": path, "WSEXT_PLUGINS": "quiet"}
+    done = wsext("config", "--set", "extensions.quiet.pin=hunter2", cwd=tmp_path, env=env)
+    assert "hunter2" not in done.stdout
+    assert "extensions.quiet.pin" in done.stdout
 
 
 async def test_the_environment_reaches_the_server_and_its_workers(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +44,18 @@ def test_json_lines(server: Served) -> None:
     ]
     assert events[-1]["event"] == "close"
     assert events[-1]["app_bytes_in"] == 11
+
+
+def test_what_a_server_says_is_neither_control_nor_markup(tmp_path: Path) -> None:
+    (tmp_path / "hostile.py").write_text(
+        "from wsext import App\n"
+        "app = App()\n"
+        "@app.websocket('/')\n"
+        "async def handler(session):\n"
+        "    await session.send('\\x1b[2J[red]a')\n"
+        "    await session.close(3000, '\\x1b[2J[red]b')\n"
+    )
+    with serving("hostile:app", cwd=tmp_path) as served:
+        done = wsext("inspect", served.ws, stdin="")
+    assert "\x1b" not in done.stdout
+    assert r"\x1b[2J[red]b" in done.stdout

@@ -289,3 +289,22 @@ async def test_what_inflates_waits_undecoded(token: str, size: int, count: int) 
                 done.set()
         finally:
             tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x81", b"\x81\x7e\x01", b"\x82\x7f\x00\x00\x00\x00\x00\x10\x00\x00abc", b"\x01\x01a"]
+)
+async def test_a_connection_that_ends_within_a_frame_ends_the_session(
+    data: bytes, caplog: Any
+) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = next(ln[19:] for ln in head.split("\r\n") if ln.startswith("Sec-WebSocket-Key: "))
+        writer.write(accept(key) + data)
+        writer.close()
+
+    async with listening(handle) as port, wsext.connect(f"ws://127.0.0.1:{port}") as session:
+        with pytest.raises(ConnectionClosed):
+            await session.receive()
+        assert session.close_info.code == 1006
+    assert not [record for record in caplog.records if record.levelno >= 30]

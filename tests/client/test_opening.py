@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
+import trustme
 
 import wsext
 from tests.client.servers import accept, answering
@@ -69,3 +73,31 @@ def test_the_choice_of_http2_is_checked(monkeypatch: pytest.MonkeyPatch) -> None
     assert check_http2("auto") is False
     with pytest.raises(ValueError, match=r"wsext\[http2\]"):
         check_http2(True)
+
+
+@pytest.mark.parametrize("turns", range(1, 14))
+async def test_after_a_cancelled_tls_handshake_the_next_connection_is_not_disturbed(
+    turns: int,
+) -> None:
+    """A socket that is closed under its transport stays registered in the event loop."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    app = App()
+
+    @app.websocket("/")
+    async def hold(session: Session) -> None:
+        await session.wait_closed()
+
+    async with wsext.serve(app, ssl=context) as server:
+        for _ in range(3):
+            opening = asyncio.ensure_future(wsext.connect(server.url, ssl=trust).__aenter__())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            opening.cancel()
+            with suppress(asyncio.CancelledError):
+                (await opening).abort()
+        async with wsext.connect(server.url, ssl=trust) as session:
+            assert session.is_open

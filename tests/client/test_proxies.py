@@ -69,12 +69,14 @@ async def test_a_proxy_carries_the_session(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_environment_chooses_by_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {"https": "http://tls", "all": "socks5://all", "no": "inside"}
+    found = {"https": "http://tls", "http": "", "all": "socks5://all", "no": "inside"}
     monkeypatch.setattr("urllib.request.getproxies", lambda: found)
     monkeypatch.setattr("urllib.request.proxy_bypass", lambda host: host == "inside:80")
     assert find_proxy(True, Target.parse("wss://h")) == "http://tls"
     assert find_proxy(True, Target.parse("ws://h")) == "socks5://all"
     assert find_proxy(True, Target.parse("ws://inside")) is None
+    monkeypatch.setitem(found, "http", "plain:3128")
+    assert find_proxy(True, Target.parse("ws://h")) == "http://plain:3128"
     assert find_proxy("http://mine", Target.parse("ws://inside")) == "http://mine"
     assert find_proxy(None, Target.parse("ws://h")) is find_proxy(False, Target.parse("ws://h"))
 

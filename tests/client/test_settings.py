@@ -139,6 +139,8 @@ async def test_a_redirect_is_not_followed_and_a_cookie_not_kept() -> None:
         "x-append; p=" + "y" * 8000,
         ";" * 8000,
         "x-what",
+        "y" * 8000,
+        "\x9b" * 20,
     ],
 )
 async def test_an_answer_has_the_extensions_that_were_offered_once(value: str) -> None:

@@ -56,6 +56,16 @@ def end(request):
     return Response(200, "[]")
 
 
+@app.websocket("/echo")
+async def echo(session):
+    sessions.add(session)
+    try:
+        async for message in session:
+            await session.send(message)
+    finally:
+        sessions.remove(session)
+
+
 @app.websocket("/")
 async def reads_nothing(session):
     sessions.add(session)

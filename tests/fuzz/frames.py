@@ -101,6 +101,15 @@ _START = (
 )
 
 
+_APP = App(server=ServerOptions(http2_streams=3, http2_window=65535, handshake_timeout=5.0))
+
+
+@_APP.websocket("/")
+async def _echo(session: Session) -> None:
+    async for message in session:
+        await session.send(message)
+
+
 def _frames_of(data: bytes) -> bytes:
     """Frames whose lengths fit, so that what is inside of them is met: a byte each for the type,
     the flags, the stream and the length."""
@@ -125,15 +134,9 @@ def http2(data: bytes) -> None:
     if choice & 1:
         chunks = [_frames_of(sent)]
     start = PREFACE if choice & 2 else _START
-    app = App(server=ServerOptions(http2_streams=3, http2_window=65535, handshake_timeout=5.0))
-
-    @app.websocket("/")
-    async def echo(session: Session) -> None:
-        async for message in session:
-            await session.send(message)
 
     async def scenario(world: World) -> None:
-        server = await world.serve(app)
+        server = await world.serve(_APP)
         async with (
             world.connect(server, "/", http2=bool(choice & 4)) as session,
             world.raw_peer(server, shake=False) as peer,

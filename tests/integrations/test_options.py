@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from websockets.asyncio.client import connect as foreign_connect
 
 from tests.integrations.served import Recorder, echo, running, with_deflate
 from tests.raw import REQUEST, masked, raw_peer
+from tests.waiting import until
 from wsext import App, OptionError, Request, ServerOptions, WebSocketOptions, hookimpl
 from wsext.integrations.options import settings_from_environment
 from wsext.integrations.uvicorn import WebSocketProtocol
@@ -119,6 +121,49 @@ async def test_hosts_and_origins_behind_uvicorns_proxies(
         async with raw_peer(running_.port) as peer:
             peer.send(request.encode())
             assert int((await peer.read_head()).split()[1]) == status
+
+
+FORWARDED = "X-Forwarded-For: {}\r\n"
+
+
+@pytest.mark.parametrize(
+    ("limits", "clients", "statuses", "limit"),
+    [
+        ({"max_connections": 2}, ["", "", ""], [101, 101, 503], "max_connections"),
+        (
+            {"max_connections_per_address": 1},
+            ["203.0.113.1", "203.0.113.2", "203.0.113.1"],
+            [101, 101, 429],
+            "max_connections_per_address",
+        ),
+        ({"handshake_rate": 0.1}, ["203.0.113.1"] * 2, [101, 429], "handshake_rate"),
+        ({"max_connections_per_address": 1}, ["", "", ""], [101, 101, 101], ""),  # loopback
+    ],
+)
+async def test_places_are_limited_as_by_our_own_server(
+    limits: dict[str, Any], clients: list[str], statuses: list[int], limit: str
+) -> None:
+    told: list[str] = []
+
+    class Seen:
+        @hookimpl
+        def wsext_limited(self, limit: str, request: Request | None) -> None:
+            told.append(limit)
+
+    settings = App(server=ServerOptions.parse(limits))
+    settings.install(Seen())
+    async with running(echo, settings=settings) as server, AsyncExitStack() as stack:
+        for client, status in zip(clients, statuses, strict=True):
+            peer = await stack.enter_async_context(raw_peer(server.port))
+            head = await peer.shake(more=FORWARDED.format(client) if client else "")
+            assert int(head.split()[1]) == status
+            assert ("Retry-After: " in head) is (status != 101)
+        await stack.aclose()
+        await until(lambda: not server.server.server_state.connections)
+        if limit != "handshake_rate":  # there is a place again
+            async with raw_peer(server.port) as peer:
+                assert (await peer.shake()).startswith("HTTP/1.1 101 ")
+    assert told == ([limit] if limit else [])
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +122,13 @@ async def test_bytes_go_through_what_it_makes() -> None:
         assert await client.got.get() == b"hello"
         transport.abort()
         served.abort()
+
+
+async def test_a_socket_is_connected_to_the_first_address_that_answers() -> None:
+    with bound("127.0.0.1", 0, None, 5) as (listening,):
+        port = listening.getsockname()[1]
+        with closing(await net.connect_socket("localhost", port)) as sock:
+            assert sock.getpeername() == ("127.0.0.1", port)
+            assert not sock.getblocking()
+    with pytest.raises(ConnectionRefusedError):
+        await net.connect_socket("127.0.0.1", port)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from contextlib import AsyncExitStack
 
 import pytest
+import trustme
 
 import wsext
 from tests.raw import raw_peer
-from tests.server.apps import echo_app
+from tests.server.apps import admitted, echo_app, refused
+from tests.waiting import until
 from wsext import InvalidStatus, Server
 
 
@@ -43,6 +47,50 @@ async def test_far_beyond_the_limit_nobody_is_answered() -> None:
         connection.connection_lost(None)
     assert not server.connections
     await server.close()
+
+
+async def test_who_sends_nothing_gives_way_to_those_who_come_later() -> None:
+    async with (
+        wsext.serve(echo_app(max_connections=2, handshake_timeout=6)) as server,
+        raw_peer(server.port) as one,
+        raw_peer(server.port) as two,
+    ):
+        start = asyncio.get_running_loop().time()
+        two.send(b"GET / HTTP/1.1\r\n")  # half a request is no request
+        session = await admitted(server.url)
+        other = await admitted(server.url)
+        assert asyncio.get_running_loop().time() - start < 5.5
+        assert await one.reader.read() == await two.reader.read() == b""
+        error = await refused(server.url)  # sessions give way to nobody
+        assert error.status == 503
+        assert session.is_open
+        assert other.is_open
+        await session.close()
+        await other.close()
+
+
+async def test_without_a_tls_handshake_a_connection_has_a_place_for_some_time_only() -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    app = echo_app(max_connections=2, handshake_timeout=0.5)
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(wsext.serve(app, ssl=context))
+        silent = [await stack.enter_async_context(raw_peer(server.port)) for _ in range(40)]
+        refused = silent[2 + 16 :]  # two have a place, and sixteen would be told that they do not
+        for peer in refused:
+            assert await peer.reader.read() == b""
+        assert server.connection_count == 2 + 16
+        for peer in silent:
+            assert await peer.reader.read() == b""
+        assert server.connection_count == 0
+        late = await stack.enter_async_context(raw_peer(server.port))
+        late.send(b"\x16")  # it has begun, and leaves
+        late.writer.transport.abort()
+        await until(lambda: server.connection_count == 0)
+        await stack.enter_async_context(raw_peer(server.port))
+        async with asyncio.timeout(3):
+            await server.close()  # who has not begun is not waited for
 
 
 class Silent(asyncio.Transport):

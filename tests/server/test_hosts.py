@@ -9,7 +9,7 @@ import pytest
 import wsext
 from tests.http2.peer import VERSION, h2_peer
 from tests.raw import REQUEST, fetch, raw_peer
-from wsext import App, OptionError, ServerOptions, Session
+from wsext import App, OptionError, ServerOptions, Session, testing
 
 
 def make_app(**server: Any) -> App:
@@ -128,3 +128,9 @@ async def test_the_scheme_is_what_a_trusted_proxy_says(
     async with wsext.serve(make_app(trusted_proxies=("127.0.0.1",))) as server:
         lines = (f"Origin: {origin}", f"X-Forwarded-Proto: {proto}")
         assert await shake(server, "my.example", *lines) == status
+
+
+async def test_tests_in_memory_have_no_names() -> None:
+    async with testing.connect(make_app(allowed_hosts=("example.com",))) as client:
+        await client.send("hello")
+        assert await client.receive() == "hello"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import trustme
 
 import wsext
-from tests.raw import REQUEST
+from tests.raw import REQUEST, raw_peer
 from tests.server.apps import echo_app
 from wsext import Server
 
@@ -38,6 +39,10 @@ async def test_tls() -> None:
             await wsext.connect(url)
 
 
+def is_there(path: str) -> bool:
+    return Path(path).exists()
+
+
 async def test_unix_sockets(tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
     async with wsext.serve(echo_app(), uds=path) as server:
@@ -49,6 +54,36 @@ async def test_unix_sockets(tmp_path: Path) -> None:
             assert await session.receive() == "local"
             (on_server,) = server.sessions
             assert on_server.request.remote is None
+    assert not is_there(path)
+    async with wsext.serve(echo_app(), uds=path), wsext.serve(echo_app(), uds=path) as second:
+        pass
+    assert second.draining
+    assert not is_there(path)
+
+
+async def test_a_unix_socket_that_another_server_has_taken_over_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    path = str(tmp_path / "socket")
+    first = await wsext.serve(echo_app(), uds=path)
+    async with wsext.serve(echo_app(), uds=path) as second:
+        await first.close()
+        async with wsext.connect(f"{second.url}:/") as session:
+            assert session.is_open
+
+
+async def test_far_beyond_the_limit_the_answer_comes_before_the_request(caplog: Any) -> None:
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(wsext.serve(echo_app(max_connections=1)))
+        peers = [await stack.enter_async_context(raw_peer(server.port)) for _ in range(40)]
+        for peer in peers[1 + 16 :]:
+            answer = (await peer.reader.read()).decode()
+            head, _, body = answer.partition("\r\n\r\n")
+            assert head.startswith("HTTP/1.1 503 ")
+            assert f"Content-Length: {len(body)}\r\n" in head
+    assert [record.message for record in caplog.records] == [
+        "connections are refused, for there are too many"
+    ]
 
 
 async def test_a_socket_that_was_bound_before(tmp_path: Path) -> None:

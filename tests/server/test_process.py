@@ -144,7 +144,7 @@ async def test_one_that_is_given_up_says_where_it_was_if_it_can(
     async with running(code, "-X", "faulthandler") as worker:
         await until(lambda: worker.look() == 0)
         if stopped:
-            worker.kill(signal.SIGSTOP)
+            os.kill(worker.process.pid, signal.SIGSTOP)
         worker.give_up()
         assert await worker.wait() == (-signal.SIGKILL if stopped else -signal.SIGABRT)
         assert ("in stuck" in capfd.readouterr().err) is not stopped

@@ -304,8 +304,13 @@ async def test_sigterm_is_logged_alike(workers: tuple[str, ...], folder: Path) -
         serving("demo:app", *workers, cwd=folder, stderr=stderr) as served,
     ):
         sessions = [await wsext.connect(served.ws) for _ in range(4)]
+        for session in sessions:
+            await session.receive()
+        before = len(log.text)
         served.process.send_signal(signal.SIGTERM)
         for session in sessions:
             assert (await session.wait_closed()).code == 1001
         await asyncio.to_thread(served.process.wait, 10)
-    assert [line.rsplit("  ", 1)[1] for line in log.text.splitlines()] == ["draining 4 sessions"]
+    assert [line.rsplit("  ", 1)[1] for line in log.text[before:].splitlines()] == [
+        "draining 4 sessions"
+    ]

@@ -30,7 +30,7 @@ def run(program: Program, seed: int) -> Outcome:
     """
 
     async def scenario(world: World) -> Outcome:
-        return await play(world, program)
+        return await play(world, program, *program.sides())
 
     return simulate(scenario, seed)
 

@@ -9,11 +9,11 @@ or not. With the policy ``drop-oldest`` messages may be missing, but never out o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
 
 from tests.simulation.codecs import STACKS
 from tests.waiting import sessions_gone
@@ -28,7 +28,10 @@ from wsext import (
 )
 from wsext.testing import Conditions, World, calm, mild, rough
 
-__all__ = ["Program", "Side", "draw", "play"]
+__all__ = ["CODES", "ENDS", "SIZES", "Program", "Side", "Step", "draw", "play"]
+
+#: What a side does, and an argument: a size, a count or seconds.
+Step: TypeAlias = tuple[str, Any]
 
 #: Virtual seconds within which everything has to be over, whatever the network does.
 BOUND = 600.0
@@ -37,7 +40,7 @@ BOUND = 600.0
 CODES = frozenset({1000, 1001, 1006, 1008, 1009, 1011, 1013, 4000})
 #: Messages that may wait for the application.
 CAPACITY = 8
-_SIZES = (0, 1, 10, 125, 126, 1000, 5000, 70_000)
+SIZES = (0, 1, 10, 125, 126, 1000, 5000, 70_000)
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,17 @@ class Program:
     http2: bool
     weather: str
     policy: str
-    client: tuple[tuple[str, Any], ...]
-    server: tuple[tuple[str, Any], ...]
+    client: tuple[Step, ...]
+    server: tuple[Step, ...]
     reading: tuple[float, float]
+
+    def sides(self) -> tuple[Side, Side]:
+        """The client's and the server's side, with their steps."""
+        steps = (self.client, self.server)
+        client, server = (
+            Side(*each) for each in zip("cs", self.reading, map(_each, steps), strict=True)
+        )
+        return client, server
 
 
 def draw(rng: Random) -> Program:
@@ -86,20 +97,25 @@ _WEIGHTS = {
     "flush": 1,
     "sleep": 3,
 }
-_ENDS = ("close", "close nowait", "abort", "raise")
+ENDS = ("close", "close nowait", "abort", "raise")
 
 
-def _steps(rng: Random) -> tuple[tuple[str, Any], ...]:
-    steps: list[tuple[str, Any]] = []
+async def _each(steps: Iterable[Step]) -> AsyncIterator[Step]:
+    for step in steps:
+        yield step
+
+
+def _steps(rng: Random) -> tuple[Step, ...]:
+    steps: list[Step] = []
     for what in rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()), k=rng.randint(0, 8)):
         if what in ("send", "send nowait", "cancelled send"):
-            steps.append((what, rng.choice(_SIZES)))
+            steps.append((what, rng.choice(SIZES)))
         elif what in ("stream", "burst"):
             steps.append((what, rng.choice((0, 1, 4, 40))))
         else:
             steps.append((what, rng.choice((0.0, 0.001, 0.05, 2.0))))
     if rng.random() < 0.6:
-        steps.append((rng.choice(_ENDS), 0))
+        steps.append((rng.choice(ENDS), 0))
     return tuple(steps)
 
 
@@ -111,15 +127,18 @@ class Side:
         received: What has arrived.
         findings: Which bounds were not kept.
         closed_itself: Whether the program has closed this side.
+        done: The steps that were begun.
     """
 
-    def __init__(self, name: str, rest: float) -> None:
+    def __init__(self, name: str, rest: float, steps: AsyncIterable[Step]) -> None:
         self.name = name
+        self.steps = steps
         self.session: Session | None = None
         self.sent: list[tuple[str, bool]] = []
         self.received: list[str] = []
         self.findings: list[str] = []
         self.closed_itself = False
+        self.done: list[Step] = []
         self._rest = rest
         self._numbers = 0
 
@@ -127,14 +146,15 @@ class Side:
         self._numbers += 1
         return f"{self.name}{self._numbers}:".ljust(size, ".")
 
-    async def run(self, session: Session, steps: tuple[tuple[str, Any], ...]) -> None:
+    async def run(self, session: Session) -> None:
         """Read beside the steps, until the session ends or the steps do."""
         self.session = session
         reader = session.create_task(self._read(session), name=f"{self.name}'s reader")
         with suppress(ConnectionClosed):
-            for what, argument in steps:
-                await self._step(session, what, argument)
-                self._check_bounds(session)
+            async for step in self.steps:
+                self.done.append(step)
+                await self._step(session, *step)
+                self.check_bounds()
         if self.closed_itself or not session.is_open:
             await session.wait_closed()
         else:
@@ -223,12 +243,16 @@ class Side:
     def _sure(self) -> None:
         self.sent[-1] = (self.sent[-1][0], True)
 
-    def _check_bounds(self, session: Session) -> None:
+    def check_bounds(self) -> None:
+        """Note a finding if more waits than may."""
+        session = self.session
+        if session is None:
+            return
         waiting = session.stats.waiting_in
         if waiting > CAPACITY + 1:
             self.findings.append(f"too much received waits: {waiting} of {CAPACITY} messages")
         buffered = session.buffered_amount
-        most = session.options.outgoing_bytes + 2 * max(_SIZES) + 10_000
+        most = session.options.outgoing_bytes + 2 * max(SIZES) + 10_000
         if buffered > most:
             self.findings.append(f"too much waits to be sent: {buffered} of {most} bytes")
 
@@ -250,13 +274,12 @@ class Outcome:
     refused: BaseException | None = None
 
 
-async def play(world: World, program: Program) -> Outcome:
-    """Run a program and check it against the model.
+async def play(world: World, program: Program, client: Side, server_side: Side) -> Outcome:
+    """Run what two sides do under a program's conditions, and check it against the model.
 
     Raises:
         AssertionError: If something came of it that the model does not allow.
     """
-    client, server_side = (Side(*pair) for pair in zip("cs", program.reading, strict=True))
     options = WebSocketOptions(
         close_timeout=5.0,
         outgoing_bytes=20_000,
@@ -269,7 +292,7 @@ async def play(world: World, program: Program) -> Outcome:
 
     @app.websocket("/")
     async def handler(session: Session) -> None:
-        await server_side.run(session, program.server)
+        await server_side.run(session)
 
     server = await world.serve(app)
     outcome = Outcome()
@@ -283,11 +306,11 @@ async def play(world: World, program: Program) -> Outcome:
     try:
         async with asyncio.timeout(BOUND):
             async with connecting as session:
-                await client.run(session, program.client)
+                await client.run(session)
     except (OSError, TimeoutError, HandshakeError) as error:
         outcome.refused = error
         # The answer to the handshake is lost with a connection that is dropped.
-        dropped = program.weather == "rough" or ("abort", 0) in program.server
+        dropped = program.weather == "rough" or ("abort", 0) in server_side.done
         if client.session is None and not dropped:
             raise
     except (Raised, ConnectionClosed, LocalProtocolError):
@@ -302,7 +325,7 @@ async def play(world: World, program: Program) -> Outcome:
             assert info.code in CODES, f"a wrong code: {side.name} ended with {info}"
     _check_direction(client, server_side, program)
     _check_direction(server_side, client, program)
-    allowed = sum(("raise", 0) in steps for steps in (program.client, program.server))
+    allowed = sum(("raise", 0) in side.done for side in (client, server_side))
     logged = [record.getMessage() for record in world.errors]
     assert len(logged) <= allowed + (program.policy == "close"), f"logged: {logged}"
     return outcome

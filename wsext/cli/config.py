@@ -19,6 +19,7 @@ from wsext.config.applying import plugins_of
 from wsext.config.configuration import Config
 from wsext.config.sections import SECTIONS
 from wsext.config.sources import read_config, take_setting
+from wsext.errors import PluginError
 from wsext.escape import safe_url
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins
@@ -78,11 +79,22 @@ def _rows(conf: Config, plugins: Plugins) -> list[dict[str, Any]]:
     given: dict[str, tuple[Any, str]] = {}
     for token, chosen in conf.extensions.items():
         given[f"extensions.{token}"] = (chosen is not None, conf.sources[f"extensions.{token}"])
+        hidden = _secrets_of(plugins, token) if chosen else set()
         for key, value in (chosen or {}).items():
             dotted = f"extensions.{token}.{key}"
-            given[dotted] = (value, conf.sources[dotted])
+            shown = "(hidden)" if key.replace("-", "_") in hidden else value
+            given[dotted] = (shown, conf.sources[dotted])
     in_sets = {key: item for key, item in from_sets.items() if key.startswith("extensions.")}
     return rows + [_row(key, *item) for key, item in sorted({**in_sets, **given}.items())]
+
+
+def _secrets_of(plugins: Plugins, token: str) -> set[str]:
+    """The options of an extension whose type is `Secret`; none if it cannot be loaded."""
+    try:
+        fields = option_fields(plugins.extension(token).Options)
+    except PluginError:
+        return set()
+    return {field.name for field in fields if "Secret" in field.type}
 
 
 def _row(dotted: str, value: Any, source: str | None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ __all__ = ["new"]
     help="; ".join(f"{name}: {text}" for name, text in KINDS.items()) + ".",
 )  # fmt: skip
 @click.option(
-    "--license", "license_", type=click.Choice(list(LICENSES)), default="MIT", show_default=True
+    "--license", "license_", type=click.Choice(LICENSES), default="MIT", show_default=True
 )
 @click.option(
     "--author",

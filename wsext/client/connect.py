@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from wsext import http2
@@ -36,6 +37,12 @@ __all__ = ["connect"]
 logger = get_logger("wsext.client")
 
 
+@cache
+def _default_context(choice: HTTP2Choice) -> ssl_module.SSLContext:
+    """Trusts the system's certificates. To read them takes longer than all else of connecting."""
+    return ssl_module.create_default_context()
+
+
 class connect:
     """Open a session: ``async with connect(url) as session``, or ``await connect(url)``.
 
@@ -58,7 +65,7 @@ class connect:
         server_hostname: The name that the certificate has to have, when it is not the URL's.
         proxy: ``True`` takes the proxy of the environment (``https_proxy``, ``all_proxy``,
             ``no_proxy`` and so on), text is a proxy's URL (``http``, ``socks4``, ``socks5``,
-            ``socks5h``), ``None`` uses none. Needs ``wsext[proxy]``.
+            ``socks5h``), ``None`` uses none. SOCKS needs ``wsext[proxy]``.
         sock: A connected socket to use.
         http2: ``True`` speaks HTTP/2 (RFC 8441): ``wss`` offers only that, ``ws`` takes it for
             granted. ``"auto"`` offers both on ``wss`` and takes what the server has. ``False``
@@ -208,33 +215,32 @@ class connect:
 
     async def _connect(self, request: Request, choice: HTTP2Choice) -> OpeningProtocol:
         target = self._target
-
-        def factory() -> OpeningProtocol:
-            return OpeningProtocol(request, choice, self._limits)
-
-        context = self._ssl
-        if target.secure and context is None:
-            context = ssl_module.create_default_context()
-        hostname = (self._server_hostname or target.host) if target.secure else None
-        if not target.secure:
-            context = None
-        elif context is not None and self._http2:
-            context.set_alpn_protocols(ALPN[choice])
-        protocol: OpeningProtocol
+        protocol = OpeningProtocol(request, choice, self._limits)
         if target.uds is not None:
-            _, protocol = await net.create_unix_connection(factory, target.uds)
+            await net.create_unix_connection(lambda: protocol, target.uds)
             return protocol
+        tls: dict[str, Any] = {}
+        if target.secure:
+            context = self._ssl or _default_context(choice)
+            if self._http2:
+                context.set_alpn_protocols(ALPN[choice])
+            tls = {"ssl": context, "server_hostname": self._server_hostname or target.host}
         sock = self._sock
         if sock is None:
             proxy = find_proxy(self._proxy, target)
-            if proxy is not None:
+            if proxy is None:
+                sock = await net.connect_socket(target.host, target.port)
+            else:
                 sock = await connect_through(proxy, target, self._limits)
-        where: dict[str, Any] = {"sock": sock}
-        if sock is None:
-            where = {"host": target.host, "port": target.port}
-        _, protocol = await net.create_connection(
-            factory, **where, ssl=context, server_hostname=hostname
-        )
+        try:
+            await net.create_connection(lambda: protocol, sock=sock, **tls)
+        except BaseException:
+            # The transport goes first: it is still registered for the socket if this was cancelled
+            # when TLS had just been agreed.
+            if protocol.transport is not None:
+                protocol.transport.abort()
+            sock.close()
+            raise
         return protocol
 
     # --- the three ways to use it -------------------------------------------------------------

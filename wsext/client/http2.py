@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from h2.errors import ErrorCodes
 from h2.events import InformationalResponseReceived, RemoteSettingsChanged, ResponseReceived
 from h2.settings import SettingCodes
 
@@ -80,12 +81,15 @@ class ClientConnection(HTTP2Connection):
             or self._header_count > limits.max_header_count + 1  # :status is no header
         ):
             self._asker.refuse(InvalidHandshake("the server's response has too large headers"))
+            self.fail(ErrorCodes.ENHANCE_YOUR_CALM, "too large headers")
 
     def _response_received(self, event: ResponseReceived) -> None:
         stream = self.streams.get(event.stream_id or 0)
         if stream is None:
             return
         self._count(event)
+        if self._over:
+            return
         try:
             response = fields.read_response(event.headers or [])
         except InvalidHandshake as error:

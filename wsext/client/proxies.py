@@ -14,6 +14,7 @@ from wsext.client.targets import Target
 from wsext.errors import InvalidHandshake
 from wsext.escape import safe_url
 from wsext.protocol.http import ResponseReader
+from wsext.runtime import net
 
 __all__ = ["connect_through", "find_proxy"]
 
@@ -25,6 +26,7 @@ def find_proxy(choice: str | bool | None, target: Target) -> str | None:
 
     Args:
         choice: ``True`` asks the environment, text is the URL itself, ``None`` uses no proxy.
+            Where the environment names no scheme, it is ``http``, as for other programs.
         target: Where the connection goes.
     """
     if choice is not True:
@@ -33,7 +35,8 @@ def find_proxy(choice: str | bool | None, target: Target) -> str | None:
         return None
     found = urllib.request.getproxies()
     kinds = ("wss", "https") if target.secure else ("ws", "http")
-    return next((found[kind] for kind in (*kinds, "socks", "all") if kind in found), None)
+    proxy = next((found[kind] for kind in (*kinds, "socks", "all") if found.get(kind)), None)
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 async def connect_through(proxy: str, target: Target, limits: ClientLimits) -> socket.socket:
@@ -47,7 +50,7 @@ async def connect_through(proxy: str, target: Target, limits: ClientLimits) -> s
     shown = safe_url(proxy)
     try:
         url = urlsplit(proxy)
-        is_usable = url.scheme in _SCHEMES and url.hostname and url.port
+        is_usable = url.scheme in _SCHEMES and url.hostname and (url.port or url.scheme == "http")
         is_usable = is_usable and ":" not in unquote(url.username or "")
     except ValueError:
         is_usable = False
@@ -85,7 +88,7 @@ async def _connect_by_http(url: SplitResult, target: Target, limits: ClientLimit
         max_body=0,
         tunnel=True,
     )
-    sock = await _connect(url.hostname or "", url.port or 0)
+    sock = await net.connect_socket(url.hostname or "", url.port or 80)
     try:
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(sock, "\r\n".join([*lines, "", ""]).encode())
@@ -104,28 +107,6 @@ async def _connect_by_http(url: SplitResult, target: Target, limits: ClientLimit
         sock.close()
         raise
     return sock
-
-
-async def _connect(host: str, port: int) -> socket.socket:
-    """A connected socket, by the first of the host's addresses that answers."""
-    loop = asyncio.get_running_loop()
-    failure: OSError | None = None
-    for family, kind, proto, _, address in await loop.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM
-    ):
-        sock = socket.socket(family, kind, proto)
-        try:
-            sock.setblocking(False)
-            await loop.sock_connect(sock, address)
-        except OSError as error:
-            sock.close()
-            failure = error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise failure or OSError(f"{host} has no address")
 
 
 async def _connect_by_socks(proxy: str, target: Target) -> socket.socket:

@@ -93,6 +93,7 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         self._owed = 0  # bytes of the connection's window to give back
         self._ending: dict[int, Any] = {}  # timers of streams that only the peer has to end
         self._over = False
+        self._discarded = 0  # bytes that have come since then
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             DataReceived: self._data_received,
             StreamEnded: self._stream_ended,
@@ -136,6 +137,9 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
 
     def data_received(self, data: bytes) -> None:
         if self._over:
+            self._discarded += len(data)
+            if self._discarded > _CONNECTION_WINDOW:  # more than was on its way
+                self.abort()
             return
         self._guard.add(data)
         if self.is_queued or self._rest is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from ipaddress import ip_network
@@ -16,9 +17,10 @@ import uvicorn
 from wsext.app.application import Application
 from wsext.config.applying import apply, plugins_of
 from wsext.config.sources import read_config
-from wsext.protocol.http import Request
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.installed import Installed
+from wsext.server.accepting import most_connections
+from wsext.server.admission import Addresses, Admission
 from wsext.server.decision import Terms
 from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
@@ -68,6 +70,9 @@ class Profiles:
         self._settings = settings
         self._explicit = frozenset(settings.options.changed()) | frozenset(explicit)
         self._logger = logger
+        self._most, _ = most_connections(settings.server_options.max_connections)
+        self._addresses = Addresses(settings.server_options, time.monotonic)
+        self._admitted: set[Admission] = set()
         self._seen_by: WeakKeyDictionary[uvicorn.Config, tuple[Proxies, Hosts]] = (
             WeakKeyDictionary()
         )
@@ -92,21 +97,36 @@ class Profiles:
             return installed
         return installed.subset(item.name for item in installed.extensions if item.name != _DEFLATE)
 
-    def see(self, request: Request, config: uvicorn.Config, address: str | None) -> None:
-        """Take over what a trusted proxy says of a request, and check the host that it asks for.
+    def admit(self, config: uvicorn.Config, peername: Any) -> Admission:
+        """Count a connection that uvicorn has handed over, until it is released.
 
-        Raises:
-            HandshakeRejected: If that host is not served here.
+        Args:
+            config: Says which proxies uvicorn trusts.
+            peername: The peer's address, as the transport has it.
         """
+        is_full = self._most is not None and len(self._admitted) >= self._most
+        proxies, _ = self._seen_through(config)
+        limit = "max_connections" if is_full else ""
+        admission = Admission(self._addresses, proxies, peername, limit)
+        self._admitted.add(admission)
+        return admission
+
+    def release(self, admission: Admission) -> None:
+        """A connection is gone."""
+        self._admitted.discard(admission)
+        admission.leave()
+
+    def hosts(self, config: uvicorn.Config) -> Hosts:
+        """Which hosts are served here."""
+        return self._seen_through(config)[1]
+
+    def _seen_through(self, config: uvicorn.Config) -> tuple[Proxies, Hosts]:
         found = self._seen_by.get(config)
         if found is None:
             options = self._settings.server_options
             proxies = Proxies((*options.trusted_proxies, *_trusted_by_uvicorn(config)))
             found = self._seen_by[config] = proxies, Hosts(options.allowed_hosts, proxies)
-        proxies, hosts = found
-        if proxies.speaks(request, address):
-            proxies.apply(request, address)
-        hosts.check(request)
+        return found
 
     def sweep(self, loop: asyncio.AbstractEventLoop) -> Sweep:
         """What looks after the limits of the sessions of an event loop."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import uvicorn
@@ -25,7 +26,6 @@ from uvicorn.protocols.utils import (
     is_ssl,
 )
 from uvicorn.server import ServerState
-from websockets.headers import build_host
 
 from wsext.app.application import Application
 from wsext.errors import HandshakeRejected
@@ -42,6 +42,7 @@ from wsext.protocol.handshake import accept_headers
 from wsext.protocol.http import Request, RequestReader, Response, rejection
 from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
+from wsext.server.admission import Admission
 from wsext.server.decision import decide
 
 __all__ = ["Protocol", "WebSocketProtocol"]
@@ -91,6 +92,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._reader: RequestReader | None = RequestReader(
             max_size=limits.max_header_size, max_count=limits.max_header_count
         )
+        self._admission: Admission
         self._timeout: asyncio.TimerHandle | None = None
         self._deciding: asyncio.Task[None] | None = None  # until the application is asked
         self._early = bytearray()  # frames that came before the handshake was answered
@@ -107,6 +109,7 @@ class WebSocketProtocol(asyncio.Protocol):
         """uvicorn hands over a connection."""
         self.transport = cast("asyncio.Transport", transport)
         self._state.connections.add(cast("Any", self))
+        self._admission = self._profiles.admit(self._config, transport.get_extra_info("peername"))
         self._start_timeout()
 
     def data_received(self, data: bytes) -> None:
@@ -169,6 +172,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _forget(self) -> None:
         """The connection is gone."""
         self._state.connections.discard(cast("Any", self))
+        self._profiles.release(self._admission)
 
     def shutdown(self) -> None:
         """uvicorn shuts down: close the session with 1012, refuse what is not one yet with 503."""
@@ -194,10 +198,7 @@ class WebSocketProtocol(asyncio.Protocol):
         }
         request.secure = self._scope["scheme"] == "wss"
         request.transport = self.transport
-        client = self._scope["client"]
-        if client is not None:
-            host, port = client
-            request.remote = build_host(host, port, secure=False, always_include_port=True)
+        self._admission.complete(request)
         try:
             session = await self._decide(request)
         except Exception:
@@ -210,12 +211,11 @@ class WebSocketProtocol(asyncio.Protocol):
 
     async def _decide(self, request: Request) -> Session | Response:
         """A session that the application may accept, or a refusal."""
-        client = self._scope["client"]
         try:
-            self._profiles.see(request, self._config, client[0] if client else None)
+            self._profiles.hosts(self._config).check(request)
         except HandshakeRejected as error:
             return rejection(error)
-        terms = self._profiles.terms(self._config)
+        terms = replace(self._profiles.terms(self._config), check_place=self._admission.check)
         decision = await decide(request, terms)
         if isinstance(decision, Response):
             return decision
@@ -332,6 +332,8 @@ class WebSocketProtocol(asyncio.Protocol):
     def _log(self, outcome: int | str) -> None:
         """One line per handshake, as uvicorn's other protocols write it; and tell the hooks."""
         status = outcome if isinstance(outcome, int) else 101
+        if self._admission.limit and status != 101:
+            self.settings.installed.limited(self._admission.limit, self._request)
         self.settings.installed.answered(self._request, status)
         if not self._scope:
             logger.info("malformed WebSocket handshake %s", outcome)

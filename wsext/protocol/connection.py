@@ -106,7 +106,18 @@ class Connection(Sender):
     @property
     def held_bytes(self) -> int:
         """Bytes that have come and are not handed out: undecoded, or of an unfinished message."""
-        return len(self._buffer) + self._parser.held_bytes
+        return self.undecoded_bytes + self.partial_bytes
+
+    @property
+    def undecoded_bytes(self) -> int:
+        """Bytes that were kept to be decoded later."""
+        return self._parser.undecoded_bytes
+
+    @property
+    def partial_bytes(self) -> int:
+        """Bytes of the frame and of the message that are not complete, or not handed out yet."""
+        ready = sum([len(frame.payload) for frame in self._decoded or ()])
+        return self._parser.partial_bytes + len(self._buffer) + ready
 
     def lose(self, error: BaseException | None = None, *, unsent: bool = False) -> None:
         """The transport is gone; whatever had not happened by now will not. See `Sender.lose`."""

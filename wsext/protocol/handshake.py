@@ -303,7 +303,7 @@ def check_response(
         raise InvalidHandshake("the server answered more than one subprotocol")
     if protocols and protocols[0] not in subprotocols:
         raise InvalidHandshake(
-            f"the server answered the subprotocol {protocols[0]!r}, which was not offered"
+            f"the server answered the subprotocol {protocols[0][:100]!r}, which was not offered"
         )
     return (protocols[0] if protocols else None), headers.get_all("Sec-WebSocket-Extensions")
 

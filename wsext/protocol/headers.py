@@ -70,9 +70,10 @@ def check_fields(headers: Headers, *, needs_host: bool) -> None:
     Raises:
         HandshakeRejected: 400.
     """
-    for name in _SINGLE:
-        if len(headers.get_all(name)) > 1:
-            raise HandshakeRejected(400, f"more than one {name} header")
+    if len(list(headers.raw_items())) > len(headers):  # a name has more than one line
+        for name in _SINGLE:
+            if len(headers.get_all(name)) > 1:
+                raise HandshakeRejected(400, f"more than one {name} header")
     host = headers.get("Host")
     if host is None:
         if needs_host:

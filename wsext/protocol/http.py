@@ -24,6 +24,7 @@ from websockets.http11 import Response as HTTPResponse
 from wsext.errors import HandshakeRejected, InvalidHandshake
 from wsext.escape import escape
 from wsext.protocol.headers import Headers, check_fields, has_token, parse_subprotocols
+from wsext.protocol.lines import LineReader, TooLarge
 
 __all__ = [
     "HTTPResponse",
@@ -36,8 +37,6 @@ __all__ = [
     "serialize_request",
 ]
 
-#: The longest line that the grammar takes.
-_MAX_LINE = 8192
 #: Knows how the values of cookies are quoted.
 _COOKIES: SimpleCookie = SimpleCookie()
 
@@ -247,58 +246,7 @@ def serialize_request(request: Request) -> bytes:
 # -- reading ----------------------------------------------------------------------------------
 
 
-class _TooLarge(Exception):
-    """A line or the whole head is over its limit."""
-
-
-class _Reader:
-    """Reads the lines of a head, within limits. The grammar's generators ask for them."""
-
-    def __init__(self, max_size: int, max_count: int) -> None:
-        self._buffer = bytearray()
-        self._start = b""  # the first line
-        self._max_size = max_size
-        self._max_count = max_count
-        self._lines = 0
-        self._head_size = 0
-        self._eof = False
-
-    def _read_line(self, limit: int, too_long: type[Exception]) -> Generator[None, None, bytearray]:
-        end = size = 0
-        while not end:
-            end = self._buffer.find(b"\n", size) + 1
-            size = end or len(self._buffer)
-            if size > _MAX_LINE or self._head_size + size > self._max_size:
-                raise _TooLarge(f"more than {min(_MAX_LINE, self._max_size)} bytes")
-            if not end:
-                yield from self._more()
-        self._head_size += size
-        self._lines += 1
-        if self._lines > self._max_count + 2:  # and the first line, and the empty one
-            raise _TooLarge(f"more than {self._max_count} headers")
-        line = self._buffer[:end]
-        del self._buffer[:end]
-        self._start = self._start or bytes(line)
-        return line
-
-    def _more(self) -> Generator[None, None, None]:
-        """Wait for more bytes."""
-        if self._eof:
-            raise EOFError("the connection was closed too early")
-        yield
-
-    def keep(self, data: bytes) -> None:
-        """Keep bytes that came after the handshake for `take_rest`."""
-        self._buffer += data
-
-    def take_rest(self) -> bytes:
-        """What came after the handshake: the first frames."""
-        rest = bytes(self._buffer)
-        self._buffer.clear()
-        return rest
-
-
-class RequestReader(_Reader):
+class RequestReader(LineReader):
     """Server: reads the client's request.
 
     Args:
@@ -308,7 +256,7 @@ class RequestReader(_Reader):
 
     def __init__(self, *, max_size: int = 16384, max_count: int = 100) -> None:
         super().__init__(max_size, max_count)
-        self._parser = _HTTPRequest.parse(self._read_line)
+        self._parser = _HTTPRequest.parse(self.read_line)
 
     def feed(self, data: bytes) -> Request | None:
         """Take bytes; return the request once it is whole.
@@ -316,22 +264,24 @@ class RequestReader(_Reader):
         Raises:
             HandshakeRejected: If it is malformed or too large; answer with its status.
         """
-        self._buffer += data
+        self.buffer += data
         try:
             next(self._parser)
         except StopIteration as stop:
             parsed: _HTTPRequest = stop.value
-            headers, version = Headers(parsed.headers), parsed.protocol
+            headers, version = parsed.headers, parsed.protocol
+            headers.__class__ = Headers  # the same lines; a copy would check each of them again
+            assert isinstance(headers, Headers)
             if not (parsed.method.isalpha() and parsed.path.isprintable()):
                 raise HandshakeRejected(400, "malformed request line") from None
             check_fields(headers, needs_host=version == "HTTP/1.1")
             return Request(parsed.method, parsed.path, headers, version=version)
-        except (_TooLarge, WebSocketException) as error:
-            if not self._lines:
+        except (TooLarge, WebSocketException) as error:
+            if not self.lines:
                 raise HandshakeRejected(414, "request line too long") from error
             raise HandshakeRejected(431, f"request headers too large: {error}") from error
         except (ValueError, NotImplementedError, EOFError) as error:
-            method = self._start.split(b" ", 1)[0]
+            method = self.first_line.split(b" ", 1)[0]
             if method in (b"POST", b"PUT", b"PATCH", b"DELETE"):
                 raise HandshakeRejected(
                     405, "only GET and HEAD are answered", {"Allow": "GET, HEAD"}
@@ -340,7 +290,7 @@ class RequestReader(_Reader):
         return None
 
 
-class ResponseReader(_Reader):
+class ResponseReader(LineReader):
     """Client: reads the response of a server, or of a proxy that was asked to CONNECT.
 
     Args:
@@ -367,20 +317,20 @@ class ResponseReader(_Reader):
     def _read_response(self) -> Generator[None, None, HTTPResponse]:
         response = yield from self._read_head()
         while 100 <= response.status_code < 200 and response.status_code != 101:
-            self._start = b""
+            self.first_line = b""
             response = yield from self._read_head()
         status = response.status_code
-        if status == 101 and not self._start.startswith(b"HTTP/1.1 "):
+        if status == 101 and not self.first_line.startswith(b"HTTP/1.1 "):
             raise ValueError("101 needs HTTP/1.1")
         if status not in (101, 204, 304) and not (self._tunnel and 200 <= status < 300):
             # Whatever is wrong with its body, this is a refusal; what has come of it is kept.
-            with suppress(_TooLarge, ValueError, EOFError):
+            with suppress(TooLarge, ValueError, EOFError):
                 yield from self._read_body(response)
         return response
 
     def _read_head(self) -> Generator[None, None, HTTPResponse]:
         no_body: Any = None  # `proxy` means that none is read, and that HTTP/1.0 will do
-        return (yield from HTTPResponse.parse(self._read_line, no_body, no_body, proxy=True))
+        return (yield from HTTPResponse.parse(self.read_line, no_body, no_body, proxy=True))
 
     def _read_body(self, response: HTTPResponse) -> Generator[None, None, None]:
         body = response.body = bytearray()
@@ -388,19 +338,19 @@ class ResponseReader(_Reader):
         if "Transfer-Encoding" not in response.headers:
             yield from self._take(int(lengths[0]) if lengths else self._room + 1, body)
             return
-        while size := int((yield from self._read_line(0, _TooLarge)).partition(b";")[0], 16):
+        while size := int((yield from self.read_line(0, TooLarge)).partition(b";")[0], 16):
             yield from self._take(size, body)
-            yield from self._read_line(0, _TooLarge)  # the end of the chunk (RFC 9112 §7.1)
+            yield from self.read_line(0, TooLarge)  # the end of the chunk (RFC 9112 §7.1)
 
     def _take(self, size: int, body: bytearray) -> Generator[None, None, None]:
         """Add bytes to a body, as long as there is room."""
         while size > 0:
             if not self._room:
-                raise _TooLarge("a long body")
-            while not self._buffer:
-                yield from self._more()
-            part = self._buffer[: min(size, self._room)]
-            del self._buffer[: len(part)]
+                raise TooLarge("a long body")
+            while not self.buffer:
+                yield from self.more()
+            part = self.buffer[: min(size, self._room)]
+            del self.buffer[: len(part)]
             body += part
             size -= len(part)
             self._room -= len(part)
@@ -411,7 +361,7 @@ class ResponseReader(_Reader):
         Raises:
             InvalidHandshake: If it is malformed or too large.
         """
-        self._buffer += data
+        self.buffer += data
         return self._step()
 
     def feed_eof(self) -> HTTPResponse | None:
@@ -420,7 +370,7 @@ class ResponseReader(_Reader):
         Raises:
             InvalidHandshake: If the response is not whole.
         """
-        self._eof = True
+        self.ended = True
         return self._step()
 
     def _step(self) -> HTTPResponse | None:

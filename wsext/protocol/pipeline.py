@@ -284,6 +284,11 @@ class Pipeline:
             keys.append((stage.name, stage.codec.share_key))
         return tuple(keys)
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that the codecs hold, as far as they tell."""
+        return sum([stage.codec.held_bytes for stage in self.stages])
+
     # --- outgoing -----------------------------------------------------------------------------
 
     def encode(self, frame: Frame) -> list[Frame]:

@@ -93,7 +93,8 @@ def write_apart(
         data: The payload. What is neither ``str`` nor ``bytes`` is copied.
     """
     if isinstance(data, str):
-        payload: bytes | memoryview = text_view(data)
+        # Where the text has no other form than UTF-8, its bytes need no copy.
+        payload: bytes | memoryview = text_view(data) if data.isascii() else data.encode()
     else:
         payload = data if type(data) is bytes else bytes(data)
     size = len(payload)
@@ -332,9 +333,14 @@ class FrameParser:
         self.keep()
 
     @property
-    def held_bytes(self) -> int:
-        """Bytes that have come and were not handed out yet."""
-        return self._end - self._at + (self._have if self._body is not None else 0)
+    def undecoded_bytes(self) -> int:
+        """Bytes that have come and were not parsed yet."""
+        return self._end - self._at
+
+    @property
+    def partial_bytes(self) -> int:
+        """Bytes that are set aside for the payload that is under way."""
+        return 0 if self._body is None else len(self._body)
 
     def clear(self) -> None:
         """Throw away what has not been parsed."""

@@ -67,4 +67,9 @@ cdef Py_ssize_t _size(object item) except -1
 @cython.locals(message=Message)
 cdef object _make(object item, int how)
 
+@cython.locals(size=Py_ssize_t)
+cdef _pack(Message message)
+
+cdef Py_ssize_t _LARGE
+
 cpdef Frame as_frame(Message message)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from sys import getsizeof
 from typing import Any
 
 from wsext.errors import ConnectionClosed, ConnectionClosedOK
@@ -25,6 +26,9 @@ __all__ = ["DONE", "Inbox", "Take", "as_frame"]
 # What a reader wants of an item: a message, its data, a frame; or, for an iterator, whose end is no
 # error, the data of a message and a raw session's frame as it is.
 MESSAGE, DATA, FRAME, NEXT = range(4)
+
+#: Bytes from which on it counts how a text is kept while it waits.
+_LARGE = 512
 
 
 @cython.final
@@ -97,6 +101,8 @@ class Inbox:
         """Add an item; ``False`` when the bounds are passed by now. Tell `wake` afterwards."""
         if self._deaf:
             return True
+        if self._waiter is None and type(item) is Message:
+            _pack(item)
         if self._head is None:
             self._head = item
         else:
@@ -286,6 +292,16 @@ def _nothing() -> None:
     """There is nobody to tell of room in the queue."""
 
 
+def _pack(message: Message) -> None:
+    """Keep a text that waits as its UTF-8, where that takes much less: one character may make
+    Python take four bytes for each. A ``bytearray`` marks it, for no message has one."""
+    data: Any = message.data
+    size = message.size
+    is_wide = size > _LARGE and type(data) is str and len(data) != size
+    if is_wide and getsizeof(data) > 2 * size:
+        message.data = bytearray(data, "utf-8")  # type: ignore[assignment]
+
+
 def _size(item: Any) -> int:
     """Bytes of an item."""
     if type(item) is Message:
@@ -298,6 +314,8 @@ def _make(item: Any, how: int) -> Any:
     """What a reader wants of an item."""
     if type(item) is Message:
         message = item
+        if isinstance(message.data, bytearray):
+            message.data = str(message.data, "utf-8")
         if how in (DATA, NEXT):
             return message.data
         return message if how == MESSAGE else as_frame(message)

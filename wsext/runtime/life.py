@@ -527,8 +527,12 @@ class Life:
     @property
     def waiting_bytes(self) -> int:
         """Bytes that were sent and that the operating system has not taken yet."""
-        waiting = 0 if self._writer is None else self._writer.outbox.size
-        return waiting + self.link.unwritten
+        return self.outbox_bytes + self.link.unwritten
+
+    @property
+    def outbox_bytes(self) -> int:
+        """Bytes that wait to be handed to the connection."""
+        return 0 if self._writer is None else self._writer.outbox.size
 
     @property
     def dropped(self) -> int:

@@ -202,7 +202,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         connection = self.connection
         waits = self._stalled
         if self.is_async:
-            waits = connection.has_more and connection.held_bytes > _UNDECODED
+            waits = connection.has_more and connection.undecoded_bytes > _UNDECODED
         wanted = not (held or waits)
         if wanted == self._reading or self.is_lost or not self._transport:
             return
@@ -290,7 +290,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
                 self.deliver(event)
             if connection.has_output:
                 self.write_out()
-            if connection.is_turn_over:
+            if connection.is_turn_over and not self._stalled:
                 if self._turns.is_over(step.began):
                     self.take_turns()
                 connection.new_turn()

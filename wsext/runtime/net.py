@@ -17,6 +17,7 @@ from typing import Any
 __all__ = [
     "bind",
     "connect_accepted_socket",
+    "connect_socket",
     "create_connection",
     "create_unix_connection",
     "url_of",
@@ -75,6 +76,32 @@ class _Quiet:
             loop.default_exception_handler(context)
         else:
             self._handler(loop, context)
+
+
+async def connect_socket(host: str, port: int) -> socket.socket:
+    """A socket that is connected to the first of a host's addresses that answers.
+
+    Raises:
+        OSError: If none does: what the last one said.
+    """
+    loop = asyncio.get_running_loop()
+    failure = OSError(f"{host} has no address")
+    for family, kind, proto, _, place in await loop.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM
+    ):
+        sock = socket.socket(family, kind, proto)
+        try:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, place)
+        except OSError as error:
+            sock.close()
+            failure = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failure
 
 
 def bind(

@@ -9,40 +9,45 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Lane", "Outbox", "Policy", "Waiting"]
+__all__ = ["Lane", "Outbox", "Policy", "Waiting", "most_entries"]
 
 #: What happens when too much waits: senders wait, the session is closed with 1013, the oldest
 #: messages are dropped, or only the newest message of each key is kept and then the session closed.
 Policy: TypeAlias = Literal["suspend", "close", "drop-oldest", "coalesce"]
+
+#: Messages of fewer bytes count as this many: the smallest ones need memory, too. So many may wait
+#: in any case.
+_LEAST = 128
+_FEW = 256
+
+
+def most_entries(limit: int) -> int:
+    """How many messages may wait where so many bytes may."""
+    return max(limit // _LEAST, _FEW)
 
 
 class Waiting:
     """One message that waits.
 
     Attributes:
-        data: What `Session.send` takes: text, bytes, or a `PreparedMessage`.
-        hints, meta: As for `Session.send`.
+        data: A whole message as a `Frame`, a fragment, or a `PreparedMessage`.
         size: Bytes of the payload.
         waiter: Done when the message has been handed to the connection; for who awaits that.
     """
 
-    __slots__ = ("data", "hints", "lane", "meta", "size", "slot", "waiter")
+    __slots__ = ("data", "lane", "size", "slot", "waiter")
 
     def __init__(
         self,
         data: Any,
         size: int,
-        hints: Mapping[str, Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
         waiter: asyncio.Future[None] | None = None,
     ) -> None:
         self.data = data
         self.size = size
-        self.hints = hints
-        self.meta = meta
         self.waiter = waiter
         self.lane: Lane
         self.slot: Hashable = None  # what the lane knows it by, if not by itself
@@ -63,7 +68,8 @@ class Lane:
 
     Args:
         policy: What happens when more than ``limit`` would wait.
-        limit: Bytes of this lane that may wait; a single message may be larger.
+        limit: Bytes of this lane that may wait; a single message may be larger. Of tiny messages
+            fewer bytes may wait (`most_entries`).
         on_loss: Told of each message that is given up: ``"dropped"`` or ``"coalesced"``.
 
     Attributes:
@@ -81,6 +87,13 @@ class Lane:
         self.on_loss = on_loss
         self.size = self.dropped = 0
         self.entries: OrderedDict[Hashable, Waiting] = OrderedDict()
+
+    def is_over(self, size: int) -> bool:
+        """Whether there is no room for so many bytes more; an empty lane always has room."""
+        entries = self.entries
+        return bool(entries) and (
+            self.size + size > self.limit or len(entries) >= most_entries(self.limit)
+        )
 
     def lose(self, how: str) -> None:
         """A message was given up."""
@@ -126,8 +139,8 @@ class Outbox:
             if old is not None:
                 self._remove(old)
                 lane.lose("coalesced")
-        is_over = lane.entries and lane.size + entry.size > lane.limit and entry.waiter is None
-        if is_over and not self._make_room(lane, entry.size):
+        has_room = entry.waiter is not None or not lane.is_over(entry.size)
+        if not has_room and not self._make_room(lane, entry.size):
             return False
         entry.lane = lane
         entry.slot = slot
@@ -140,7 +153,7 @@ class Outbox:
     def _make_room(self, lane: Lane, size: int) -> bool:
         if lane.policy != "drop-oldest":
             return False
-        while lane.entries and lane.size + size > lane.limit:
+        while lane.is_over(size):
             oldest = next(iter(lane.entries.values()))
             self._remove(oldest)
             oldest.settle()  # the policy has decided about it; nobody waits for it any more

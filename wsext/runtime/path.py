@@ -27,12 +27,12 @@ try:
 except ImportError:  # needed to compile this module, not to run it
     from wsext.compiled import cython
 
-__all__ = ["LinkPath", "Send", "SessionPath"]
+__all__ = ["READ_SIZE", "LinkPath", "Send", "SessionPath"]
 
 _OPEN = State.OPEN
 
 #: Bytes that are read at once, at most.
-_READ_SIZE = 1 << 18
+READ_SIZE = 1 << 18
 
 #: Bytes that are gathered for one write.
 _GATHER_AT_MOST = 1 << 16
@@ -53,7 +53,7 @@ class _Shared(threading.local):
     """
 
     def __init__(self) -> None:
-        self.buffer = bytearray(_READ_SIZE)
+        self.buffer = bytearray(READ_SIZE)
         self.view = memoryview(self.buffer)
         self.loop: Any = None
         self.dirty: list[LinkPath] = []
@@ -99,7 +99,7 @@ class LinkPath:
         self._loop = asyncio.get_running_loop()
         proactor = getattr(asyncio, "ProactorEventLoop", None)
         if proactor is not None and isinstance(self._loop, proactor):
-            self._buffer = bytearray(_READ_SIZE // 4)  # Windows reads into it in the background
+            self._buffer = bytearray(READ_SIZE // 4)  # Windows reads into it in the background
             self._view: memoryview | bytearray = memoryview(self._buffer)
         else:
             self._buffer = _shared.buffer

@@ -35,7 +35,7 @@ class Queues(Protocol):
     """What has turns: a link.
 
     Attributes:
-        used: Seconds that it has used. Who has been idle starts with those of the others.
+        used: Seconds that it has used. Who has been idle starts a little below the others.
         is_queued: Whether it waits for its turn; it is set here.
     """
 
@@ -80,7 +80,7 @@ class Turns:
     def charge(self, who: Queues, began: float) -> None:
         """A turn that began at some time has ended."""
         used = self.clock() - began
-        who.used = max(who.used, self._floor) + used
+        who.used = max(who.used, self._floor - _SLICE) + used
         self._left -= used
         if self._left <= 0:
             self.is_spent = True
@@ -92,7 +92,7 @@ class Turns:
             return
         who.is_queued = True
         self._number += 1
-        heappush(self._queue, (max(who.used, self._floor), self._number, who))
+        heappush(self._queue, (max(who.used, self._floor - _SLICE), self._number, who))
         self._come_soon()
 
     def _come_soon(self) -> None:

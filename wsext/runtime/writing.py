@@ -226,7 +226,7 @@ class Writer:
                 else:
                     connection.send_message(data.data, data.hints, data.meta)
             else:
-                connection.send_message(data, entry.hints, entry.meta)
+                connection.send_frame(data)
         finally:
             link.soon()
 
@@ -279,7 +279,7 @@ class Writer:
             entry.settle()
             return
         try:
-            sent = await link.connection.asend_frame(_frame(entry))
+            sent = await link.connection.asend_frame(_frame(entry.data))
         except ProtocolError as error:
             entry.settle(error)
             link.write_out()
@@ -445,21 +445,15 @@ def _entry(data: Any, hints: Mapped, meta: Mapped) -> Waiting:
     """
     if isinstance(data, PreparedMessage):
         return Waiting(data, data.size)
-    if isinstance(data, str):
-        return Waiting(data, len(data.encode()), hints, meta)
-    payload = to_payload(data)[1]  # a copy, if the caller may change it meanwhile
-    return Waiting(payload, len(payload), hints, meta)
+    opcode, payload = to_payload(data)  # a copy, if the caller may change it meanwhile
+    return Waiting(Frame(opcode, payload, True, 0, hints, meta), len(payload))
 
 
-def _frame(entry: Waiting) -> Frame:
-    data = entry.data
+def _frame(data: Frame | PreparedMessage) -> Frame:
     if isinstance(data, Frame):
         return data
-    if isinstance(data, PreparedMessage):
-        opcode, payload = to_payload(data.data)
-        return Frame(opcode, payload, True, 0, data.hints, data.meta)
-    opcode, payload = to_payload(data)
-    return Frame(opcode, payload, True, 0, entry.hints, entry.meta)
+    opcode, payload = to_payload(data.data)
+    return Frame(opcode, payload, True, 0, data.hints, data.meta)
 
 
 async def _wait(waiters: list[asyncio.Future[None]]) -> None:

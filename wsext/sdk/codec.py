@@ -108,6 +108,12 @@ class Codec:
         """
         return size + 1024
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that the codec holds now for this connection, for who looks after memory (`Held`);
+        0, the default, where it does not tell."""
+        return 0
+
     def close(self) -> None:
         """Free what the codec holds. Called exactly once, whatever happened before."""
 
@@ -150,6 +156,10 @@ class MessageCodec(Codec):
         self._outgoing = _Parts()
         self._incoming = _Parts()
         self._marked = False
+
+    @property
+    def held_bytes(self) -> int:
+        return len(self._outgoing) + len(self._incoming)
 
     def encode_message(self, data: bytes) -> bytes | Awaitable[bytes | None] | None:
         """A whole outgoing message, encoded; ``None`` sends it as it is, unmarked.

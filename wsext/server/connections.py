@@ -26,8 +26,9 @@ logger = get_logger("wsext.server")
 #: Seconds for which a connection without a request counts as fresh: its request may be on its way.
 _FRESH = 1.0
 
-#: Seconds that a connection without a request keeps its place when others want it.
-_PATIENCE = 2.0
+#: The part of ``handshake_timeout`` for which a connection without a request keeps its place when
+#: others want it. The slowest of those who mean it need less, also when many come at once.
+_PATIENCE = 0.5
 
 
 class _Places:
@@ -132,7 +133,8 @@ class Connections(Host):
     def admit(self, connection: Handshake) -> str | None:
         for places in self._places:
             if places.is_full:
-                silent = places.find_silent(self.loop.time() - _PATIENCE)
+                patience = self.app.server_options.handshake_timeout * _PATIENCE
+                silent = places.find_silent(self.loop.time() - patience)
                 if silent is None:
                     continue
                 self.release(silent)

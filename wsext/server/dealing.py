@@ -47,7 +47,8 @@ class Dealer:
         self._acceptor: Acceptor | None = None
         self._resuming: asyncio.TimerHandle | None = None
         for sock in self._sockets:
-            if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_DEFER_ACCEPT"):
+            is_tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
+            if is_tcp and hasattr(socket, "TCP_DEFER_ACCEPT"):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFERRED)
 
     def __contains__(self, taker: Taker) -> bool:

@@ -59,17 +59,18 @@ class HandshakeProtocol(Handshake):
 
     def set_up(self, sock: socket.socket, transports: Transports) -> None:
         """Serve a socket that was accepted."""
-        self._setting_up = asyncio.get_running_loop().create_task(self._set_up(sock, transports))
+        task = asyncio.get_running_loop().create_task(transports.connect(self, sock))
+        self._setting_up = task
 
-    async def _set_up(self, sock: socket.socket, transports: Transports) -> None:
-        try:
-            await transports.connect(self, sock)
-        except (Exception, asyncio.CancelledError) as error:
-            logger.debug("connection could not be set up: %r", error)
-            sock.close()
-            self.connection_lost(None)
-        finally:
+        def done(task: asyncio.Task[None]) -> None:
             self._setting_up = None
+            error = None if task.cancelled() else task.exception()
+            if task.cancelled() or error is not None:
+                logger.debug("connection could not be set up: %r", error)
+                sock.close()
+                self.connection_lost(None)
+
+        task.add_done_callback(done)
 
     def abort(self) -> None:
         if self._setting_up is not None:

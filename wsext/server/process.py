@@ -154,14 +154,15 @@ class WorkerProcess:
         except OSError:
             pass  # it is dead already
 
-    def kill(self, number: int = signal.SIGKILL) -> None:
+    def kill(self) -> None:
         """End it at once."""
         with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
+            self.process.kill()
 
     def give_up(self) -> None:
         """End it, and let it write down where it hangs if it still can (``-X faulthandler``)."""
-        self.kill(signal.SIGABRT)
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGABRT)
         asyncio.get_running_loop().call_later(_LAST_WORDS, self.kill)
 
     async def wait(self) -> int:

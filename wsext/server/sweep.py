@@ -112,6 +112,6 @@ class Sweep:
         life_of(session).link.fail(RemoteProtocolError(code, reason))
 
     def _limited(self, limit: str, session: Session) -> None:
-        remote = session.request.remote
+        remote = session.request.remote or session.request.host  # a client's peer has a host
         self._logger.warning("session %s from %s: %s", session.id, remote, limit)
         self._installed.limited(limit, session.request)

@@ -16,8 +16,8 @@ __all__ = ["Transports"]
 #: TLS handshakes at the same time. Each takes up to 300 KB, so that 100 take 30 MB.
 _AT_ONCE = 100
 
-#: Seconds that a TLS handshake goes on, at least, when others wait for their turn.
-_PATIENCE = 1.0
+#: The part of the time for a handshake that one keeps its turn, at least, when others wait.
+_PATIENCE = 0.25
 
 
 class Transports:
@@ -31,7 +31,7 @@ class Transports:
     def __init__(self, ssl: ssl_module.SSLContext | None, timeout: float) -> None:
         self._ssl = ssl
         self._timeout = timeout
-        self._turns = _Turns()
+        self._turns = _Turns(timeout * _PATIENCE)
 
     async def connect(self, protocol: asyncio.Protocol, sock: socket.socket) -> None:
         """Connect a protocol to a socket that was accepted.
@@ -71,9 +71,13 @@ class _Turns:
     """Lets so many tasks have their turn at the same time, and the newest of the others next.
 
     When others wait, a task that has had its turn for long is cancelled.
+
+    Args:
+        patience: How many seconds are long.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._running: OrderedDict[asyncio.Task[Any], float] = OrderedDict()
         self._waiting: dict[asyncio.Future[None], None] = {}
@@ -103,13 +107,13 @@ class _Turns:
     def _watch(self) -> None:
         if self._timer is None and self._running:
             since = next(iter(self._running.values()))
-            self._timer = self._loop.call_at(since + _PATIENCE, self._cancel_longest)
+            self._timer = self._loop.call_at(since + self._patience, self._cancel_longest)
 
     def _cancel_longest(self) -> None:
         self._timer = None
         while self._waiting and self._running:
             task, since = next(iter(self._running.items()))
-            if since + _PATIENCE > self._loop.time():
+            if since + self._patience > self._loop.time():
                 break
             del self._running[task]
             task.cancel()

@@ -75,6 +75,8 @@ async def test_sessions_messages_bytes_and_ends() -> None:
             assert seen("wsext_app_bytes_total", route, "out") == 1800
             assert 0 < seen("wsext_wire_bytes_total", route, "out") < 300
             assert seen("wsext_outgoing_bytes", route) == 0
+            assert seen("wsext_held_bytes", "codecs") > 1000
+            assert seen("wsext_held_bytes", "inbox") == seen("wsext_held_bytes", "rooms") == 0
             extension = "permessage-deflate"
             for direction in ("in", "out"):
                 assert seen("wsext_extension_bytes_total", extension, direction, "app") == 1800

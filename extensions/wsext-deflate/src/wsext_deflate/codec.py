@@ -68,17 +68,19 @@ class Settings:
     backend: str = "auto"
     history: int = 4096
 
+    def decompressor_bytes(self) -> int:
+        """Bytes of a decompressor."""
+        backend = inflater(self.backend, self.peer_bits).backend
+        return _DECOMPRESSOR_BYTES.get(backend, (1 << self.peer_bits) + 7168)
+
     def memory_estimate(self) -> int:
         """Bytes that a connection keeps once both directions were used.
 
         Beside them there are the compressors that `LiveCompressors` allows.
         """
-        decompressor = _DECOMPRESSOR_BYTES.get(
-            inflater(self.backend, self.peer_bits).backend, (1 << self.peer_bits) + 7168
-        )
         kept = _CODEC_BYTES
         if not self.peer_reset:
-            kept += decompressor
+            kept += self.decompressor_bytes()
         if not self.own_reset:
             kept += self.history
         return kept
@@ -166,6 +168,16 @@ class DeflateCodec(Codec):
     def encoded_bound(self, size: int) -> int:
         # zlib's own bound for the worst settings, and room for the flushes between fragments.
         return size + (size >> 3) + (size >> 6) + 1024
+
+    @property
+    def held_bytes(self) -> int:
+        settings = self.settings
+        held = _CODEC_BYTES + len(self._history)
+        if self._decompressor is not None:
+            held += settings.decompressor_bytes()
+        if self.compressor is not None:  # zlib's formula; the others take about as much
+            held += (4 << max(settings.own_bits, 9)) + (1 << settings.mem_level + 9)
+        return held
 
     # --- outgoing -----------------------------------------------------------------------------
 

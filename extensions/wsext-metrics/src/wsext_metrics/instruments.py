@@ -63,6 +63,10 @@ class Instruments:
             "wsext_incoming_messages", "Messages that wait for the application.", ["route"],
             multiprocess_mode="livesum",
         )  # fmt: skip
+        self.held = Gauge(
+            "wsext_held_bytes", "Bytes in memory, by what holds them.", ["share"],
+            multiprocess_mode="livesum",
+        )  # fmt: skip
         self.said = Counter("wsext_room_messages", "Broadcasts in rooms.")
         self.copies = Counter(
             "wsext_room_copies", "What became of a broadcast's copies for members.", ["outcome"]

@@ -15,7 +15,6 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Coroutine
-from ipaddress import ip_address
 from time import monotonic, perf_counter
 from typing import Annotated, Any, ClassVar
 
@@ -24,6 +23,7 @@ from wsext import (
     CloseCode,
     CloseInfo,
     Frame,
+    Held,
     Interceptor,
     OptionSet,
     Request,
@@ -173,12 +173,17 @@ class Metrics(Interceptor):
             self._rooms.update()
         outgoing = dict.fromkeys(self._routes, 0)
         incoming = dict.fromkeys(self._routes, 0)
+        held = dict.fromkeys(Held.__annotations__, 0)
         for number, (session, watched) in enumerate(list(self._watched.items()), 1):
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
             watched.update()
             outgoing[watched.route] += session.buffered_amount
             incoming[watched.route] += session.stats.waiting_in
+            for share, size in zip(held, Held.of(session), strict=True):
+                held[share] += size
+        for share, size in held.items():
+            self._to.held.labels(share).set(size)
         for gauge, values in ((self._to.outgoing, outgoing), (self._to.incoming, incoming)):
             for route, value in values.items():
                 gauge.labels(route).set(value)
@@ -203,7 +208,7 @@ class _Page:
 def _is_from_here(request: Request) -> bool:
     """Whether a program of this machine asks itself: no proxy, and no page of a foreign name."""
     peer = request.get_extra_info("peername")
-    if not isinstance(peer, tuple) or not ip_address(peer[0].partition("%")[0]).is_loopback:
+    if not isinstance(peer, tuple) or not (peer[0] == "::1" or peer[0].startswith("127.")):
         return False
     if any(name in request.headers for name in _FORWARDED):
         return False
@@ -227,6 +232,7 @@ class _Rooms:
         self._add(to.said, counters.messages)
         for name in self._COPIES:
             self._add(to.copies.labels(name), getattr(counters, name))
+        to.held.labels("rooms").set(self._hub.kept.size)
         to.connected.set(status.connected)
         to.queued.set(status.queued)
         to.kept.set(self._hub.kept.size + status.kept_bytes)

@@ -58,6 +58,15 @@ class Settings:
             write_dict_id=0,
         )
 
+    def compressor_bytes(self) -> int:
+        """Bytes of a stream that compresses."""
+        return int(self.parameters().estimated_compression_context_size())
+
+    def decompressor_bytes(self) -> int:
+        """Bytes of a stream that decompresses."""
+        window = (1 << self.window_bits) + (1 << 17)
+        return int(zstandard.estimate_decompression_context_size()) + window
+
 
 class Coders:
     """What connections with the same settings share: the prepared dictionary, and where nothing is
@@ -128,6 +137,16 @@ class ZstdCodec(Codec):
 
     def encoded_bound(self, size: int) -> int:
         return size + (size >> 7) + 1024
+
+    @property
+    def held_bytes(self) -> int:
+        settings = self.settings
+        held = len(self._parts)
+        if self._out is not None:
+            held += settings.compressor_bytes()
+        if self._in is not None:
+            held += settings.decompressor_bytes()
+        return held
 
     # --- outgoing -----------------------------------------------------------------------------
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
-import zstandard
-
 from wsext import (
     RSV,
     Agreement,
@@ -78,11 +76,10 @@ class PermessageZstd(Extension):
         settings = Settings(level=options.level, window_bits=options.max_window_bits)
         total = 512
         if not options.server_no_context_takeover:
-            total += settings.parameters().estimated_compression_context_size()
+            total += settings.compressor_bytes()
         if not options.client_no_context_takeover:
-            total += zstandard.estimate_decompression_context_size()
-            total += (1 << options.max_window_bits) + (1 << 17)
-        return int(total)
+            total += settings.decompressor_bytes()
+        return total
 
     # --- server -------------------------------------------------------------------------------
 
