@@ -37,7 +37,8 @@ class Audience:
 
         Slow members are waited for by nobody: what waits for them is bounded, and the policy
         decides (see `RoomOptions`). This waits only while the broker of the backplane is connected
-        and takes messages slower than they are said.
+        and takes messages slower than they are said, and after many copies lets other sessions have
+        their turn.
 
         Args:
             data: ``str`` becomes a text message, bytes-like a binary one.

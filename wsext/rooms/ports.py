@@ -73,7 +73,7 @@ class RoomHub(Protocol):
         """Hand a message to the members of this process and to the other processes."""
 
     async def wait_sent(self) -> None:
-        """Wait while the broker is behind."""
+        """Wait while the broker is behind, or until other sessions have had their turn."""
 
     async def enter(self, room: str, member: Presence) -> None:
         """Tell everybody that a member has come."""

@@ -331,6 +331,8 @@ class _Joining:
             await room.opened()
             members.enter(self._history)
             await room._hub.enter(room.name, members.me)
+            if self._history:  # much may have been sent: other sessions have their turn
+                await asyncio.sleep(0)
         except BaseException:
             members.leave()
             room.release()

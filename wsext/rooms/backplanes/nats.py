@@ -113,14 +113,17 @@ class NatsBroker(Broker):
     async def connect(self, deliver: Deliver, lost: Lost) -> None:
         self._deliver, self._lost = deliver, lost
 
-        client = _Client()
+        client, is_there = (
+            _Client(),
+            False,
+        )  # a failed attempt that is followed by another is no loss
 
         async def on_end() -> None:
-            if client is self._client:
+            if is_there and client is self._client:
                 lost(ConnectionError("the server has closed the connection"))
 
         async def on_error(error: Exception) -> None:
-            if client is self._client:
+            if is_there and client is self._client:
                 lost(error)
 
         self._client = client  # also while it connects: `disconnect` closes it whenever that fails
@@ -135,6 +138,7 @@ class NatsBroker(Broker):
             closed_cb=on_end,
             error_cb=on_error,
         )
+        is_there = True
         self.max_size = client.max_payload - 256  # its headers count, too
         self._js = client.jetstream(timeout=self._options.timeout)
         await self._make_stream()
