@@ -142,7 +142,9 @@ def _started(attack: Attack, how: Front, folder: Path, args: tuple[str, ...]) ->
 
 def _command(attack: Attack, how: Front, args: tuple[str, ...], port: int) -> list[str]:
     if how.uvicorn:
-        place = ["--port", str(port), "--log-level", "warning"]
+        # httptools has no limit of headers, and uvicorn's limit of messages is 16 MiB.
+        limits = ["--http", "h11", "--ws-max-size", str(1 << 20)]
+        place = ["--port", str(port), "--log-level", "warning", *limits]
         protocol = ["--ws", "wsext.integrations.uvicorn:Protocol"]
         return [sys.executable, "-m", "uvicorn", *protocol, *place, "tests.attack.asgi:app"]
     given = [*how.args, *args, *attack.args]
