@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,7 +106,6 @@ def broker(data: bytes) -> None:
 async def _hear(fed: _Fed, live: bool) -> None:
     plane = RemoteBackplane("fed://", fed)
     hub = Hub(lambda: RoomOptions(history=10), lambda: plane)
-    logging.getLogger("wsext").setLevel(logging.CRITICAL)
     hub.hold(fed)
     room = hub.room("r")
     history = await hub.open(room.name)

@@ -14,9 +14,9 @@ import pytest
 
 from tests.waiting import until
 from wsext.runtime.loop import new_event_loop
+from wsext.runtime.rates import Rarely
 from wsext.server.accepting import (
     Acceptor,
-    Rarely,
     most_connections,
     raise_descriptor_limit,
     refuse,
@@ -50,7 +50,7 @@ def no_descriptors() -> Iterator[None]:
 class Log(list[str]):
     """Log lines."""
 
-    def __call__(self, text: str, *values: object) -> None:
+    def __call__(self, text: str, *values: object, stacklevel: int) -> None:
         self.append(text % values)
 
 
@@ -223,17 +223,3 @@ def test_the_limit_is_raised_as_far_as_it_may() -> None:
     with limited(200):
         raise_descriptor_limit()
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(hard, 1 << 20), hard)
-
-
-def test_what_happens_often_is_logged_once_a_minute() -> None:
-    log, now = Log(), 100.0
-    rarely = Rarely(log, lambda: now)
-    for _ in range(5):
-        rarely("no %s", "place")
-    assert log == ["no place"]
-    now += 60
-    rarely("no %s", "means")
-    assert log == ["no place", "no means (and 4 times more before)"]
-    now += 60
-    rarely("no %s", "place")
-    assert log[2:] == ["no place"]

@@ -1,8 +1,15 @@
-"""Rates: the token bucket by which messages, handshakes and HTTP/2 frames are counted."""
+"""Rates: how much of something may happen in a while, and how often it is logged."""
 
 from __future__ import annotations
 
-__all__ = ["Bucket"]
+import math
+import time
+from collections.abc import Callable
+
+__all__ = ["Bucket", "Rarely"]
+
+#: Seconds between two lines in the log about the same thing.
+_QUIET = 60.0
 
 
 class Bucket:
@@ -34,3 +41,31 @@ class Bucket:
     def _refill(self, now: float) -> None:
         self._tokens = min(self._full, self._tokens + (now - self._at) * self._rate)
         self._at = now
+
+
+class Rarely:
+    """Logs something that may happen often, at most once a minute.
+
+    Args:
+        log: What writes a line, for example ``logger.warning``.
+        clock: Tells the time in seconds.
+    """
+
+    def __init__(
+        self, log: Callable[..., None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._log = log
+        self._clock = clock
+        self._left_out = 0
+        self._next = -math.inf
+
+    def __call__(self, text: str, *values: object) -> None:
+        """It has happened once more."""
+        now = self._clock()
+        if now < self._next:
+            self._left_out += 1
+            return
+        if self._left_out:
+            text += f" (and {self._left_out} times more before)"
+        self._log(text, *values, stacklevel=2)  # the line is the caller's
+        self._left_out, self._next = 0, now + _QUIET

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import math
 import os
 import socket
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-__all__ = ["Acceptor", "Rarely", "most_connections", "raise_descriptor_limit", "refuse"]
+from wsext.runtime.rates import Rarely
+
+__all__ = ["Acceptor", "most_connections", "raise_descriptor_limit", "refuse"]
 
 #: File descriptors that connections do not get: the app, its files and brokers need some, too.
 _RESERVED = 64
@@ -28,39 +28,8 @@ _AT_ONCE = 32
 #: Seconds without accepting after the system could not give what a connection needs.
 _NO_MEANS = 0.1
 
-#: Seconds between two lines in the log about the same thing.
-_QUIET = 60.0
-
 #: The errors that say that there is no file descriptor.
 _OUT = (errno.EMFILE, errno.ENFILE)
-
-
-class Rarely:
-    """Logs something that may happen often, at most once a minute.
-
-    Args:
-        log: What writes a line, for example ``logger.warning``.
-        clock: Tells the time in seconds.
-    """
-
-    def __init__(
-        self, log: Callable[..., None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._log = log
-        self._clock = clock
-        self._left_out = 0
-        self._next = -math.inf
-
-    def __call__(self, text: str, *values: object) -> None:
-        """It has happened once more."""
-        now = self._clock()
-        if now < self._next:
-            self._left_out += 1
-            return
-        if self._left_out:
-            text += f" (and {self._left_out} times more before)"
-        self._log(text, *values)
-        self._left_out, self._next = 0, now + _QUIET
 
 
 def _descriptor_limit() -> int | None:

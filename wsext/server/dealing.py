@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from wsext.escape import get_logger
-from wsext.server.accepting import Acceptor, Rarely
+from wsext.runtime.rates import Rarely
+from wsext.server.accepting import Acceptor
 
 __all__ = ["Dealer", "Taker"]
 

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from wsext.escape import get_logger
 from wsext.runtime import net
-from wsext.server.accepting import Acceptor, Rarely, refuse
+from wsext.runtime.rates import Rarely
+from wsext.server.accepting import Acceptor, refuse
 
 __all__ = ["Listening", "Source"]
 

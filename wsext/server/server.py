@@ -100,8 +100,6 @@ class Server(Connections, HTTP2Host):
                 self.most,
                 wanted,
             )
-        else:
-            logger.info("at most %s connections at once", wanted)
         self.app.hub.hold(self)
         await self.app.hub.start()
 

@@ -17,8 +17,9 @@ import msgspec
 
 from wsext.app.application import Application
 from wsext.escape import get_logger
+from wsext.runtime.rates import Rarely
 from wsext.runtime.session import Session
-from wsext.server.accepting import Rarely, raise_descriptor_limit
+from wsext.server.accepting import raise_descriptor_limit
 from wsext.server.answering import Handshake
 from wsext.server.board import BEAT, Board
 from wsext.server.process import Ready

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
 
 from wsext.escape import get_logger
 from wsext.rooms.backplanes.contract import BackplaneStatus
+from wsext.runtime.rates import Rarely
 
 __all__ = ["Faults"]
 
 logger = get_logger("wsext.backplane")
 
 T = TypeVar("T")
-
-#: Seconds between two log lines about faults of one kind.
-_QUIET = 60.0
 
 
 class Faults:
@@ -27,11 +27,14 @@ class Faults:
 
     Args:
         status: Where to count.
+        clock: Tells the time in seconds.
     """
 
-    def __init__(self, status: BackplaneStatus) -> None:
+    def __init__(
+        self, status: BackplaneStatus, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._status = status
-        self._named: dict[str, float] = {}
+        self._warn: defaultdict[str, Rarely] = defaultdict(lambda: Rarely(logger.warning, clock))
 
     def read(
         self, kind: str, room: str, decoder: msgspec.msgpack.Decoder[T], data: bytes
@@ -55,10 +58,7 @@ class Faults:
     def add(self, kind: str, room: str, why: str) -> None:
         """Count a thing that is left out, and name the first of its kind in a minute."""
         self._status.unreadable += 1
-        now = time.monotonic()
-        if now - self._named.get(kind, -_QUIET) >= _QUIET:
-            self._named[kind] = now
-            logger.warning(
-                "%s: %s of room %r cannot be read and is left out: %s (%d so far)",
-                *(self._status.url, kind, room, why, self._status.unreadable),
-            )
+        self._warn[kind](
+            "%s: %s of room %r cannot be read and is left out: %s",
+            *(self._status.url, kind, room, why),
+        )
