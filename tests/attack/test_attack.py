@@ -21,17 +21,19 @@ from tests.attack.registry import AREAS, Attack, load
 from tests.attack.running import Bounds, Result, bystanders, judge, run
 
 BOUNDS = Bounds(p99=1.0, newcomer=5.0)
-SECONDS = 0.15
+SECONDS, AT_MOST = 0.1, 20
 
 
 def _groups() -> dict[str, list[tuple[Attack, str]]]:
-    """Each attack on one of its fronts; those that can share a server, at most twelve, together."""
+    """Each attack on one of its fronts; at most so many that can share a server, together."""
     found: dict[object, list[tuple[Attack, str]]] = defaultdict(list)
     for number, attack in enumerate(load().values()):
         if attack.short:
             front = attack.fronts[number % len(attack.fronts)]
             found[key_of(attack, front)].append((attack, front))
-    parts = [group[at : at + 12] for group in found.values() for at in range(0, len(group), 12)]
+    parts = [
+        group[at : at + AT_MOST] for group in found.values() for at in range(0, len(group), AT_MOST)
+    ]
     return {f"{group[0][0].name}, {len(group)} in all": group for group in parts}
 
 
