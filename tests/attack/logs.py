@@ -105,6 +105,8 @@ def noisy(name: str, data: bytes, path: str = "/", **how: object) -> None:
     @attack(name, "lines of log without end", sessions=8, **how)  # type: ignore[arg-type]
     async def run(target: Target) -> None:
         async def one(number: int) -> None:
+            if not target.time_is_left:
+                return
             peer = await target.websocket(path)
             with suppress(*DROPPED):
                 await peer.push(data)

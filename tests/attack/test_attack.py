@@ -114,5 +114,5 @@ def test_the_meter_sees_what_a_process_takes_and_says(tmp_path: Path) -> None:
             time.sleep(0.01)  # nothing tells when another process has written
         cost = meter.end()
         process.kill()
-    assert 50 * MIB <= cost.memory < 60 * MIB
+    assert 50 * MIB <= cost.memory < 80 * MIB
     assert cost.log_lines == 1
