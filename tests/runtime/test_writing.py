@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -357,3 +359,26 @@ async def test_a_session_ends_while_a_codec_hangs(end: str) -> None:
             await sessions_gone(server)
         hung.may_end.set()
     assert len(outcome) == 1
+
+
+async def test_who_sends_to_a_lost_connection_lets_the_loop_tell_so() -> None:
+    """Without waiting for anything else: a loop of sends must not keep the event loop from it."""
+    sent: list[int] = []
+
+    async def handler(session: Session) -> None:
+        await session.receive()  # it came with the reset, or there is none any more
+        with suppress(ConnectionClosed):
+            for number in range(2000):
+                await session.send(bytes(100_000))
+                sent.append(number)
+
+    async with wsext.serve(app_of(handler)) as server:
+        async with raw_peer(server.port) as peer:
+            await peer.shake()
+            (session,) = server.sessions
+            sock = peer.writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.send(masked(1, b"go"))
+        await session.wait_closed()
+        await sessions_gone(server)
+    assert len(sent) < 200

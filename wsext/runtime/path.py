@@ -316,6 +316,10 @@ class LinkPath:
         self.connection.send_message(data, hints, meta)
         if self.connection.pending_bytes > _GATHER_AT_MOST:
             self._write_out()
+            if self._write is not None and self._transport.is_closing():
+                # The connection is lost. Senders wait until the event loop tells so: one that
+                # never waits would keep it from telling.
+                self._paused = True
 
     def _write_out(self) -> None:
         connection = self.connection
