@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from wsext.errors import HandshakeRejected, InvalidHandshake
-from wsext.protocol.headers import Headers, check_fields
+from wsext.protocol.headers import NAME, VALUE, Headers, check_fields
 from wsext.protocol.http import HTTPResponse, Request
 
 __all__ = [
@@ -26,16 +25,6 @@ _PER_CONNECTION = frozenset(
 )
 
 
-#: Names and values of fields (RFC 9110 §5.1 and §5.5, RFC 9113 §8.2.1), as over HTTP/1.1; h2
-#: lets more pass.
-_NAME = re.compile(rb":?[-!#$%&'*+.^_`|~0-9a-z]+")
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-
-
-def _text(data: bytes) -> str:
-    return data.decode("latin-1")  # as in HTTP/1.1
-
-
 def _split(fields: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], Headers]:
     """Pseudo-headers, and headers.
 
@@ -44,13 +33,15 @@ def _split(fields: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], Heade
     """
     pseudo: dict[str, str] = {}
     headers = Headers()
-    for name, value in fields:
-        if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
+    for raw_name, raw_value in fields:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")  # as in HTTP/1.1
+        is_name = NAME.fullmatch(name.removeprefix(":")) and name == name.lower()
+        if not (is_name and VALUE.fullmatch(value)):  # h2 lets more pass
             raise ValueError("malformed header")
-        if name[:1] == b":":
-            pseudo[_text(name)] = _text(value)
+        if name.startswith(":"):
+            pseudo[name] = value
         else:
-            headers[_text(name)] = _text(value)
+            headers[name] = value
     return pseudo, headers
 
 

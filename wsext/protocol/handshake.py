@@ -18,7 +18,7 @@ from websockets.headers import parse_connection, parse_upgrade
 from websockets.utils import accept_key
 
 from wsext.errors import HandshakeRejected, InvalidHandshake, InvalidStatus, nearest
-from wsext.protocol.headers import Headers, has_token, parse_subprotocols
+from wsext.protocol.headers import HOST, NAME, SINGLE, VALUE, Headers, has_token, parse_subprotocols
 from wsext.protocol.http import HTTPResponse, Request, Response
 
 __all__ = [
@@ -200,15 +200,9 @@ _OWN_HEADERS = frozenset(
         *("content-length", "transfer-encoding", "expect", "trailer"),
     )
 )
-#: Headers that stand once, or servers do not agree on which of them counts.
-_SINGLE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "user-agent"})
 _CONNECT_OPTIONS = ("extensions", "subprotocols", "origin")
 
-#: What a request may be made of (RFC 9110 §5.6.2, §5.5; RFC 3986 §3.2.2, §3.3): nothing that ends
-#: what it stands in.
-_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_HOST = re.compile(r"[-._~%!$&'()*+,;=:\[\]0-9A-Za-z]+")
+#: Path and query (RFC 3986 §3.3): nothing that ends what it stands in.
 _TARGET = re.compile(r"/[\x21\x22\x24-\x7e]*")
 
 
@@ -230,7 +224,7 @@ def build_request(
         ValueError: If a part has a character that may not stand there, or an additional header is
             one that the handshake itself sets. It names the part and never shows its value.
     """
-    if not _HOST.fullmatch(host):
+    if not host or not HOST.fullmatch(host):
         raise ValueError("the host's name has a character that may not stand there")
     if not _TARGET.fullmatch(target):
         raise ValueError(
@@ -246,7 +240,7 @@ def build_request(
     if origin is not None:
         _add(fields, "Origin", origin)
     if subprotocols:
-        if len({*subprotocols}) < len(subprotocols) or not all(map(_NAME.fullmatch, subprotocols)):
+        if len({*subprotocols}) < len(subprotocols) or not all(map(NAME.fullmatch, subprotocols)):
             raise ValueError(
                 "each of the subprotocols is a token (RFC 9110 §5.6.2), and stands once"
             )
@@ -265,15 +259,15 @@ def build_request(
 
 
 def _add(fields: Headers, name: str, value: str) -> None:
-    known = _NAME.match(name)
+    known = NAME.match(name)
     if known is None or known.end() < len(name):  # what follows may be a part of the value
         begins = f" that begins with {known[0]!r}" if known else ""
         raise ValueError(f"a header's name{begins} has a character that may not stand there")
-    if not _VALUE.fullmatch(value):
+    if not VALUE.fullmatch(value):
         raise ValueError(
             f"the value of the header {name!r} has a character that may not stand there"
         )
-    if name.lower() in _SINGLE_HEADERS and name in fields:
+    if name.title() in SINGLE and name in fields:
         raise ValueError(
             f"the header {name!r} is given twice (a URL with a user name makes one, too)"
         )

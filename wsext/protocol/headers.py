@@ -15,10 +15,19 @@ from websockets.headers import parse_subprotocol
 
 from wsext.errors import HandshakeRejected
 
-__all__ = ["Headers", "check_fields", "has_token", "parse_subprotocols"]
+__all__ = [
+    "HOST",
+    "NAME",
+    "SINGLE",
+    "VALUE",
+    "Headers",
+    "check_fields",
+    "has_token",
+    "parse_subprotocols",
+]
 
 #: The fields of a request that have one value (RFC 9110, 9112, 6265 §5.4, 6454 §7.3, 6455 §11.3).
-_SINGLE = (
+SINGLE = (
     "Authorization",
     "Content-Length",
     "Content-Type",
@@ -39,8 +48,12 @@ _SINGLE = (
     "User-Agent",
 )
 
+#: The name of a field, and its value (RFC 9110 §5.1 and §5.5; RFC 9113 §8.2.1 wants the same).
+NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
 #: A name or an address, and perhaps a port (RFC 9112 §3.2, RFC 3986 §3.2.2, RFC 6874).
-_HOST = re.compile(r"(?:[\w.~!$&'()*+,;=%-]*|\[[\w.:%~-]+\])(?::\d{0,5})?", re.ASCII)
+HOST = re.compile(r"(?:[\w.~!$&'()*+,;=%-]*|\[[\w.:%~-]+\])(?::\d{0,5})?", re.ASCII)
 
 
 class Headers(_Headers):
@@ -71,14 +84,14 @@ def check_fields(headers: Headers, *, needs_host: bool) -> None:
         HandshakeRejected: 400.
     """
     if len(list(headers.raw_items())) > len(headers):  # a name has more than one line
-        for name in _SINGLE:
+        for name in SINGLE:
             if len(headers.get_all(name)) > 1:
                 raise HandshakeRejected(400, f"more than one {name} header")
     host = headers.get("Host")
     if host is None:
         if needs_host:
             raise HandshakeRejected(400, "exactly one Host header is needed")
-    elif not _HOST.fullmatch(host):
+    elif not HOST.fullmatch(host):
         raise HandshakeRejected(400, "malformed Host header")
 
 

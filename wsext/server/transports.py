@@ -13,8 +13,8 @@ from wsext.runtime import net
 
 __all__ = ["Transports"]
 
-#: TLS handshakes at the same time. Each takes up to 300 KB, so that 100 take 30 MB.
-_AT_ONCE = 100
+#: TLS handshakes at the same time. Each takes up to 1 MB of memory.
+_AT_ONCE = 48
 
 #: The part of the time for a handshake that one keeps its turn, at least, when others wait.
 _PATIENCE = 0.25
