@@ -20,6 +20,7 @@ __all__ = [
     "connect_socket",
     "create_connection",
     "create_unix_connection",
+    "half_close",
     "url_of",
 ]
 
@@ -175,3 +176,13 @@ def url_of(sock: Any, secure: bool) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(name[0], name[0])
     scheme = "wss" if secure else "ws"
     return f"{scheme}://[{host}]:{name[1]}" if ":" in host else f"{scheme}://{host}:{name[1]}"
+
+
+def half_close(transport: asyncio.WriteTransport) -> None:
+    """Write no more, and go on reading.
+
+    If the peer has reset the connection, the system knows it and the event loop does not yet:
+    nothing is raised, and the loop tells so in its next turn.
+    """
+    with contextlib.suppress(OSError):
+        transport.write_eof()
