@@ -72,7 +72,7 @@ from_server(
 )
 from_server(
     "small messages that inflate, to a reader",
-    "one connection that keeps the process busy",
+    "one connection that keeps the process busy, or many of them",
     DEFLATED * 100,
     more=ANSWER.format("permessage-deflate"),
 )

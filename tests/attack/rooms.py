@@ -129,7 +129,7 @@ async def one_byte_frames(target: Target) -> None:
 
 @attack(
     "hundreds of members with a frame size of their own each",
-    "an extension that makes one message into many frames",
+    "other parameters on each of many connections, to have a message encoded for each",
     fronts=("memory",),
     sessions=200,
 )
