@@ -1,5 +1,6 @@
 """Every attack for a moment, with the bounds of SECURITY.md, but for how long honest sessions wait
-and how soon memory is back: other tests run at the same time. ``python -m tests.attack`` is the whole of it."""
+and how soon memory is back: other tests run at the same time. ``python -m tests.attack`` is the
+whole of it."""
 
 from __future__ import annotations
 
