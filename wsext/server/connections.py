@@ -10,6 +10,7 @@ from contextlib import suppress
 from wsext.app.application import Application
 from wsext.escape import get_logger
 from wsext.runtime.session import Session
+from wsext.runtime.sweep import Sweep
 from wsext.runtime.timers import Timers
 from wsext.server import access
 from wsext.server.accepting import most_connections
@@ -17,7 +18,6 @@ from wsext.server.admission import Addresses
 from wsext.server.answering import Handshake, Host
 from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
-from wsext.server.sweep import Sweep
 
 __all__ = ["Connections"]
 
