@@ -30,6 +30,9 @@ _FRESH = 1.0
 #: others want it. The slowest of those who mean it need less, also when many come at once.
 _PATIENCE = 0.5
 
+#: Sessions that a line in the log about many of them names.
+_NAMED = 5
+
 
 class _Places:
     """So many places for connections.
@@ -183,8 +186,12 @@ class Connections(Host):
         """Drop every connection, and cancel the handlers that have not ended by now."""
         for connection in self.connections:
             connection.abort()
-        for session in list(self._sessions):
-            logger.warning("session %s did not end in time; aborted", session.id)
+        late = list(self._sessions)
+        if late:
+            names = ", ".join(session.id for session in late[:_NAMED])
+            names += " and others" if len(late) > _NAMED else ""
+            logger.warning("%d sessions did not end in time; aborted: %s", len(late), names)
+        for session in late:
             session.abort()
         tasks = [task for owner in self._sessions.values() if (task := owner.task) is not None]
         for task in tasks:
