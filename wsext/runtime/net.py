@@ -21,6 +21,7 @@ __all__ = [
     "create_connection",
     "create_unix_connection",
     "half_close",
+    "receive_descriptors",
     "url_of",
 ]
 
@@ -186,3 +187,15 @@ def half_close(transport: asyncio.WriteTransport) -> None:
     """
     with contextlib.suppress(OSError):
         transport.write_eof()
+
+
+def receive_descriptors(channel: socket.socket) -> tuple[bytes, list[int]]:
+    """One byte from a socket between processes, and the descriptors that came with it.
+
+    A program that the application starts inherits none of them: as long as it ran, it would keep a
+    client's connection open.
+    """
+    word, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return word, descriptors
