@@ -157,3 +157,22 @@ async def test_texts_wait_as_what_they_were_sent_as(text: str) -> None:
         await session.close()
         await served.wait_closed()
     assert got == [text] * 5
+
+
+async def test_what_waits_when_the_handler_returns_is_kept_for_nobody() -> None:
+    done = asyncio.Event()
+
+    async def handler(session: Session) -> None:
+        await done.wait()
+
+    async with wsext.serve(app_of(handler)) as server, raw_peer(server.port) as peer:
+        await peer.shake()
+        (session,) = server.sessions
+        peer.send(masked(2, bytes(1000)) * 3)
+        await until(lambda: Held.of(session).inbox >= 3000)
+        done.set()
+        await until(lambda: Held.of(session).inbox == 0)
+        peer.send(masked(2, bytes(1000)) * 3)  # and so is what still comes
+        peer.send(masked(8, b"\x03\xe8"))
+        info = await asyncio.wait_for(session.wait_closed(), SOON)
+    assert (info.code, session.stats.messages_in) == (1000, 6)

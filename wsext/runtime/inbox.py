@@ -126,6 +126,15 @@ class Inbox:
             self.dropped += 1
         self.full = False
 
+    def clear(self) -> None:
+        """Throw away what waits."""
+        self._head = None
+        self._rest.clear()
+        self.size = 0
+        if self.full:
+            self.full = False
+            self._on_room()
+
     def refuse(self) -> None:
         """Take no more items: what is still put in is thrown away."""
         self._deaf = True

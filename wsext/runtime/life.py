@@ -314,6 +314,9 @@ class Life:
             raise
         except Exception as error:
             self.end_with(error, "handler")
+        if not self._tasks and self._session is not None:  # nobody is left who could read it
+            self.end_receiving()
+            self._session._inbox.clear()
         if self.link.connection.raw:
             self.link.close_transport()
         else:

@@ -142,13 +142,16 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
         uvloop tells a reader once of an error and then no more; a reader that finds data there and
         leaves the error for the next time, as those of aiofastnet do, is never called again. And
-        while reading is paused nobody is told of a reset at all.
+        while reading is paused nobody is told of a reset at all. Over HTTP/2, what carries the
+        session reads for all its streams.
         """
-        if (self._has_read or not self._reading) and not self.is_lost:
-            self._has_read = False
-            sock = self.get_extra_info("socket")
-            if sock is not None and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                self._transport.abort()
+        carrier = self.get_extra_info("carrier")
+        if self.is_lost or not (self._has_read or not self._reading or carrier is not None):
+            return
+        self._has_read = False
+        sock = self.get_extra_info("socket")
+        if sock is not None and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            (carrier or self._transport).abort()
 
     def eof_received(self) -> bool:
         return False  # the transport closes itself
