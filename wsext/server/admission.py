@@ -8,8 +8,6 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-from websockets.headers import build_host
-
 from wsext.app.settings import ServerOptions
 from wsext.errors import HandshakeRejected
 from wsext.protocol.http import Request
@@ -149,7 +147,7 @@ class Admission:
         """Fill in where a request comes from, which a trusted proxy may know better."""
         if self._peername is not None:
             host, port = self._peername[:2]
-            request.remote = build_host(host, port, secure=False, always_include_port=True)
+            request.remote = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if self._proxies.trusts(self._peer):
             self._enter(self._proxies.apply(request, self._peer))
 

@@ -55,14 +55,14 @@ class HandshakeProtocol(Handshake):
         #: What may still become the preface of HTTP/2; ``None`` once it cannot.
         self._preface: bytes | None = b"" if host.http2 else None
         self._http2: Successor | None = None
-        self._setting_up: asyncio.Task[None] | None = None
+        self._setting_up: asyncio.Task[object] | None = None
 
     def set_up(self, sock: socket.socket, transports: Transports) -> None:
         """Serve a socket that was accepted."""
         task = asyncio.get_running_loop().create_task(transports.connect(self, sock))
         self._setting_up = task
 
-        def done(task: asyncio.Task[None]) -> None:
+        def done(task: asyncio.Task[object]) -> None:
             self._setting_up = None
             error = None if task.cancelled() else task.exception()
             if task.cancelled() or error is not None:
