@@ -329,8 +329,8 @@ class LocalProtocolError(ProtocolError):
 
 
 class RoomError(LocalProtocolError, ValueError):
-    """A session asked for what rooms do not allow: the name of a room, one room too many, too much
-    to tell the others about itself, or a message that is too large.
+    """A session asked for what rooms do not allow: the name of a room, one room too many or twice,
+    too much history, too much to tell about itself, or a message that is too large.
 
     If a handler does not catch it, the session is closed with its code, and the log has a line
     instead of a traceback: names and messages often come from the peer.

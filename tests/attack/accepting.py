@@ -37,7 +37,7 @@ async def _silent(target: Target, count: int, first: bytes = b"") -> None:
 
 @attack(
     "connections that never begin a TLS handshake",
-    "half a handshake, byte by byte",
+    "TLS handshakes that do not go on",
     fronts=("tls",),
     sessions=8,
     options={"server.max_connections": 100},
@@ -49,7 +49,7 @@ async def silent_before_tls(target: Target) -> None:
 
 @attack(
     "connections that never begin a TLS handshake, with workers",
-    "half a handshake, byte by byte",
+    "TLS handshakes that do not go on",
     fronts=("tls",),
     sessions=8,
     options={"server.max_connections": 100},
@@ -63,7 +63,7 @@ async def silent_before_tls_of_workers(target: Target) -> None:
 
 @attack(
     "TLS handshakes that stop in the middle",
-    "half a handshake, byte by byte",
+    "TLS handshakes that do not go on",
     fronts=("tls",),
     sessions=8,
     options={"server.max_connections": 100},
@@ -103,7 +103,7 @@ async def tls_handshakes(target: Target) -> None:
 
 @attack(
     "connections that say nothing",
-    "connections without end",
+    "connections that send nothing",
     fronts=("http1", "workers"),
     sessions=8,
     options={"server.max_connections": 100},

@@ -72,7 +72,7 @@ from_server(
 )
 from_server(
     "small messages that inflate, to a reader",
-    "one connection that keeps the process busy",
+    "one connection that keeps the process busy, or many of them",
     DEFLATED * 100,
     more=ANSWER.format("permessage-deflate"),
 )
@@ -299,7 +299,8 @@ async def controls(target: Target) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await upgrade(reader, writer)
         writer.write(frame(8, b"\x0f\xa1" + evil.encode()))
-        await reader.read()
+        await reader.read(100)
+        writer.close()
 
     async with target.hostile(handle) as port:
         process = await asyncio.create_subprocess_exec(

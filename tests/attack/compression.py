@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import zstandard
 
 from tests.attack.registry import attack
@@ -86,7 +88,7 @@ def compressed(name: str, promise: str, offer: str, data: bytes, codes: set[int 
 
 compressed(
     "compressed messages of 1 MiB to an echo",
-    "one connection that keeps the process busy",
+    "one connection that keeps the process busy, or many of them",
     DEFLATE,
     masked(2, deflated(bytes(MIB)), rsv=0x40) * 50,
     set(),
@@ -135,7 +137,7 @@ compressed(
 )
 compressed(
     "zstd frames with bytes behind them",
-    "corrupted compression, bad UTF-8",
+    "data behind the end of a compressed message (permessage-zstd)",
     ZSTD,
     masked(2, zstd(b"a message" * 100) + b"and more", rsv=0x40),
     {1007},
@@ -154,6 +156,7 @@ compressed(
     "many sessions with compression",
     fronts=("http1", "http2", "uvicorn"),
     sessions=8,
+    short=False,  # 38 to 46 MiB stay the first time; no more are added by the next times
 )
 async def many_contexts(target: Target) -> None:
     message = masked(2, deflated(bytes(range(256)) * 400), rsv=0x40)
@@ -165,3 +168,21 @@ async def many_contexts(target: Target) -> None:
 
     await target.each(200, one)
     await target.rest()
+
+
+@attack(
+    "peers that leave while an extension encodes for ever",
+    "an extension that does not come to an end",
+    fronts=("http1", "tls"),
+    sessions=8,
+    options={"server.max_connections": 100},
+)
+async def hung_encoders(target: Target) -> None:
+    async def one(number: int) -> None:
+        peer = await target.websocket(more="Sec-WebSocket-Extensions: x-hung\r\n")
+        await peer.push(masked(2, b"hello"))
+        peer.close()
+
+    while target.time_is_left:
+        await target.each(8, one)
+        await asyncio.sleep(0.3)  # a few of them at a time

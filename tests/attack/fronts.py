@@ -31,7 +31,7 @@ PLUGINS = "permessage-deflate,permessage-zstd,permessage-fragment,permessage-met
 #: Limits that are reached soon; an attack's own options come after them.
 OPTIONS = {
     "server.drain_timeout": 1,
-    "server.handshake_timeout": 2,
+    "server.handshake_timeout": 1,
     "server.http2_idle_timeout": 2,
     "websocket.close_timeout": 1,
     "websocket.write_timeout": 1,

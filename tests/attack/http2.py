@@ -98,7 +98,7 @@ async def again(target: Target, once: Any, count: int = 1) -> set[int | None]:
             with suppress(*DROPPED):
                 conn = await connection(target)
                 await once(conn)
-                await asyncio.wait([conn.reading], timeout=0.5)
+                await asyncio.wait([conn.reading], timeout=2)
                 if conn.reading.done():
                     codes.add(conn.code)
                 conn.peer.close()

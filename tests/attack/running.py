@@ -29,6 +29,7 @@ class Bounds:
     log_lines: int = 100
     p99: float = 0.05
     newcomer: float = 2.0
+    refused: int = 0
     descriptors_left: int = 8
 
 
@@ -177,7 +178,7 @@ def judge(result: Result, bounds: Bounds) -> list[str]:
             waits.errors > 0 and not attack.ends_sessions,
         ),
         ("honest sessions got no echo", waits.echoes == 0),
-        (f"{waits.refused} newcomers refused", attack.newcomers and waits.refused > 0),
+        (f"{waits.refused} newcomers refused", attack.newcomers and waits.refused > bounds.refused),
         (
             f"a newcomer waited {waits.newcomer:.1f} s",
             attack.newcomers and waits.newcomer > bounds.newcomer,

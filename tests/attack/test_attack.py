@@ -1,5 +1,6 @@
-"""Every attack for a moment, with the bounds of SECURITY.md, but for how long honest sessions wait:
-other tests run at the same time. ``python -m tests.attack`` is the whole of it."""
+"""Every attack for a moment, with the bounds of SECURITY.md, but for how long honest sessions wait
+and how soon memory is back: other tests run at the same time. ``python -m tests.attack`` is the
+whole of it."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import asyncio
 import subprocess
 import sys
 import time
+import zlib
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -20,18 +22,20 @@ from tests.attack.peers import Spent
 from tests.attack.registry import AREAS, Attack, load
 from tests.attack.running import Bounds, Result, bystanders, judge, run
 
-BOUNDS = Bounds(p99=1.0, newcomer=5.0)
-SECONDS = 0.15
+BOUNDS = Bounds(left=48 * MIB, p99=3.0, newcomer=5.0, refused=3)
+SECONDS, AT_MOST = 0.1, 20
 
 
 def _groups() -> dict[str, list[tuple[Attack, str]]]:
-    """Each attack on one of its fronts; those that can share a server, at most twelve, together."""
+    """Each attack on one of its fronts; at most so many that can share a server, together."""
     found: dict[object, list[tuple[Attack, str]]] = defaultdict(list)
-    for number, attack in enumerate(load().values()):
+    for attack in load().values():
         if attack.short:
-            front = attack.fronts[number % len(attack.fronts)]
+            front = attack.fronts[zlib.crc32(attack.name.encode()) % len(attack.fronts)]
             found[key_of(attack, front)].append((attack, front))
-    parts = [group[at : at + 12] for group in found.values() for at in range(0, len(group), 12)]
+    parts = [
+        group[at : at + AT_MOST] for group in found.values() for at in range(0, len(group), AT_MOST)
+    ]
     return {f"{group[0][0].name}, {len(group)} in all": group for group in parts}
 
 
@@ -112,5 +116,5 @@ def test_the_meter_sees_what_a_process_takes_and_says(tmp_path: Path) -> None:
             time.sleep(0.01)  # nothing tells when another process has written
         cost = meter.end()
         process.kill()
-    assert 50 * MIB <= cost.memory < 60 * MIB
+    assert 50 * MIB <= cost.memory < 80 * MIB
     assert cost.log_lines == 1

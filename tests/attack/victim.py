@@ -9,11 +9,12 @@ from contextlib import suppress
 from typing import Any
 
 import wsext
-from tests.codecs import AsyncInflate
+from tests.codecs import AsyncInflate, Hung
 from wsext import App, HandshakeRejected, Listener, Request, Response, Session, hookimpl
 
 app = App()
 app.install(AsyncInflate)
+app.install(Hung)
 sessions = 0
 dialled: set[asyncio.Task[None]] = set()
 

@@ -60,17 +60,23 @@ def test_a_setting_is_toml_or_text() -> None:
     config = Config()
     for text in (
         "serve.port=5",
-        "serve.host=localhost",
+        "serve.host=127",
+        "websocket.max_message_size=1_000_000",
+        "websocket.ping_interval=2.5",
+        "websocket.write_timeout=none",
         'server.trusted_proxies=["unix"]',
         "option_sets=a,b",
         "extensions.x=false",
         "extensions.y.level=3",
     ):
         take_setting(config, text)
-    assert config.sections["serve"] == {"port": 5, "host": "localhost"}
-    assert config.sections["server"] == {"trusted_proxies": ["unix"]}
+    serve, websocket = config.section("serve"), config.section("websocket")
+    assert (serve.port, serve.host) == (5, "127")
+    assert config.section("server").trusted_proxies == ("unix",)
+    assert (websocket.max_message_size, websocket.ping_interval) == (1_000_000, 2.5)
+    assert websocket.write_timeout is None
     assert config.option_sets == ["a", "b"]
-    assert config.extensions == {"x": None, "y": {"level": 3}}
+    assert config.extensions == {"x": None, "y": {"level": "3"}}
 
 
 @pytest.mark.parametrize("text", ["serve.port", "serve=5", "nothing.port=5", "="])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -112,6 +113,38 @@ async def test_members_tell_little_about_themselves() -> None:
         session.name = "n" * 5000
         with pytest.raises(RoomError, match="too much is told"):
             place.app.room("a").join(session)
+
+
+@pytest.mark.parametrize(
+    ("names", "history", "problem"),
+    [
+        (["x" * 256], 0, "1 to 255 bytes"),
+        (["tea"], 101, "101 messages of history"),
+        (["tea"], -1, "-1 messages of history"),
+        (["tea", "tea"], 0, "is in room 'tea' already"),
+    ],
+)
+async def test_what_a_peer_asks_for_in_vain_is_one_line_and_1008(
+    names: list[str], history: int, problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = App()
+
+    @app.websocket("/")
+    async def handler(session: Session) -> None:
+        async with AsyncExitStack() as joined:
+            async for name in session:
+                joining = app.room(str(name)).join(session, history=history)
+                await joined.enter_async_context(joining)
+
+    with caplog.at_level(logging.INFO, "wsext"):
+        async with connect(app, "/") as session:
+            for name in names:
+                await session.send(name)
+            assert (await session.wait_closed()).code == 1008
+    (line,) = [record for record in caplog.records if record.name != "wsext.access"]
+    assert "RoomError" in line.getMessage()
+    assert problem in line.getMessage()
+    assert line.exc_info is None
 
 
 async def test_a_member_whose_codec_fails_at_the_history_leaves(

@@ -26,6 +26,7 @@ from wsext import (
     OptionError,
     PreparedMessage,
     Room,
+    RoomError,
     RoomOptions,
     Session,
     WebSocketOptions,
@@ -170,9 +171,9 @@ async def test_an_empty_room_is_freed() -> None:
 async def test_a_session_is_in_a_room_once() -> None:
     place = Place()
     async with place.client() as (session, members):
-        with pytest.raises(RuntimeError, match="is in room 'tea' already"):
+        with pytest.raises(RoomError, match="is in room 'tea' already"):
             place.app.room("tea").join_nowait(members.session)
-        with pytest.raises(RuntimeError, match="already"):
+        with pytest.raises(RoomError, match="already"):
             async with place.app.room("tea").join(members.session):
                 raise AssertionError
         async with place.app.room("coffee").join(members.session) as second:
@@ -225,7 +226,7 @@ async def test_history_is_sent_first_and_bounded() -> None:
 async def test_more_history_than_is_kept_is_refused() -> None:
     place = Place()
     async with place.client() as (_, members):
-        with pytest.raises(OptionError, match="rooms: history: 11 messages were asked for, 10"):
+        with pytest.raises(RoomError, match="11 messages of history were asked for, 10 are kept"):
             place.app.room("tea").join(members.session, history=11)
         with pytest.raises(OptionError, match="overflow"):
             place.app.room("tea").join(members.session, overflow="burst")  # type: ignore[arg-type]

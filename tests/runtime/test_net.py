@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -132,3 +133,21 @@ async def test_a_socket_is_connected_to_the_first_address_that_answers() -> None
             assert not sock.getblocking()
     with pytest.raises(ConnectionRefusedError):
         await net.connect_socket("127.0.0.1", port)
+
+
+async def test_a_reset_that_the_loop_has_not_told_of_is_no_error_of_a_half_close() -> None:
+    lost = asyncio.Event()
+
+    class Watch(asyncio.Protocol):
+        def connection_lost(self, exc: Exception | None) -> None:
+            lost.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        peer = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+        ours.setblocking(False)
+        transport, _ = await net.connect_accepted_socket(Watch, ours)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()  # reset at once, and the loop has had no turn since
+        net.half_close(transport)
+        await lost.wait()

@@ -21,7 +21,7 @@ from wsext import (
     option_set,
     testing,
 )
-from wsext.sdk.installed import Installed
+from wsext.sdk.installed import Installed, build
 
 
 def test_four_ways_to_install_go_through_the_same_options() -> None:
@@ -89,6 +89,18 @@ def test_two_extensions_that_always_collide_are_reported_with_both_names(
     assert installed.conflicts == [("x-one", "x-two", bit.name)]
     assert "x-one" in caplog.text
     assert "x-two" in caplog.text
+
+
+def test_a_collision_is_logged_once_however_often_a_client_connects(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("INFO"):
+        for _ in range(3):
+            installed = build([claiming("x-often", RSV.RSV1), claiming("x-again", RSV.RSV1)])
+            assert installed.conflicts == [("x-often", "x-again", "RSV1")]
+    assert [record.getMessage() for record in caplog.records] == [
+        "x-often and x-again both claim RSV1: a session agrees on at most one of them"
+    ]
 
 
 def test_two_required_extensions_that_collide_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -65,25 +66,28 @@ def test_a_secret_is_compared(given: str, same: bool) -> None:
     assert pickle.loads(pickle.dumps(Secret("a"))) == Secret("a")
 
 
+@pytest.mark.parametrize("secret", ["s3cret", "12345", "1_0", "1e5", "true", "2026-01-01"])
 @pytest.mark.parametrize("source", ["set", "ext", "environment", "file"])
-def test_an_option_called_token_comes_from_every_source(source: str, tmp_path: object) -> None:
+def test_an_option_called_token_comes_from_every_source(
+    source: str, secret: str, tmp_path: Path
+) -> None:
     config = Config()
     if source == "set":
-        take_setting(config, "extensions.x-safe.token=s3cret")
+        take_setting(config, f"extensions.x-safe.token={secret}")
     elif source == "ext":
-        take_extension(config, "x-safe:token=s3cret")
+        take_extension(config, f"x-safe:token={secret}")
     elif source == "environment":
-        take_environment(config, {"WSEXT_EXTENSIONS__X_SAFE__TOKEN": "s3cret"}, ["x-safe"])
+        take_environment(config, {"WSEXT_EXTENSIONS__X_SAFE__TOKEN": secret}, ["x-safe"])
     else:
-        path = tmp_path / "wsext.toml"  # type: ignore[operator]
-        path.write_text('[extensions.x-safe]\ntoken = "s3cret"\n')
+        path = tmp_path / "wsext.toml"
+        path.write_text(f'[extensions.x-safe]\ntoken = "{secret}"\n')
         config.update(read_file(path))
     app = App()
     app.install(Safe)
     for token, options in config.extensions.items():
         app.configure(token, **(options or {}))
     (item,) = app.installed.items
-    assert item.options.token.matches("s3cret")
+    assert item.options.token.matches(secret)
 
 
 @pytest.mark.parametrize("name", ["token", "what", "self"])

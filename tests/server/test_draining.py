@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -57,6 +58,26 @@ async def test_a_handler_that_does_not_end_is_cancelled_after_the_drain_time() -
         await server.close()
         assert cancelled.is_set()
         assert (await session.wait_closed()).code == 1001
+
+
+@pytest.mark.parametrize("count", [1, 12])
+async def test_sessions_that_do_not_end_are_one_line_in_the_log(
+    count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = App(server=ServerOptions(drain_timeout=0.05))
+
+    @app.websocket("/")
+    async def stuck(session: Session) -> None:
+        await asyncio.Event().wait()
+
+    async with wsext.serve(app) as server, AsyncExitStack() as clients:
+        for _ in range(count):
+            await clients.enter_async_context(wsext.connect(server.url))
+        named = ", ".join(session.id for session in server.ordered_sessions[:5])
+        await server.close()
+    lines = [record.getMessage() for record in caplog.records if record.levelname != "INFO"]
+    others = " and others" if count > 5 else ""
+    assert lines == [f"{count} sessions did not end in time; aborted: {named}{others}"]
 
 
 async def test_a_server_that_retires_answers_who_has_come_and_closes_with_1012() -> None:

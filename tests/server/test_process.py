@@ -104,6 +104,7 @@ async def test_what_it_has_not_picked_up_is_taken_back_and_only_that() -> None:
             assert await worker.wait() == -9
             back += worker.take_back()  # also after its death
             assert (len(back), worker.taken_back) == (3, 3)
+            assert not any(sock.get_inheritable() for sock in back)  # by the workers to come
             for sock in back:
                 sock.close()
 

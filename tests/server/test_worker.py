@@ -143,3 +143,21 @@ async def test_a_connection_that_was_taken_back_is_no_matter() -> None:
             told.channel.send(b"s")
             assert await peer.close_code() == 1001
             peer.writer.close()
+
+
+async def test_a_program_that_the_app_starts_inherits_no_connection() -> None:
+    app = App()
+    inherited: list[bool] = []
+
+    @app.websocket("/")
+    async def handler(session: Session) -> None:
+        sock = session.request.transport.get_extra_info("socket")
+        inherited.append(os.get_inheritable(sock.fileno()))
+
+    async with worker(app) as told:
+        peer = await told.connect()
+        await peer.shake()
+        assert await peer.close_code() == 1000
+        peer.writer.close()
+        told.channel.send(b"s")
+    assert inherited == [False]

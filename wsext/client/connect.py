@@ -27,9 +27,9 @@ from wsext.runtime.backoff import Backoff
 from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
+from wsext.runtime.sweep import Sweep
 from wsext.runtime.timers import Timers
 from wsext.sdk.installed import Installed, build
-from wsext.server.sweep import Sweep
 from wsext.version import __version__
 
 __all__ = ["connect"]

@@ -138,14 +138,17 @@ def _take_variable(config: Config, variable: str, text: str, tokens: Collection[
     elif section == "extensions" and 1 <= len(rest) <= 2:
         as_tokens = {token.lower().replace("-", "_"): token for token in tokens}
         token = as_tokens.get(rest[0], rest[0].replace("_", "-"))
-        value = _value(text) if len(rest) == 1 else {rest[1]: text}
+        value = _toml(text) if len(rest) == 1 else {rest[1]: text}
         config.set_extension(token, value, variable)
     else:
         raise _unknown_variable(variable)
 
 
 def take_setting(config: Config, text: str) -> None:
-    """Take ``section.option=value``; the value is TOML, or else text.
+    """Take ``section.option=value``.
+
+    A quoted text, a list and a table are TOML. Anything else is text until it is used: only the
+    option's type tells whether ``12345`` is a number or a password.
 
     Raises:
         OptionError: If there is no such section, or the form is another.
@@ -164,7 +167,7 @@ def take_setting(config: Config, text: str) -> None:
         return
     token, _, option = rest.rpartition(".")
     if not token:  # extensions.NAME=false
-        config.set_extension(rest.strip(), _value(raw))
+        config.set_extension(rest.strip(), _toml(raw))
     else:
         config.set_extension(token.strip(), {option.strip(): _value(raw)})
 
@@ -193,6 +196,11 @@ def _unknown_variable(variable: str) -> OptionError:
 
 
 def _value(raw: str) -> Any:
+    value = _toml(raw)
+    return value if isinstance(value, str | list | dict) else raw.strip()
+
+
+def _toml(raw: str) -> Any:
     try:
         return tomllib.loads(f"value = {raw}")["value"]
     except (tomllib.TOMLDecodeError, KeyError):

@@ -31,6 +31,7 @@ from hyperframe.frame import Frame, GoAwayFrame, WindowUpdateFrame
 from wsext.escape import get_logger
 from wsext.http2.frames import LONGEST_FRAME, FrameGuard, GoAway, Limits, Violation
 from wsext.http2.stream import Carrier, StreamTransport
+from wsext.runtime.net import half_close
 from wsext.runtime.timers import Timers
 from wsext.runtime.turns import turns_of
 
@@ -422,8 +423,7 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         self._end(ConnectionResetError(f"the connection ended with {code}") if code else None)
         if code and transport.can_write_eof():
             # Closing would reset the connection when more has come, and GOAWAY would be lost.
-            with suppress(OSError):  # aiofastnet's, when the peer is gone
-                transport.write_eof()
+            half_close(transport)
             transport.resume_reading()
         else:
             transport.close()

@@ -18,13 +18,13 @@ from wsext.app.application import Application
 from wsext.config.applying import apply, plugins_of
 from wsext.config.sources import read_config
 from wsext.runtime.settings import WebSocketOptions
+from wsext.runtime.sweep import Sweep
 from wsext.sdk.installed import Installed
 from wsext.server.accepting import most_connections
 from wsext.server.admission import Addresses, Admission
 from wsext.server.decision import Terms
 from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
-from wsext.server.sweep import Sweep
 
 __all__ = ["Profiles", "session_options", "settings_from_environment"]
 

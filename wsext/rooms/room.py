@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
-from wsext.errors import CloseInfo, OptionError, ProtocolError, RoomError
+from wsext.errors import CloseInfo, ProtocolError, RoomError
 from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.prepared import PreparedMessage
@@ -81,18 +81,16 @@ class Room(Audience):
             queue_bytes: Bytes that may wait for it, instead of `RoomOptions.queue_bytes`.
 
         Raises:
-            OptionError: If more history is asked for than rooms keep, or an option is wrong.
-            RoomError: If the session is in too many rooms, ``info`` is too large, or too much waits
-                for the broker.
-            RuntimeError: If the session is in the room.
+            OptionError: If an option is wrong.
+            RoomError: If the session is in this room or in too many, if more history is asked for
+                than rooms keep, ``info`` is too large, or too much waits for the broker.
         """
         if self._hub.is_swamped:
             raise RoomError("too much waits for the broker", CloseCode.TRY_AGAIN_LATER)
         options = self._hub.options
         if not 0 <= history <= options.history:
-            raise OptionError(
-                "rooms", "history", f"{history} messages were asked for, {options.history} are kept"
-            )
+            problem = f"{history} messages of history were asked for, {options.history} are kept"
+            raise RoomError("too much history", problem=problem)
         changes = {"overflow": overflow, "queue_bytes": queue_bytes}
         options = options.replace({k: v for k, v in changes.items() if v is not None})
         return _Joining(Membership(self, session, options, info), history)
@@ -111,7 +109,7 @@ class Room(Audience):
         matters.
 
         Raises:
-            OptionError, RoomError, RuntimeError: As `join`.
+            OptionError, RoomError: As `join`.
         """
         members = self.join(session, info=info, overflow=overflow, queue_bytes=queue_bytes).members
         members.enter()
@@ -147,7 +145,8 @@ class Room(Audience):
     def add(self, member: Membership, history: int) -> None:
         """Called by a membership that begins."""
         if member.me.id in self._members:
-            raise RuntimeError(f"{member.session!r} is in room {self.name!r} already")
+            problem = f"{member.session!r} is in room {self.name!r} already"
+            raise RoomError("in this room already", problem=problem)
         self._hub.admit(member.session)
         for message in self._hub.kept.last(self.name, history):
             try:

@@ -8,6 +8,7 @@ from typing import Any
 
 from wsext.protocol.connection import Connection
 from wsext.protocol.states import State
+from wsext.runtime.net import half_close
 from wsext.runtime.timers import Timers
 
 __all__ = ["Closing"]
@@ -69,7 +70,7 @@ class Closing:
         patience = min(_LINGER, self._timeout)
         if transport.can_write_eof() and not transport.is_closing():
             self._finishing = True
-            transport.write_eof()
+            half_close(transport)
             self._restart(patience)
         else:
             self.close(patience)

@@ -20,6 +20,8 @@ __all__ = [
     "connect_socket",
     "create_connection",
     "create_unix_connection",
+    "half_close",
+    "receive_descriptors",
     "url_of",
 ]
 
@@ -179,3 +181,25 @@ def url_of(sock: Any, secure: bool) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(name[0], name[0])
     scheme = "wss" if secure else "ws"
     return f"{scheme}://[{host}]:{name[1]}" if ":" in host else f"{scheme}://{host}:{name[1]}"
+
+
+def half_close(transport: asyncio.WriteTransport) -> None:
+    """Write no more, and go on reading.
+
+    If the peer has reset the connection, the system knows it and the event loop does not yet:
+    nothing is raised, and the loop tells so in its next turn.
+    """
+    with contextlib.suppress(OSError):
+        transport.write_eof()
+
+
+def receive_descriptors(channel: socket.socket) -> tuple[bytes, list[int]]:
+    """One byte from a socket between processes, and the descriptors that came with it.
+
+    A program that the application starts inherits none of them: as long as it ran, it would keep a
+    client's connection open.
+    """
+    word, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return word, descriptors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from wsext.errors import ExtensionConflict, OptionError, PluginError
@@ -160,13 +161,7 @@ class Installed(Hooks):
             self.conflicts.append((other.name, item.name, what))
             # Two of one phase are alternatives by nature, such as two compressions.
             level = logging.INFO if other.phase == item.phase else logging.WARNING
-            logger.log(
-                level,
-                "%s and %s both claim %s: a session agrees on at most one of them",
-                other.name,
-                item.name,
-                what,
-            )
+            _tell_of_conflict(level, other.name, item.name, what)
 
     def subset(self, extensions: Iterable[Any] | bool) -> Installed:
         """A copy for one route: ``False`` for no wire extension, or only those named.
@@ -232,6 +227,13 @@ def make_pipeline(negotiation: Negotiation, max_message_size: int) -> Pipeline:
         for agreed in negotiation.agreed
     ]
     return Pipeline(stages, max_message_size=max_message_size)
+
+
+@lru_cache(maxsize=256)
+def _tell_of_conflict(level: int, one: str, other: str, what: str) -> None:
+    """Log a conflict once: a client installs its extensions for every connection."""
+    text = "%s and %s both claim %s: a session agrees on at most one of them"
+    logger.log(level, text, one, other, what)
 
 
 def build(what: Iterable[Any] | Mapping[str, Mapping[str, Any]]) -> Installed:

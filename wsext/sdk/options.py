@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -31,6 +32,9 @@ from wsext.errors import OptionError, nearest
 from wsext.sdk.secret import Secret
 
 __all__ = ["NamedOptionSet", "OptionField", "OptionSet", "local", "option_fields", "wire"]
+
+#: A number with ``_`` between its digits, as in TOML and Python.
+_GROUPED = re.compile(r"[+-]?\d+(_\d+)+(\.\d+)?")
 
 
 def local(description: str, **bounds: Any) -> msgspec.Meta:
@@ -211,7 +215,13 @@ def _from_text(info: msgspec.structs.FieldInfo, value: Any) -> Any:
         value = [item.strip() for item in value.split(",") if item.strip()]
     if isinstance(value, str) and value.lower() == "none" and type(None) in get_args(info.type):
         return None
+    if isinstance(value, str) and not _is_text(info.type) and _GROUPED.fullmatch(value):
+        value = value.replace("_", "")
     return _convert(info, value, strict=not isinstance(value, str))
+
+
+def _is_text(kind: Any) -> bool:
+    return kind in (str, Secret, Any) or any(_is_text(part) for part in get_args(kind))
 
 
 def _is_sequence(kind: Any) -> bool:

@@ -13,6 +13,7 @@ from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
 from wsext.protocol.http import Request, Response, rejection
 from wsext.runtime.life import life_of
+from wsext.runtime.net import half_close
 from wsext.runtime.session import Listener, Session
 from wsext.runtime.timers import Timers
 from wsext.server import access
@@ -314,7 +315,7 @@ class Handshake(asyncio.Protocol):
         self._answered = True
         self._rest.clear()
         if transport.can_write_eof():
-            transport.write_eof()
+            half_close(transport)
         else:
             transport.close()
         patience = self._host.app.server_options.handshake_timeout

@@ -7,6 +7,8 @@ import os
 import socket
 from tempfile import TemporaryFile
 
+from wsext.runtime.net import receive_descriptors
+
 __all__ = ["BEAT", "Board"]
 
 #: Seconds between two signs of life.
@@ -39,7 +41,7 @@ class Board:
     @classmethod
     def receive(cls, channel: socket.socket) -> Board:
         """The board that was sent first of all on a channel."""
-        (descriptor,) = socket.recv_fds(channel, 1, 1)[1]
+        (descriptor,) = receive_descriptors(channel)[1]
         try:
             return cls(descriptor)
         finally:

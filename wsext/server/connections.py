@@ -10,6 +10,7 @@ from contextlib import suppress
 from wsext.app.application import Application
 from wsext.escape import get_logger
 from wsext.runtime.session import Session
+from wsext.runtime.sweep import Sweep
 from wsext.runtime.timers import Timers
 from wsext.server import access
 from wsext.server.accepting import most_connections
@@ -17,7 +18,6 @@ from wsext.server.admission import Addresses
 from wsext.server.answering import Handshake, Host
 from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
-from wsext.server.sweep import Sweep
 
 __all__ = ["Connections"]
 
@@ -29,6 +29,9 @@ _FRESH = 1.0
 #: The part of ``handshake_timeout`` for which a connection without a request keeps its place when
 #: others want it. The slowest of those who mean it need less, also when many come at once.
 _PATIENCE = 0.5
+
+#: Sessions that a line in the log about many of them names.
+_NAMED = 5
 
 
 class _Places:
@@ -183,8 +186,12 @@ class Connections(Host):
         """Drop every connection, and cancel the handlers that have not ended by now."""
         for connection in self.connections:
             connection.abort()
-        for session in list(self._sessions):
-            logger.warning("session %s did not end in time; aborted", session.id)
+        late = list(self._sessions)
+        if late:
+            names = ", ".join(session.id for session in late[:_NAMED])
+            names += " and others" if len(late) > _NAMED else ""
+            logger.warning("%d sessions did not end in time; aborted: %s", len(late), names)
+        for session in late:
             session.abort()
         tasks = [task for owner in self._sessions.values() if (task := owner.task) is not None]
         for task in tasks:

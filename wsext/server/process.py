@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from wsext.runtime.net import receive_descriptors
 from wsext.server.board import Board
 
 __all__ = ["Ready", "WorkerProcess"]
@@ -127,8 +128,8 @@ class WorkerProcess:
         What it was told meanwhile is lost, so it has to be dead, or was not told to end.
         """
         with contextlib.suppress(BlockingIOError):
-            while (received := socket.recv_fds(self._far_end, 1, 1, socket.MSG_DONTWAIT))[0]:
-                word, numbers, _, _ = received
+            while (received := receive_descriptors(self._far_end))[0]:
+                word, numbers = received
                 for number in numbers:
                     if word == b"c":
                         self.taken_back += 1

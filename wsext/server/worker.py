@@ -17,6 +17,7 @@ import msgspec
 
 from wsext.app.application import Application
 from wsext.escape import get_logger
+from wsext.runtime.net import receive_descriptors
 from wsext.runtime.rates import Rarely
 from wsext.runtime.session import Session
 from wsext.server.accepting import raise_descriptor_limit
@@ -93,7 +94,7 @@ class _Channel:
 
     def _listen(self) -> None:
         try:
-            word, numbers, _, _ = socket.recv_fds(self._sock, 1, 1)
+            word, numbers = receive_descriptors(self._sock)
         except BlockingIOError:
             return  # this one was late: the supervisor has taken the connection back
         if word == b"c":
@@ -128,7 +129,7 @@ class _Channel:
         self._loop.remove_reader(self._sock)
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RD)
-            while (received := socket.recv_fds(self._sock, 1, 1))[0]:
+            while (received := receive_descriptors(self._sock))[0]:
                 if received[0] == b"c":
                     self._take(received[1])
 
