@@ -97,9 +97,11 @@ def check_fields(headers: Headers, *, needs_host: bool) -> None:
 
 def has_token(headers: _Headers, name: str, token: str, parse: Any) -> bool:
     """Whether a list header has a token, in any case of letters."""
+    values = headers.get_all(name)
+    if len(values) == 1 and values[0].lower() == token:  # as of most peers
+        return True
     try:
-        items = [item.lower() for value in headers.get_all(name) for item in parse(value)]
-        return token in items
+        return token in [item.lower() for value in values for item in parse(value)]
     except InvalidHeader:
         return False
 

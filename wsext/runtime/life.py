@@ -199,6 +199,7 @@ class Life:
         "_session",
         "_tasks",
         "_timers",
+        "_waiters",
         "_writer",
         "carrier",
         "failed",
@@ -235,6 +236,7 @@ class Life:
         # Most sessions have none of these for most of the time: nothing is made for nothing.
         self._callbacks: dict[Callable[[CloseInfo], None], None] | None = None
         self._tasks: dict[asyncio.Task[Any], None] | None = None
+        self._waiters: list[asyncio.Future[CloseInfo]] | None = None
         session._inbox = Inbox(options.incoming_capacity, options.incoming_bytes, self._read_on)
         self.link = self._connect(connection)
 
@@ -422,6 +424,10 @@ class Life:
         callbacks, self._callbacks = self._callbacks, None
         for callback in callbacks or ():
             self._guard(callback, info)
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(info)
         # Nothing that has ended keeps the session: it is freed as soon as the application lets go.
         self.link.release()
         session._forget()
@@ -449,16 +455,14 @@ class Life:
         if self.info is not None:
             return self.info
         waiter: asyncio.Future[CloseInfo] = asyncio.get_running_loop().create_future()
-
-        def wake(info: CloseInfo) -> None:
-            if not waiter.done():
-                waiter.set_result(info)
-
-        self.add_callback(wake)
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(waiter)
         try:
             return await waiter
         finally:
-            self.remove_callback(wake)
+            if self._waiters is not None:
+                self._waiters.remove(waiter)
 
     def add_callback(self, callback: Callable[[CloseInfo], None]) -> None:
         """Have a function called once, when the session has ended; at once if it has."""

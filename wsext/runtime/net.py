@@ -11,8 +11,8 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeAlias, cast
 
 __all__ = [
     "bind",
@@ -29,6 +29,9 @@ __all__ = [
 #: The errors of a system on which an IP version is turned off.
 _NO_SUCH_FAMILY = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
+#: Gives a transport and its protocol.
+Connecting: TypeAlias = Coroutine[Any, Any, tuple[Any, Any]]
+
 _fast: Any
 try:
     import aiofastnet as _fast
@@ -36,30 +39,31 @@ except ImportError:
     _fast = None
 
 
-async def connect_accepted_socket(*arguments: Any, **options: Any) -> Any:
+def connect_accepted_socket(*arguments: Any, **options: Any) -> Connecting:
     """`loop.connect_accepted_socket`."""
-    return await _call("connect_accepted_socket", arguments, options)
+    return _call("connect_accepted_socket", arguments, options)
 
 
-async def create_connection(*arguments: Any, **options: Any) -> Any:
+def create_connection(*arguments: Any, **options: Any) -> Connecting:
     """`loop.create_connection`."""
-    return await _call("create_connection", arguments, options)
+    return _call("create_connection", arguments, options)
 
 
-async def create_unix_connection(*arguments: Any, **options: Any) -> Any:
+def create_unix_connection(*arguments: Any, **options: Any) -> Connecting:
     """`loop.create_unix_connection`."""
-    return await _call("create_unix_connection", arguments, options)
+    return _call("create_unix_connection", arguments, options)
 
 
-async def _call(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+def _call(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Connecting:
+    # Coroutines around this one would be resumed with it, once more for each connection.
     loop = asyncio.get_running_loop()
     if _fast is None:
-        return await getattr(loop, name)(*arguments, **options)
+        return cast("Connecting", getattr(loop, name)(*arguments, **options))
     if options.get("ssl") is not None:
         handler = loop.get_exception_handler()
         if not isinstance(handler, _Quiet):
             loop.set_exception_handler(_Quiet(handler))
-    return await getattr(_fast, name)(loop, *arguments, **options)
+    return cast("Connecting", getattr(_fast, name)(loop, *arguments, **options))
 
 
 class _Quiet:

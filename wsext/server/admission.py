@@ -8,8 +8,6 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-from websockets.headers import build_host
-
 from wsext.app.settings import ServerOptions
 from wsext.errors import HandshakeRejected
 from wsext.protocol.http import Request
@@ -116,6 +114,8 @@ class Admission:
         limit: The name of the first limit that was reached; empty while the connection has a place.
     """
 
+    __slots__ = ("_address", "_addresses", "_peername", "_proxies", "_rate_checked", "limit")
+
     def __init__(
         self, addresses: Addresses, proxies: Proxies, peername: Any, limit: str = ""
     ) -> None:
@@ -123,11 +123,11 @@ class Admission:
         self._addresses = addresses
         self._proxies = proxies
         self._peername = peername if isinstance(peername, tuple) else None
-        self._peer: str | None = peername[0] if self._peername else None
         self._address: str | None = None  # what the connection is counted under
         self._rate_checked = False
-        if not proxies.trusts(self._peer):
-            self._enter(self._peer)
+        peer = self._peername[0] if self._peername else None
+        if not proxies.trusts(peer):
+            self._enter(peer)
 
     def _enter(self, address: str | None) -> None:
         self._address = limited_address(address)
@@ -146,12 +146,14 @@ class Admission:
         return self._address is not None and self._addresses.is_flooding(self._address)
 
     def complete(self, request: Request) -> None:
-        """Fill in where a request comes from, which a trusted proxy may know better."""
+        """Fill in where the request comes from, which a trusted proxy may know better."""
+        peer: str | None = None
         if self._peername is not None:
-            host, port = self._peername[:2]
-            request.remote = build_host(host, port, secure=False, always_include_port=True)
-        if self._proxies.trusts(self._peer):
-            self._enter(self._proxies.apply(request, self._peer))
+            peer, port = self._peername[:2]
+            request.remote = f"[{peer}]:{port}" if ":" in peer else f"{peer}:{port}"
+            self._peername = None  # most sessions are idle, and are to cost nothing
+        if self._proxies.trusts(peer):
+            self._enter(self._proxies.apply(request, peer))
 
     def check(self) -> None:
         """Refuse a handshake that has no place; the first call counts for ``handshake_rate``.

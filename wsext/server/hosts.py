@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -62,10 +63,15 @@ class Hosts:
                 raise HandshakeRejected(421, "this host is not served here (see allowed_hosts)")
 
     def _is_local(self, request: Request, own: Any) -> bool:
-        peer = request.get_extra_info("peername")
-        if not isinstance(own, tuple) or not ip_address(own[0].partition("%")[0]).is_loopback:
+        if not isinstance(own, tuple) or not _is_loopback(own[0]):
             return False
+        peer = request.get_extra_info("peername")
         return not self._proxies.speaks(request, peer[0] if peer else None)
+
+
+@lru_cache(maxsize=64)
+def _is_loopback(address: str) -> bool:
+    return ip_address(address.partition("%")[0]).is_loopback
 
 
 def _checked(item: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Protocol
+from typing import Protocol, cast
 
 from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
@@ -42,12 +42,11 @@ class HTTP2Host(Host, Protocol):
 class HandshakeProtocol(Handshake):
     """The handshake of HTTP/1.1, on a connection of its own; hands HTTP/2 over to its successor."""
 
-    __slots__ = ("_http2", "_make_http2", "_max_early", "_preface", "_reader", "_setting_up")
+    __slots__ = ("_http2", "_max_early", "_preface", "_reader", "_setting_up")
 
     def __init__(self, host: HTTP2Host) -> None:
         super().__init__(host)
         options = host.app.server_options
-        self._make_http2 = host.make_http2
         self._max_early = options.max_header_size
         self._reader: RequestReader | None = RequestReader(
             max_size=options.max_header_size, max_count=options.max_header_count
@@ -55,14 +54,14 @@ class HandshakeProtocol(Handshake):
         #: What may still become the preface of HTTP/2; ``None`` once it cannot.
         self._preface: bytes | None = b"" if host.http2 else None
         self._http2: Successor | None = None
-        self._setting_up: asyncio.Task[None] | None = None
+        self._setting_up: asyncio.Task[object] | None = None
 
     def set_up(self, sock: socket.socket, transports: Transports) -> None:
         """Serve a socket that was accepted."""
         task = asyncio.get_running_loop().create_task(transports.connect(self, sock))
         self._setting_up = task
 
-        def done(task: asyncio.Task[None]) -> None:
+        def done(task: asyncio.Task[object]) -> None:
             self._setting_up = None
             error = None if task.cancelled() else task.exception()
             if task.cancelled() or error is not None:
@@ -85,7 +84,7 @@ class HandshakeProtocol(Handshake):
 
     def _hand_over(self, data: bytes) -> None:
         assert self.transport is not None
-        self._http2 = self._make_http2(self)
+        self._http2 = cast("HTTP2Host", self._host).make_http2(self)
         self._http2.start(self.transport, data)
 
     def drain(self) -> None:

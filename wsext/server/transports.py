@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl as ssl_module
 from collections import OrderedDict
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -33,15 +34,19 @@ class Transports:
         self._timeout = timeout
         self._turns = _Turns(timeout * _PATIENCE)
 
-    async def connect(self, protocol: asyncio.Protocol, sock: socket.socket) -> None:
+    def connect(
+        self, protocol: asyncio.Protocol, sock: socket.socket
+    ) -> Coroutine[Any, Any, object]:
         """Connect a protocol to a socket that was accepted.
 
         Raises:
             OSError: If the peer has gone, or its TLS handshake fails or takes too long.
         """
         if self._ssl is None:
-            await net.connect_accepted_socket(lambda: protocol, sock)
-            return
+            return net.connect_accepted_socket(lambda: protocol, sock)
+        return self._shake_hands(protocol, sock)
+
+    async def _shake_hands(self, protocol: asyncio.Protocol, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._timeout
         if self._turns.is_busy:
@@ -57,6 +62,9 @@ class Transports:
 
 async def _wait_for_data(sock: socket.socket) -> None:
     sock.setblocking(False)
+    with suppress(BlockingIOError):  # mostly it is there: then the event loop is not asked
+        sock.recv(1, socket.MSG_PEEK)
+        return
     loop = asyncio.get_running_loop()
     came = loop.create_future()
     with suppress(NotImplementedError):  # Windows
