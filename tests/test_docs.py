@@ -167,8 +167,10 @@ def test_the_deployments_use_options_that_there_are() -> None:
     (entry,) = re.findall(r"^ENTRYPOINT (.*)$", text, re.M)
     assert serve.make_context("serve", json.loads(entry)[2:]).params["app"] == "chat:app"
     config = Config()
+    text += (deploy / "wsext.service").read_text()
     take_environment(config, dict(re.findall(r"(WSEXT_\w+)=(\S+)", text)), [])
     assert config.section("serve").health
+    assert config.section("server").trusted_proxies == ("127.0.0.1", "::1")
 
 
 def test_the_readme_has_the_two_commands_first() -> None:

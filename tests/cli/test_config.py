@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,18 @@ def test_a_variable_without_meaning_is_one_line(
     assert done.returncode in (1, 2)
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_it_says_how_much_a_session_holds_at_most(tmp_path: Path) -> None:
+    def most(*args: str) -> float:
+        done = wsext("config", *args, cwd=tmp_path, env=ENV)
+        assert done.returncode == 0, done.stderr
+        *_, line = done.stdout.splitlines()
+        found = re.fullmatch(r"one session holds at most (\S+) MiB, whatever its peer sends", line)
+        assert found, line
+        return float(found[1])
+
+    usual = most()
+    larger = most("--set", f"websocket.incoming_bytes={11 << 20}")
+    assert round(larger - usual) == 10
+    assert most("--set", "rooms.session_queue_bytes=1024") < usual

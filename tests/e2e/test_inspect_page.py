@@ -1,7 +1,7 @@
 """The live page in a real browser, with sessions that are alive.
 
 The picture of the documentation is made by
-``WSEXT_PICTURE=docs/inspect.png pytest tests/e2e/test_inspect_page.py -k picture --timeout 300``.
+``INSPECT_PICTURE=docs/inspect.png pytest tests/e2e/test_inspect_page.py -k picture --timeout 300``.
 """
 
 from __future__ import annotations
@@ -136,6 +136,7 @@ def test_a_developer_sees_a_sessions_negotiation_and_its_frames(
     assert offers("agreed")[0].startswith("permessage-zstd")
     assert any("RSV1, which is taken by permessage-zstd" in text for text in offers("skipped"))
     assert "app → permessage-zstd → wire" in text_of(browser, "#about")
+    until(browser, lambda b: re.search(r"Holds\s+(nothing|\w.* k?B)", text_of(b, "#about")))
 
     message = "<b>bold & risky</b> " * 20
     clients.run(echoed(session, message))
@@ -327,7 +328,7 @@ def test_the_picture_of_the_documentation(
     server: tuple[Served, str], clients: Clients, tmp_path: Path
 ) -> None:
     served, page = server
-    wanted = os.environ.get("WSEXT_PICTURE")
+    wanted = os.environ.get("INSPECT_PICTURE")
     target = Path(wanted) if wanted else tmp_path / "inspect.png"
     with browsing(tmp_path / "profile", "--hide-scrollbars") as browser:
         metrics = {"width": 1400, "height": 1320, "deviceScaleFactor": 1, "mobile": False}

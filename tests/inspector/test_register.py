@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.waiting import until
 from wsext import App, CloseInfo, Frame, Session, hookimpl, testing
 from wsext.inspector.register import Register, Traffic, traffic_of
 
@@ -123,3 +124,19 @@ async def test_only_the_last_ends_are_remembered_and_all_are_counted(
     remembered = registered.register.closed_after(0)
     assert [closed.number for closed in remembered] == list(range(11, 111))
     assert registered.register.codes[1000] == 110
+
+
+async def test_a_row_says_what_the_session_holds_by_what_holds_it() -> None:
+    app, register = App(), Register("/own", payload=True)
+
+    @app.websocket("/")
+    async def deaf(session: Session) -> None:
+        register.opened(session)
+        await session.wait_closed()
+
+    async with testing.connect(app, "/") as client:
+        await until(lambda: len(register) == 1)
+        assert next(register.rows(None)).held == {}
+        await client.send("x" * 5000)
+        await until(lambda: bool(next(register.rows(None)).held))
+        assert next(register.rows(None)).held == {"inbox": 5000}

@@ -249,3 +249,43 @@ async def test_no_extension_can_cause_a_500(answer: Any) -> None:
     asked = request(Sec_WebSocket_Extensions="x-odd, x-reverse")
     decision = await accepted(asked, terms(Odd, Reverse))
     assert decision.negotiation.header == "x-reverse"
+
+
+@pytest.mark.parametrize(
+    ("secure", "origin", "origins", "line"),
+    [
+        (
+            False,
+            "https://example.com",
+            ("same", "https://other.example"),
+            "a page of https://example.com may not connect: origins allows same, here "
+            "http://example.com, https://other.example (who has the certificate must be in "
+            "trusted_proxies, and send X-Forwarded-Proto)",
+        ),
+        (
+            True,
+            "https://evil.example",
+            ("same",),
+            "a page of https://evil.example may not connect: origins allows same, here "
+            "https://example.com",
+        ),
+        (
+            False,
+            None,
+            ("https://other.example",),
+            "a page of no origin may not connect: origins allows https://other.example",
+        ),
+    ],
+)
+async def test_a_page_from_elsewhere_is_one_line_with_what_was_expected(
+    secure: bool,
+    origin: str | None,
+    origins: tuple[str, ...],
+    line: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked = request(**({} if origin is None else {"Origin": origin}))
+    asked.secure = secure
+    with caplog.at_level("INFO", "wsext"):
+        assert await status(asked, terms(options=WebSocketOptions(origins=origins))) == 403
+    assert [record.getMessage() for record in caplog.records] == [line]

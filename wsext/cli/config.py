@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import click
 
+from wsext.app.application import Application
 from wsext.cli.common import (
     as_json,
     as_text,
@@ -15,12 +17,13 @@ from wsext.cli.common import (
     server_config_option,
     set_option,
 )
-from wsext.config.applying import plugins_of
+from wsext.config.applying import apply, plugins_of
 from wsext.config.configuration import Config
 from wsext.config.sections import SECTIONS
 from wsext.config.sources import read_config, take_setting
-from wsext.errors import PluginError
+from wsext.errors import OptionError, PluginError
 from wsext.escape import safe_url
+from wsext.runtime.held import Held
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins
 from wsext.sdk.secret import Secret
@@ -53,6 +56,17 @@ def config(config: str | None, settings: tuple[str, ...], everything: bool, as_j
     for row in rows:
         table.add_row(row["option"], as_text(row["value"]), row["source"] or "default")
     output().print(table)
+    with suppress(OptionError, PluginError):  # what serve would end with is not asked for here
+        most = _most_held(conf, plugins_of(conf)) / (1 << 20)
+        click.echo(f"one session holds at most {most:.1f} MiB, whatever its peer sends")
+
+
+def _most_held(conf: Config, plugins: Plugins) -> int:
+    """Bytes that a peer can make a session hold, where no route has options of its own."""
+    app = Application()
+    apply(conf, app, plugins)
+    queued = app.room_options.session_queue_bytes
+    return Held.at_most(app.options, app.installed.extensions, rooms=queued).total
 
 
 def _rows(conf: Config, plugins: Plugins) -> list[dict[str, Any]]:

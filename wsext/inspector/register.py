@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from wsext import CloseInfo, Session
+from wsext import CloseInfo, Held, Session
 
 __all__ = ["Closed", "Offered", "Register", "Row", "Traffic", "traffic_of"]
 
@@ -45,7 +45,7 @@ class Offered(Struct):
 
 
 class Row(Struct):
-    """One session now. Times in seconds, latency in milliseconds.
+    """One session now. Times in seconds, latency in milliseconds, ``held`` in bytes (see `Held`).
 
     The path is without its query, which may hold secrets.
     """
@@ -58,7 +58,7 @@ class Row(Struct):
     extensions: list[str]
     age: float
     latency: float | None
-    buffered: int
+    held: dict[str, int]
     incoming: Traffic
     outgoing: Traffic
 
@@ -184,7 +184,7 @@ def _row(session: Session, since: float) -> Row:
         [agreed.name for agreed in session.extensions],
         time.monotonic() - since,
         None if latency is None else latency * 1000,
-        session.buffered_amount,
+        {name: count for name, count in Held.of(session)._asdict().items() if count},
         incoming,
         outgoing,
     )

@@ -97,13 +97,28 @@ async def _decide(request: Request, terms: Terms) -> Acceptance | Response:
     offers = _offered_extensions(request, terms.max_offers)
     spoken = offered_subprotocols(request)
     terms.check_place()
-    check_origin(request, terms.options.origins)
+    try:
+        check_origin(request, terms.options.origins)
+    except HandshakeRejected:
+        origin = request.origin or "no origin"
+        allowed = _describe(terms.options.origins or (), request)
+        logger.info("a page of %.200s may not connect: origins allows %s", origin, allowed)
+        raise
     refusal = await ask_guards(terms.guards, request) or await terms.installed.refusal(request)
     if refusal is not None:
         return refusal
     terms.check_place()
     chosen = None if terms.subprotocols is None else select_subprotocol(spoken, terms.subprotocols)
     return Acceptance(_agree(request, offers, terms), chosen)  # nothing may fail after `_agree`
+
+
+def _describe(origins: Sequence[str], request: Request) -> str:
+    """The pages that may connect, for an operator whose own page is not among them."""
+    own = f"same, here {'https' if request.secure else 'http'}://{request.host[:200]}"
+    shown = ", ".join(own if origin == "same" else origin for origin in origins)
+    if (request.origin or "").startswith("https:") and not request.secure:
+        shown += " (who has the certificate must be in trusted_proxies, and send X-Forwarded-Proto)"
+    return shown
 
 
 def _offered_extensions(request: Request, limit: int) -> list[Offer]:
