@@ -19,6 +19,7 @@ import wsext
 from tests.codecs import AsyncBroken, Broken, Gated, History, deflated
 from tests.raw import RawPeer, masked, raw_peer
 from wsext import App, CloseInfo, ConnectionClosed, Listener, Session, WebSocketOptions, hookimpl
+from wsext.compiled import CODEC
 
 #: Seconds in which something has to happen that takes no time at all.
 SOON = 3
@@ -124,6 +125,17 @@ def make_app(watch: Watch) -> App:
     async def mapped(session: Session) -> None:
         await session.receive()
         raise LookupError("on purpose")
+
+    def cancel_the_handler() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+    @app.websocket("/cancelled")
+    async def cancelled(session: Session) -> None:
+        await asyncio.sleep(0)
+        cancel_the_handler()
+        await asyncio.Event().wait()
 
     @app.websocket("/task")
     async def task(session: Session) -> None:
@@ -239,6 +251,11 @@ async def says_something(peer: RawPeer) -> None:
     peer.send(masked(8, b"\x03\xe8"))
 
 
+async def is_dropped(peer: RawPeer) -> None:
+    async with asyncio.timeout(SOON):
+        assert await peer.frame() is None
+
+
 async def pongs_and_closes(peer: RawPeer) -> None:
     async with asyncio.timeout(SOON):
         frame = await peer.frame()
@@ -256,6 +273,7 @@ KINDS: dict[str, tuple[str, str, Callable[[RawPeer], Awaitable[None]]]] = {
     "a protocol error": ("/echo", "", breaks_the_protocol),
     "a handler that fails": ("/fails", "", says_something),
     "a handler whose exception is mapped": ("/mapped", "", says_something),
+    "a handler that is cancelled": ("/cancelled", "", is_dropped),
     "a task that fails": ("/task", "", says_something),
     "a timeout and a ping": ("/waits", "", pongs_and_closes),
     "a ping that nobody answers": ("/waits", "", goes),
@@ -282,6 +300,8 @@ KINDS: dict[str, tuple[str, str, Callable[[RawPeer], Awaitable[None]]]] = {
 async def test_a_server_s_session_is_freed_when_it_has_ended(
     path: str, offer: str, end: Callable[[RawPeer], Awaitable[None]]
 ) -> None:
+    if end is is_dropped and CODEC == "python":
+        pytest.skip("the frames of the sources keep what they throw into the handler")
     collect_what_others_left()
     watch = Watch()
     more = f"Sec-WebSocket-Extensions: {offer}\r\n" if offer else ""

@@ -1,10 +1,14 @@
-"""Turns: nobody decodes for long, and who has used little comes first."""
+"""Turns: nobody decodes for long, who has used little comes first, and what waits has a bound."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
+import struct
+from collections import Counter
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -14,8 +18,9 @@ from tests.codecs import AsyncInflate, deflated
 from tests.lives import compiled, sources
 from tests.raw import masked, raw_peer
 from tests.runtime.sessions import SOON, app_of
-from tests.waiting import until
-from wsext import Session
+from tests.waiting import at_rest, until
+from wsext import App, Held, ServerOptions, Session
+from wsext.runtime.turns import turns_of
 
 MS = 0.001
 
@@ -246,3 +251,182 @@ async def test_others_have_their_turn_while_a_flood_is_decoded(flood: str) -> No
             await until(lambda: seen[-1] >= count)
     steps = [after - before for before, after in itertools.pairwise(seen)]
     assert max(steps) <= 200
+
+
+# --- what waits in all sessions -------------------------------------------------------------------
+
+
+def waiting_of() -> int:
+    """Bytes that are counted as waiting, in all sessions of this loop."""
+    return turns_of(asyncio.get_running_loop()).waiting
+
+
+KIB = 1 << 10
+
+
+def limited(handler: Any, total: int, *extensions: Any) -> App:
+    """An app in whose sessions so many bytes may wait together."""
+    app = App(server=ServerOptions(incoming_total=total, handshake_rate=None))
+    for extension in extensions:
+        app.install(extension)
+    app.websocket("/")(handler)
+    return app
+
+
+def offer_of(extension: str) -> str:
+    return f"Sec-WebSocket-Extensions: {extension}\r\n" if extension else ""
+
+
+@pytest.mark.parametrize("extension", ["", "permessage-deflate", "x-async-inflate"])
+async def test_no_more_waits_in_all_sessions_than_may(extension: str) -> None:
+    """Each has a message in any case; and the one that passes the bound does so by one read."""
+    count, total, size = 40, 256 * KIB, KIB
+    body = masked(2, deflated(bytes(size)), rsv=0x40 * (extension == "permessage-deflate"))
+    message = body if extension else masked(2, bytes(size))
+    go_on = asyncio.Event()
+    got: Counter[Session] = Counter()
+
+    async def handler(session: Session) -> None:
+        await go_on.wait()
+        async for _ in session:
+            got[session] += 1
+
+    app = limited(handler, total, "permessage-deflate", AsyncInflate)
+    async with wsext.serve(app) as server, AsyncExitStack() as stack:
+        peers = [await stack.enter_async_context(raw_peer(server.port)) for _ in range(count)]
+        for peer in peers:
+            await peer.shake(more=offer_of(extension))
+            peer.send(message * 200)
+        async with asyncio.timeout(SOON):
+            await until(lambda: all(Held.of(session).inbox for session in server.sessions))
+        await at_rest(waiting_of)
+        held = [Held.of(session) for session in server.sessions]
+        assert sum(each.inbox for each in held) <= total + 256 * KIB + count * size
+        assert waiting_of() == sum(each.inbox + each.undecoded for each in held)
+        go_on.set()
+        async with asyncio.timeout(5 * SOON):
+            await until(lambda: sum(got.values()) == count * 200)
+        assert waiting_of() == 0
+    assert set(got.values()) == {200}
+
+
+async def test_a_session_for_which_nothing_waits_gets_a_message_whatever_waits_elsewhere() -> None:
+    answered = asyncio.Event()
+
+    async def handler(session: Session) -> None:
+        if session.request.path == "/":
+            await answered.wait()
+        async for message in session:
+            await session.send(message)
+
+    app = limited(handler, 1)
+    app.websocket("/echo")(handler)
+    async with wsext.serve(app) as server, raw_peer(server.port) as full:
+        await full.shake()
+        full.send(masked(1, b"x") * 5)
+        async with asyncio.timeout(SOON):
+            await until(lambda: waiting_of() > 0)
+            async with wsext.connect(f"{server.url}/echo") as session:
+                for number in range(20):
+                    await session.send(str(number))
+                    assert await session.receive() == str(number)
+            answered.set()
+            frames = [await full.frame() for _ in range(5)]
+            assert [frame and bytes(frame.payload) for frame in frames] == [b"x"] * 5
+
+
+async def test_a_message_without_bytes_makes_room_too() -> None:
+    """Nothing changes in the sum when it is taken, but the next one may come."""
+    got: list[Any] = []
+    go_on = asyncio.Event()
+
+    async def handler(session: Session) -> None:
+        await go_on.wait()
+        got.extend([message async for message in session])
+
+    async with wsext.serve(limited(handler, 1)) as server, AsyncExitStack() as stack:
+        other = await stack.enter_async_context(raw_peer(server.port))
+        peer = await stack.enter_async_context(raw_peer(server.port))
+        await other.shake()
+        other.send(masked(1, b"waits"))
+        async with asyncio.timeout(SOON):
+            await until(lambda: waiting_of() >= 5)
+            await peer.shake()
+            peer.send(masked(1) * 3 + masked(8, b"\x03\xe8"))
+            await at_rest(waiting_of)
+            go_on.set()
+            assert await peer.close_code() == 1000
+    assert got.count("") == 3
+
+
+@pytest.mark.parametrize("end", ["abort", "close", "reset", "handler ends", "handler fails"])
+async def test_what_waited_is_not_counted_once_the_session_has_ended(end: str) -> None:
+    stop = asyncio.Event()
+
+    async def handler(session: Session) -> None:
+        if end == "handler fails":
+            await stop.wait()
+            raise wsext.ProtocolError(1011, "for the test")
+        await (stop.wait() if end == "handler ends" else session.wait_closed())
+
+    async with wsext.serve(limited(handler, 10 * KIB)) as server, AsyncExitStack() as stack:
+        peers = [await stack.enter_async_context(raw_peer(server.port)) for _ in range(2)]
+        for peer in peers:
+            await peer.shake()
+            peer.send(masked(2, bytes(KIB)) * 20)
+        async with asyncio.timeout(SOON):
+            await until(lambda: all(Held.of(each).inbox for each in server.sessions))
+        await at_rest(waiting_of)
+        assert waiting_of() >= 10 * KIB
+        stop.set()
+        closing = []
+        for session in server.sessions:
+            if end == "abort":
+                session.abort()
+            elif end == "close":
+                closing.append(asyncio.create_task(session.close()))
+        for peer in peers:
+            if end == "reset":
+                sock = peer.writer.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                peer.writer.transport.abort()
+            else:
+                peer.send(masked(8, b"\x03\xe8"))
+        async with asyncio.timeout(SOON):
+            await until(lambda: not server.sessions)
+        await asyncio.gather(*closing)
+        assert waiting_of() == 0
+
+
+async def test_who_has_waited_longest_for_room_gets_it_first(world: World) -> None:
+    turns = world.turns
+    turns.limit(10)
+    turns.count(10)
+
+    class Fills(Worker):
+        def go_on(self) -> None:
+            super().go_on()
+            turns.count(10)
+            turns.wait_for_room(self)
+
+    for name in "abcd":
+        turns.wait_for_room(Fills(world, name, 0))
+    await world.run()
+    assert world.log == []
+    for _ in range(8):
+        turns.count(-10)
+        await world.run()
+    assert [name for _, name in world.log] == list("abcdabcd")
+
+
+async def test_all_who_find_room_go_on_at_once_and_who_leaves_does_not(world: World) -> None:
+    turns = world.turns
+    turns.limit(10)
+    turns.count(10)
+    workers = [Worker(world, name, 0) for name in "abc"]
+    for worker in workers:
+        turns.wait_for_room(worker)
+    turns.leave(workers[1])
+    turns.limit(None)
+    await world.run()
+    assert [name for _, name in world.log] == ["a", "c"]

@@ -40,6 +40,17 @@ class ServerOptions(OptionSet):
     handshake_rate: (
         Annotated[float, local("handshakes a second of one address (429 beyond)", gt=0)] | None
     ) = 50.0
+    incoming_total: (
+        Annotated[
+            int,
+            local(
+                "bytes of received messages that may wait in all sessions of a process (read later"
+                " beyond)",
+                ge=1,
+            ),
+        ]
+        | None
+    ) = 1 << 25
     trusted_proxies: Annotated[
         tuple[str, ...],
         local("addresses and networks whose X-Forwarded-* headers are believed; or unix"),

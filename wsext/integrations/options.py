@@ -19,6 +19,7 @@ from wsext.config.applying import apply, plugins_of
 from wsext.config.sources import read_config
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.sweep import Sweep
+from wsext.runtime.turns import turns_of
 from wsext.sdk.installed import Installed
 from wsext.server.accepting import most_connections
 from wsext.server.admission import Addresses, Admission
@@ -133,6 +134,7 @@ class Profiles:
         found = self._sweeps.get(loop)
         if found is None:
             found = self._sweeps[loop] = Sweep(loop, self._settings.installed, self._logger)
+            turns_of(loop).limit(self._settings.server_options.incoming_total)
         return found
 
 

@@ -4,6 +4,7 @@ import cython
 from wsext.protocol.frames cimport Frame, Message
 from wsext.runtime.drive cimport Waiter, new_waiter
 from wsext.runtime.step cimport Step
+from wsext.runtime.turns cimport Turns
 
 
 cdef class Inbox:
@@ -22,8 +23,17 @@ cdef class Inbox:
     cdef object _on_room
     cdef public Py_ssize_t dropped
     cdef public bint quiet
+    cdef Turns _turns
+    cdef Py_ssize_t _counted
+    cdef public Py_ssize_t undecoded
+    cdef public bint is_counted
+    cdef public bint is_held
 
     cpdef bint put(self, object item) except -1
+
+    @cython.locals(turns=Turns, now=Py_ssize_t)
+    cpdef count(self)
+
     cpdef drop_oldest(self)
     cpdef refuse(self)
     cpdef bint is_awaited(self)

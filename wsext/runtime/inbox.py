@@ -15,6 +15,7 @@ from wsext.errors import ConnectionClosed, ConnectionClosedOK
 from wsext.protocol.frames import Frame, Message
 from wsext.runtime.drive import Waiter, new_waiter
 from wsext.runtime.step import Step
+from wsext.runtime.turns import Turns
 
 try:
     import cython  # type: ignore
@@ -42,11 +43,17 @@ class Inbox:
     Args:
         capacity: Items that may wait.
         max_bytes: Bytes that may wait.
-        on_room: Called when the queue falls to half of its bounds after it was full.
+        on_room: Called when the queue falls to half of its bounds after it was full, and when it
+            is empty after it was held.
+
+    Attributes:
+        is_counted: Whether what waits here is in the sum of all sessions, which `pop` then changes.
+        is_held: Whether it gets nothing more until there is room in all sessions, or none is left.
     """
 
     __slots__ = (
         "_capacity",
+        "_counted",
         "_deaf",
         "_end",
         "_head",
@@ -55,12 +62,16 @@ class Inbox:
         "_max_bytes",
         "_on_room",
         "_rest",
+        "_turns",
         "_waiter",
         "_waiters",
         "dropped",
         "full",
+        "is_counted",
+        "is_held",
         "quiet",
         "size",
+        "undecoded",
     )
 
     def __init__(
@@ -87,6 +98,11 @@ class Inbox:
         self.dropped = 0
         #: Whether every end is one for an iterator, whatever came before it.
         self.quiet = False
+        self._turns: Turns | None = None
+        self._counted = 0  # bytes of this session in the sum
+        self.undecoded = 0  # bytes that its connection has not decoded yet
+        self.is_counted = False
+        self.is_held = False
 
     def __len__(self) -> int:
         return 0 if self._head is None else 1 + len(self._rest)
@@ -112,6 +128,24 @@ class Inbox:
             self.full = True
             return False
         return True
+
+    def join(self, turns: Turns) -> None:
+        """Count what waits here together with what waits in the other sessions of the loop."""
+        self._turns = turns
+
+    def count(self) -> None:
+        """Tell what waits now; needed only if something is left at the end of a read."""
+        turns = self._turns
+        if turns is None:
+            return
+        now = self.size + self.undecoded
+        if now != self._counted:
+            turns.count(now - self._counted)
+            self._counted = now
+        if self.is_held and self._head is None:
+            self.is_held = False
+            self._on_room()
+        self.is_counted = self.is_held or now > 0
 
     @property
     def is_over(self) -> bool:
@@ -151,8 +185,13 @@ class Inbox:
         self.end(error)
 
     def close(self, error: Callable[[], BaseException]) -> None:
-        """As `end`; nothing more is asked of anybody else either."""
+        """As `end`; nothing more is asked of anybody else either, and what waits is counted no
+        more: the application keeps it as long as it wants to."""
         self._on_room = _nothing
+        if self._turns is not None:
+            self._turns.count(-self._counted)
+            self._turns = None
+        self.is_counted = self.is_held = False
         self.end(error)
 
     def is_awaited(self) -> bool:
@@ -207,6 +246,8 @@ class Inbox:
         assert item is not None
         self._head = self._rest.pop(0) if self._rest else None
         self.size -= _size(item)
+        if self.is_counted:
+            self.count()
         if self.full and len(self) <= self._capacity // 2 and self.size <= self._max_bytes // 2:
             self.full = False
             self._on_room()

@@ -246,6 +246,7 @@ class Life:
         session._connection = connection
         session._link = link
         link._session = session
+        session._inbox.join(link._turns)
         return link
 
     def _go(self, happening: LifeEvent) -> None:
@@ -392,13 +393,14 @@ class Life:
         inbox: Inbox = self._session._inbox
         if not more:
             inbox.end(self.closed_error)
-        elif inbox.full:
+        elif inbox.full or inbox.is_held:
             inbox.refuse()  # the peer's Close frame stands behind what nobody has room for
 
     def lost(self, link: Link) -> None:
         """A connection's transport is gone."""
         if self.keep and self.stage is LifeStage.OPEN:
             self._go(LifeEvent.DETACH)
+            self._session._inbox.undecoded = 0
             self.writer.is_detached = True
             return
         if self.info is None:

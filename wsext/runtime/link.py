@@ -162,6 +162,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self.is_lost = True
         self.connection.lose(exc, unsent=self._paused)
         self._paused = False
+        self._stop_waiting()
         if self._decoding is not None:
             self._decoding.cancel()
         owner, self._owner = self._owner, None
@@ -229,6 +230,10 @@ class Link(LinkPath, asyncio.BufferedProtocol):
     def go_on(self) -> None:
         """Deliver what has come and was not delivered yet, until the application has enough."""
         self._turning = False
+        if self._has_to_wait():
+            self.wait_for_room()
+            return
+        self._stop_waiting()
         if self.is_async:
             self._stalled = False
             self._decode_on()
@@ -246,9 +251,23 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self.stall()
         self.go_on_soon()
 
+    def wait_for_room(self) -> None:
+        """Go on when less waits in all sessions, or nothing in this one."""
+        if self._session is not None:
+            self._session._inbox.is_held = True
+        self._turns.wait_for_room(self)
+        self.stall()
+
+    def _stop_waiting(self) -> None:
+        """Wait for no room any more."""
+        self._turns.leave(self)
+        if self._session is not None:
+            self._session._inbox.is_held = False
+
     def store(self, data: bytes | bytearray | None, size: int) -> None:
         """Keep what has come until it can be decoded."""
         self.connection.store(data, size)
+        self._count()
         if self.is_async:
             self._decode_on()
         elif not self._stalled and not self._pulling:  # this pass has no time left
@@ -280,6 +299,9 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         if self._turns.is_spent:
             self.take_turns()
             return
+        if self._has_to_wait():
+            self.wait_for_room()
+            return
         self._decoding = self._loop.create_task(Timed(self._turns, self, self._decode))
         self._decoding.add_done_callback(self._decoded)
 
@@ -291,12 +313,15 @@ class Link(LinkPath, asyncio.BufferedProtocol):
             event = await connection.anext_event()
             if event is not None:
                 self.deliver(event)
+            self._count()
             if connection.has_output:
                 self.write_out()
             if connection.is_turn_over and not self._stalled:
                 if self._turns.is_over(step.began):
                     self.take_turns()
                 connection.new_turn()
+            if self._has_to_wait():
+                self.wait_for_room()
             self._update_reading()
 
     def _decoded(self, task: asyncio.Task[None]) -> None:

@@ -37,7 +37,14 @@ cdef class LinkPath:
     cdef public object _loop
     cdef public object _transport
 
-    @cython.locals(connection=Connection, turns=Turns, began=double, is_light=bint, message=Message)
+    @cython.locals(
+        connection=Connection,
+        turns=Turns,
+        session=SessionPath,
+        began=double,
+        is_light=bint,
+        message=Message,
+    )
     cdef _read(self, object data, Py_ssize_t size)
 
     @cython.locals(connection=Connection, began=double)
@@ -47,6 +54,12 @@ cdef class LinkPath:
         connection=Connection, session=SessionPath, turns=Turns, count=Py_ssize_t, rounds=int
     )
     cdef _pull(self, object event, double began)
+
+    @cython.locals(session=SessionPath, inbox=Inbox, connection=Connection)
+    cpdef _count(self)
+
+    @cython.locals(session=SessionPath)
+    cpdef bint _has_to_wait(self) except -1
 
     @cython.locals(session=SessionPath, frame=Frame)
     cdef _hand_over(self, object event)

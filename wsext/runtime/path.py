@@ -159,7 +159,13 @@ class LinkPath:
     def _read(self, data: bytes | bytearray | None, size: int) -> None:
         self._heard = self._has_read = True
         turns = self._turns
-        if self.is_async or self._stalled or self._pulling or turns.is_spent:
+        if (
+            self.is_async
+            or self._stalled
+            or self._pulling
+            or turns.is_spent
+            or (turns.is_full and self._has_to_wait())
+        ):
             self.store(data, size)
             return
         connection = self.connection
@@ -179,6 +185,11 @@ class LinkPath:
                 self._pull(event, began)
         finally:
             self._gathering = self._pulling = False
+        session = self._session
+        if session is not None and (
+            session._inbox._head is not None or connection.has_more or session._inbox.is_counted
+        ):
+            self._count()
         if connection.pending_bytes:
             self._write_out()
         if connection.state is not _OPEN:
@@ -197,6 +208,7 @@ class LinkPath:
             self._pull(connection.next_event(), began)
         finally:
             self._gathering = self._pulling = False
+        self._count()
         if connection.pending_bytes:
             self._write_out()
         if connection.state is not _OPEN:
@@ -222,12 +234,15 @@ class LinkPath:
                 if type(event) is Message or (session is not None and session._raw):
                     count += 1
                 self._hand_over(event)
-                if self._stalled or not connection.has_more:
+                if self._stalled or not connection.has_more or turns.is_full:
                     break
                 event = connection.next_event()
             if count and session is not None:
                 session._inbox.wake(count)
             if self._stalled or not connection.has_more:
+                break
+            if turns.is_full and self._has_to_wait():
+                self.wait_for_room()
                 break
             if connection.is_turn_over:
                 rounds += 1
@@ -242,6 +257,29 @@ class LinkPath:
             turns.charge(self, began)
         if connection.has_more:
             connection.keep()
+
+    def _count(self) -> None:
+        """Count what is left at the end of a read."""
+        session = self._session
+        if session is not None:
+            connection = self.connection
+            inbox = session._inbox
+            inbox.undecoded = connection.undecoded_bytes if connection.has_more else 0
+            inbox.count()
+
+    def _has_to_wait(self) -> bool:
+        """Whether the session gets no more for now, since too much waits in all of them.
+
+        A session for which nothing waits always gets something; and once a Close frame was sent,
+        the peer's has to be found.
+        """
+        session = self._session
+        return (
+            self._turns.is_full
+            and session is not None
+            and session._inbox._head is not None
+            and self.connection.state is _OPEN
+        )
 
     def deliver(self, event: Any) -> None:
         """Hand an event to the session, and resume who waits for it."""
@@ -365,6 +403,10 @@ class LinkPath:
 
     def take_turns(self) -> None:
         """Let other connections have their turn, then go on."""
+        raise NotImplementedError
+
+    def wait_for_room(self) -> None:
+        """Go on when less waits in all sessions, or nothing in this one."""
         raise NotImplementedError
 
     def take_pong(self, payload: bytes) -> None:

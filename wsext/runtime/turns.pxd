@@ -1,9 +1,14 @@
 # C types for turns.py, which is compiled with them.
 cdef double _SLICE, _PASS, _QUEUED
+cdef Py_ssize_t _ANY
 
 
 cdef class Turns:
     cdef public bint is_spent
+    cdef public bint is_full
+    cdef public Py_ssize_t waiting
+    cdef Py_ssize_t _most
+    cdef dict _for_room
     cdef public object clock
     cdef object _loop
     cdef double _left
@@ -12,6 +17,10 @@ cdef class Turns:
     cdef Py_ssize_t _number
     cdef bint _is_due
 
+    cpdef count(self, Py_ssize_t more)
+    cpdef wait_for_room(self, object who)
+    cpdef leave(self, object who)
+    cdef _let(self, object who)
     cpdef bint is_over(self, double began) except -1
     cpdef charge(self, object who, double began)
     cpdef queue(self, object who)

@@ -1,9 +1,14 @@
-"""Whose turn is it? Shares the time of an event loop between the connections that it decodes.
+"""Whose turn is it? Shares the time of an event loop between the connections that it decodes, and
+the bytes that may wait in all of them.
 
 What comes is decoded where it arrives, as long as that takes little. A connection with more to do
 than fits into its slice queues for another one, and so does everybody once the time of this pass of
 the loop is used up. Of those who queue, the one that has used the least so far comes first. So a
 peer that sends little waits for at most one pass, however many others send as much as they can.
+
+What was received and waits for the application is added up. While that is too much, a session that
+has a message waiting gets no other one: its connection waits for room, and who has waited longest
+gets it first. A session that has none always gets one, so nobody waits for ever.
 """
 
 from __future__ import annotations
@@ -29,6 +34,10 @@ _SLICE = 0.001
 #: rest is for those who have not had a turn in it yet.
 _PASS = 0.006
 _QUEUED = 0.003
+
+
+#: No limit for the bytes that wait.
+_ANY = 1 << 62
 
 
 class Queues(Protocol):
@@ -57,10 +66,25 @@ class Turns:
 
     Attributes:
         is_spent: Whether the time of this pass is used up: decode nothing, and queue.
+        is_full: Whether more waits for the application than may.
+        waiting: Bytes that wait for it, in all sessions.
         clock: As it was given.
     """
 
-    __slots__ = ("_floor", "_is_due", "_left", "_loop", "_number", "_queue", "clock", "is_spent")
+    __slots__ = (
+        "_floor",
+        "_for_room",
+        "_is_due",
+        "_left",
+        "_loop",
+        "_most",
+        "_number",
+        "_queue",
+        "clock",
+        "is_full",
+        "is_spent",
+        "waiting",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -71,6 +95,30 @@ class Turns:
         self._number = 0
         self._floor = 0.0  # what the one had used that had its turn last
         self._is_due = False
+        self._for_room: dict[Queues, None] = {}  # who has waited longest comes first
+        self._most = _ANY
+        self.waiting = 0
+        self.is_full = False
+
+    def limit(self, most: int | None) -> None:
+        """How many bytes may wait for the application; ``None`` for any number."""
+        self._most = _ANY if most is None else most
+        self.count(0)
+
+    def count(self, more: int) -> None:
+        """So many bytes more wait for the application, or less."""
+        self.waiting += more
+        self.is_full = self.waiting >= self._most
+        if self._for_room and not self.is_full:
+            self._come_soon()
+
+    def wait_for_room(self, who: Queues) -> None:
+        """Have ``who.go_on`` called once there is room. Who waits already keeps its place."""
+        self._for_room[who] = None
+
+    def leave(self, who: Queues) -> None:
+        """It does not wait for room, or no more."""
+        self._for_room.pop(who, None)
 
     def is_over(self, began: float) -> bool:
         """Whether a turn has to end that began at some time of the clock."""
@@ -112,13 +160,23 @@ class Turns:
             used, _, who = heappop(queue)
             self._floor = max(self._floor, used)
             who.is_queued = False
-            try:
-                who.go_on()
-            except Exception as error:  # of one connection; it is the others' turn, too
-                problem = {"message": "decoding failed", "exception": error}
-                self._loop.call_exception_handler(problem)
-        if queue:
+            self._let(who)
+        for_room = self._for_room
+        while for_room and not self.is_full:
+            who = next(iter(for_room))
+            del for_room[who]
+            self._let(who)
+            if self._left <= _PASS - _QUEUED:
+                break
+        if queue or (for_room and not self.is_full):
             self._come_soon()
+
+    def _let(self, who: Queues) -> None:
+        try:
+            who.go_on()
+        except Exception as error:  # of one connection; it is the others' turn, too
+            problem = {"message": "decoding failed", "exception": error}
+            self._loop.call_exception_handler(problem)
 
 
 class Timed(Coroutine[Any, Any, None]):

@@ -218,6 +218,8 @@ class Handshake(asyncio.Protocol):
                 await life.release()
             finally:
                 self._host.end_session(self, session)
+                # A task that was cancelled keeps its frames, and this one keeps the session.
+                self.task = None
 
     async def _answer(self, request: Request) -> tuple[Session | None, Route | None]:
         """Write the answer; the session and its route, if it is one."""

@@ -12,6 +12,7 @@ from wsext.escape import get_logger
 from wsext.runtime.session import Session
 from wsext.runtime.sweep import Sweep
 from wsext.runtime.timers import Timers
+from wsext.runtime.turns import turns_of
 from wsext.server import access
 from wsext.server.accepting import most_connections
 from wsext.server.admission import Addresses
@@ -89,6 +90,7 @@ class Connections(Host):
         self.draining = False
         self.loop = asyncio.get_running_loop()
         self.timers: Timers = timers or self.loop
+        turns_of(self.loop).limit(app.server_options.incoming_total)
         self.proxies = Proxies(app.server_options.trusted_proxies)
         self.hosts = Hosts(app.server_options.allowed_hosts, self.proxies)
         self.addresses = Addresses(app.server_options, self.timers.time)
