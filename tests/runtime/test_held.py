@@ -159,20 +159,23 @@ async def test_texts_wait_as_what_they_were_sent_as(text: str) -> None:
     assert got == [text] * 5
 
 
-async def test_what_waits_when_the_handler_returns_is_kept_for_nobody() -> None:
+@pytest.mark.parametrize("capacity", [256, 2])
+async def test_what_waits_when_the_handler_returns_is_kept_for_nobody(capacity: int) -> None:
     done = asyncio.Event()
 
     async def handler(session: Session) -> None:
         await done.wait()
 
-    async with wsext.serve(app_of(handler)) as server, raw_peer(server.port) as peer:
+    app = app_of(handler, incoming_capacity=capacity, close_timeout=SOON)
+    async with wsext.serve(app) as server, raw_peer(server.port) as peer:
         await peer.shake()
         (session,) = server.sessions
-        peer.send(masked(2, bytes(1000)) * 3)
-        await until(lambda: Held.of(session).inbox >= 3000)
+        peer.send(masked(2, bytes(1000)) * 9)
+        await until(lambda: Held.of(session).total >= 9000)
         done.set()
-        await until(lambda: Held.of(session).inbox == 0)
-        peer.send(masked(2, bytes(1000)) * 3)  # and so is what still comes
+        await until(lambda: Held.of(session).total < 1000)
+        peer.send(masked(2, bytes(1000)) * 9)  # what still comes is not kept either
         peer.send(masked(8, b"\x03\xe8"))
-        info = await asyncio.wait_for(session.wait_closed(), SOON)
-    assert (info.code, session.stats.messages_in) == (1000, 6)
+        async with asyncio.timeout(SOON):
+            info = await session.wait_closed()
+    assert (info.code, info.remote, session.stats.messages_in) == (1000, (1000, ""), 18)

@@ -165,6 +165,8 @@ class Inbox:
         self._head = None
         self._rest.clear()
         self.size = 0
+        if self.is_counted:
+            self.count()
         if self.full:
             self.full = False
             self._on_room()

@@ -318,8 +318,8 @@ class Life:
         except Exception as error:
             self.end_with(error, "handler")
         if not self._tasks and self._session is not None:  # nobody is left who could read it
-            self.end_receiving()
             self._session._inbox.clear()
+            self.end_receiving()
         if self.link.connection.raw:
             self.link.close_transport()
         else:
