@@ -40,7 +40,7 @@ def inflating(name: str, fronts: tuple[str, ...], sessions: int) -> None:
 
     @attack(
         f"small messages of {name} that inflate to 512 KiB, {sessions} sessions",
-        "many small messages that inflate",
+        "many small messages that inflate" if sessions == 1 else "… in many sessions at once",
         fronts=fronts,
         sessions=sessions,
     )
