@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from pathlib import Path
@@ -82,9 +83,12 @@ async def test_peers_cannot_fill_the_log(tmp_path: Path) -> None:
     ):
         async with raw_peer(served.port) as first:
             await first.shake("/frames/mine")
-            for _ in range(100):
+
+            async def another() -> int | None:
                 async with raw_peer(served.port) as peer:
                     await peer.shake("/frames/mine")
-                    assert await peer.close_code() == 1008
+                    return await peer.close_code()
+
+            assert await asyncio.gather(*(another() for _ in range(100))) == [1008] * 100
     lines = log.read_text().splitlines()
     assert 30 <= len(lines) < 60
