@@ -6,6 +6,8 @@ STAMP  := $(VENV)/.installed
 HOST   ?= 127.0.0.1
 PORT   ?= 8765
 TOOLS  := build/tools
+# Many tests wait, for processes and for time, so more of them run at once than there are cores.
+JOBS   ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 # What `make lowest` runs; CI takes less.
 LOWEST ?= tests/protocol tests/sdk tests/app tests/config tests/http2 tests/server tests/client
 # The time in what is built is that of the commit, so that who builds it again gets the same bytes.
@@ -36,7 +38,7 @@ serve: $(STAMP)    ## Run the reference server on 127.0.0.1:8765
 	$(BIN)/wsext serve --host $(HOST) --port $(PORT)
 
 test: $(STAMP)     ## Run the whole test suite
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 lint: $(STAMP)     ## Check style and types
 	$(BIN)/ruff check .

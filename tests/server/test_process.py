@@ -87,7 +87,8 @@ async def test_one_that_hangs_takes_no_more_and_is_killed_when_it_is_told_anythi
 
 async def test_what_it_has_not_picked_up_is_taken_back_and_only_that() -> None:
     async with running(
-        READY + "socket.recv_fds(channel, 1, 1)\nboard.beat()\ntime.sleep(60)"
+        READY + "select.select([channel], [], [])\nsocket.recv_fds(channel, 1, 1)\n"
+        "board.beat()\ntime.sleep(60)"
     ) as worker:
         await worker.ready()
         async with connections(3) as given:
