@@ -125,26 +125,6 @@ async def never_reads(target: Target) -> None:
         await target.rest()
 
 
-@attack(
-    "a server whose answer never ends",
-    "an answer without end, or with endless headers",
-    fronts=CLIENT,
-    sessions=8,
-)
-async def endless_answer(target: Target) -> None:
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 101 Switching Protocols\r\n")
-        while True:
-            writer.write(b"X: y\r\n" * 1000)
-            await writer.drain()
-
-    async with target.hostile(handle) as port:
-        while target.time_is_left:
-            await target.dial(port, 4)
-            await asyncio.sleep(0.1)
-
-
 def answers(name: str, promise: str, handle: Handle, kind: str = "reads") -> None:
     """An attack of a server whose answer is the matter, on ever new connections."""
 
@@ -156,11 +136,17 @@ def answers(name: str, promise: str, handle: Handle, kind: str = "reads") -> Non
                 await asyncio.sleep(0.1)
 
 
-async def _says_continue(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.readuntil(b"\r\n\r\n")
-    while True:
-        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
-        await writer.drain()
+def endless(head: bytes, part: bytes) -> Handle:
+    """A server that begins to answer, and then sends the same for ever."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        while True:
+            writer.write(part)
+            await writer.drain()
+
+    return handle
 
 
 async def _answers_byte_by_byte(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -195,9 +181,19 @@ async def _agrees_to_everything(reader: asyncio.StreamReader, writer: asyncio.St
 
 
 answers(
+    "whose answer never ends",
+    "an answer without end, or with endless headers",
+    endless(b"HTTP/1.1 101 Switching Protocols\r\n", b"X: y\r\n" * 1000),
+)
+answers(
+    "whose refusal has a body without end",
+    "a refusal with a body without end",
+    endless(b"HTTP/1.1 404 Not Found\r\n\r\n", bytes(65536)),
+)
+answers(
     "that says 100 Continue without end",
     "an answer without end, or with endless headers",
-    _says_continue,
+    endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
 )
 answers(
     "that answers byte by byte",
@@ -219,26 +215,6 @@ answers(
 from_server(
     "a Close frame of 100,000 bytes", "frames that break RFC 6455", frame(8, bytes(100_000))
 )
-
-
-@attack(
-    "a server whose refusal has a body without end",
-    "a refusal with a body without end",
-    fronts=CLIENT,
-    sessions=8,
-)
-async def endless_body(target: Target) -> None:
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 404 Not Found\r\n\r\n")
-        while True:
-            writer.write(bytes(65536))
-            await writer.drain()
-
-    async with target.hostile(handle) as port:
-        while target.time_is_left:
-            await target.dial(port, 4)
-            await asyncio.sleep(0.1)
 
 
 @attack(

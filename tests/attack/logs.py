@@ -10,6 +10,7 @@ from contextlib import suppress
 from tests.attack.registry import attack
 from tests.attack.target import DROPPED, Target
 from tests.raw import masked
+from tests.waiting import at_rest
 
 PROMISE = "control characters in what is logged"
 #: C0 and C1 controls as UTF-8, but for the end of a line; and what turns the direction of text.
@@ -32,15 +33,10 @@ PATHS = [
 ]
 
 
-def _lines(said: bytes) -> list[bytes]:
-    """All lines but those of the honest sessions, which ask for ``/`` and nothing else."""
-    return said.split(b"\n")
-
-
 def _check(said: bytes) -> None:
     found = CONTROLS.search(said)
     assert not found, f"raw {found[0]!r} in the log"
-    forged = [one for one in _lines(said) if one.startswith(MARK.encode())]
+    forged = [one for one in said.split(b"\n") if one.startswith(MARK.encode())]
     assert not forged, f"a forged line: {forged[0]!r}"
 
 
@@ -52,7 +48,7 @@ async def _ask_for_all(target: Target) -> None:
                     (await target.websocket(path, "User-Agent: \x1b[2J\r\n")).close()
                 else:
                     await target.get(path, "Referer: \x1b]0;x\x07\r\n")
-    await asyncio.sleep(0.3)  # nothing tells when it is logged
+    await at_rest(lambda: len(target.said()))
 
 
 @attack(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 
 from tests.attack.meter import tree
-from tests.attack.registry import attack
+from tests.attack.registry import Run, attack
 from tests.attack.target import DROPPED, Target
 
 PROMISE = "a worker that stands still or dies"
@@ -36,17 +37,22 @@ async def _answered(target: Target, count: int) -> int:
     return sum(await target.each(count, bounded, at_once=10))
 
 
-@attack(
-    "a worker that is stopped",
-    PROMISE,
-    fronts=("workers",),
-    sessions=4,
-    options={"server.worker_timeout": 2},
-    newcomers=False,
-    ends_sessions=True,
-    seconds=8,
-    short=False,
-)
+def hanging(name: str) -> Callable[[Run], Run]:
+    """An attack that makes a worker hang."""
+    return attack(
+        name,
+        PROMISE,
+        fronts=("workers",),
+        sessions=4,
+        options={"server.worker_timeout": 2},
+        newcomers=False,
+        ends_sessions=True,
+        seconds=8,
+        short=False,
+    )
+
+
+@hanging("a worker that is stopped")
 async def stopped_worker(target: Target) -> None:
     victim = (await _workers(target))[0]
     os.kill(victim, signal.SIGSTOP)
@@ -60,17 +66,7 @@ async def stopped_worker(target: Target) -> None:
             os.kill(victim, signal.SIGCONT)
 
 
-@attack(
-    "a worker whose event loop is blocked",
-    PROMISE,
-    fronts=("workers",),
-    sessions=4,
-    options={"server.worker_timeout": 2},
-    newcomers=False,
-    ends_sessions=True,
-    seconds=8,
-    short=False,
-)
+@hanging("a worker whose event loop is blocked")
 async def blocked_worker(target: Target) -> None:
     before = await _workers(target)
     await target.websocket("/block")

@@ -274,6 +274,20 @@ def test_a_peer_that_answers_late_is_paced_from_then_on() -> None:
     in_a_world(scenario)
 
 
+async def talk(client: Session, count: int) -> None:
+    """Send so many messages, and receive as many meanwhile."""
+
+    async def send() -> None:
+        for _ in range(count):
+            await client.send("x" * 1000)
+
+    sending = client.create_task(send())
+    async with asyncio.timeout(60):
+        for _ in range(count):
+            await client.receive()
+    await sending
+
+
 def test_nobody_waits_for_a_pong_that_stands_behind_unread_messages() -> None:
     async def scenario(world: testing.World) -> None:
         app = App(options=WebSocketOptions(incoming_capacity=4))
@@ -286,16 +300,7 @@ def test_nobody_waits_for_a_pong_that_stands_behind_unread_messages() -> None:
 
         server = await world.serve(app)
         async with world.connect(server, conditions=FAR) as client:
-
-            async def talk() -> None:
-                for _ in range(200):
-                    await client.send("x" * 1000)
-
-            talking = client.create_task(talk())
-            async with asyncio.timeout(60):
-                for _ in range(200):
-                    await client.receive()
-            await talking
+            await talk(client, 200)
 
     in_a_world(scenario)
 
@@ -314,16 +319,7 @@ def test_a_listener_answers_all_that_comes() -> None:
 
         server = await world.serve(app)
         async with world.connect(server, conditions=FAR) as client:
-
-            async def talk() -> None:
-                for _ in range(500):
-                    await client.send("x" * 1000)
-
-            talking = client.create_task(talk())
-            async with asyncio.timeout(60):
-                for _ in range(500):
-                    await client.receive()
-            await talking
+            await talk(client, 500)
 
     in_a_world(scenario)
 

@@ -28,6 +28,9 @@ __all__ = ["DONE", "Inbox", "Take", "as_frame"]
 # error, the data of a message and a raw session's frame as it is.
 MESSAGE, DATA, FRAME, NEXT = range(4)
 
+#: More readers than ever wait.
+_EVERYBODY = 1 << 30
+
 #: Bytes from which on it counts how a text is kept while it waits.
 _LARGE = 512
 
@@ -179,7 +182,7 @@ class Inbox:
     def end(self, error: Callable[[], BaseException]) -> None:
         """No more items will come: once the queue is empty, readers get the error."""
         self._end = error
-        self.wake(1 if self._waiters is None else 1 + len(self._waiters))
+        self.wake(_EVERYBODY)
 
     def end_at_once(self, error: Callable[[], BaseException]) -> None:
         """As `end`, and what is still put in is thrown away."""

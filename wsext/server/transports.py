@@ -17,7 +17,7 @@ __all__ = ["Transports"]
 #: TLS handshakes at the same time. Each takes up to 1 MB of memory.
 _AT_ONCE = 48
 
-#: The part of the time for a handshake that one keeps its turn, at least, when others wait.
+#: The part of the time for a handshake that one keeps its slot, at least, when others wait.
 _PATIENCE = 0.25
 
 
@@ -26,13 +26,13 @@ class Transports:
 
     Args:
         ssl: A TLS context; ``None`` for plain connections.
-        timeout: Seconds for a whole TLS handshake, with the time that it waits for its turn.
+        timeout: Seconds for a whole TLS handshake, with the time that it waits for its slot.
     """
 
     def __init__(self, ssl: ssl_module.SSLContext | None, timeout: float) -> None:
         self._ssl = ssl
         self._timeout = timeout
-        self._turns = _Turns(timeout * _PATIENCE)
+        self._slots = _Slots(timeout * _PATIENCE)
 
     def connect(
         self, protocol: asyncio.Protocol, sock: socket.socket
@@ -49,11 +49,11 @@ class Transports:
     async def _shake_hands(self, protocol: asyncio.Protocol, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._timeout
-        if self._turns.is_busy:
+        if self._slots.is_busy:
             async with asyncio.timeout_at(until):
                 await _wait_for_data(sock)  # silence does not cost what TLS costs
-                await self._turns.wait()
-        with self._turns:
+                await self._slots.wait()
+        with self._slots:
             timeout = max(until - loop.time(), 0.001)
             await net.connect_accepted_socket(
                 lambda: protocol, sock, ssl=self._ssl, ssl_handshake_timeout=timeout
@@ -80,10 +80,10 @@ def _wake(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-class _Turns:
-    """Lets so many tasks have their turn at the same time, and the newest of the others next.
+class _Slots:
+    """Lets so many tasks in at the same time, and the newest of the others next.
 
-    When others wait, a task that has had its turn for long is cancelled.
+    When others wait, a task that has been in for long is cancelled.
 
     Args:
         patience: How many seconds are long.
@@ -98,11 +98,11 @@ class _Turns:
 
     @property
     def is_busy(self) -> bool:
-        """Whether so many have their turn that others should wait until they can use theirs."""
+        """Whether so many are in that others should wait until they can use their slot."""
         return len(self._running) >= _AT_ONCE // 2
 
     async def wait(self) -> None:
-        """Wait until a turn is free; it has to be taken at once."""
+        """Wait until a slot is free; it has to be taken at once."""
         if len(self._running) < _AT_ONCE:
             return
         waiter = self._loop.create_future()
@@ -112,7 +112,7 @@ class _Turns:
             await waiter
         except asyncio.CancelledError:
             if self._waiting.pop(waiter, waiter) is waiter:
-                self._wake_next()  # it was its turn already
+                self._wake_next()  # a slot was free for it already
             raise
 
     def __enter__(self) -> None:
