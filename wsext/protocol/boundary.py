@@ -276,17 +276,15 @@ class Boundary:
         """
         if isinstance(error, GeneratorExit):
             raise error
-        code = 1011
         if isinstance(error, ProtocolError) and _is_sendable(error):
-            # What names its extension already is wsext's own word about it.
-            if error.extension is not None or not isinstance(error, LocalProtocolError):
-                error.extension = error.extension or self.name
-                return error
-            code = error.code
+            if isinstance(error, LocalProtocolError) and not error.extension and doing == "decode":
+                self.report(error, doing)  # encoding, it is raised to whoever sends
+            error.extension = error.extension or self.name
+            return error
         self.report(error, doing)
         if doing == "decode" and isinstance(error, ValueError):
             return RemoteProtocolError(1007, "message cannot be decoded", self.name)
-        return LocalProtocolError("extension failed", code, self.name)
+        return LocalProtocolError("extension failed", extension=self.name)
 
     @property
     def share_key(self) -> Hashable | None:
@@ -294,6 +292,9 @@ class Boundary:
         try:
             key: Hashable | None = self._codec.share_key
             hash(key)
+            if key is not None and inspect.iscoroutinefunction(self._codec.encode_shared):
+                _tell_of_no_sharing(self.name)
+                return None
         except BaseException as error:
             self.report(error, "share_key")
             return None
@@ -332,6 +333,13 @@ class Boundary:
             self.report(error, "close")
             return None
         return result if inspect.isawaitable(result) else None
+
+
+@lru_cache(maxsize=256)
+def _tell_of_no_sharing(name: str) -> None:
+    """Say once that a share key is of no use."""
+    text = "extension %s: encode_shared() is async, so a broadcast is encoded for every session"
+    logger.warning(text, name)
 
 
 def _is_sendable(error: ProtocolError) -> bool:
