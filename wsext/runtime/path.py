@@ -181,14 +181,16 @@ class LinkPath:
         self._gathering = self._pulling = True
         try:
             event = connection.receive(data, size)
-            if type(event) is Message and not connection.has_more:  # as in most reads
-                if self._session is not None:
-                    self._session._deliver_one(event)
-                message = event
-                if message.size > _LARGE and began > 0:
-                    turns.charge(self, began)
-            elif event is not None or connection.has_more:
+            if connection.has_more or (event is not None and type(event) is not Message):
                 self._pull(event, began)
+            else:  # as in most reads
+                if event is not None:
+                    if self._session is not None:
+                        self._session._deliver_one(event)
+                    message = event
+                    size = max(size, message.size)
+                if began > 0 and size > _LARGE:
+                    turns.charge(self, began)
         finally:
             self._gathering = self._pulling = False
         session = self._session
