@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from wsext.errors import NegotiationError, OptionError, PluginError, WsextError
+from wsext.errors import NegotiationError, OptionError, PluginError
 from wsext.protocol.agreement import Agreement, Declined, NegotiationContext, Phase
 from wsext.protocol.boundary import distribution_of
 from wsext.protocol.codes import RSV
@@ -71,7 +71,7 @@ class Installable:
             self.options: Any = self._take_options(options, values)
             doing = "setup()"
             self.setup()
-        except WsextError:
+        except (OptionError, PluginError):
             raise
         except BaseException as error:
             problem = f"{doing} failed: {type(error).__name__}: {error}"
