@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from inspect import isclass
 from typing import Any
 
 from wsext.errors import ExtensionConflict, OptionError, PluginError
@@ -13,10 +14,12 @@ from wsext.protocol.agreement import Negotiation, Offer
 from wsext.protocol.http import Request
 from wsext.protocol.negotiation import shared_claim
 from wsext.protocol.pipeline import Pipeline, Stage
+from wsext.sdk.codec import Codec
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.hooks import Hooks, has_hooks
 from wsext.sdk.options import NamedOptionSet
 from wsext.sdk.plugins import Plugins, default_plugins, is_installable
+from wsext.sdk.values import as_list
 
 __all__ = ["Installed"]
 
@@ -81,6 +84,10 @@ class Installed(Hooks):
         elif is_installable(what):
             item = what(**{**self._from_sets.get(what.name, {}), **options})
         else:
+            if isinstance(what, Codec) or (isclass(what) and issubclass(what, Codec)):
+                name = what.__name__ if isclass(what) else type(what).__name__
+                problem = "is a codec, which belongs to one connection: install its Extension"
+                raise PluginError(name, problem)
             if options or required:
                 raise OptionError(repr(what), None, "this plugin takes no options")
             self.register(what)
@@ -248,6 +255,6 @@ def _tell_of_conflict(level: int, one: str, other: str, what: str) -> None:
 def build(what: Iterable[Any] | Mapping[str, Mapping[str, Any]]) -> Installed:
     """Install several things at once; a mapping gives options by token."""
     installed = Installed()
-    for item in what:
+    for item in as_list("extensions", what):
         installed.install(item, **(what[item] if isinstance(what, Mapping) else {}))
     return installed

@@ -43,6 +43,7 @@ class PluginStatus(StrEnum):
     """Whether a plugin can be used."""
 
     ACTIVE = "active"
+    OFF = "off"  # until it is configured
     DISABLED = "disabled"
     FAILED = "failed"
     INCOMPATIBLE = "incompatible"
@@ -233,7 +234,7 @@ class Plugins:
             PluginError: If there is none, or its plugin cannot be used.
         """
         if name in self._infos:
-            for kind in self._classes(name, self.load(name)):
+            for kind in self.extensions_of(name):
                 if kind.name == name:
                     return kind
         found = self.extensions().get(name)
@@ -248,6 +249,14 @@ class Plugins:
             for kind in self._classes(name, plugin):
                 found.setdefault(kind.name, kind)
         return found
+
+    def extensions_of(self, name: str) -> list[type[Installable]]:
+        """The extension classes that one plugin is or brings.
+
+        Raises:
+            PluginError: If the plugin cannot be loaded.
+        """
+        return self._classes(name, self.load(name))
 
     def _classes(self, name: str, plugin: Any) -> list[type[Installable]]:
         """The extension classes that a loaded plugin is or brings."""
