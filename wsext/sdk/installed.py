@@ -5,20 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from inspect import isclass
 from typing import Any
 
 from wsext.errors import ExtensionConflict, OptionError, PluginError
 from wsext.escape import get_logger
 from wsext.protocol.agreement import Negotiation, Offer
+from wsext.protocol.boundary import distribution_of, report
 from wsext.protocol.http import Request
 from wsext.protocol.negotiation import shared_claim
 from wsext.protocol.pipeline import Pipeline, Stage
-from wsext.sdk.codec import Codec
+from wsext.sdk.checks import check_class
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.hooks import Hooks, has_hooks
 from wsext.sdk.options import NamedOptionSet
-from wsext.sdk.plugins import Plugins, default_plugins, is_installable
+from wsext.sdk.plugins import Plugins, default_plugins, is_codec, is_installable
 from wsext.sdk.values import as_list
 
 __all__ = ["Installed"]
@@ -84,9 +84,9 @@ class Installed(Hooks):
         elif is_installable(what):
             item = what(**{**self._from_sets.get(what.name, {}), **options})
         else:
-            if isinstance(what, Codec) or (isclass(what) and issubclass(what, Codec)):
-                name = what.__name__ if isclass(what) else type(what).__name__
-                problem = "is a codec, which belongs to one connection: install its Extension"
+            if is_codec(what):
+                name = getattr(what, "__name__", type(what).__name__)
+                problem = "is a codec: install the Extension whose make_codec() gives it"
                 raise PluginError(name, problem)
             if options or required:
                 raise OptionError(repr(what), None, "this plugin takes no options")
@@ -150,6 +150,11 @@ class Installed(Hooks):
             self.unregister(item)
 
     def _put(self, item: Installable, required: bool) -> None:
+        try:
+            check_class(type(item))
+        except TypeError as error:
+            distribution = distribution_of(type(item)) or None
+            raise PluginError(item.name, str(error), distribution) from error
         old = self._items.get(item.name)
         if required:
             if not isinstance(item, Extension):
@@ -224,8 +229,8 @@ class Installed(Hooks):
                 if all(isinstance(offer, Offer) for offer in chosen):
                     return chosen
                 raise TypeError(f"returned {chosen!r}, which are not all offers")
-            except Exception as error:
-                logger.error("hook wsext_negotiate failed: %r; ignored", error)
+            except BaseException as error:
+                report("hook wsext_negotiate", error)
         return None
 
     def backplanes(self) -> dict[str, Callable[[str], Any]]:
@@ -236,12 +241,19 @@ class Installed(Hooks):
         return found
 
 
-def make_pipeline(negotiation: Negotiation, max_message_size: int) -> Pipeline:
-    """The pipeline of what was agreed, in the order of the response."""
-    stages = [
-        Stage(agreed.name, agreed.codec, agreed.extension.rsv, agreed.extension.opcodes)
-        for agreed in negotiation.agreed
-    ]
+def make_pipeline(negotiation: Negotiation, max_message_size: int, session: str = "") -> Pipeline:
+    """The pipeline of what was agreed, in the order of the response.
+
+    Args:
+        negotiation: What was agreed.
+        max_message_size: The limit of a whole message, in bytes.
+        session: What the log calls the connection.
+    """
+    stages = []
+    for agreed in negotiation.agreed:
+        extension, boundary = agreed.extension, agreed.boundary
+        boundary.where = f"session {session}" if session else ""
+        stages.append(Stage(agreed.name, agreed.codec, extension.rsv, extension.opcodes, boundary))
     return Pipeline(stages, max_message_size=max_message_size)
 
 
