@@ -39,19 +39,21 @@ def examine(plugins: Plugins, configured: Collection[str] = ()) -> list[PluginIn
 def _examined(info: PluginInfo, plugins: Plugins, configured: Collection[str]) -> PluginInfo:
     if info.status is not PluginStatus.ACTIVE:
         return info
-    for kind in plugins.extensions_of(info.name):
-        name = "" if kind.name == info.name else f"{kind.name}: "
+    kinds = plugins.extensions_of(info.name)
+    off = []
+    for kind in kinds:
         try:
             if kind.name not in configured:
                 with_defaults(kind)
         except OptionError as error:
+            name = "" if kind.name == info.name else f"{kind.name} is off: "
             field = f"{error.field}: " if error.field else ""
-            reason = f"{name}{field}{error.problem}"
-            info = replace(info, status=PluginStatus.OFF, reason=reason)
+            off.append(f"{name}{field}{error.problem}")
         except WsextError as error:
             problem = error.problem if isinstance(error, PluginError) else str(error)
-            return replace(info, status=PluginStatus.FAILED, reason=f"{name}{problem}")
-    return info
+            return replace(info, status=PluginStatus.FAILED, reason=problem)
+    status = PluginStatus.OFF if kinds and len(off) == len(kinds) else info.status
+    return replace(info, status=status, reason="; ".join(off))
 
 
 def examine_apart(config: str | None) -> list[PluginInfo] | None:

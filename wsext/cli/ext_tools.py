@@ -192,7 +192,8 @@ def _examine(config: Config, plugins: Plugins, path: str | None) -> Any:
 def _describe_status(info: PluginInfo, plugins: Plugins) -> dict[str, str]:
     origin = f"{info.distribution} {info.version}"
     if info.status is PluginStatus.ACTIVE:
-        return _finding("ok", info.name, f"active, from {origin}")
+        but = f"; {info.reason}" if info.reason else ""
+        return _finding("ok", info.name, f"active, from {origin}{but}")
     if info.status is PluginStatus.OFF:
         advice = "; ".join(map(how_to_configure, plugins.extensions_of(info.name)))
         text = f"off until it is configured: {info.reason}, from {origin}"
@@ -206,13 +207,17 @@ def _describe_status(info: PluginInfo, plugins: Plugins) -> dict[str, str]:
     if info.status is PluginStatus.INCOMPATIBLE:
         return _finding("problem", info.name, f"{info.reason}, from {origin}",
                         "pip install --upgrade wsext")  # fmt: skip
-    advice = f"tell the authors of {info.distribution}; until then: WSEXT_PLUGINS=-{info.name}"
+    advice = (
+        f"tell the authors of {info.distribution}; until then leave it out: "
+        f"WSEXT_PLUGINS=-{info.name}"
+    )
     if "ModuleNotFoundError" in info.reason:
         advice = (
             "its code or one of its dependencies is missing: "
             f"pip install --force-reinstall {info.distribution}, or {advice}"
         )
-    return _finding("problem", info.name, f"{info.reason}, from {origin}", advice)
+    text = f"{info.reason}, from {origin} (entry point {info.value})"
+    return _finding("problem", info.name, text, advice)
 
 
 # --- freeze -----------------------------------------------------------------------------------
