@@ -89,7 +89,20 @@ def test_show_names_every_option_with_its_scope() -> None:
     assert options["client_no_context_takeover"]["wire"] == "client_no_context_takeover"
 
 
-def test_show_lists_every_wire_parameter() -> None:
+#: A sealed extension: its base declares a parameter, too.
+SEALED = """
+from typing import Annotated
+from wsext import OptionSet, SealedExtension, wire
+class MineOptions(OptionSet):
+    edition: Annotated[int, wire("of the format", name="version", direction="answer")] = 1
+class Mine(SealedExtension):
+    name = "x-mine"
+    Options = MineOptions
+    extra_wire_params = ["plain"]
+"""
+
+
+def test_show_lists_every_wire_parameter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = json.loads(invoke("show", "permessage-zstd", "--json").stdout)
     params = {param["name"]: param for param in shown["wire_params"]}
     assert params["max_window_bits"] == {
@@ -103,6 +116,17 @@ def test_show_lists_every_wire_parameter() -> None:
     }
     assert params["client_no_context_takeover"]["type"] == "flag"
     assert (params["dict"]["option"], params["dict"]["type"]) == (None, "str")
+    entries = {"x-mine": "plug_mine:Mine"}
+    (tmp_path / "plug_mine.py").write_text(SEALED)
+    write_metadata(tmp_path, "mine", entries)
+    monkeypatch.syspath_prepend(tmp_path)
+    shown = json.loads(invoke("show", "x-mine", "--json").stdout)
+    assert [(item["name"], item["type"]) for item in shown["wire_params"]] == [
+        ("version", "int"),
+        ("nonce", "str"),
+        ("plain", ""),
+    ]
+    assert shown["wire_params"][0]["direction"] == "answer"
     text = invoke("show", "permessage-zstd").stdout
     rows = {line.split()[0]: line for line in text.splitlines() if line.strip()}
     assert "wire: offer, answer" in rows["max_window_bits"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -28,7 +29,7 @@ from wsext.config.sources import read_config
 from wsext.errors import OptionError, PluginError, nearest
 from wsext.protocol.codes import RSV
 from wsext.sdk.extension import Extension, Installable
-from wsext.sdk.options import NamedOptionSet, OptionField, option_fields, wire_fields
+from wsext.sdk.options import NamedOptionSet, OptionField, option_fields, wire_field
 from wsext.sdk.plugins import PluginInfo, Plugins, PluginStatus
 
 __all__ = ["ext"]
@@ -187,19 +188,25 @@ def _describe_field(field: OptionField) -> dict[str, Any]:
 
 def _describe_params(kind: type[Extension]) -> list[dict[str, Any]]:
     """Every parameter that the extension may put into a header."""
-    options = [field.name for field in option_fields(kind.Options)]
+    options = [field for field in option_fields(kind.Options) if field.wire]
+    described: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):
+        extra = vars(base).get("extra_wire_params")
+        described |= extra if isinstance(extra, Mapping) else {}
+    beside = sorted(kind.wire_params - {field.wire for field in options})
+    fields = [*options, *(wire_field(name, described.get(name, Any)) for name in beside)]
     directions = {"both": "offer, answer"}
     return [
         {
             "name": field.wire or field.name,
-            "option": field.name if field.name in options else None,
+            "option": field.name if field in options else None,
             "type": {"bool": "flag", "Any": ""}.get(field.type, field.type),
             "default": _default(field),
             "range": field.bounds,
             "direction": directions.get(field.direction, field.direction),
             "description": field.description,
         }
-        for field in wire_fields(kind.Options, kind.extra_wire_params)
+        for field in fields
     ]
 
 

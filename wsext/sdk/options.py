@@ -33,7 +33,7 @@ __all__ = [
     "refuse_code_options",
     "show_options",
     "wire",
-    "wire_fields",
+    "wire_field",
 ]
 
 
@@ -263,16 +263,9 @@ def option_fields(cls: type[OptionSet]) -> tuple[OptionField, ...]:
     return tuple(fields)
 
 
-def wire_fields(cls: type[OptionSet], extra: Iterable[str]) -> tuple[OptionField, ...]:
-    """Every parameter that may stand in a header: the wire options, and those beside them.
-
-    Args:
-        cls: The option set.
-        extra: An extension's ``extra_wire_params``.
-    """
-    kinds = extra if isinstance(extra, Mapping) else dict.fromkeys(sorted(extra), Any)
-    beside = [_describe(name, kind, None, required=False) for name, kind in kinds.items()]
-    return (*(field for field in option_fields(cls) if field.wire), *beside)
+def wire_field(name: str, kind: Any) -> OptionField:
+    """A parameter beside the options, as ``extra_wire_params`` describes it."""
+    return _describe(name, kind, None, required=False)
 
 
 def _describe(name: str, kind: Any, default: Any, *, required: bool) -> OptionField:
