@@ -21,7 +21,7 @@ sees, replaces, drops or adds frames on its own side only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from wsext.errors import NegotiationError, OptionError, PluginError
@@ -114,9 +114,10 @@ class Extension(Installable):
     #: What has a required option is off until then anyway.
     off_until_configured: ClassVar[bool] = False
     #: The parameters that may stand in a header: the option set's wire fields, and what a subclass
-    #: adds by setting ``extra_wire_params``.
+    #: adds by setting ``extra_wire_params``: names, or a mapping that describes each for
+    #: ``wsext ext show``, such as ``{"dict": Annotated[str, wire("hash of the dictionary")]}``.
     wire_params: ClassVar[frozenset[str]] = frozenset()
-    extra_wire_params: ClassVar[frozenset[str]] = frozenset()
+    extra_wire_params: ClassVar[Collection[str]] = frozenset()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
