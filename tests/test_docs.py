@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 import os
+import pydoc
 import re
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from wsext.rooms.settings import RoomOptions
 from wsext.runtime.life import LIFE
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk import hookspecs
+from wsext.sdk.extension import Installable
 from wsext.sdk.options import option_fields
 
 ROOT = Path(__file__).parent.parent
@@ -126,6 +128,25 @@ def test_every_public_name_is_documented_with_its_exact_signature() -> None:
             assert f"### `{name}`" in text
             for argument in inspect.signature(function).parameters:
                 assert argument in text.partition(f"### `{name}`")[2].partition("###")[0]
+
+
+INHERITED = [
+    *(Installable, wsext.Extension, wsext.Interceptor, wsext.Codec, wsext.MessageCodec),
+    testing.ExtensionSuite,
+]
+
+
+@pytest.mark.parametrize("kind", INHERITED, ids=lambda kind: kind.__name__)
+def test_help_describes_every_attribute_that_an_author_may_set(kind: type) -> None:
+    text = pydoc.render_doc(kind, renderer=pydoc.plaintext)
+    about = text.partition("Attributes:")[2].partition("Method resolution order:")[0]
+    for owner in kind.__mro__[:-1]:
+        for name in {**vars(owner), **inspect.get_annotations(owner)}:
+            value = inspect.getattr_static(kind, name, None)
+            if name.startswith("_") or (callable(value) and not inspect.isclass(value)):
+                continue
+            if not isinstance(value, (property, classmethod, staticmethod)):
+                assert re.search(rf"^ \|  +(\w+, )*{name}(, \w+)*: [A-Z`]", about, re.M), name
 
 
 def test_the_life_of_a_session_is_drawn_from_its_table() -> None:
