@@ -41,6 +41,7 @@ class TestEveryMessageOnItsOwn(testing.ExtensionSuite):
     extension = PermessageBrotli
     options = {"server_no_context_takeover": True, "client_no_context_takeover": True}  # noqa: RUF012
     variants = ({}, {"server_max_window_bits": 10}, {"threshold": 64}, {"quality": 0})
+    examples = 10
 
 
 # --- negotiation ------------------------------------------------------------------------------
