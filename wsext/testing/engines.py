@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Self
+import atexit
+from collections.abc import Coroutine, Iterable, Sequence
+from functools import cache
+from inspect import isawaitable
+from typing import Any, Self, TypeVar
 
 from wsext.errors import ProtocolError
 from wsext.protocol.agreement import Negotiation, NegotiationContext
@@ -15,12 +18,50 @@ from wsext.protocol.wire import FrameParser, apply_mask, frame_header
 from wsext.sdk.extension import Extension
 from wsext.sdk.installed import make_pipeline
 
-__all__ = ["Engines", "agree", "lenient_parser", "messages_of", "parse_wire", "write_wire"]
+__all__ = [
+    "Engines",
+    "agree",
+    "decoded",
+    "finish",
+    "lenient_parser",
+    "messages_of",
+    "parse_wire",
+    "write_wire",
+]
 
 LIMIT = 1 << 22
 
+_T = TypeVar("_T")
+
 #: A masking key for frames that are made by hand.
 MASK = b"\x11\x22\x33\x44"
+
+
+def finish(coroutine: Coroutine[Any, Any, _T], *, waits: bool = True) -> _T:
+    """Run a coroutine to its end.
+
+    Args:
+        coroutine: What to run.
+        waits: Whether it may wait for something. What cannot wait needs no event loop, and is done
+            in a tenth of the time. All that waits runs on one loop, so that an extension may keep
+            what belongs to a loop.
+    """
+    if waits:
+        return _runner().run(coroutine)
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: _T = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a codec waits, and none of its methods is `async def`")
+
+
+@cache
+def _runner() -> asyncio.Runner:
+    runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+    atexit.register(runner.close)
+    return runner
 
 
 def agree(
@@ -77,6 +118,14 @@ def messages_of(events: Iterable[Message | Frame]) -> list[str | bytes]:
     return [event.data for event in events if isinstance(event, Message)]
 
 
+async def decoded(codec: Any, frame: Frame, budget: int) -> list[Frame]:
+    """What a codec makes of a frame."""
+    result = codec.decode(frame, budget)
+    if isawaitable(result):
+        result = await result
+    return [result] if isinstance(result, Frame) else list(result)
+
+
 class Engines:
     """A client's and a server's `Connection` that have agreed on extensions."""
 
@@ -101,6 +150,11 @@ class Engines:
         if sender == "client":
             return self.client, self.server
         return self.server, self.client
+
+    def finish(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Run what one of the methods below returned, outside of any event loop."""
+        waits = self.client.pipeline.is_async or self.server.pipeline.is_async
+        return finish(coroutine, waits=waits)
 
     async def send(self, sender: str, frames: Sequence[Frame]) -> bytes:
         """Encode frames; what travels.
@@ -129,10 +183,10 @@ class Engines:
         """Send frames and receive them on the other side."""
         return await self.receive(sender, await self.send(sender, frames))
 
-    def close_code(self, data: bytes) -> int | None:
-        """The close code that the server answers some bytes with; ``None`` if it takes them."""
+    def close_code(self, data: bytes, sender: str = "client") -> int | None:
+        """The close code that the other side answers some bytes with; ``None`` if it takes them."""
         try:
-            asyncio.run(self.receive("client", data))
+            self.finish(self.receive(sender, data))
         except ProtocolError as error:
             return error.code
         return None
