@@ -54,6 +54,7 @@ class PackCodec(MessageCodec):
     def __init__(self, options: PackOptions, bits: int, checksum: bool) -> None:
         super().__init__()
         self.options, self.bits, self.checksum = options, bits, checksum
+        self.mandatory = checksum
 
     @property
     def share_key(self) -> Hashable | None:

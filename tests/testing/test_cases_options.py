@@ -113,6 +113,15 @@ class EstimatesInWords(Pack):
         return "32 KB"
 
 
+class BadName(Pack):
+    """A name that cannot stand in a header, which its class would not have been made with."""
+
+
+BadName.name = "x pack"
+
+caught_by("test_name_is_a_token")(BadName)
+
+
 @pytest.mark.parametrize(("kind", "case", "attributes"), MUTANTS, ids=MUTANTS.ids)
 def test_every_mutant_is_caught_by_the_case_meant_for_it(
     kind: Any, case: str, attributes: dict[str, Any]

@@ -18,9 +18,10 @@ from wsext.sdk import hookspecs
 from wsext.sdk.extension import Installable
 from wsext.sdk.hooks import hook_names
 from wsext.sdk.options import OptionField, option_fields
-from wsext.testing.corpus import data_of, frames_of, samples
+from wsext.sdk.sealed import SealedCodec
+from wsext.testing.corpus import Victim, data_of, frames_of, samples
 from wsext.testing.differences import check_same
-from wsext.testing.engines import LIMIT, Engines, messages_of
+from wsext.testing.engines import LIMIT, Engines, messages_of, parse_wire
 
 __all__ = [
     "Cases",
@@ -128,8 +129,16 @@ class EngineCases(Cases):
     detects_replay: ClassVar[bool | None] = None
 
     def promises(self, attribute: str) -> bool:
-        """Whether the extension promises something; the suite says so."""
-        return bool(getattr(self, attribute))
+        """Whether the suite says of the extension that it ``detects_corruption`` or
+        ``detects_replay``; where it says nothing, a `SealedCodec` promises it."""
+        said: bool | None = getattr(self, attribute)
+        if said is not None:
+            return said
+        with self.engines() as engines:
+            codec = engines.on_server.agreed[0].codec
+        if not isinstance(codec, SealedCodec):
+            return False
+        return codec.ordered or attribute != "detects_replay"
 
     def engines(self, limit: int = LIMIT) -> Engines:
         """A client and a server that have agreed on the extension; all that a case opens are of the
@@ -165,6 +174,16 @@ class EngineCases(Cases):
         """Send a message that is not fragmented, and check that it comes out as it went in."""
         frames = frames_of(opcode, payload)
         self._check_passes(engines, sender, frames, data_of(opcode, payload), what=what)
+
+    def _encode_one(self, engines: Engines, victim: Victim) -> Frame:
+        """Send what comes before a message, and encode that message: as one frame of the wire."""
+        if victim.before:
+            self._check_message(engines, "client", victim.opcode, victim.before)
+        data = self._send(engines, "client", [Frame(victim.opcode, victim.payload)])
+        frames = parse_wire(data, masked=True)
+        assert frames, f"nothing was sent of {victim.payload!r:.40}"
+        payload = b"".join(bytes(frame.payload) for frame in frames)
+        return frames[0].replace(payload=payload, fin=True)
 
     def _check_arrives(
         self, engines: Engines, sender: str, data: bytes, *messages: Any, what: str = ""

@@ -20,7 +20,7 @@ from wsext.testing.corpus import (
     random_messages,
     samples,
 )
-from wsext.testing.engines import MASK, Engines, decoded, parse_wire, write_wire
+from wsext.testing.engines import MASK, Engines, frames_in, parse_wire, write_wire
 
 __all__ = ["CodecCases"]
 
@@ -124,22 +124,23 @@ class CodecCases(EngineCases):
         """A codec makes new frames: the frames and buffers that it is given stay as they were, and
         it keeps none of them, since their owner uses them again."""
         for opcode, payload in samples("text and binary", (SIMILAR[0], SIMILAR[0] * 40)):
-            buffer = bytearray(payload)
+            first = payload[::-1]
+            buffer = bytearray(first)
             frame = Frame(opcode, buffer)
             with self.engines() as engines:
                 data = self._send(engines, "client", [frame])
-                assert bytes(buffer) == payload, "encode changed the payload"
+                assert bytes(buffer) == first, "encode changed the payload"
                 assert (frame.opcode, frame.fin, frame.rsv) == (opcode, True, 0), (
                     "encode changed the frame"
                 )
-                buffer[:] = bytes(len(buffer))
-                what = "the buffer was used again: "
-                self._check_arrives(engines, "client", data, data_of(opcode, payload), what=what)
+                buffer[:] = payload
+                what = "its buffer is used for the next message: "
+                self._check_arrives(engines, "client", data, data_of(opcode, first), what=what)
                 self._check_message(engines, "client", opcode, payload, what)
             with self.engines() as engines:
                 for sent in parse_wire(self._send(engines, "client", [frame]), masked=True):
                     before = (sent.opcode, sent.fin, sent.rsv, bytes(sent.payload))
-                    engines.finish(decoded(engines.on_server.agreed[0].codec, sent, 1 << 20))
+                    frames_in(engines.on_server.agreed[0].codec.decode(sent, 1 << 20))
                     after = (sent.opcode, sent.fin, sent.rsv, bytes(sent.payload))
                     assert before == after, "decode changed the frame"
 
@@ -192,7 +193,7 @@ class CodecCases(EngineCases):
             for opcode, payload in samples("text and binary", SIMILAR):
                 data = self._send(engines, "client", frames_of(opcode, payload, [5]))
                 for sent in parse_wire(data, masked=True):
-                    for frame in engines.finish(decoded(codec, sent, 1 << 20)):
+                    for frame in frames_in(codec.decode(sent, 1 << 20)):
                         assert not frame.rsv & claimed, (
                             f"decode left {RSV(frame.rsv & claimed).names()} on {frame!r}"
                         )
@@ -212,7 +213,7 @@ class CodecCases(EngineCases):
                 with self.engines() as engines:
                     self._check_message(engines, sender, opcode, before)
                     data = write_wire(frames_of(opcode, payload, places), mask)
-                    if getattr(engines.on_server.agreed[0].codec, "mandatory", False):
+                    if engines.on_server.agreed[0].codec.mandatory:
                         code = engines.close_code(data, sender)
                         assert code == 1002, f"an unmarked message gave {code}, not 1002"
                         continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from wsext.errors import NegotiationError
@@ -18,7 +19,7 @@ from wsext.protocol.negotiation import (
 from wsext.protocol.params import Params
 from wsext.testing.cases_base import EngineCases, edges, skip
 from wsext.testing.corpus import FAR, SIMILAR, samples
-from wsext.testing.engines import LIMIT, Engines, agree
+from wsext.testing.engines import LIMIT, Engines, agree, free, resolve
 
 __all__ = ["NegotiationCases"]
 
@@ -154,8 +155,8 @@ class NegotiationCases(EngineCases):
                 answer = self._answer(server, offer)
                 if not answer:
                     continue
-                found, seen = True, _Seen(answer)
-                if self._confirms(client, seen):
+                found, seen = True, _ReadParams(answer)
+                if self._confirms(client, seen, offers):
                     ignored = ", ".join(sorted({*answer} - seen.read))
                     assert not ignored, f"confirm({str(answer)!r}) took no notice of {ignored}"
         if not found:
@@ -175,7 +176,7 @@ class NegotiationCases(EngineCases):
         """The parameters with which a server accepts an offer, or ``None`` if it declines; any
         exception but a `NegotiationError` is a finding."""
         try:
-            answer = one.accept(params, _SERVER)
+            answer = resolve(one.accept(params, _SERVER))
         except NegotiationError:
             return None
         except Exception as error:
@@ -184,17 +185,18 @@ class NegotiationCases(EngineCases):
                 "return Declined, or use the readers of Params"
             ) from error
         if isinstance(answer, Agreement):
-            answer.codec.close()
+            free(answer.codec)
             return answer.params
         assert isinstance(answer, Declined), (
             f"accept({str(params)!r}) returned {answer!r}, neither Agreement nor Declined"
         )
         return None
 
-    def _confirms(self, one: Any, answer: Params) -> bool:
+    def _confirms(self, one: Any, answer: Params, offers: Sequence[Params] = ()) -> bool:
         """Whether a client takes an answer; any exception but a `NegotiationError` is a finding."""
         try:
-            one.confirm(one.offers(), answer, _CLIENT).close()
+            codec = resolve(one.confirm(offers or one.offers(), answer, _CLIENT))
+            free(codec)
         except NegotiationError:
             return False
         except Exception as error:
@@ -205,7 +207,7 @@ class NegotiationCases(EngineCases):
         return True
 
 
-class _Seen(Params):
+class _ReadParams(Params):
     """Parameters that remember which of them were read."""
 
     def __init__(self, params: Params) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from inspect import isawaitable
 from typing import Any
 
 from wsext.protocol.frames import Frame
@@ -47,6 +46,8 @@ class SharingCases(EngineCases):
         """Connections with equal share keys take the same messages, whatever their options are."""
         for first, second, what in self._sharing():
             one, other = (e.on_server.agreed[0].codec for e in (first, second))
+            if one.mandatory and other.mandatory:
+                continue  # then wants() is never asked
             for size in _SIZES:
                 for opcode, payload in samples("text and binary", (b"a" * size,)):
                     for hints in ({}, {"compress": False}, {"compress": True}):
@@ -65,7 +66,7 @@ class SharingCases(EngineCases):
             for opcode, payload in samples("text and binary", (SIMILAR[0] * 30, noise(300))):
                 self._send(first, "server", [Frame(opcode, payload)])
             for opcode, payload in samples("text and binary", (*_SHARED, *self.messages[:4])):
-                sent = [self._share(engines, opcode, payload) for engines in (first, second)]
+                sent = [self._share(engines, opcode, payload)[0] for engines in (first, second)]
                 assert sent[0] == sent[1], (
                     f"{what}, and {payload!r:.40} is encoded differently: {difference(*sent)}"
                 )
@@ -78,12 +79,9 @@ class SharingCases(EngineCases):
                 for maker, other in ((first, second), (second, first)):
                     own = f"{what}, between shared messages: "
                     self._check_message(other, "server", opcode, SIMILAR[turn], own)
-                    codecs = [engines.on_server.agreed[0].codec for engines in (maker, other)]
-                    wanted = codecs[0].wants(Frame(opcode, payload), {})
-                    data = self._share(maker, opcode, payload)
-                    for engines, codec in zip((maker, other), codecs, strict=True):
-                        if wanted:
-                            codec.skip_shared()
+                    data, passed = self._share(maker, opcode, payload)
+                    for engines in (maker, other):
+                        engines.server.pipeline.skip_shared(passed)
                         expected = data_of(opcode, payload)
                         shared = f"{what}, shared: "
                         self._check_arrives(engines, "server", data, expected, what=shared)
@@ -110,8 +108,8 @@ class SharingCases(EngineCases):
             firsts: dict[Any, tuple[Engines, str]] = {}
             for theirs, ours in pairs:
                 with Engines([self.make(**theirs)], [self.make(**ours)]) as engines:
-                    if not engines.agreed:
-                        continue
+                    if not engines.agreed or engines.server.pipeline.is_async:
+                        continue  # what waits is never shared
                     agreed = engines.on_server.agreed[0]
                     key, what = agreed.codec.share_key, f"{agreed} with {ours or 'the defaults'}"
                     if key is None:
@@ -127,16 +125,8 @@ class SharingCases(EngineCases):
         if not found:
             skip("its messages are not shared (share_key is None)")
 
-    def _share(self, engines: Engines, opcode: int, payload: bytes) -> bytes:
-        """What a server sends to every connection when it encodes a message once."""
-        codec, frame = engines.on_server.agreed[0].codec, Frame(opcode, payload)
-        if not codec.wants(frame, {}):
-            return write_wire([frame])
-        return write_wire(engines.finish(_shared(codec, frame)))
-
-
-async def _shared(codec: Any, frame: Frame) -> list[Frame]:
-    result = codec.encode_shared(frame)
-    if isawaitable(result):
-        result = await result
-    return [result] if isinstance(result, Frame) else list(result)
+    def _share(self, engines: Engines, opcode: int, payload: bytes) -> tuple[bytes, Any]:
+        """What a server sends to every connection when it encodes a message once, and whom it has
+        to tell of that."""
+        frames, passed = engines.server.pipeline.encode_shared(Frame(opcode, payload))
+        return write_wire(frames), passed

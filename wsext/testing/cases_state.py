@@ -125,12 +125,13 @@ def _watch_close(codec: Any) -> list[Exception | None]:
     calls: list[Exception | None] = []
     inner = codec.close
 
-    def close() -> None:
+    def close() -> Any:
         calls.append(None)
         try:
-            inner()
+            return inner()
         except Exception as error:
             calls[-1] = error
+            raise
 
     codec.close = close
     return calls

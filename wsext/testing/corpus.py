@@ -20,7 +20,9 @@ __all__ = [
     "ODD",
     "SIMILAR",
     "SIZED",
+    "VICTIMS",
     "Change",
+    "Victim",
     "changes",
     "cuts",
     "data_of",
@@ -178,6 +180,34 @@ def random_messages(number: int) -> list[tuple[str, int, bytes, list[int]]]:
 
 
 # --- damage -----------------------------------------------------------------------------------
+
+
+class Victim(NamedTuple):
+    """A message that is damaged, and the one that was sent before it."""
+
+    opcode: int
+    payload: bytes
+    before: bytes = b""
+
+    @property
+    def data(self) -> str | bytes:
+        """As an application gets it."""
+        return data_of(self.opcode, self.payload)
+
+
+#: Short ones of which every byte counts, one that follows another like it, one that compresses well
+#: and is long enough for any threshold, and one that does not compress.
+VICTIMS = tuple(
+    Victim(opcode, *data)
+    for opcode in (1, 2)
+    for data in (
+        (b"hello, hello, hello",),
+        (SIMILAR[2], SIMILAR[0]),
+        (SIMILAR[0] * 40,),
+        (noise(300),),
+        (b"",),
+    )
+)
 
 
 class Change(NamedTuple):

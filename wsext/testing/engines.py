@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from functools import cache
 from inspect import isawaitable
 from typing import Any, Self, TypeVar
@@ -13,7 +13,13 @@ from wsext.errors import ProtocolError
 from wsext.protocol.agreement import Negotiation, NegotiationContext
 from wsext.protocol.connection import Connection
 from wsext.protocol.frames import Frame, Message
-from wsext.protocol.negotiation import confirm, make_offers, negotiate, offers_header, parse_offers
+from wsext.protocol.negotiation import (
+    aconfirm,
+    anegotiate,
+    make_offers,
+    offers_header,
+    parse_offers,
+)
 from wsext.protocol.wire import FrameParser, apply_mask, frame_header
 from wsext.sdk.extension import Extension
 from wsext.sdk.installed import make_pipeline
@@ -21,11 +27,13 @@ from wsext.sdk.installed import make_pipeline
 __all__ = [
     "Engines",
     "agree",
-    "decoded",
     "finish",
+    "frames_in",
+    "free",
     "lenient_parser",
     "messages_of",
     "parse_wire",
+    "resolve",
     "write_wire",
 ]
 
@@ -37,7 +45,7 @@ _T = TypeVar("_T")
 MASK = b"\x11\x22\x33\x44"
 
 
-def finish(coroutine: Coroutine[Any, Any, _T], *, waits: bool = True) -> _T:
+def finish(coroutine: Coroutine[Any, Any, _T], *, waits: bool) -> _T:
     """Run a coroutine to its end.
 
     Args:
@@ -55,6 +63,25 @@ def finish(coroutine: Coroutine[Any, Any, _T], *, waits: bool = True) -> _T:
         return result
     coroutine.close()
     raise RuntimeError("a codec waits, and none of its methods is `async def`")
+
+
+def resolve(result: Any) -> Any:
+    """What a method of an extension returned, or what it gives once it has been awaited."""
+    return _runner().run(_awaited(result)) if isawaitable(result) else result
+
+
+def free(codec: Any) -> None:
+    """Close a codec, also one whose `close` is asynchronous."""
+    resolve(codec.close())
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+async def _resolved(awaitable: Awaitable[Any]) -> Any:
+    """`resolve`, for who would await: the loop of the kit runs beside no other."""
+    return resolve(awaitable)
 
 
 @cache
@@ -75,10 +102,13 @@ def agree(
     offers = make_offers(client)
     header = offers_header(offers)
     parsed = parse_offers([header] if header else [])
-    on_server = negotiate(parsed, server, NegotiationContext("server", limit))
+    server_side, client_side = (NegotiationContext(role, limit) for role in ("server", "client"))
+    negotiating = anegotiate(parsed, server, server_side, wait=_resolved)
+    on_server = finish(negotiating, waits=False)
     answer = [on_server.header] if on_server.header else []
     try:
-        return confirm(offers, answer, client, NegotiationContext("client", limit)), on_server
+        confirming = aconfirm(offers, answer, client, client_side, wait=_resolved)
+        return finish(confirming, waits=False), on_server
     except BaseException:
         on_server.close()
         raise
@@ -118,11 +148,9 @@ def messages_of(events: Iterable[Message | Frame]) -> list[str | bytes]:
     return [event.data for event in events if isinstance(event, Message)]
 
 
-async def decoded(codec: Any, frame: Frame, budget: int) -> list[Frame]:
-    """What a codec makes of a frame."""
-    result = codec.decode(frame, budget)
-    if isawaitable(result):
-        result = await result
+def frames_in(result: Any) -> list[Frame]:
+    """What a method of a codec returned, as frames."""
+    result = resolve(result)
     return [result] if isinstance(result, Frame) else list(result)
 
 

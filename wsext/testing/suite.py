@@ -24,6 +24,7 @@ from wsext.sdk.conformance import check_conformance
 from wsext.sdk.extension import Extension, Installable, Interceptor
 from wsext.testing.cases_codec import CodecCases
 from wsext.testing.cases_damage import DamageCases
+from wsext.testing.cases_integrity import IntegrityCases
 from wsext.testing.cases_local import LocalCases
 from wsext.testing.cases_negotiation import NegotiationCases
 from wsext.testing.cases_options import OptionCases
@@ -40,6 +41,7 @@ class ExtensionSuite(
     NegotiationCases,
     CodecCases,
     DamageCases,
+    IntegrityCases,
     StateCases,
     SharingCases,
     SessionCases,
