@@ -59,7 +59,7 @@ class DamageCases(EngineCases):
                     )
                     assert made() <= 400_000, f"decode made {made()} bytes of a budget of 100000"
         if not grows:
-            skip("its messages do not grow when they are frames_in")
+            skip("its messages do not grow when they are decoded")
 
     def test_the_budget_is_enough(self) -> None:
         """Messages of exactly the limit pass, one after the other."""

@@ -98,30 +98,32 @@ class SharingCases(EngineCases):
                 self._check_message(engines, "server", opcode, payload + payload, after)
 
     def _sharing(self) -> Iterator[tuple[Engines, Engines, str]]:
-        """Pairs of connections with equal share keys, and what they have agreed; the first of each
-        key with every other one."""
-        settings = self.all_settings()
-        pairs = [(theirs, ours) for ours in settings for theirs in (ours, {})]
-        pairs += [(theirs, {}) for theirs in self.all_variants()[1:]]
-        found = 0
+        """Pairs of connections with equal share keys, and what they have agreed: two of each set of
+        options that are negotiated, and whatever else has the key of one of them."""
+        variants = self.all_variants()
+        pairs = [(ours, ours) for ours in self.all_settings()]
+        for other in variants[1:]:
+            pairs += [({}, other), (other, {})]
+        found = False
         with ExitStack() as stack:
             firsts: dict[Any, tuple[Engines, str]] = {}
             for theirs, ours in pairs:
-                with Engines([self.make(**theirs)], [self.make(**ours)]) as engines:
-                    if not engines.agreed or engines.server.pipeline.is_async:
-                        continue  # what waits is never shared
-                    agreed = engines.on_server.agreed[0]
-                    key, what = agreed.codec.share_key, f"{agreed} with {ours or 'the defaults'}"
-                    if key is None:
-                        continue
-                    found += 1
-                    if key in firsts:
-                        first, other = firsts[key]
-                        yield first, engines, f"{other}, and {what}, have one share_key"
-                    else:
-                        again = Engines([self.make(**theirs)], [self.make(**ours)])
-                        firsts[key] = stack.enter_context(again), what
-                        yield firsts[key][0], engines, f"two connections of {what}"
+                engines = stack.enter_context(Engines([self.make(**theirs)], [self.make(**ours)]))
+                if not engines.agreed or engines.server.pipeline.is_async:
+                    continue  # what waits is never shared
+                agreed = engines.on_server.agreed[0]
+                key, what = agreed.codec.share_key, f"{agreed} with {ours or 'the defaults'}"
+                if key is None:
+                    continue
+                found = True
+                if key in firsts:
+                    first, other = firsts[key]
+                    yield first, engines, f"{other}, and {what}, have one share_key"
+                    continue
+                firsts[key] = engines, what
+                if ours in variants:
+                    again = Engines([self.make(**theirs)], [self.make(**ours)])
+                    yield engines, stack.enter_context(again), f"two connections of {what}"
         if not found:
             skip("its messages are not shared (share_key is None)")
 
