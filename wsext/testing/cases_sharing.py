@@ -102,8 +102,8 @@ class SharingCases(EngineCases):
         options that are negotiated, and whatever else has the key of one of them."""
         variants = self.all_variants()
         pairs = [(ours, ours) for ours in self.all_settings()]
-        for other in variants[1:]:
-            pairs += [({}, other), (other, {})]
+        for variant in variants[1:]:
+            pairs += [({}, variant), (variant, {})]
         found = False
         with ExitStack() as stack:
             firsts: dict[Any, tuple[Engines, str]] = {}
