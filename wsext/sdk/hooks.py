@@ -52,7 +52,11 @@ class Hooks:
         except (pluggy.PluginValidationError, ValueError) as error:
             raise PluginError(label, str(error)) from error
         if not self._manager.get_hookcallers(plugin):
-            raise PluginError(label, "has no hook implementation (functions with @hookimpl)")
+            problem = (
+                "has no hook implementation (functions with @hookimpl), and is neither an "
+                "extension nor an interceptor nor a named option set"
+            )
+            raise PluginError(label, problem)
 
     def unregister(self, plugin: Any) -> None:
         """Take a plugin's hooks out; nothing happens when there are none."""
