@@ -99,7 +99,10 @@ class Sender:
             # Without its traceback, whose frames would hold this connection in a cycle.
             self.failure = error.bare_copy()
         if self.local_close is None and not self.ended:
-            payload = build_failure(error.code, error.reason)
+            reason = error.reason
+            if error.extension and isinstance(error, LocalProtocolError):
+                reason = "extension failed"  # what it says is for this side
+            payload = build_failure(error.code, reason)
             self.local_first = self.remote_close is None
             self.local_close = parse_close(payload)
             self._write(Frame(Opcode.CLOSE, payload))
