@@ -53,11 +53,14 @@ class NegotiationContext:
         role: ``"server"`` or ``"client"``: whose side the extension is on.
         max_message_size: The limit for a whole received message, in bytes.
         request: The handshake request.
+        binding: Bytes that no other session has and that both sides know, where the extension is a
+            `wsext.SealedExtension`; otherwise empty.
     """
 
     role: str
     max_message_size: int
     request: Any = None
+    binding: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class CodecLike(Protocol):
     rsv: RSV
     control_frames: bool
     first_frame_rsv: bool
+    mandatory: bool
 
     @property
     def share_key(self) -> Hashable | None: ...

@@ -92,10 +92,10 @@ class Stage:
         self.wants = codec.wants
         self.is_async = any(
             inspect.iscoroutinefunction(getattr(codec, method, None))
-            for method in ("encode", "decode", "encode_message", "decode_message")
+            for method in ("encode", "decode", "encode_message", "decode_message", "seal", "unseal")
         )
         #: Whether the codec takes every message, so that it need not be asked.
-        self.always = _is_default(codec, "wants")
+        self.always = codec.mandatory or _is_default(codec, "wants")
         #: Whether it does anything with what goes out, and with what comes in.
         self.encodes = not all(
             _is_default(codec, method)
@@ -120,7 +120,7 @@ class Stage:
         if opcode >= 8:
             return self.ignores(opcode)
         if opcode:  # a message starts: one decision for all its frames
-            self.active = self.wants(frame, _NO_HINTS if hints is None else hints)
+            self.active = self.always or self.wants(frame, _NO_HINTS if hints is None else hints)
         return not self.active
 
     def budget(self, frame: Frame) -> Any:

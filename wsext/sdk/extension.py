@@ -31,7 +31,7 @@ from wsext.protocol.codes import RSV
 from wsext.protocol.params import Params
 from wsext.sdk.checks import check_class, check_name
 from wsext.sdk.codec import Codec
-from wsext.sdk.options import OptionSet, option_fields
+from wsext.sdk.options import OptionSet, option_fields, show_options
 
 __all__ = ["Extension", "Installable", "Interceptor"]
 
@@ -94,8 +94,7 @@ class Installable:
         return None
 
     def __repr__(self) -> str:
-        changed = ", ".join(f"{k}={v!r}" for k, v in self.options.changed().items())
-        return f"{type(self).__name__}({changed})"
+        return f"{type(self).__name__}({show_options(self.options, self.options.changed())})"
 
 
 class Extension(Installable):
@@ -111,6 +110,9 @@ class Extension(Installable):
     rsv: ClassVar[RSV] = RSV.NONE
     #: The reserved opcodes that it claims: 3 to 7 and 11 to 15.
     opcodes: ClassVar[frozenset[int]] = frozenset()
+    #: Whether ``wsext serve`` leaves it off until somebody configures it, if only with its name.
+    #: What has a required option is off until then anyway.
+    off_until_configured: ClassVar[bool] = False
     #: The parameters that may stand in a header: the option set's wire fields, and what a subclass
     #: adds by setting ``extra_wire_params``.
     wire_params: ClassVar[frozenset[str]] = frozenset()

@@ -112,6 +112,15 @@ class Installed(Hooks):
                 self._put(type(current)(options), token in self._required)
         return named
 
+    def find(self, token: str) -> Any:
+        """What a token stands for: the class of what is installed, or what the plugins have.
+
+        Raises:
+            PluginError: If it cannot be found or loaded.
+        """
+        current = self._items.get(token)
+        return self._resolve(token) if current is None else type(current)
+
     def configure(self, token: str, options: Mapping[str, Any]) -> Installable:
         """Change options of what is installed, or install it.
 
