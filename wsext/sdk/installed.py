@@ -220,7 +220,7 @@ class Installed(Hooks):
 
         A hook that fails, or returns anything else than offers, is logged and ignored.
         """
-        for call in self._calls("wsext_negotiate"):
+        for call, origin in self._origins("wsext_negotiate"):
             try:
                 chosen = call(request=request, offers=offers, installed=self.extensions)
                 if chosen is None:
@@ -230,14 +230,17 @@ class Installed(Hooks):
                     return chosen
                 raise TypeError(f"returned {chosen!r}, which are not all offers")
             except BaseException as error:
-                report("hook wsext_negotiate", error)
+                report("hook wsext_negotiate", error, kind=origin, where=request.path)
         return None
 
     def backplanes(self) -> dict[str, Callable[[str], Any]]:
         """What plugins bring, by URL scheme; those installed here go before the environment's."""
         found = self.plugins.backplanes()
-        for brought in (call() for call in self._calls("wsext_backplanes")):
-            found.update(brought or {})
+        for call, origin in self._origins("wsext_backplanes"):
+            try:
+                found.update(call() or {})
+            except BaseException as error:
+                report("hook wsext_backplanes", error, kind=origin)
         return found
 
 
