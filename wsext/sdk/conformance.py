@@ -14,14 +14,10 @@ __all__ = ["Conformance", "check_conformance"]
 
 class Conformance(TypedDict, total=False):
     """What the kit cannot find out itself. An author says it in the class of the extension, for
-    ``wsext ext check``, or in the body of the suite, for pytest::
+    ``wsext ext check`` and for every suite that does not say it in its own body::
 
         class Crc32(Extension):
             conformance: ClassVar[Conformance] = {"detects_corruption": True}
-
-        class TestCrc32(testing.ExtensionSuite):
-            extension = Crc32
-            detects_corruption = True
 
     Attributes:
         options: Options of every instance, for an extension that needs some:
