@@ -13,6 +13,7 @@
     ├── ProtocolError                   a broken rule of the open connection; carries the close code
     │   ├── RemoteProtocolError         the peer broke it
     │   └── LocalProtocolError          this side (the application or an extension) broke it
+    │       ├── EndSession              an interceptor ends the session, with a code of its choice
     │       └── RoomError (ValueError)  a session asked for what rooms do not allow
     ├── ConnectionClosed                the session has ended; carries the `CloseInfo`
     │   ├── ConnectionClosedOK          with 1000 or 1001
@@ -37,6 +38,7 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionClosedError",
     "ConnectionClosedOK",
+    "EndSession",
     "ExtensionConflict",
     "HandshakeError",
     "HandshakeRejected",
@@ -326,6 +328,22 @@ class LocalProtocolError(ProtocolError):
 
     def __init__(self, reason: str, code: int = 1011, extension: str | None = None) -> None:
         super().__init__(code, reason, extension)
+
+
+class EndSession(LocalProtocolError):
+    """Raise it in an interceptor to end the session, as `wsext_message_received` explains.
+
+    The frame or message that the interceptor saw goes no further. Whoever was sending it gets this
+    exception; everybody else gets `ConnectionClosed`.
+
+    Args:
+        code: The close code: 1000 to 1014 without 1004, 1005 and 1006, or 3000 to 4999 (RFC 6455
+            §7.4). Any other one is a fault of the interceptor.
+        reason: Sent to the peer; at most 123 bytes of UTF-8, what is longer is cut.
+    """
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(reason, code)
 
 
 class RoomError(LocalProtocolError, ValueError):

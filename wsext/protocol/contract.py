@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Hashable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from wsext.protocol.codes import RSV
 from wsext.protocol.frames import Frame
 
-__all__ = ["CodecLike", "FrameHook", "Frames", "Trace"]
+__all__ = ["CodecLike", "FrameHook", "Frames", "MessageHook", "Steps", "Trace"]
 
 Frames: TypeAlias = "Frame | Iterable[Frame]"
 
 #: A local interceptor, bound to its session: ``None`` leaves the frame as it is.
 FrameHook: TypeAlias = "Callable[[Frame], Frames | None]"
 
+#: Yields what foreign code returns, is sent what that stands for, and returns the frames.
+Steps: TypeAlias = "Generator[Any, Any, list[Frame]]"
+
 #: Told of every frame at every stage: (``"in"`` or ``"out"``, stage, frame). ``"wire"`` is the
 #: stage next to the network, ``"app"`` the one next to the application, and every codec's token
 #: names the frames that come out of it.
 Trace: TypeAlias = "Callable[[str, str, Frame], None]"
+
+
+class MessageHook(Protocol):
+    """The message interceptors of one direction."""
+
+    @property
+    def is_async(self) -> bool: ...
+    @property
+    def held_bytes(self) -> int: ...
+
+    def __call__(self, frame: Frame) -> Steps: ...
 
 
 class CodecLike(Protocol):
