@@ -12,8 +12,8 @@
     │   └── NegotiationError            an extension parameter or answer that cannot be used
     ├── ProtocolError                   a broken rule of the open connection; carries the close code
     │   ├── RemoteProtocolError         the peer broke it
+    │   ├── EndSession                  an interceptor ends the session, with a code of its choice
     │   └── LocalProtocolError          this side (the application or an extension) broke it
-    │       ├── EndSession              an interceptor ends the session, with a code of its choice
     │       └── RoomError (ValueError)  a session asked for what rooms do not allow
     ├── ConnectionClosed                the session has ended; carries the `CloseInfo`
     │   ├── ConnectionClosedOK          with 1000 or 1001
@@ -138,8 +138,9 @@ class OptionError(WsextError, ValueError):
     Attributes:
         owner: What the option belongs to: an extension's token, ``websocket`` or ``server``.
         field: The option's name; ``None`` when the fault is not one field's.
-        problem: What is wrong, with the bound that was broken.
+        problem: What is wrong: what was expected, and what was given.
         suggestion: The nearest valid name, when there is one.
+        source: Where the value was set, if not in code: a file, a variable or the command line.
     """
 
     def __init__(
@@ -150,11 +151,13 @@ class OptionError(WsextError, ValueError):
         self.field = field
         self.problem = problem
         self.suggestion = suggestion
+        self.source: str | None = None
 
     def __str__(self) -> str:
         where = f"{self.owner}: {self.field}" if self.field else self.owner
         hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
-        return f"{where}: {self.problem}{hint}"
+        source = f" (source: {self.source})" if self.source else ""
+        return f"{where}: {self.problem}{hint}{source}"
 
 
 class RouteError(WsextError, ValueError):
@@ -323,14 +326,7 @@ class RemoteProtocolError(ProtocolError):
     """The peer broke a rule of RFC 6455 or of an agreed extension."""
 
 
-class LocalProtocolError(ProtocolError):
-    """This side broke a rule: the application sent what may not be sent, or an extension failed."""
-
-    def __init__(self, reason: str, code: int = 1011, extension: str | None = None) -> None:
-        super().__init__(code, reason, extension)
-
-
-class EndSession(LocalProtocolError):
+class EndSession(ProtocolError):
     """Raise it in an interceptor to end the session, as `wsext_message_received` explains.
 
     The frame or message that the interceptor saw goes no further. Whoever was sending it gets this
@@ -343,7 +339,14 @@ class EndSession(LocalProtocolError):
     """
 
     def __init__(self, code: int, reason: str = "") -> None:
-        super().__init__(reason, code)
+        super().__init__(code, reason)
+
+
+class LocalProtocolError(ProtocolError):
+    """This side broke a rule: the application sent what may not be sent, or an extension failed."""
+
+    def __init__(self, reason: str, code: int = 1011, extension: str | None = None) -> None:
+        super().__init__(code, reason, extension)
 
 
 class RoomError(LocalProtocolError, ValueError):

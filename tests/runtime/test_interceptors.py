@@ -321,7 +321,7 @@ async def test_a_fault_is_isolated_or_ends_the_session_with_1011(
         with suppress(LocalProtocolError):
             await sender.send("hello")
         if fail_closed:
-            assert (await client.wait_closed()).remote == (1011, "interceptor failed")
+            assert (await client.wait_closed()).remote == (1011, "extension failed")
             info = await session.wait_closed()
             assert str(info.exception) == "sees: interceptor failed (close code 1011)"
         else:

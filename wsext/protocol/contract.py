@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias
 
+from wsext.protocol.boundary import Steps
 from wsext.protocol.codes import RSV
 from wsext.protocol.frames import Frame
 
-__all__ = ["CodecLike", "FrameHook", "Frames", "MessageHook", "Steps", "Trace"]
+__all__ = ["CodecLike", "FrameHook", "Frames", "MessageHook", "Trace"]
 
 Frames: TypeAlias = "Frame | Iterable[Frame]"
 
 #: A local interceptor, bound to its session: ``None`` leaves the frame as it is.
 FrameHook: TypeAlias = "Callable[[Frame], Frames | None]"
-
-#: Yields what foreign code returns, is sent what that stands for, and returns the frames.
-Steps: TypeAlias = "Generator[Any, Any, list[Frame]]"
 
 #: Told of every frame at every stage: (``"in"`` or ``"out"``, stage, frame). ``"wire"`` is the
 #: stage next to the network, ``"app"`` the one next to the application, and every codec's token
@@ -32,7 +30,7 @@ class MessageHook(Protocol):
     @property
     def held_bytes(self) -> int: ...
 
-    def __call__(self, frame: Frame) -> Steps: ...
+    def __call__(self, frame: Frame) -> Steps[list[Frame]]: ...
 
 
 class CodecLike(Protocol):
@@ -41,6 +39,7 @@ class CodecLike(Protocol):
     rsv: RSV
     control_frames: bool
     first_frame_rsv: bool
+    mandatory: bool
 
     @property
     def share_key(self) -> Hashable | None: ...

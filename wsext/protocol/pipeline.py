@@ -13,13 +13,13 @@ allows, counted over all its fragments, and not a byte more.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn, TypeAlias
 
-from wsext.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
-from wsext.escape import get_logger
+from wsext.errors import LocalProtocolError, RemoteProtocolError
+from wsext.protocol.boundary import Boundary
 from wsext.protocol.codes import RSV
-from wsext.protocol.contract import CodecLike, FrameHook, MessageHook, Steps, Trace
+from wsext.protocol.contract import CodecLike, FrameHook, MessageHook, Trace
 from wsext.protocol.frames import Frame
 from wsext.protocol.leaf import size_of
 
@@ -30,10 +30,11 @@ except ImportError:  # needed to compile this module, not to run it
 
 __all__ = ["Pipeline", "Stage", "run_hooks"]
 
-logger = get_logger("wsext.pipeline")
-
 _NO_HINTS: Mapping[str, Any] = {}
 _NO_OPCODES: frozenset[int] = frozenset()  # every new one would take 200 bytes
+
+#: Yields what codecs return, is sent what that stands for, and returns the frames.
+_Steps: TypeAlias = Generator[Any, Any, list[Frame]]
 
 
 @cython.final
@@ -46,6 +47,7 @@ class Stage:
         codec: The codec of this connection.
         rsv: The reserved bits that the extension claims.
         opcodes: The reserved opcodes that it claims.
+        boundary: Where the codec's faults go.
     """
 
     __slots__ = (
@@ -53,6 +55,7 @@ class Stage:
         "active",
         "always",
         "below",
+        "boundary",
         "codec",
         "control",
         "decode",
@@ -70,10 +73,16 @@ class Stage:
     )
 
     def __init__(
-        self, name: str, codec: CodecLike, rsv: RSV, opcodes: frozenset[int] = frozenset()
+        self,
+        name: str,
+        codec: CodecLike,
+        rsv: RSV,
+        opcodes: frozenset[int] = frozenset(),
+        boundary: Boundary | None = None,
     ) -> None:
         codec.rsv = rsv
         self.name = name
+        self.boundary: Any = boundary or Boundary(name, codec)
         self.codec = codec
         self.rsv = int(rsv)
         self.opcodes = opcodes
@@ -83,10 +92,10 @@ class Stage:
         self.wants = codec.wants
         self.is_async = any(
             inspect.iscoroutinefunction(getattr(codec, method, None))
-            for method in ("encode", "decode", "encode_message", "decode_message")
+            for method in ("encode", "decode", "encode_message", "decode_message", "seal", "unseal")
         )
         #: Whether the codec takes every message, so that it need not be asked.
-        self.always = _is_default(codec, "wants")
+        self.always = codec.mandatory or _is_default(codec, "wants")
         #: Whether it does anything with what goes out, and with what comes in.
         self.encodes = not all(
             _is_default(codec, method)
@@ -111,7 +120,7 @@ class Stage:
         if opcode >= 8:
             return self.ignores(opcode)
         if opcode:  # a message starts: one decision for all its frames
-            self.active = self.wants(frame, _NO_HINTS if hints is None else hints)
+            self.active = self.always or self.wants(frame, _NO_HINTS if hints is None else hints)
         return not self.active
 
     def budget(self, frame: Frame) -> Any:
@@ -125,15 +134,11 @@ class Stage:
         return self.limit - self.produced
 
     def collect_encoded(self, result: Any, out: list[Frame]) -> None:
-        if type(result) is Frame:
-            result = (result,)
-        for frame in self._frames(result):
+        for frame in _frames_of(result):
             out.append(frame)
 
     def collect_decoded(self, source: Frame, result: Any, out: list[Frame]) -> None:
-        if type(result) is Frame:
-            result = (result,)
-        for frame in self._frames(result):
+        for frame in _frames_of(result):
             out.append(self.check_decoded(source, frame))
 
     def check_decoded(self, source: Frame, frame: Frame) -> Frame:
@@ -150,18 +155,9 @@ class Stage:
         if self.produced > self.limit:
             raise RemoteProtocolError(1009, f"message grows beyond {self.limit} bytes", self.name)
 
-    def _frames(self, result: Any) -> Iterable[Frame]:
-        if result is None or isinstance(result, (bytes, str)):
-            raise LocalProtocolError(
-                f"codec returned {type(result).__name__}, not a Frame or frames",
-                extension=self.name,
-            )
-        frames: Iterable[Frame] = result
-        return frames
-
-    def fail(self, error: BaseException, decoding: bool) -> NoReturn:
+    def fail(self, error: BaseException, doing: str) -> NoReturn:
         """Raise what fails the connection, for an exception of the codec."""
-        failure = self._failure(error, decoding)
+        failure = self.boundary.failure(error, doing)
         try:
             if failure is error:
                 raise failure  # its own cause would make it a cycle, which keeps what it is about
@@ -169,22 +165,21 @@ class Stage:
         finally:
             del error, failure  # the traceback has this frame
 
-    def _failure(self, error: BaseException, decoding: bool) -> ProtocolError:
-        """The exception of a codec as a protocol error.
 
-        Also of what is not an `Exception`, such as a cancellation: nobody cancels a codec that is
-        not asynchronous. What is meant for the whole process is raised again.
-        """
-        if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
-            raise error
-        if isinstance(error, ProtocolError):
-            error.extension = error.extension or self.name
-            return error
-        if decoding and isinstance(error, ValueError):
-            return RemoteProtocolError(1007, "message cannot be decoded", self.name)
-        logger.error("extension %s failed: %s: %s", self.name, type(error).__name__, error)
-        logger.debug("extension %s: traceback", self.name, exc_info=error)
-        return LocalProtocolError("extension failed", extension=self.name)
+def _frames_of(result: Any) -> Iterator[Frame]:
+    """What a codec returned, as frames, one after the other: it may be a generator without end."""
+    if type(result) is Frame:
+        yield result
+        return
+    if inspect.iscoroutine(result):
+        result.close()
+        raise TypeError("returned a coroutine; a method that is awaited has to be `async def`")
+    if isinstance(result, (bytes, str)):
+        raise TypeError(f"returned {type(result).__name__}, not a Frame or frames")
+    for item in result:
+        if type(item) is not Frame:
+            raise TypeError(f"returned {type(item).__name__} among its frames")
+        yield item
 
 
 def _is_default(codec: CodecLike, method: str) -> bool:
@@ -235,7 +230,7 @@ class Pipeline:
             opcodes |= stage.opcodes
             stage.limit = stage.whole = size
             if stage.encodes or stage.decodes:
-                size = max(size, stage.codec.encoded_bound(size))
+                size = max(size, stage.boundary.encoded_bound(size))
         self.opcodes = opcodes
         self.wire_limit = size
         #: Nothing to do for any frame: the connection skips the pipeline.
@@ -298,15 +293,16 @@ class Pipeline:
         """Equal keys mean that equal messages become equal bytes; ``None`` means never."""
         keys = []
         for stage in self._encoders:
-            if stage.codec.share_key is None:
+            key = stage.boundary.share_key
+            if key is None:
                 return None
-            keys.append((stage.name, stage.codec.share_key))
+            keys.append((stage.name, key))
         return tuple(keys)
 
     @property
     def held_bytes(self) -> int:
         """Bytes that the codecs hold, as far as they tell."""
-        return sum([stage.codec.held_bytes for stage in self.stages])
+        return sum([stage.boundary.held_bytes for stage in self.stages])
 
     @property
     def joined_bytes(self) -> int:
@@ -347,7 +343,7 @@ class Pipeline:
                 stage = stage.below
         except BaseException as error:
             assert stage is not None
-            stage.fail(error, False)
+            stage.fail(error, "encode")
         if many is not None:
             below = stage.below if stage is not None else None
             return self._end_encode(_finish(self._through(many, below, False)))
@@ -375,7 +371,7 @@ class Pipeline:
                     passed.append(number)
                     stage.collect_encoded(stage.codec.encode_shared(item), out)
             except BaseException as error:
-                stage.fail(error, False)
+                stage.fail(error, "encode_shared")
             frames = out
         return self._end_encode(frames), tuple(dict.fromkeys(passed))
 
@@ -390,13 +386,13 @@ class Pipeline:
             try:
                 stage.codec.skip_shared()
             except BaseException as error:
-                stage.fail(error, False)
+                stage.fail(error, "skip_shared")
 
     async def aencode(self, frame: Frame) -> list[Frame]:
         """`encode` for a pipeline with an asynchronous codec; one call at a time."""
         return await _afinish(self._outgoing(frame))
 
-    def _outgoing(self, frame: Frame) -> Steps:
+    def _outgoing(self, frame: Frame) -> _Steps:
         """All the way of a frame from the application to the wire."""
         if 0 < frame.opcode < 8:
             self._hints = frame.hints
@@ -461,7 +457,7 @@ class Pipeline:
                 stage = stage.above
         except BaseException as error:
             assert stage is not None
-            stage.fail(error, True)
+            stage.fail(error, "decode")
         if many is not None:
             above = stage.above if stage is not None else None
             return _claimed(_finish(self._through(many, above, True)))
@@ -473,7 +469,7 @@ class Pipeline:
         """`decode` for a pipeline with an asynchronous codec; one call at a time."""
         return await _afinish(self._incoming(frame))
 
-    def _incoming(self, frame: Frame) -> Steps:
+    def _incoming(self, frame: Frame) -> _Steps:
         """All the way of a frame from the wire to the application."""
         if self._trace is not None:
             self._trace("in", "wire", frame)
@@ -491,7 +487,7 @@ class Pipeline:
 
     # --- both ways ----------------------------------------------------------------------------
 
-    def _through(self, frames: list[Frame], stage: Stage | None, decoding: bool) -> Steps:
+    def _through(self, frames: list[Frame], stage: Stage | None, decoding: bool) -> _Steps:
         """Run the stages from ``stage`` on over any number of frames.
 
         What a codec returns is yielded, and what it stands for is sent back: `_finish` sends it as
@@ -512,7 +508,7 @@ class Pipeline:
                     else:
                         stage.collect_encoded((yield stage.encode(item)), out)
             except BaseException as error:
-                stage.fail(error, decoding)
+                stage.fail(error, "decode" if decoding else "encode")
             if self._trace is not None:
                 for frame in out:
                     self._trace("in" if decoding else "out", stage.name, frame)
@@ -529,13 +525,10 @@ class Pipeline:
         self._message_received = self._message_sending = None
         for stage in self.stages:
             stage.above = stage.below = None
-            try:
-                stage.codec.close()
-            except Exception as error:
-                logger.error("extension %s: close() failed: %r", stage.name, error)
+            stage.boundary.close()
 
 
-def _finish(steps: Steps) -> list[Frame]:
+def _finish(steps: _Steps) -> list[Frame]:
     """What `Pipeline._through` returns where no codec is asynchronous."""
     result = None
     try:
@@ -546,7 +539,7 @@ def _finish(steps: Steps) -> list[Frame]:
         return frames
 
 
-async def _afinish(steps: Steps) -> list[Frame]:
+async def _afinish(steps: _Steps) -> list[Frame]:
     """What `Pipeline._through` returns where codecs may be asynchronous."""
     result = None
     try:

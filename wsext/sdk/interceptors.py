@@ -8,6 +8,7 @@ passes unchanged, and after three faults in a row it is left out of the session.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,14 +16,15 @@ import pluggy
 
 from wsext.errors import EndSession, LocalProtocolError, RemoteProtocolError
 from wsext.escape import get_logger
+from wsext.protocol.boundary import Steps, report
 from wsext.protocol.closing import CloseCode, build_close
-from wsext.protocol.contract import FrameHook, Steps
+from wsext.protocol.contract import FrameHook
 from wsext.protocol.frames import Frame
 from wsext.protocol.wire import to_payload
 
 __all__ = ["MessageHooks", "bind_hook", "guard_frames"]
 
-logger = get_logger("wsext.installed")
+logger = get_logger("wsext.extensions")
 
 #: Faults in a row after which an interceptor is left out of a session.
 _MAX_FAULTS = 3
@@ -58,9 +60,10 @@ class _Guard:
     __slots__ = (
         "_fails_closed",
         "_faults",
-        "_hook",
+        "_kind",
         "_name",
-        "_session",
+        "_told",
+        "_where",
         "call",
         "is_async",
         "is_out",
@@ -70,11 +73,12 @@ class _Guard:
         self.call = bind_hook(impl)
         self.is_async = inspect.iscoroutinefunction(impl.function)
         self.is_out = False
-        self._hook: str = impl.function.__name__
-        self._fails_closed = bool(getattr(impl.plugin, "fail_closed", False))
         self._name = impl.plugin_name
-        self._session = getattr(session, "id", None)
-        self._faults = 0
+        self._kind = None if inspect.ismodule(impl.plugin) else type(impl.plugin)
+        self._where = f"session {getattr(session, 'id', None)}, {impl.function.__name__}"
+        self._fails_closed = bool(getattr(impl.plugin, "fail_closed", False))
+        self._faults = 0  # in a row
+        self._told = 0  # in all
 
     def passed(self) -> None:
         """The hook has done its work: faults before this one are not in a row."""
@@ -101,14 +105,16 @@ class _Guard:
 
     def _count(self, error: BaseException) -> None:
         self._faults += 1
-        logger.error(
-            "interceptor %s failed: session %s, %s: %s: %s",
-            *(self._name, self._session, self._hook, type(error).__name__, error),
-            exc_info=error if self._faults == 1 else None,
-        )
+        self._told += 1
+        if self._told == 1:
+            report(f"interceptor {self._name}", error, kind=self._kind, where=self._where)
+        else:
+            level = logging.WARNING if self._told <= _MAX_FAULTS else logging.DEBUG
+            text = "%s: interceptor %s failed again: %s: %s"
+            logger.log(level, text, self._where, self._name, type(error).__name__, error)
         if self._faults == _MAX_FAULTS and not self._fails_closed:
             self.is_out = True
-            logger.error("interceptor %s is disabled for this session", self._name)
+            logger.error("%s: interceptor %s is disabled for this session", self._where, self._name)
 
     def _ending(self, end: EndSession) -> Exception:
         """What ends the session, or the fault if its code or its reason cannot be sent."""
@@ -117,7 +123,7 @@ class _Guard:
         except Exception as error:
             return error
         end.extension = self._name
-        logger.info("session %s: %s", self._session, end)
+        logger.info("%s: %s", self._where, end)
         return end
 
 
@@ -184,7 +190,7 @@ class MessageHooks:
         """Bytes of the message that is half way, or that a hook has now."""
         return len(self._joined) + self._passing
 
-    def __call__(self, frame: Frame) -> Steps:
+    def __call__(self, frame: Frame) -> Steps[list[Frame]]:
         """Run the hooks over a frame; a control frame passes, a fragment waits for the others."""
         if frame.opcode > 2:
             return [frame]
@@ -197,18 +203,20 @@ class MessageHooks:
         finally:
             self._passing = 0
 
-    def _pass(self, whole: Frame) -> Steps:
+    def _pass(self, whole: Frame) -> Steps[list[Frame]]:
         message = was = self._message(whole)
         for guard in self._guards:
             if guard.is_out:
                 continue
             try:
-                result = yield guard.call(
+                result = guard.call(
                     session=self._session,
                     message=message,
                     hints=whole.hints or _NOTHING,
                     meta=whole.meta or _NOTHING,
                 )
+                if inspect.isawaitable(result):
+                    result = yield result
                 if result is not None:
                     result = self._checked(result)
             except BaseException as error:

@@ -145,12 +145,17 @@ class CodecCases(EngineCases):
                     )
 
     def test_unmarked_messages_pass(self) -> None:
-        """With a reserved bit of its own, a message without the bit is not touched."""
+        """With a reserved bit of its own, a message without the bit is not touched, or refused with
+        1002 where the codec is mandatory."""
         if not self.make().rsv:
             skip("it claims no reserved bit, so every message is its own")
         with self.engines() as engines:
             before, after = b"a marked message before", b"the next marked message"
             self._check_passes(engines, "client", [Frame(2, before)], before)
+            if engines.on_server.agreed[0].codec.mandatory:
+                code = engines.close_code(write_wire([Frame(2, b"plain")], MASK))
+                assert code == 1002, f"an unmarked message gave {code}, not 1002"
+                return
             for sender, mask in (("client", MASK), ("server", b"")):
                 data = write_wire([Frame(2, b"plain")], mask)
                 self._check_arrives(engines, sender, data, b"plain", what="unmarked, ")
