@@ -162,3 +162,14 @@ def test_a_flag_is_no_value() -> None:
     take_extension(config, "permessage-deflate:level")
     with pytest.raises(OptionError, match=r"level: .*0 to 9.*got true; write level=VALUE"):
         apply(config, App(), default_plugins())
+
+
+def test_what_cannot_be_set_up_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    entries = [EntryPoint("x-faulty", "tests.extensions:Faulty", "wsext")]
+    app = App()
+    apply(Config(), app, Plugins(entries=entries))
+    assert app.installed.items == ()
+    assert "x-faulty" in caplog.text
+    assert "no luck" in caplog.text
+    with pytest.raises(PluginError, match="no luck"):
+        apply(Config(), App(), Plugins(entries=entries, strict=True))

@@ -21,10 +21,10 @@ sees, replaces, drops or adds frames on its own side only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
-from wsext.errors import NegotiationError, OptionError, PluginError, WsextError
+from wsext.errors import NegotiationError, OptionError, PluginError
 from wsext.protocol.agreement import Agreement, Declined, NegotiationContext, Phase
 from wsext.protocol.boundary import distribution_of
 from wsext.protocol.codes import RSV
@@ -71,7 +71,7 @@ class Installable:
             self.options: Any = self._take_options(options, values)
             doing = "setup()"
             self.setup()
-        except WsextError:
+        except (OptionError, PluginError):
             raise
         except BaseException as error:
             problem = f"{doing} failed: {type(error).__name__}: {error}"
@@ -114,9 +114,10 @@ class Extension(Installable):
     #: What has a required option is off until then anyway.
     off_until_configured: ClassVar[bool] = False
     #: The parameters that may stand in a header: the option set's wire fields, and what a subclass
-    #: adds by setting ``extra_wire_params``.
+    #: adds by setting ``extra_wire_params``: names, or a mapping that describes each for
+    #: ``wsext ext show``, such as ``{"dict": Annotated[str, wire("hash of the dictionary")]}``.
     wire_params: ClassVar[frozenset[str]] = frozenset()
-    extra_wire_params: ClassVar[frozenset[str]] = frozenset()
+    extra_wire_params: ClassVar[Collection[str]] = frozenset()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -74,7 +74,7 @@ class _Guard:
         self.is_async = inspect.iscoroutinefunction(impl.function)
         self.is_out = False
         self._name = impl.plugin_name
-        self._kind = None if inspect.ismodule(impl.plugin) else type(impl.plugin)
+        self._origin = impl.function
         self._where = f"session {getattr(session, 'id', None)}, {impl.function.__name__}"
         self._fails_closed = bool(getattr(impl.plugin, "fail_closed", False))
         self._faults = 0  # in a row
@@ -107,7 +107,7 @@ class _Guard:
         self._faults += 1
         self._told += 1
         if self._told == 1:
-            report(f"interceptor {self._name}", error, kind=self._kind, where=self._where)
+            report(f"interceptor {self._name}", error, kind=self._origin, where=self._where)
         else:
             level = logging.WARNING if self._told <= _MAX_FAULTS else logging.DEBUG
             text = "%s: interceptor %s failed again: %s: %s"

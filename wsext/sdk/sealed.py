@@ -27,11 +27,11 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from secrets import token_hex
-from typing import Any, ClassVar, NoReturn, final
+from typing import Annotated, Any, ClassVar, NoReturn, final
 
 from wsext.errors import NegotiationError, ProtocolError, RemoteProtocolError
 from wsext.protocol.agreement import Agreement, Declined, NegotiationContext, Phase
@@ -39,6 +39,7 @@ from wsext.protocol.closing import CloseCode
 from wsext.protocol.params import Params, ParamValue
 from wsext.sdk.codec import Codec, MessageCodec
 from wsext.sdk.extension import Extension
+from wsext.sdk.options import wire
 
 __all__ = ["SealedCodec", "SealedExtension"]
 
@@ -139,6 +140,9 @@ class SealedExtension(Extension):
     """
 
     phase: ClassVar[Phase] = Phase.INTEGRITY
+    extra_wire_params: ClassVar[Collection[str]] = {
+        "nonce": Annotated[str, wire("16 random bytes of the client, then of the server, in hex")]
+    }
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

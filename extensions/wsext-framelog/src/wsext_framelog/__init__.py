@@ -1,5 +1,5 @@
-"""Local interceptors that log each frame (`FrameLog`) or message (`MessageLog`) of a session, on the
-server and on the client."""
+"""Local interceptors that log each frame (`FrameLog`) or each message (`MessageLog`) of a session,
+on the server and on the client."""
 
 from __future__ import annotations
 
