@@ -60,8 +60,8 @@ class _Guard:
     __slots__ = (
         "_fails_closed",
         "_faults",
-        "_kind",
         "_name",
+        "_origin",
         "_told",
         "_where",
         "call",
@@ -74,7 +74,7 @@ class _Guard:
         self.is_async = inspect.iscoroutinefunction(impl.function)
         self.is_out = False
         self._name = impl.plugin_name
-        self._origin = impl.function
+        self._origin: Any = impl.function
         self._where = f"session {getattr(session, 'id', None)}, {impl.function.__name__}"
         self._fails_closed = bool(getattr(impl.plugin, "fail_closed", False))
         self._faults = 0  # in a row
