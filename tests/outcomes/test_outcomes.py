@@ -27,7 +27,7 @@ _NEVER = {
 }
 
 #: Calls that may be asynchronous; in `websockets` nothing may be.
-_ASYNCHRONOUS = {"accept", "confirm"}
+_ASYNCHRONOUS = {"accept", "confirm", "encode", "decode"}
 
 #: The close codes that `websockets` has for what an extension raises.
 _THEIRS = {"own": "1011", "1007": "1002"}
