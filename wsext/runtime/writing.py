@@ -293,8 +293,8 @@ class Writer:
                 self.outbox.put_back(entry)  # another connection sends it
             else:
                 entry.settle(self._closed_error())
-                if not link.is_lost:  # a codec has raised what it must not
-                    link.fail(LocalProtocolError("extension failed"))
+                if not link.is_lost:  # not of a codec, whose faults are the pipeline's
+                    link.fail(LocalProtocolError("encoding failed"))
             raise
         else:
             link.write_out()
