@@ -116,7 +116,7 @@ def client(*installed: Any) -> Seen:
 
     async def talk(session: Session) -> None:
         await session.send(MESSAGE)
-        await session.wait_closed()
+        await session.receive()
 
     app.websocket("/talk")(talk)
 
@@ -129,6 +129,7 @@ def client(*installed: Any) -> Seen:
                 seen.agreed = session.extension(NAME, None) is not None
                 with suppress(wsext.ConnectionClosed):
                     wsext.broadcast([session], await session.receive())
+                    await session.wait_closed()
         except Exception as error:
             seen.raised = error
         seen.status = 101 if transcript.raw("client") else 0
