@@ -46,7 +46,7 @@ class Hooks:
         """
         if self._manager is None:
             self._manager = new_manager()
-        label = name or getattr(plugin, "__name__", None) or repr(plugin)
+        label = name or getattr(plugin, "__name__", None) or type(plugin).__name__
         try:
             self._manager.register(plugin, name)
         except (pluggy.PluginValidationError, ValueError) as error:
