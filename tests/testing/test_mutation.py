@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from wsext.testing.mutation import Verdict, changes_of, modules_of, try_changes
+from wsext.testing.mutation import Reaction, changes_of, modules_of, try_changes
 
 HOOK = '''
 from __future__ import annotations
@@ -64,10 +64,10 @@ def test_what_changes_nothing_is_missed_and_what_never_ends_is_ended(
     turning: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wsext.testing.mutation.PATIENCE", 0.5)
-    verdicts: dict[str, Verdict | None] = {}
+    verdicts: dict[str, Reaction | None] = {}
     for change, verdict in try_changes(turning, {"examples": 1}, 60):
         verdicts[change.diff.rpartition("\n")[2].strip("+ ")] = verdict
-    assert verdicts["left -= 0"] is Verdict.ENDLESS
-    assert verdicts["left = 4"] is Verdict.MISSED
-    assert verdicts["return frame if left < 1 else None"] is Verdict.MISSED
+    assert verdicts["left -= 0"] is Reaction.ENDLESS
+    assert verdicts["left = 4"] is Reaction.MISSED
+    assert verdicts["return frame if left < 1 else None"] is Reaction.MISSED
     assert None not in verdicts.values()

@@ -35,7 +35,7 @@ from wsext.sdk.extension import Extension
 from wsext.testing.engines import Engines
 from wsext.testing.suite import Outcome, run, suite_for
 
-__all__ = ["Change", "Verdict", "changes_of", "modules_of", "try_changes"]
+__all__ = ["CodeChange", "Reaction", "changes_of", "modules_of", "try_changes"]
 
 #: One replacement for each operator: all that there are would take ten times as long.
 _OPERATORS = [
@@ -71,8 +71,8 @@ _OPERATORS = [
 PATIENCE = 2.0
 
 
-class Verdict(StrEnum):
-    """What became of a change."""
+class Reaction(StrEnum):
+    """What the kit made of a change."""
 
     NOTICED = "noticed"
     MISSED = "missed"
@@ -80,7 +80,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Change:
+class CodeChange:
     """One change of the code.
 
     Attributes:
@@ -115,7 +115,7 @@ def modules_of(kind: Any) -> list[str]:
     )
 
 
-def changes_of(module: str) -> Iterator[Change]:
+def changes_of(module: str) -> Iterator[CodeChange]:
     """Every change of the bodies of a module's functions, in the order of the lines.
 
     Raises:
@@ -139,12 +139,12 @@ def changes_of(module: str) -> Iterator[Change]:
     for line, _, operator, number in sorted(found, key=lambda item: item[:2]):
         changed = mutate_code(source, operator, number)
         if changed is not None and changed != source:
-            yield Change(module, spec.origin, line, changed, _diff(source, changed))
+            yield CodeChange(module, spec.origin, line, changed, _diff(source, changed))
 
 
 def try_changes(
     kind: Any, attributes: Mapping[str, Any], seconds: float
-) -> Iterator[tuple[Change, Verdict | None]]:
+) -> Iterator[tuple[CodeChange, Reaction | None]]:
     """Run the kit on an extension with each of its changes, in an order that is mixed the same way
     in every run.
 
@@ -178,19 +178,19 @@ class _Worker:
         self._connection: Any = None
         self._limit = 0.0
 
-    def verdict(self, change: Change, left: float) -> Verdict | None:
+    def verdict(self, change: CodeChange, left: float) -> Reaction | None:
         """What the kit says, or ``None`` if the time is over before it does."""
         if self._process is None:
             self._start()
         self._connection.send(change)
         if not self._connection.poll(min(self._limit, left)):
             self.end()
-            return Verdict.ENDLESS if self._limit < left else None
+            return Reaction.ENDLESS if self._limit < left else None
         try:
-            verdict: Verdict = self._connection.recv()
+            verdict: Reaction = self._connection.recv()
         except EOFError:  # the change has ended the process
             self.end()
-            return Verdict.NOTICED
+            return Reaction.NOTICED
         return verdict
 
     def _start(self) -> None:
@@ -203,7 +203,7 @@ class _Worker:
         theirs.close()
         self._connection.recv()  # it has started
         started = time.monotonic()
-        if self._connection.recv() is not Verdict.MISSED:
+        if self._connection.recv() is not Reaction.MISSED:
             name = ".".join(self._arguments[:2])
             raise RuntimeError(f"{name} does not pass the kit in a process of its own")
         self._limit = PATIENCE + 5 * (time.monotonic() - started)
@@ -225,16 +225,16 @@ def _work(connection: Connection, module: str, name: str, attributes: dict[str, 
     sys.meta_path.insert(0, loader)
     connection.send(None)
     while True:
-        verdict, case = Verdict.MISSED, ""
+        verdict, case = Reaction.MISSED, ""
         try:
             first = sorted(noticed, key=lambda name: -noticed[name])
             kind = reduce(getattr, name.split("."), importlib.import_module(module))
             for result in run(suite_for(kind, **{**kind.conformance, **attributes}), first=first):
                 if result.outcome is Outcome.FAILED:
-                    verdict, case = Verdict.NOTICED, result.name
+                    verdict, case = Reaction.NOTICED, result.name
                     break
         except BaseException:
-            verdict = Verdict.NOTICED
+            verdict = Reaction.NOTICED
         if case:
             noticed[case] = noticed.get(case, 0) + 1
         connection.send(verdict)
@@ -246,7 +246,7 @@ def _work(connection: Connection, module: str, name: str, attributes: dict[str, 
 class _Changed(MetaPathFinder):
     """Imports the changed text of a module in place of its file."""
 
-    change: Change | None = None
+    change: CodeChange | None = None
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
         if self.change is None or fullname != self.change.module:
