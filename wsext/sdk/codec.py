@@ -202,8 +202,8 @@ class MessageCodec(Codec):
         self._incoming = _Parts()
         self._marked = False
         # The first frames of the messages that are being encoded and decoded just now.
-        self._encoding: Frame | None = None
-        self._decoding: Frame | None = None
+        self._outgoing_first: Frame | None = None
+        self._incoming_first: Frame | None = None
 
     @property
     def outgoing_info(self) -> MessageInfo:
@@ -212,7 +212,7 @@ class MessageCodec(Codec):
         Raises:
             RuntimeError: If it is read while `encode_message` does not run.
         """
-        return _info(self._encoding, "encode_message")
+        return _info(self._outgoing_first, "encode_message")
 
     @property
     def incoming_info(self) -> MessageInfo:
@@ -221,7 +221,7 @@ class MessageCodec(Codec):
         Raises:
             RuntimeError: If it is read while `decode_message` does not run.
         """
-        return _info(self._decoding, "decode_message")
+        return _info(self._incoming_first, "decode_message")
 
     @property
     def held_bytes(self) -> int:
@@ -253,7 +253,7 @@ class MessageCodec(Codec):
             if whole is None:
                 return ()
             first, data = whole
-        self._encoding = first
+        self._outgoing_first = first
         encoded = self.encode_message(data)
         if isinstance(encoded, Awaitable):
             return self._finish_encode(first, data, encoded)
@@ -265,7 +265,7 @@ class MessageCodec(Codec):
         return self._marked_frame(first, data, await encoded)
 
     def _marked_frame(self, first: Frame, data: bytes, encoded: bytes | None) -> Frame:
-        self._encoding = None
+        self._outgoing_first = None
         if encoded is None:
             if self.mandatory:
                 raise TypeError("encode_message() of a mandatory codec returned None")
@@ -290,7 +290,7 @@ class MessageCodec(Codec):
             if whole is None:
                 return ()
             first, data = whole
-        self._decoding = first
+        self._incoming_first = first
         decoded = self.decode_message(data, budget)
         if isinstance(decoded, Awaitable):
             return self._finish_decode(first, decoded)
@@ -300,5 +300,5 @@ class MessageCodec(Codec):
         return self._cleared_frame(first, await decoded)
 
     def _cleared_frame(self, first: Frame, decoded: bytes) -> Frame:
-        self._decoding = None
+        self._incoming_first = None
         return first.replace(payload=decoded, fin=True, rsv=first.rsv & ~int(self.rsv))
