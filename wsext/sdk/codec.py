@@ -134,8 +134,9 @@ class MessageInfo:
 
     Attributes:
         opcode: 1 for a text message, 2 for a binary one, or an opcode that an extension claims.
-        rsv: The reserved bits that are set on it. Outgoing, these are the bits of the extensions
-            above; the codec's own are added afterwards. Incoming, its own are among them.
+        rsv: The reserved bits that are set on it, as a number; compare with `RSV`. Outgoing, these
+            are the bits of the extensions above; the codec's own are added afterwards. Incoming,
+            its own are among them.
         hints: What the sender said: ``send(data, hints={"compress": False})``. Empty on an incoming
             message: hints are never sent.
         meta: The metadata beside it: ``send(data, meta={...})``. Empty on an incoming message,
@@ -143,7 +144,7 @@ class MessageInfo:
     """
 
     opcode: int
-    rsv: RSV = RSV.NONE
+    rsv: int = 0
     hints: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
 
@@ -156,7 +157,7 @@ class MessageInfo:
 def _info(first: Frame | None, method: str) -> MessageInfo:
     if first is None:
         raise RuntimeError(f"there is a message to ask about only while {method} runs")
-    return MessageInfo(first.opcode, RSV(first.rsv), first.hints or {}, first.meta or {})
+    return MessageInfo(first.opcode, first.rsv, first.hints or {}, first.meta or {})
 
 
 class _Parts:
@@ -270,7 +271,7 @@ class MessageCodec(Codec):
             if self.mandatory:
                 raise TypeError("encode_message() of a mandatory codec returned None")
             return first.replace(payload=data, fin=True)
-        return first.replace(payload=encoded, fin=True, rsv=first.rsv | self.rsv)
+        return first.replace(payload=encoded, fin=True, rsv=first.rsv | int(self.rsv))
 
     def decode(
         self, frame: Frame, budget: int
@@ -278,7 +279,7 @@ class MessageCodec(Codec):
         if frame.is_control:
             return frame
         if frame.opcode:
-            self._marked = not self.rsv or bool(frame.rsv & self.rsv)
+            self._marked = not self.rsv or bool(frame.rsv & int(self.rsv))
         if not self._marked:
             if self.mandatory:
                 raise RemoteProtocolError(CloseCode.PROTOCOL_ERROR, "the message is not marked")

@@ -94,7 +94,9 @@ class SealedCodec(MessageCodec):
     @final
     def encode_message(self, data: bytes) -> bytes | Awaitable[bytes]:
         info = self.outgoing_info
-        context = self._context(self._is_client, info.opcode, info.rsv | self.rsv, self._next_out)
+        context = self._context(
+            self._is_client, info.opcode, info.rsv | int(self.rsv), self._next_out
+        )
         self._next_out += self.ordered
         return self.seal(data, context)
 
