@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, ClassVar
 
 from wsext import (
@@ -19,6 +19,7 @@ from wsext import (
     Params,
     Phase,
     RemoteProtocolError,
+    in_code,
     local,
     wire,
 )
@@ -138,6 +139,37 @@ class Split(Extension):
 
     def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
         return _Split()
+
+
+class KeyedOptions(OptionSet):
+    """One option that only code sets, and one that anybody may set."""
+
+    keys: Annotated[Callable[[str], bytes], in_code("where keys come from")]
+    size: Annotated[int, local("bytes of a tag", ge=4, le=32)] = 16
+
+
+class Keyed(Extension):
+    """Cannot be used before somebody gives it keys."""
+
+    name: ClassVar[str] = "x-keyed"
+    Options: ClassVar[type[OptionSet]] = KeyedOptions
+    options: KeyedOptions
+
+
+class Shy(Extension):
+    """Could be used with its defaults, and says that it should not be."""
+
+    name: ClassVar[str] = "x-shy"
+    off_until_configured: ClassVar[bool] = True
+
+
+class Faulty(Extension):
+    """Cannot be set up."""
+
+    name: ClassVar[str] = "x-faulty"
+
+    def setup(self) -> None:
+        raise RuntimeError("no luck")
 
 
 def claiming(token: str, bits: RSV) -> type[Extension]:

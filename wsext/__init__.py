@@ -52,7 +52,7 @@ _NAMES = {
     "wsext.sdk.codec": "Codec MessageCodec MessageInfo",
     "wsext.sdk.extension": "Extension Interceptor",
     "wsext.sdk.hookspecs": "hookimpl hookspec",
-    "wsext.sdk.options": "local NamedOptionSet OptionSet wire",
+    "wsext.sdk.options": "in_code local NamedOptionSet OptionSet wire",
     "wsext.sdk.plugins": "option_set",
     "wsext.sdk.sealed": "SealedCodec SealedExtension",
     "wsext.sdk.secret": "Secret",
@@ -134,6 +134,7 @@ if TYPE_CHECKING:
     from wsext.sdk.hookspecs import hookspec as hookspec
     from wsext.sdk.options import NamedOptionSet as NamedOptionSet
     from wsext.sdk.options import OptionSet as OptionSet
+    from wsext.sdk.options import in_code as in_code
     from wsext.sdk.options import local as local
     from wsext.sdk.options import wire as wire
     from wsext.sdk.plugins import option_set as option_set

@@ -136,8 +136,9 @@ class OptionError(WsextError, ValueError):
     Attributes:
         owner: What the option belongs to: an extension's token, ``websocket`` or ``server``.
         field: The option's name; ``None`` when the fault is not one field's.
-        problem: What is wrong, with the bound that was broken.
+        problem: What is wrong: what was expected, and what was given.
         suggestion: The nearest valid name, when there is one.
+        source: Where the value was set, if not in code: a file, a variable or the command line.
     """
 
     def __init__(
@@ -148,11 +149,13 @@ class OptionError(WsextError, ValueError):
         self.field = field
         self.problem = problem
         self.suggestion = suggestion
+        self.source: str | None = None
 
     def __str__(self) -> str:
         where = f"{self.owner}: {self.field}" if self.field else self.owner
         hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
-        return f"{where}: {self.problem}{hint}"
+        source = f" (source: {self.source})" if self.source else ""
+        return f"{where}: {self.problem}{hint}{source}"
 
 
 class RouteError(WsextError, ValueError):

@@ -119,7 +119,7 @@ async def test_the_environment_reaches_the_server_and_its_workers(tmp_path: Path
         ("WSEXT_SERVE__PROT", "did you mean 'WSEXT_SERVE__PORT'?"),
         ("WSEXT_SERVER__MAX_CONECTIONS", "did you mean 'WSEXT_SERVER__MAX_CONNECTIONS'?"),
         ("WSEXT_OPTION_SET", "did you mean 'WSEXT_OPTION_SETS'?"),
-        ("WSEXT_SERVE__PORT", "serve: port: expected `int`, got"),
+        ("WSEXT_SERVE__PORT", "serve: port: expected a whole number from 0 to 65535"),
         ("WSEXT_EXTENSIONS__PERMESSAGE_DEFLATE__LEVL", "did you mean 'level'?"),
         ("WSEXT_EXTENSIONS__PERMESAGE_DEFLATE__LEVEL", "did you mean 'permessage-deflate'?"),
     ],

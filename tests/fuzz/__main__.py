@@ -80,8 +80,8 @@ def search(target: str, arguments: list[str]) -> None:
     """Let libFuzzer drive the target."""
     import atheris
 
-    ours = ["wsext", "wsext_deflate", "wsext_zstd", "wsext_meta", "wsext_seal"]
-    with atheris.instrument_imports(include=ours):
+    mine = ["wsext", "wsext_deflate", "wsext_zstd", "wsext_brotli", "wsext_meta", "wsext_seal"]
+    with atheris.instrument_imports(include=mine):
         from tests.fuzz.targets import TARGETS
     logging.getLogger("wsext").setLevel(logging.CRITICAL)
     atheris.Setup(arguments, TARGETS[target])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from wsext_brotli import BrotliCodec
+from wsext_brotli import Settings as BrotliSettings
 from wsext_deflate.backends import installed as backend_installed
 from wsext_deflate.codec import DeflateCodec, LiveCompressors, Settings
 from wsext_meta import MetaCodec, pack, unpack
@@ -14,7 +16,7 @@ from wsext import RSV, Codec, Frame, NegotiationContext, RemoteProtocolError
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.pipeline import Pipeline, Stage
 
-__all__ = ["deflate", "meta", "seal", "zstd"]
+__all__ = ["brotli", "deflate", "meta", "seal", "zstd"]
 
 _BACKENDS = [name for name in ("zlib", "zlib-ng", "isal") if backend_installed(name) is not None]
 _LIVE = LiveCompressors(2)
@@ -84,6 +86,21 @@ def zstd(data: bytes) -> None:
     _decode_hostile(ZstdCodec(settings), chunks, budget)
     both = ZstdSettings(own_reset=settings.own_reset, peer_reset=settings.own_reset)
     _round_trip(ZstdCodec(both), ZstdCodec(both), chunks)
+
+
+# --- permessage-brotli ------------------------------------------------------------------------
+
+
+def brotli(data: bytes) -> None:
+    """As `deflate`, with both kinds of context takeover and small windows."""
+    source = Source(data)
+    choice, budget = source.byte(), 1 + 16 * source.byte()
+    chunks = list(source.cuts())
+    bits, reset = 10 + choice % 8, bool(choice & 8)
+    settings = BrotliSettings(peer_bits=bits, peer_reset=bool(choice & 16))
+    _decode_hostile(BrotliCodec(settings), chunks, budget)
+    both = BrotliSettings(choice % 6, bits, bits, own_reset=reset, peer_reset=reset)
+    _round_trip(BrotliCodec(both), BrotliCodec(both), chunks)
 
 
 # --- permessage-meta --------------------------------------------------------------------------

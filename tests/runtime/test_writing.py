@@ -382,3 +382,21 @@ async def test_who_sends_to_a_lost_connection_lets_the_loop_tell_so() -> None:
         await session.wait_closed()
         await sessions_gone(server)
     assert len(sent) < 200
+
+
+async def test_who_sends_without_ever_waiting_lets_others_have_their_turn() -> None:
+    """The operating system takes everything at once, so nothing else makes the handler wait."""
+    is_over = asyncio.Event()
+    sent = []
+
+    async def handler(session: Session) -> None:
+        asyncio.get_running_loop().call_soon(is_over.set)
+        while not is_over.is_set() and len(sent) < 2000:
+            await session.send(b"x" * 300)
+            sent.append(1)
+
+    async with wsext.serve(app_of(handler)) as server, raw_peer(server.port) as peer:
+        await peer.shake()
+        *messages, close = await frames_until_the_end(peer)
+    assert close[0] == 8
+    assert len(messages) == len(sent) < 2000

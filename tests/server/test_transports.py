@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -132,3 +134,24 @@ async def test_who_fails_makes_room_at_once(caplog: Any) -> None:
             assert isinstance(task.exception(), OSError)
         await made.shake()
     assert not caplog.records
+
+
+@pytest.mark.parametrize("end", ["is no TLS", "leaves", "takes too long"])
+async def test_what_a_failed_handshake_held_is_freed_at_once(end: str) -> None:
+    """By reference counting alone: TLS holds a quarter of a megabyte for each connection."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with peers(seconds=0.05 if end == "takes too long" else 4.0) as made:
+            client, task = made.open(b"GET /" if end == "is no TLS" else made.hello()[:50])
+            if end != "takes too long":
+                client.shutdown(socket.SHUT_WR)
+            await asyncio.wait([task])
+            assert isinstance(task.exception(), OSError)
+            served = weakref.ref(made.served.pop())
+            made.tasks.remove(task)
+            del task
+            await asyncio.sleep(0)  # the transport closes its socket
+            assert served() is None
+    finally:
+        gc.enable()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -18,13 +18,16 @@ from wsext.client.targets import Target
 from wsext.errors import CloseInfo, InvalidHandshake, NegotiationError
 from wsext.escape import get_logger
 from wsext.protocol import handshake, negotiation
-from wsext.protocol.agreement import NegotiationContext, Offer
+from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
+from wsext.protocol.boundary import ExtensionFault
 from wsext.protocol.closing import CloseCode
+from wsext.protocol.connection import Connection
 from wsext.protocol.http import Request
 from wsext.protocol.negotiation import find_missing
 from wsext.runtime import net
 from wsext.runtime.backoff import Backoff
 from wsext.runtime.life import life_of
+from wsext.runtime.patience import Patience
 from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.sweep import Sweep
@@ -166,9 +169,12 @@ class connect:
         protocol = await self._connect(request, choice)
         try:
             response = await protocol.answered
-            return self._start(protocol, request, response, offers)
+            subprotocol, answers = handshake.check_response(request, response, self._subprotocols)
+            ctx = NegotiationContext("client", self._options.max_message_size, request)
+            agreed = await self._confirm(protocol, offers, answers, ctx)
+            return self._start(protocol, request, response, subprotocol, agreed)
         except BaseException as error:
-            if protocol.transport is not None:
+            if protocol.transport is not None and not protocol.transport.is_closing():
                 carrier = protocol.transport.get_extra_info("carrier")
                 protocol.transport.abort()
                 if carrier is not None:
@@ -178,12 +184,14 @@ class connect:
             raise
 
     def _start(
-        self, protocol: OpeningProtocol, request: Request, response: Any, offers: list[Offer]
+        self,
+        protocol: OpeningProtocol,
+        request: Request,
+        response: Any,
+        subprotocol: str | None,
+        agreed: Negotiation,
     ) -> tuple[Session, str | None]:
         """The session of an accepted handshake, and the required extension that it lacks."""
-        subprotocol, answers = handshake.check_response(request, response, self._subprotocols)
-        ctx = NegotiationContext("client", self._options.max_message_size, request)
-        agreed = negotiation.confirm(offers, answers, self._installed.extensions, ctx)
         session = self.session_class(
             "client",
             request,
@@ -201,6 +209,40 @@ class connect:
         self._watch(session)
         life_of(session).start(protocol.transport, protocol.take_rest())
         return session, find_missing(self._required, agreed)
+
+    async def _confirm(
+        self,
+        protocol: OpeningProtocol,
+        offers: list[Offer],
+        answers: list[str],
+        ctx: NegotiationContext,
+    ) -> Negotiation:
+        """What was agreed.
+
+        Raises:
+            NegotiationError: If the answer cannot be used. For the server the connection is open
+                already, so it gets a Close frame.
+        """
+        patience = Patience(self._options.negotiation_timeout)
+
+        async def wait(awaitable: Awaitable[Any]) -> Any:
+            if protocol.transport is not None:
+                protocol.transport.pause_reading()  # until the session reads
+            return await patience.wait(awaitable)
+
+        extensions = self._installed.extensions
+        try:
+            return await negotiation.aconfirm(offers, answers, extensions, ctx, wait=wait)
+        except NegotiationError as error:
+            if protocol.transport is not None:
+                failed = isinstance(error, ExtensionFault)
+                connection = Connection("client")
+                connection.send_close(
+                    CloseCode.INTERNAL_ERROR if failed else CloseCode.PROTOCOL_ERROR
+                )
+                protocol.transport.writelines(connection.data_to_send())
+                protocol.transport.close()
+            raise
 
     def _watch(self, session: Session) -> None:
         """Hold the server to the limits of the session, as a server does with its clients."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, ClassVar, Protocol
 
-from wsext.escape import get_logger
+from wsext.protocol.boundary import Boundary
 from wsext.protocol.codes import RSV
 from wsext.protocol.contract import CodecLike
 from wsext.protocol.params import Params
@@ -24,8 +24,6 @@ __all__ = [
     "Phase",
     "Verdict",
 ]
-
-logger = get_logger("wsext.negotiation")
 
 
 class Phase(IntEnum):
@@ -136,11 +134,17 @@ class Agreed:
         extension: The configured extension.
         params: The parameters of the response.
         codec: The state of this connection.
+        boundary: Where its codec's faults go, and who closes it.
     """
 
     extension: Any
     params: Params
     codec: Any
+    boundary: Boundary = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        boundary = Boundary(self.name, self.codec, type(self.extension))
+        object.__setattr__(self, "boundary", boundary)
 
     @property
     def name(self) -> str:
@@ -171,7 +175,4 @@ class Negotiation:
     def close(self) -> None:
         """Free the codecs of a handshake that failed after all."""
         for agreed in self.agreed:
-            try:
-                agreed.codec.close()
-            except Exception:
-                logger.exception("extension %s: close() of its codec failed", agreed.name)
+            agreed.boundary.close()

@@ -22,6 +22,7 @@ cdef class Stage:
     cdef public int rsv
     cdef public object wants
     cdef public object codec
+    cdef public object boundary
     cdef public frozenset opcodes
     cdef public str name
 
@@ -42,8 +43,6 @@ cdef class Stage:
     cpdef Frame check_decoded(self, Frame source, Frame frame)
 
     cpdef count(self, Py_ssize_t size)
-
-    cdef _frames(self, object result)
 
 
 cdef class Pipeline:

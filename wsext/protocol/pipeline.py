@@ -13,11 +13,11 @@ allows, counted over all its fragments, and not a byte more.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
-from wsext.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
-from wsext.escape import get_logger
+from wsext.errors import LocalProtocolError, RemoteProtocolError
+from wsext.protocol.boundary import Boundary
 from wsext.protocol.codes import RSV
 from wsext.protocol.contract import CodecLike, FrameHook, Trace
 from wsext.protocol.frames import Frame
@@ -29,8 +29,6 @@ except ImportError:  # needed to compile this module, not to run it
     from wsext.compiled import cython
 
 __all__ = ["Pipeline", "Stage", "run_hooks"]
-
-logger = get_logger("wsext.pipeline")
 
 _NO_HINTS: Mapping[str, Any] = {}
 _NO_OPCODES: frozenset[int] = frozenset()  # every new one would take 200 bytes
@@ -49,6 +47,7 @@ class Stage:
         codec: The codec of this connection.
         rsv: The reserved bits that the extension claims.
         opcodes: The reserved opcodes that it claims.
+        boundary: Where the codec's faults go.
     """
 
     __slots__ = (
@@ -56,6 +55,7 @@ class Stage:
         "active",
         "always",
         "below",
+        "boundary",
         "codec",
         "control",
         "decode",
@@ -73,10 +73,16 @@ class Stage:
     )
 
     def __init__(
-        self, name: str, codec: CodecLike, rsv: RSV, opcodes: frozenset[int] = frozenset()
+        self,
+        name: str,
+        codec: CodecLike,
+        rsv: RSV,
+        opcodes: frozenset[int] = frozenset(),
+        boundary: Boundary | None = None,
     ) -> None:
         codec.rsv = rsv
         self.name = name
+        self.boundary: Any = boundary or Boundary(name, codec)
         self.codec = codec
         self.rsv = int(rsv)
         self.opcodes = opcodes
@@ -128,15 +134,11 @@ class Stage:
         return self.limit - self.produced
 
     def collect_encoded(self, result: Any, out: list[Frame]) -> None:
-        if type(result) is Frame:
-            result = (result,)
-        for frame in self._frames(result):
+        for frame in _frames_of(result):
             out.append(frame)
 
     def collect_decoded(self, source: Frame, result: Any, out: list[Frame]) -> None:
-        if type(result) is Frame:
-            result = (result,)
-        for frame in self._frames(result):
+        for frame in _frames_of(result):
             out.append(self.check_decoded(source, frame))
 
     def check_decoded(self, source: Frame, frame: Frame) -> Frame:
@@ -153,18 +155,9 @@ class Stage:
         if self.produced > self.limit:
             raise RemoteProtocolError(1009, f"message grows beyond {self.limit} bytes", self.name)
 
-    def _frames(self, result: Any) -> Iterable[Frame]:
-        if result is None or isinstance(result, (bytes, str)):
-            raise LocalProtocolError(
-                f"codec returned {type(result).__name__}, not a Frame or frames",
-                extension=self.name,
-            )
-        frames: Iterable[Frame] = result
-        return frames
-
-    def fail(self, error: BaseException, decoding: bool) -> NoReturn:
+    def fail(self, error: BaseException, doing: str) -> NoReturn:
         """Raise what fails the connection, for an exception of the codec."""
-        failure = self._failure(error, decoding)
+        failure = self.boundary.failure(error, doing)
         try:
             if failure is error:
                 raise failure  # its own cause would make it a cycle, which keeps what it is about
@@ -172,22 +165,21 @@ class Stage:
         finally:
             del error, failure  # the traceback has this frame
 
-    def _failure(self, error: BaseException, decoding: bool) -> ProtocolError:
-        """The exception of a codec as a protocol error.
 
-        Also of what is not an `Exception`, such as a cancellation: nobody cancels a codec that is
-        not asynchronous. What is meant for the whole process is raised again.
-        """
-        if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
-            raise error
-        if isinstance(error, ProtocolError):
-            error.extension = error.extension or self.name
-            return error
-        if decoding and isinstance(error, ValueError):
-            return RemoteProtocolError(1007, "message cannot be decoded", self.name)
-        logger.error("extension %s failed: %s: %s", self.name, type(error).__name__, error)
-        logger.debug("extension %s: traceback", self.name, exc_info=error)
-        return LocalProtocolError("extension failed", extension=self.name)
+def _frames_of(result: Any) -> Iterator[Frame]:
+    """What a codec returned, as frames, one after the other: it may be a generator without end."""
+    if type(result) is Frame:
+        yield result
+        return
+    if inspect.iscoroutine(result):
+        result.close()
+        raise TypeError("returned a coroutine; a method that is awaited has to be `async def`")
+    if isinstance(result, (bytes, str)):
+        raise TypeError(f"returned {type(result).__name__}, not a Frame or frames")
+    for item in result:
+        if type(item) is not Frame:
+            raise TypeError(f"returned {type(item).__name__} among its frames")
+        yield item
 
 
 def _is_default(codec: CodecLike, method: str) -> bool:
@@ -235,7 +227,7 @@ class Pipeline:
             opcodes |= stage.opcodes
             stage.limit = stage.whole = size
             if stage.encodes or stage.decodes:
-                size = max(size, stage.codec.encoded_bound(size))
+                size = max(size, stage.boundary.encoded_bound(size))
         self.opcodes = opcodes
         self.wire_limit = size
         #: Nothing to do for any frame: the connection skips the pipeline.
@@ -289,15 +281,16 @@ class Pipeline:
         """Equal keys mean that equal messages become equal bytes; ``None`` means never."""
         keys = []
         for stage in self._encoders:
-            if stage.codec.share_key is None:
+            key = stage.boundary.share_key
+            if key is None:
                 return None
-            keys.append((stage.name, stage.codec.share_key))
+            keys.append((stage.name, key))
         return tuple(keys)
 
     @property
     def held_bytes(self) -> int:
         """Bytes that the codecs hold, as far as they tell."""
-        return sum([stage.codec.held_bytes for stage in self.stages])
+        return sum([stage.boundary.held_bytes for stage in self.stages])
 
     # --- outgoing -----------------------------------------------------------------------------
 
@@ -333,7 +326,7 @@ class Pipeline:
                 stage = stage.below
         except BaseException as error:
             assert stage is not None
-            stage.fail(error, False)
+            stage.fail(error, "encode")
         if many is not None:
             below = stage.below if stage is not None else None
             return self._end_encode(_finish(self._through(many, below, False)))
@@ -361,7 +354,7 @@ class Pipeline:
                     passed.append(number)
                     stage.collect_encoded(stage.codec.encode_shared(item), out)
             except BaseException as error:
-                stage.fail(error, False)
+                stage.fail(error, "encode_shared")
             frames = out
         return self._end_encode(frames), tuple(dict.fromkeys(passed))
 
@@ -376,7 +369,7 @@ class Pipeline:
             try:
                 stage.codec.skip_shared()
             except BaseException as error:
-                stage.fail(error, False)
+                stage.fail(error, "skip_shared")
 
     async def aencode(self, frame: Frame) -> list[Frame]:
         """`encode` for a pipeline with an asynchronous codec; one call at a time."""
@@ -442,7 +435,7 @@ class Pipeline:
                 stage = stage.above
         except BaseException as error:
             assert stage is not None
-            stage.fail(error, True)
+            stage.fail(error, "decode")
         if many is not None:
             above = stage.above if stage is not None else None
             return self._end_decode(_finish(self._through(many, above, True)))
@@ -495,7 +488,7 @@ class Pipeline:
                     else:
                         stage.collect_encoded((yield stage.encode(item)), out)
             except BaseException as error:
-                stage.fail(error, decoding)
+                stage.fail(error, "decode" if decoding else "encode")
             if self._trace is not None:
                 for frame in out:
                     self._trace("in" if decoding else "out", stage.name, frame)
@@ -511,10 +504,7 @@ class Pipeline:
         self._receiving = self._sending = ()  # they refer to the session
         for stage in self.stages:
             stage.above = stage.below = None
-            try:
-                stage.codec.close()
-            except Exception as error:
-                logger.error("extension %s: close() failed: %r", stage.name, error)
+            stage.boundary.close()
 
 
 def _finish(steps: _Steps) -> list[Frame]:

@@ -100,6 +100,8 @@ class Sender:
             self.failure = error.bare_copy()
         if self.local_close is None and not self.ended:
             code, reason = error.code, error.reason
+            if error.extension and isinstance(error, LocalProtocolError):
+                reason = "extension failed"  # what it says is for this side
             self.local_first = self.remote_close is None
             self.local_close = (code, reason)
             self._write(Frame(Opcode.CLOSE, build_close(code, reason)))

@@ -7,7 +7,7 @@ from wsext.protocol.prepared cimport PreparedMessage
 from wsext.runtime.inbox cimport Inbox
 from wsext.runtime.turns cimport Turns
 
-cdef Py_ssize_t _LARGE
+cdef Py_ssize_t _LARGE, _SEND_TURN, _PER_MESSAGE
 cdef int _ROUNDS
 
 
@@ -23,6 +23,7 @@ cdef class LinkPath:
     cdef public bint _paused
     cdef public bint queueing
     cdef public long long free_until
+    cdef public Py_ssize_t sent_in_turn
     cdef public bint _stalled
     cdef public bint _pulling
     cdef public bint _gathering

@@ -67,6 +67,11 @@ class _Shared(threading.local):
 
 _shared = _Shared()
 
+#: Bytes that a session sends before `send` lets others have their turn, and what a message counts
+#: beside its own: one that sends without ever having to wait would keep the event loop for itself.
+_SEND_TURN = 1 << 18
+_PER_MESSAGE = 64
+
 #: How often a connection looks at the clock in one turn, at most.
 _ROUNDS = 64
 
@@ -121,6 +126,7 @@ class LinkPath:
         self._stalled = False  # nothing more is decoded: the application has enough for now
         self._pulling = False
         self._gathering = False
+        self.sent_in_turn = 0  # bytes, since the event loop has had its turn
         self._heard = False  # since the last ping
         self._has_read = False  # since `find_reset` has looked
         self._in_place = False  # the buffer that was asked for is the payload's own
@@ -175,14 +181,16 @@ class LinkPath:
         self._gathering = self._pulling = True
         try:
             event = connection.receive(data, size)
-            if type(event) is Message and not connection.has_more:  # as in most reads
-                if self._session is not None:
-                    self._session._deliver_one(event)
-                message = event
-                if message.size > _LARGE and began > 0:
-                    turns.charge(self, began)
-            elif event is not None or connection.has_more:
+            if connection.has_more or (event is not None and type(event) is not Message):
                 self._pull(event, began)
+            else:  # as in most reads
+                if event is not None:
+                    if self._session is not None:
+                        self._session._deliver_one(event)
+                    message = event
+                    size = max(size, message.size)
+                if began > 0 and size > _LARGE:
+                    turns.charge(self, began)
         finally:
             self._gathering = self._pulling = False
         session = self._session
@@ -302,6 +310,11 @@ class LinkPath:
     # --- writing ------------------------------------------------------------------------------
 
     @property
+    def has_had_turn(self) -> bool:
+        """Whether so much was sent in this turn of the event loop that it is the others' turn."""
+        return self.sent_in_turn > _SEND_TURN
+
+    @property
     def blocked(self) -> bool:
         """Whether new data has to wait: for the peer to read, or for what was said before."""
         return self._paused or self.queueing or self._is_ahead()
@@ -317,6 +330,7 @@ class LinkPath:
     def write_soon(self) -> None:
         """What `soon` asked for."""
         self._is_dirty = False
+        self.sent_in_turn = 0
         if self.connection.pending_bytes:
             self._write_out()
         if self.connection.state is not _OPEN:
@@ -354,10 +368,6 @@ class LinkPath:
         self.connection.send_message(data, hints, meta)
         if self.connection.pending_bytes > _GATHER_AT_MOST:
             self._write_out()
-            if self._write is not None and self._transport.is_closing():
-                # The connection is lost. Senders wait until the event loop tells so: one that
-                # never waits would keep it from telling.
-                self._paused = True
 
     def _write_out(self) -> None:
         connection = self.connection
@@ -454,7 +464,9 @@ class Send:
             and not link._paused
             and not link.queueing
             and session._connection.wire_bytes_out <= link.free_until
+            and link.sent_in_turn <= _SEND_TURN
         ):
+            link.sent_in_turn += len(data) + _PER_MESSAGE
             link._send(data, hints, meta)
             return DONE
         return session._send_slowly(data, hints, meta).__await__()

@@ -133,7 +133,7 @@ class Session(SessionPath):
         self.options = options
         self.response_headers: Headers | None = None
         self._traces: tuple[Trace, ...] = ()
-        pipeline = make_pipeline(self.negotiation, options.max_message_size)
+        pipeline = make_pipeline(self.negotiation, options.max_message_size, self.id)
         installed.set_frame_hooks(self, pipeline)
         connection = Connection(
             role,

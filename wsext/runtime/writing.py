@@ -76,6 +76,10 @@ class Writer:
             await self._send_stream(data, hints, meta)
             return
         entry = _entry(data, hints, meta)
+        if self._link.has_had_turn:
+            await asyncio.sleep(0)
+            self._link.sent_in_turn = 0
+        self._link.sent_in_turn += entry.size
         if self._try_now(entry):
             return
         if self._lane.policy == "suspend":

@@ -24,12 +24,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from wsext.errors import NegotiationError, OptionError
+from wsext.errors import NegotiationError, OptionError, PluginError, WsextError
 from wsext.protocol.agreement import Agreement, Declined, NegotiationContext, Phase
+from wsext.protocol.boundary import distribution_of
 from wsext.protocol.codes import RSV
 from wsext.protocol.params import Params
+from wsext.sdk.checks import check_class, check_name
 from wsext.sdk.codec import Codec
-from wsext.sdk.options import OptionSet, option_fields
+from wsext.sdk.options import OptionSet, option_fields, show_options
 
 __all__ = ["Extension", "Installable", "Interceptor"]
 
@@ -47,6 +49,8 @@ class Installable:
 
     Raises:
         OptionError: For an unknown option or a value that does not fit.
+        PluginError: If its option set or its `setup` raises anything else.
+        TypeError: When a subclass is made, for an attribute that cannot be used.
     """
 
     #: The token: the entry point's name, and for a wire extension the name in the header.
@@ -56,16 +60,31 @@ class Installable:
     #: What `wsext ext check` has to know: attributes of `wsext.testing.ExtensionSuite`.
     conformance: ClassVar[Mapping[str, Any]] = {}
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_class(cls)
+
     def __init__(self, options: OptionSet | None = None, /, **values: Any) -> None:
+        check_name(type(self))
+        doing = "its option set"
+        try:
+            self.options: Any = self._take_options(options, values)
+            doing = "setup()"
+            self.setup()
+        except WsextError:
+            raise
+        except BaseException as error:
+            problem = f"{doing} failed: {type(error).__name__}: {error}"
+            raise PluginError(self.name, problem, distribution_of(type(self)) or None) from error
+
+    def _take_options(self, options: OptionSet | None, values: dict[str, Any]) -> OptionSet:
         if options is None:
-            self.options: Any = self.Options.parse(values, owner=self.name)
-        elif not isinstance(options, self.Options):
+            return self.Options.parse(values, owner=self.name)
+        if not isinstance(options, self.Options):
             raise OptionError(
                 self.name, None, f"expected {self.Options.__name__}, got {type(options).__name__}"
             )
-        else:
-            self.options = options.replace(values, owner=self.name) if values else options
-        self.setup()
+        return options.replace(values, owner=self.name) if values else options
 
     def setup(self) -> None:
         """Override to derive things from ``self.options`` once, when it is installed."""
@@ -75,8 +94,7 @@ class Installable:
         return None
 
     def __repr__(self) -> str:
-        changed = ", ".join(f"{k}={v!r}" for k, v in self.options.changed().items())
-        return f"{type(self).__name__}({changed})"
+        return f"{type(self).__name__}({show_options(self.options, self.options.changed())})"
 
 
 class Extension(Installable):
@@ -92,6 +110,9 @@ class Extension(Installable):
     rsv: ClassVar[RSV] = RSV.NONE
     #: The reserved opcodes that it claims: 3 to 7 and 11 to 15.
     opcodes: ClassVar[frozenset[int]] = frozenset()
+    #: Whether ``wsext serve`` leaves it off until somebody configures it, if only with its name.
+    #: What has a required option is off until then anyway.
+    off_until_configured: ClassVar[bool] = False
     #: The parameters that may stand in a header: the option set's wire fields, and what a subclass
     #: adds by setting ``extra_wire_params``.
     wire_params: ClassVar[frozenset[str]] = frozenset()
@@ -99,8 +120,9 @@ class Extension(Installable):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.rsv, cls.opcodes = RSV(cls.rsv), frozenset(cls.opcodes)
         declared = {field.wire for field in option_fields(cls.Options) if field.wire}
-        cls.wire_params = frozenset(declared) | cls.extra_wire_params
+        cls.wire_params = frozenset(declared) | frozenset(cls.extra_wire_params)
 
     def offers(self) -> Sequence[Params]:
         """Client: what to ask for, as alternatives, the best first."""
@@ -111,11 +133,15 @@ class Extension(Installable):
 
         Parameters that are not in `wire_params` were refused before. Raise `NegotiationError`
         (the readers of `Params` do) or return `Declined`: the client's next offer is tried.
+
+        It may be ``async def``. Servers and uvicorn wait for all extensions of a handshake together
+        as long as ``negotiation_timeout`` allows, and decline what takes longer. Where nothing can
+        be awaited (``websockets``, a `Connection` without I/O) such an extension is declined.
         """
         return Agreement(self.make_codec(Params(), ctx), Params())
 
     def confirm(self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext) -> Codec:
-        """Client: take the server's answer to `offers`.
+        """Client: take the server's answer to `offers`. It may be ``async def``, as `accept`.
 
         Raises:
             NegotiationError: If the answer cannot be used; the connection is failed (RFC 6455

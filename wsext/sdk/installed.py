@@ -10,9 +10,11 @@ from typing import Any
 from wsext.errors import ExtensionConflict, OptionError, PluginError
 from wsext.escape import get_logger
 from wsext.protocol.agreement import Negotiation, Offer
+from wsext.protocol.boundary import distribution_of, report
 from wsext.protocol.http import Request
 from wsext.protocol.negotiation import shared_claim
 from wsext.protocol.pipeline import Pipeline, Stage
+from wsext.sdk.checks import check_class
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.hooks import Hooks, has_hooks
 from wsext.sdk.options import NamedOptionSet
@@ -110,6 +112,15 @@ class Installed(Hooks):
                 self._put(type(current)(options), token in self._required)
         return named
 
+    def find(self, token: str) -> Any:
+        """What a token stands for: the class of what is installed, or what the plugins have.
+
+        Raises:
+            PluginError: If it cannot be found or loaded.
+        """
+        current = self._items.get(token)
+        return self._resolve(token) if current is None else type(current)
+
     def configure(self, token: str, options: Mapping[str, Any]) -> Installable:
         """Change options of what is installed, or install it.
 
@@ -134,6 +145,11 @@ class Installed(Hooks):
             self.unregister(item)
 
     def _put(self, item: Installable, required: bool) -> None:
+        try:
+            check_class(type(item))
+        except TypeError as error:
+            distribution = distribution_of(type(item)) or None
+            raise PluginError(item.name, str(error), distribution) from error
         old = self._items.get(item.name)
         if required:
             if not isinstance(item, Extension):
@@ -208,8 +224,8 @@ class Installed(Hooks):
                 if all(isinstance(offer, Offer) for offer in chosen):
                     return chosen
                 raise TypeError(f"returned {chosen!r}, which are not all offers")
-            except Exception as error:
-                logger.error("hook wsext_negotiate failed: %r; ignored", error)
+            except BaseException as error:
+                report("hook wsext_negotiate", error)
         return None
 
     def backplanes(self) -> dict[str, Callable[[str], Any]]:
@@ -220,12 +236,19 @@ class Installed(Hooks):
         return found
 
 
-def make_pipeline(negotiation: Negotiation, max_message_size: int) -> Pipeline:
-    """The pipeline of what was agreed, in the order of the response."""
-    stages = [
-        Stage(agreed.name, agreed.codec, agreed.extension.rsv, agreed.extension.opcodes)
-        for agreed in negotiation.agreed
-    ]
+def make_pipeline(negotiation: Negotiation, max_message_size: int, session: str = "") -> Pipeline:
+    """The pipeline of what was agreed, in the order of the response.
+
+    Args:
+        negotiation: What was agreed.
+        max_message_size: The limit of a whole message, in bytes.
+        session: What the log calls the connection.
+    """
+    stages = []
+    for agreed in negotiation.agreed:
+        extension, boundary = agreed.extension, agreed.boundary
+        boundary.where = f"session {session}" if session else ""
+        stages.append(Stage(agreed.name, agreed.codec, extension.rsv, extension.opcodes, boundary))
     return Pipeline(stages, max_message_size=max_message_size)
 
 

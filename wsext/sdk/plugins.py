@@ -19,7 +19,10 @@ from typing import Any, TypeGuard
 
 from wsext.errors import PluginError, nearest
 from wsext.escape import get_logger
+from wsext.protocol.boundary import FAULTS, GROUP
 from wsext.sdk import hookspecs
+from wsext.sdk.checks import check_class, check_name
+from wsext.sdk.codec import Codec
 from wsext.sdk.extension import Installable
 from wsext.sdk.hooks import hook_names, new_manager
 from wsext.sdk.options import NamedOptionSet
@@ -35,8 +38,6 @@ __all__ = [
 ]
 
 logger = get_logger("wsext.plugins")
-
-GROUP = "wsext"
 
 
 class PluginStatus(StrEnum):
@@ -175,7 +176,7 @@ class Plugins:
         try:
             plugin = self._entries[name].load()
             self._check(name, plugin)
-        except Exception as error:
+        except FAULTS as error:
             raise self._failed(info, error) from error
         self._loaded[name] = plugin
         return plugin
@@ -187,9 +188,26 @@ class Plugins:
                 f"needs version {version} of the hooks; this wsext has {hookspecs.API_VERSION}"
             )
         if is_installable(plugin):
-            if plugin.name != name:
-                raise TypeError(f"the entry point's name is not the extension's: {plugin.name!r}")
+            check_class(plugin)
+            if getattr(plugin, "name", None) != name:
+                raise TypeError(
+                    f"the entry point's name is not the extension's, which is "
+                    f"{getattr(plugin, 'name', None)!r}: write {name!r} in both places"
+                )
             return
+        if isinstance(plugin, Installable):
+            kind = type(plugin)
+            raise TypeError(
+                f"names an object: name its class, {kind.__module__}:{kind.__name__}, "
+                "which users configure"
+            )
+        if isinstance(plugin, Codec) or (inspect.isclass(plugin) and issubclass(plugin, Codec)):
+            raise TypeError("names a codec: name the Extension whose make_codec() gives it")
+        if not hook_names(plugin):
+            raise TypeError(
+                f"names {plugin!r}, which is no Extension or Interceptor class and has no hook "
+                "implementation (a function with @hookimpl whose name begins with wsext_)"
+            )
         probe = new_manager()
         probe.register(plugin)  # validates every hook's arguments
         unknown = [hook for hook in hook_names(plugin) if not hasattr(probe.hook, hook)]
@@ -198,7 +216,7 @@ class Plugins:
                 "plugin %s implements unknown hooks: %s", name, ", ".join(sorted(unknown))
             )
 
-    def _failed(self, info: PluginInfo, error: Exception) -> PluginError:
+    def _failed(self, info: PluginInfo, error: BaseException) -> PluginError:
         incompatible = isinstance(error, _Incompatible)
         status = PluginStatus.INCOMPATIBLE if incompatible else PluginStatus.FAILED
         reason = str(error) if incompatible else f"{type(error).__name__}: {error}"
@@ -296,8 +314,11 @@ class Plugins:
             return []
         try:
             brought = function()
-            return list(brought.items() if isinstance(brought, Mapping) else brought)
-        except Exception as error:
+            items = list(brought.items() if isinstance(brought, Mapping) else brought)
+            for item in items:
+                _check_contributed(hook, item)
+            return items
+        except FAULTS as error:
             failure = self._failed(self._infos[name], error)
             if self.strict:
                 raise failure from error
@@ -315,6 +336,16 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> PluginError:
     close = nearest(name, names)
     hint = f"did you mean {close!r}?" if close else f"known: {', '.join(names) or 'none'}"
     return PluginError(name, f"no such {what}; {hint}")
+
+
+def _check_contributed(hook: str, item: Any) -> None:
+    if hook == "wsext_extensions":
+        if not is_installable(item):
+            raise TypeError(f"{hook} gave {item!r}, not an Extension or Interceptor class")
+        check_class(item)
+        check_name(item)
+    elif hook == "wsext_option_sets" and not isinstance(item, NamedOptionSet):
+        raise TypeError(f"{hook} gave {item!r}, not a NamedOptionSet")
 
 
 def _is_static(cls: type, name: str) -> bool:

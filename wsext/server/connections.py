@@ -19,6 +19,7 @@ from wsext.server.admission import Addresses
 from wsext.server.answering import Handshake, Host
 from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
+from wsext.server.trimming import Trimming
 
 __all__ = ["Connections"]
 
@@ -95,6 +96,7 @@ class Connections(Host):
         self.hosts = Hosts(app.server_options.allowed_hosts, self.proxies)
         self.addresses = Addresses(app.server_options, self.timers.time)
         self._sweep = Sweep(self.timers, app.installed, logger)
+        self._trimming = Trimming(self.timers)
         # Connections and sessions are in the order in which they came, so that what is done to all
         # of them is reproducible.
         self._connections: dict[Handshake, _Places] = {}
@@ -158,6 +160,7 @@ class Connections(Host):
         places = self._connections.pop(connection, None)
         if places is not None:
             places.leave(connection)
+            self._trimming.note_end()
         connection.uncount()
         if not self._sessions and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
@@ -201,3 +204,4 @@ class Connections(Host):
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
         self._sweep.stop()
+        self._trimming.stop()

@@ -10,7 +10,8 @@ do with the decision is theirs. In this order:
     5. the plugins let it pass (`wsext_handshake`)                  what they say
     6. there still is a place, for guards may have taken their time 429, 503
     7. both sides speak a subprotocol                               400
-    8. the required extensions are agreed                           400
+    8. the extensions that are asked answer, and those that are     400
+       required are agreed
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from wsext.protocol.handshake import (
     select_subprotocol,
 )
 from wsext.protocol.http import Request, Response, rejection
-from wsext.protocol.negotiation import find_missing, negotiate, parse_offers
+from wsext.protocol.negotiation import anegotiate, find_missing, parse_offers
+from wsext.runtime.patience import Patience
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.installed import Installed
 
@@ -109,7 +111,8 @@ async def _decide(request: Request, terms: Terms) -> Acceptance | Response:
         return refusal
     terms.check_place()
     chosen = None if terms.subprotocols is None else select_subprotocol(spoken, terms.subprotocols)
-    return Acceptance(_agree(request, offers, terms), chosen)  # nothing may fail after `_agree`
+    negotiation = await _agree(request, offers, terms)
+    return Acceptance(negotiation, chosen)  # nothing may fail after `_agree`
 
 
 def _describe(origins: Sequence[str], request: Request) -> str:
@@ -143,7 +146,7 @@ async def ask_guards(guards: Iterable[Guard], request: Request) -> Response | No
     return None
 
 
-def _agree(request: Request, offers: Sequence[Offer], terms: Terms) -> Negotiation:
+async def _agree(request: Request, offers: Sequence[Offer], terms: Terms) -> Negotiation:
     """Agree on extensions.
 
     Raises:
@@ -152,10 +155,11 @@ def _agree(request: Request, offers: Sequence[Offer], terms: Terms) -> Negotiati
     installed, options = terms.installed, terms.options
     ctx = NegotiationContext("server", options.max_message_size, request)
     chosen = installed.choose_offers(request, offers) if offers else None
-    if chosen is None:
-        negotiation = negotiate(offers, installed.extensions, ctx, prefer=options.prefer)
-    else:
-        negotiation = negotiate(chosen, installed.extensions, ctx)
+    prefer = options.prefer if chosen is None else "client"
+    wait = Patience(options.negotiation_timeout).wait
+    negotiation = await anegotiate(
+        offers if chosen is None else chosen, installed.extensions, ctx, prefer=prefer, wait=wait
+    )
     missing = find_missing(installed.required, negotiation)
     if missing is not None:
         negotiation.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl as ssl_module
+import traceback
 from collections import OrderedDict
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -55,9 +56,15 @@ class Transports:
                 await self._slots.wait()
         with self._slots:
             timeout = max(until - loop.time(), 0.001)
-            await net.connect_accepted_socket(
-                lambda: protocol, sock, ssl=self._ssl, ssl_handshake_timeout=timeout
-            )
+            try:
+                await net.connect_accepted_socket(
+                    lambda: protocol, sock, ssl=self._ssl, ssl_handshake_timeout=timeout
+                )
+            except BaseException as error:
+                # The traceback's frames have the future that has the error: a cycle, which would
+                # keep the memory of TLS until the garbage collector comes.
+                traceback.clear_frames(error.__traceback__)
+                raise
 
 
 async def _wait_for_data(sock: socket.socket) -> None:

@@ -6,6 +6,7 @@ import gc
 import json
 import random
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,24 @@ def test_a_bomb_stops_at_the_budget(reset: bool, content_size: int) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         codec.decode(Frame(2, bomb, True, RSV.RSV1), 100_000)
     assert caught.value.code == 1009
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system tells elsewhere how much there is")
+def test_refused_bombs_leave_no_memory_behind() -> None:
+    bomb = ZstdCodec(Settings()).encode(Frame(2, bytes(1 << 20))).payload
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    def refuse(count: int) -> None:
+        for _ in range(count):
+            with pytest.raises(RemoteProtocolError, match="1009"):
+                ZstdCodec(Settings()).decode(Frame(2, bomb, rsv=RSV.RSV1), 1000)
+
+    refuse(20)
+    before = resident()
+    refuse(300)  # each of them would leave 128 KiB
+    assert resident() < before + (16 << 20)
 
 
 def test_a_larger_window_than_agreed_is_refused() -> None:

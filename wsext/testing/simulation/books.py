@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from inspect import isawaitable
 from typing import Any
 
 from wsext.protocol.agreement import Agreement
@@ -145,12 +146,18 @@ class CodecLedger:
                 kind.close = close
 
     def _counting(self, extension: Extension, method: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*arguments: Any, **options: Any) -> Any:
-            result = method(*arguments, **options)
+        def count(result: Any) -> Any:
             codec = result.codec if isinstance(result, Agreement) else result
             if isinstance(codec, Codec):
                 self._enter(codec, extension.name)
             return result
+
+        async def count_later(result: Awaitable[Any]) -> Any:
+            return count(await result)
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            result = method(*arguments, **options)
+            return count_later(result) if isawaitable(result) else count(result)
 
         return counted
 

@@ -23,6 +23,8 @@ Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
 _FORMAT = zstandard.FORMAT_ZSTD1_MAGICLESS
 _UNKNOWN = zstandard.CONTENTSIZE_UNKNOWN
+#: Bytes that are decompressed before a look at the budget: 4 of them may become 128 KiB.
+_PIECE = 1024
 #: Blocks of a message on its own. Encoders need one for 128 KiB, and for each flush.
 _MAX_BLOCKS = 1 << 14
 
@@ -101,7 +103,10 @@ class _TooMuch(Exception):
 
 
 class _Sink:
-    """Takes what a stream decompresses, up to a budget."""
+    """Takes what a stream decompresses, and keeps what is within a budget.
+
+    It never raises: zstandard 0.25 would then lose the 128 KiB into which it decompresses.
+    """
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
@@ -110,9 +115,8 @@ class _Sink:
 
     def write(self, data: bytes) -> int:
         self.size += len(data)
-        if self.size > self.budget:
-            raise _TooMuch
-        self.parts.append(bytes(data))
+        if self.size <= self.budget:
+            self.parts.append(bytes(data))
         return len(data)
 
 
@@ -222,7 +226,11 @@ class ZstdCodec(Codec):
             decompressor = self._coders.new_decompressor()
             self._in = decompressor.stream_writer(sink, closefd=False)  # type: ignore[arg-type]
         sink.parts, sink.size, sink.budget = [], 0, budget
-        self._in.write(data)
+        view = memoryview(data)
+        for at in range(0, len(view), _PIECE):
+            self._in.write(view[at : at + _PIECE])
+            if sink.size > budget:
+                raise _TooMuch
         return b"".join(sink.parts)
 
     def close(self) -> None:
