@@ -149,11 +149,15 @@ class SealedExtension(Extension):
     def offers(self) -> Sequence[Params]:
         return [self.offer()]
 
-    def accept(self, offer: Params, ctx: NegotiationContext) -> Agreement | Declined:
+    def accept(
+        self, offer: Params, ctx: NegotiationContext
+    ) -> Agreement | Declined | Awaitable[Agreement | Declined]:
         answer = self.answer(offer)
         return Agreement(self.make_codec(answer, self.bind(answer, ctx)), answer)
 
-    def confirm(self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext) -> Codec:
+    def confirm(
+        self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext
+    ) -> Codec | Awaitable[Codec]:
         bound = self.bind(answer, ctx, offers)
         if _without_nonce(answer) not in [_without_nonce(offer) for offer in offers]:
             raise NegotiationError(f"the answer {str(answer)!r} was not offered")
