@@ -9,11 +9,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.extensions import Reverse
+from tests.extensions import Mac, MacCodec, Reverse
 from wsext import (
     RSV,
     Agreement,
-    Codec,
     Frame,
     NegotiationContext,
     NegotiationError,
@@ -21,26 +20,11 @@ from wsext import (
     ProtocolError,
     RemoteProtocolError,
     SealedCodec,
-    SealedExtension,
     testing,
 )
 from wsext.testing.engines import MASK, Engines, messages_of, parse_wire, write_wire
 
-KEY = b"a key of the tests, of 32 bytes."
 MESSAGE = Frame(1, b"transfer 100 to Ada")
-
-
-class MacCodec(SealedCodec):
-    """The MAC behind the message."""
-
-    def seal(self, data: bytes, context: bytes) -> Any:
-        return data + hmac.digest(KEY, context + data, "sha256")
-
-    def unseal(self, data: bytes, context: bytes) -> Any:
-        body, mac = data[:-32], data[-32:]
-        if not hmac.compare_digest(mac, hmac.digest(KEY, context + body, "sha256")):
-            raise ValueError("wrong")
-        return body
 
 
 class LaterCodec(MacCodec):
@@ -55,16 +39,6 @@ class LaterCodec(MacCodec):
 
 class UnorderedCodec(MacCodec):
     ordered = False
-
-
-class Mac(SealedExtension):
-    """Without parameters of its own, and without a bit."""
-
-    name: ClassVar[str] = "x-mac"
-    codec: ClassVar[type[SealedCodec]] = MacCodec
-
-    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
-        return self.codec(ctx)
 
 
 class Marked(Mac):

@@ -61,6 +61,7 @@ cdef class Pipeline:
     cdef public bint is_async
     cdef public tuple stages
     cdef public int rsv_first
+    cdef public int rsv_foreign
     cdef public int rsv_rest
     cdef public int rsv_control
     cdef public frozenset opcodes
@@ -83,7 +84,7 @@ cdef class Pipeline:
     @cython.locals(frame=Frame)
     cdef list _end_encode(self, list frames)
 
-    @cython.locals(allowed=int)
+    @cython.locals(allowed=int, wrong=int)
     cdef _check_rsv(self, Frame frame)
 
     cpdef list decode(self, Frame frame)
@@ -95,6 +96,9 @@ cdef class Pipeline:
 
     @cython.locals(frame=Frame, out=list)
     cdef list _end_decode(self, list frames)
+
+    @cython.locals(wrong=int)
+    cdef _check_cleared(self, Frame frame)
 
 
 @cython.locals(out=list)

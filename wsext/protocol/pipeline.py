@@ -216,6 +216,8 @@ class Pipeline:
         self._closed = False
         self.is_async = any(stage.is_async for stage in stages)
         self.rsv_first = self.rsv_rest = self.rsv_control = 0
+        #: Bits that may stay on what is encoded and decoded, because somebody else handles them.
+        self.rsv_foreign = 0
         opcodes = _NO_OPCODES
         size = max_message_size
         for stage in self.stages:
@@ -396,8 +398,9 @@ class Pipeline:
             allowed = self.rsv_control
         else:
             allowed = self.rsv_first if frame.opcode else self.rsv_rest
-        if frame.rsv & ~allowed:
-            bits = RSV(frame.rsv & ~allowed).names()
+        wrong = frame.rsv & ~(allowed | self.rsv_foreign)
+        if wrong:
+            bits = RSV(wrong).names()
             names = ", ".join(stage.name for stage in self.stages) or "no extension"
             raise LocalProtocolError(f"{bits} set on {frame!r}, claimed by none of: {names}")
 
@@ -440,7 +443,7 @@ class Pipeline:
             above = stage.above if stage is not None else None
             return self._end_decode(_finish(self._through(many, above, True)))
         if frame.rsv:
-            raise _unclaimed(frame)
+            self._check_cleared(frame)
         return frame
 
     async def adecode(self, frame: Frame) -> list[Frame]:
@@ -456,7 +459,7 @@ class Pipeline:
     def _end_decode(self, frames: list[Frame]) -> list[Frame]:
         for frame in frames:
             if frame.rsv:
-                raise _unclaimed(frame)
+                self._check_cleared(frame)
         out = frames
         if self._receiving:
             out = [item for frame in frames for item in run_hooks(self._receiving, frame)]
@@ -464,6 +467,12 @@ class Pipeline:
             for frame in out:
                 self._trace("in", "app", frame)
         return out
+
+    def _check_cleared(self, frame: Frame) -> None:
+        wrong = frame.rsv & ~self.rsv_foreign
+        if wrong:
+            bits = RSV(wrong).names()
+            raise RemoteProtocolError(1002, f"{bits} set where no extension handles it")
 
     # --- both ways ----------------------------------------------------------------------------
 
@@ -532,10 +541,6 @@ async def _afinish(steps: _Steps) -> list[Frame]:
     except StopIteration as done:
         frames: list[Frame] = done.value
         return frames
-
-
-def _unclaimed(frame: Frame) -> RemoteProtocolError:
-    return RemoteProtocolError(1002, f"{RSV(frame.rsv).names()} set where no extension handles it")
 
 
 def run_hooks(hooks: Sequence[FrameHook], frame: Frame) -> list[Frame]:
