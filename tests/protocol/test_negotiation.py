@@ -273,5 +273,6 @@ def test_an_undeclared_parameter_cannot_be_offered() -> None:
         def offers(self) -> Sequence[Params]:
             return [Params(level=6)]
 
-    with pytest.raises(NegotiationError, match=r"x-leaky.*'level'"):
+    words = r"x-leaky: sends the parameter 'level', which is none of its wire parameters \(none\)"
+    with pytest.raises(NegotiationError, match=rf"{words}: declare it with wire\(...\)"):
         make_offers([Leaky()])

@@ -15,7 +15,7 @@ from wsext.client.proxies import connect_through, find_proxy
 from wsext.client.reconnection import finish, reconnect
 from wsext.client.settings import ClientLimits
 from wsext.client.targets import Target
-from wsext.errors import CloseInfo, InvalidHandshake, NegotiationError
+from wsext.errors import CloseInfo, InvalidHandshake, NegotiationError, nearest
 from wsext.escape import get_logger
 from wsext.protocol import handshake, negotiation
 from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
@@ -33,6 +33,7 @@ from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.sweep import Sweep
 from wsext.runtime.timers import Timers
 from wsext.sdk.installed import Installed, build
+from wsext.sdk.values import as_list
 from wsext.version import __version__
 
 __all__ = ["connect"]
@@ -119,8 +120,8 @@ class connect:
             self._installed = extensions
         else:
             self._installed = build(extensions or ())
-        self._required = (*self._installed.required, *required)
-        self._subprotocols = tuple(subprotocols)
+        self._required = (*self._installed.required, *as_list("required", required))
+        self._subprotocols = as_list("subprotocols", subprotocols)
         pairs = headers.items() if isinstance(headers, Mapping) else headers
         self._headers = [(str(name), str(value)) for name, value in pairs]
         if self._target.authorization is not None:
@@ -155,6 +156,7 @@ class connect:
     async def _shake(self, choice: HTTP2Choice) -> tuple[Session, str | None]:
         """Connect and do the handshake; the session, and the required extension that it lacks."""
         offers = negotiation.make_offers(self._installed.extensions)
+        self._check_required(offers)
         target = self._target
         request = handshake.build_request(
             target.host_header,
@@ -182,6 +184,17 @@ class connect:
                     if isinstance(error, Exception):
                         await carrier.gone
             raise
+
+    def _check_required(self, offers: list[Offer]) -> None:
+        """Check that every required extension is offered, before anything is sent."""
+        names = list(dict.fromkeys(offer.name for offer in offers))
+        for name in self._required:
+            if name not in names:
+                close = nearest(name, names)
+                hint = f"; did you mean {close!r}?" if close else ""
+                known = ", ".join(names) or "no extension"
+                problem = f"is required, but this client does not offer it: it offers {known}{hint}"
+                raise NegotiationError(problem, name)
 
     def _start(
         self,

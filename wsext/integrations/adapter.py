@@ -26,7 +26,12 @@ __all__ = ["UNLIMITED", "Adapter", "TooLateError", "UnadaptableError", "reserved
 UNLIMITED = 1 << 31
 
 
-class UnadaptableError(LocalProtocolError):
+class EncodingError(LocalProtocolError, TheirProtocolError):
+    """A message could not be encoded. For anything else than an error of its own ``websockets``
+    would drop the connection; like this whoever sends can still close it."""
+
+
+class UnadaptableError(EncodingError):
     """A codec did what one frame for one frame cannot express."""
 
 
@@ -56,7 +61,10 @@ class Adapter(TheirExtension):
         self.name = ExtensionName(agreed.name)
         self.rsv = int(agreed.extension.rsv)
         self._codec = agreed.codec
-        self._stage = Stage(agreed.name, agreed.codec, agreed.extension.rsv)
+        agreed.boundary.where = "websockets"
+        self._stage = Stage(
+            agreed.name, agreed.codec, agreed.extension.rsv, boundary=agreed.boundary
+        )
         self._pipeline = Pipeline([self._stage])
         self._others = others
         self._conflict_checked = False
@@ -65,7 +73,7 @@ class Adapter(TheirExtension):
         # The bits of other extensions on the messages that are half way.
         self._foreign_out = self._foreign_in = 0
         self._held_bytes = 0  # of the incoming message, not given out yet
-        self._failure: ProtocolError | None = None
+        self._failure: EncodingError | None = None
         # ``websockets`` does not tell when the connection ends, but it lets go of the extension.
         weakref.finalize(self, self._pipeline.close)
 
@@ -93,9 +101,12 @@ class Adapter(TheirExtension):
         try:
             frames = self._pipeline.encode(own)
             result = own if own.is_control else self._joined_encoded(own, frames)
-        except ProtocolError as error:
+        except EncodingError as error:
             self._failure = error
             raise
+        except ProtocolError as error:
+            self._failure = EncodingError(error.reason, error.code, self.name)
+            raise self._failure from error
         return _theirs(frame.opcode, result, foreign)
 
     def _joined_encoded(self, frame: Frame, frames: list[Frame]) -> Frame:

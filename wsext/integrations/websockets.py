@@ -37,6 +37,7 @@ from wsext.protocol.negotiation import confirm, make_offers, negotiate
 from wsext.protocol.params import Params
 from wsext.sdk.extension import Extension
 from wsext.sdk.installed import Installed, build
+from wsext.sdk.values import as_list
 
 __all__ = ["adaptable", "client_extensions", "server_extensions"]
 
@@ -114,7 +115,9 @@ def adaptable(extension: Any) -> str | None:
 def _adapted(what: Iterable[Any] | Mapping[str, Mapping[str, Any]]) -> list[Extension]:
     installed = Installed()
     pairs: Iterable[tuple[Any, Mapping[str, Any]]] = (
-        what.items() if isinstance(what, Mapping) else [(entry, {}) for entry in what]
+        what.items()
+        if isinstance(what, Mapping)
+        else [(entry, {}) for entry in as_list("extensions", what)]
     )
     for entry, options in pairs:
         before = installed.items

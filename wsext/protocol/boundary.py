@@ -76,8 +76,8 @@ class ExtensionFault(NegotiationError):
 # --- the log ----------------------------------------------------------------------------------
 
 
-def distribution_of(kind: type) -> str:
-    """The name of the distribution that ships a class; empty if no entry point tells."""
+def distribution_of(kind: Any) -> str:
+    """The name of the distribution that ships a class or function; empty if nobody tells."""
     return _distribution_of(kind.__module__.partition(".")[0])
 
 
@@ -102,7 +102,7 @@ def report(
     Args:
         what: What failed, for example ``extension x-foo: decode()``.
         error: What was raised.
-        kind: The class at fault; its distribution is named.
+        kind: The class or function at fault; its distribution is named.
         where: In which session or handshake.
         first: Whether it is the first fault; those that follow are logged at debug.
     """

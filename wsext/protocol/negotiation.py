@@ -154,7 +154,12 @@ def check_wire_params(extension: ExtensionLike, params: Params) -> None:
     """
     for name in params:
         if name not in extension.wire_params:
-            raise NegotiationError(f"{name!r} is not declared as a wire parameter", extension.name)
+            known = ", ".join(sorted(extension.wire_params)) or "none"
+            problem = (
+                f"sends the parameter {name!r}, which is none of its wire parameters ({known}): "
+                "declare it with wire(...) in its option set, or in extra_wire_params"
+            )
+            raise NegotiationError(problem, extension.name)
 
 
 def negotiate(

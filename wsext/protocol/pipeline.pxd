@@ -58,6 +58,8 @@ cdef class Pipeline:
     cdef tuple _sending
     cdef object _trace
     cdef bint _closed
+    cdef public object wait
+    cdef object _asked
     cdef public bint is_async
     cdef public tuple stages
     cdef public int rsv_first

@@ -21,10 +21,10 @@ sees, replaces, drops or adds frames on its own side only.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
-from wsext.errors import NegotiationError, OptionError, PluginError, WsextError
+from wsext.errors import NegotiationError, OptionError, PluginError
 from wsext.protocol.agreement import Agreement, Declined, NegotiationContext, Phase
 from wsext.protocol.boundary import distribution_of
 from wsext.protocol.codes import RSV
@@ -51,13 +51,17 @@ class Installable:
         OptionError: For an unknown option or a value that does not fit.
         PluginError: If its option set or its `setup` raises anything else.
         TypeError: When a subclass is made, for an attribute that cannot be used.
+
+    Attributes:
+        name: The token: the entry point's name, and for a wire extension the name in the header.
+        Options: The class of the option set; a set without options if there are none.
+        options: The option set of this instance, checked and immutable.
+        conformance: What `wsext ext check` cannot find out itself: names and values of attributes
+            of the kit's suite, for example ``{"options": {"key": "a key for tests"}}``.
     """
 
-    #: The token: the entry point's name, and for a wire extension the name in the header.
     name: ClassVar[str]
-    #: The class of the option set.
     Options: ClassVar[type[OptionSet]] = NoOptions
-    #: What `wsext ext check` has to know: attributes of `wsext.testing.ExtensionSuite`.
     conformance: ClassVar[Mapping[str, Any]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -71,7 +75,7 @@ class Installable:
             self.options: Any = self._take_options(options, values)
             doing = "setup()"
             self.setup()
-        except WsextError:
+        except (OptionError, PluginError):
             raise
         except BaseException as error:
             problem = f"{doing} failed: {type(error).__name__}: {error}"
@@ -102,21 +106,34 @@ class Extension(Installable):
 
     The default negotiates a token without parameters; override `make_codec` for that. Override
     `offers`, `accept` and `confirm` to negotiate parameters.
+
+    Attributes:
+        name: The token: the entry point's name, and the name in the header.
+        phase: Where it sits in the stack, from the application (first) to the wire (last). The
+            default is ``Phase.SEMANTIC``.
+        rsv: The reserved bits that it claims: one of `RSV`, or several with ``|``. Two extensions
+            on one connection never share one. The default is ``RSV.NONE``.
+        opcodes: The reserved opcodes that it claims: 3 to 7 and 11 to 15. The default is none.
+        Options: The class of the option set; a set without options if there are none.
+        options: The option set of this instance, checked and immutable.
+        wire_params: The parameters that may stand in a header: the option set's wire fields and
+            ``extra_wire_params``. The core sets it when the class is made.
+        extra_wire_params: Parameters that are no option, such as the name of a dictionary: names,
+            or a mapping that describes each for ``wsext ext show``, such as
+            ``{"dict": Annotated[str, wire("hash of the dictionary")]}``.
+        off_until_configured: Whether ``wsext serve`` leaves it off until somebody configures it,
+            if only with its name. What has a required option is off until then anyway. The default
+            is ``False``.
+        conformance: What `wsext ext check` cannot find out itself: names and values of attributes
+            of `wsext.testing.ExtensionSuite`, for example ``{"detects_corruption": True}``.
     """
 
-    #: Where it sits in the stack, from the application (first) to the wire (last).
     phase: ClassVar[Phase] = Phase.SEMANTIC
-    #: The reserved bits that it claims; two extensions on one connection never share one.
     rsv: ClassVar[RSV] = RSV.NONE
-    #: The reserved opcodes that it claims: 3 to 7 and 11 to 15.
     opcodes: ClassVar[frozenset[int]] = frozenset()
-    #: Whether ``wsext serve`` leaves it off until somebody configures it, if only with its name.
-    #: What has a required option is off until then anyway.
     off_until_configured: ClassVar[bool] = False
-    #: The parameters that may stand in a header: the option set's wire fields, and what a subclass
-    #: adds by setting ``extra_wire_params``.
     wire_params: ClassVar[frozenset[str]] = frozenset()
-    extra_wire_params: ClassVar[frozenset[str]] = frozenset()
+    extra_wire_params: ClassVar[Collection[str]] = frozenset()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -175,4 +192,11 @@ class Interceptor(Installable):
     Outgoing frames run through interceptors in the order of installation, incoming ones in the
     reverse. An interceptor that raises is isolated, and disabled for the session after three
     faults in a row; the frame goes on as it was.
+
+    Attributes:
+        name: The token: the entry point's name. It never stands in a header.
+        Options: The class of the option set; a set without options if there are none.
+        options: The option set of this instance, checked and immutable.
+        conformance: What `wsext ext check` cannot find out itself: names and values of attributes
+            of `wsext.testing.InterceptorSuite`, for example ``{"transparent": False}``.
     """

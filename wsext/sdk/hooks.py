@@ -8,8 +8,9 @@ from typing import Any
 
 import pluggy
 
-from wsext.errors import CloseInfo, PluginError
+from wsext.errors import CloseInfo, HandshakeRejected, OptionError, PluginError, RouteError
 from wsext.escape import get_logger
+from wsext.protocol.boundary import FAULTS, distribution_of, report
 from wsext.protocol.contract import FrameHook
 from wsext.protocol.frames import Frame
 from wsext.protocol.http import Request, Response
@@ -51,7 +52,11 @@ class Hooks:
         except (pluggy.PluginValidationError, ValueError) as error:
             raise PluginError(label, str(error)) from error
         if not self._manager.get_hookcallers(plugin):
-            raise PluginError(label, "has no hook implementation (functions with @hookimpl)")
+            problem = (
+                "has no hook implementation (functions with @hookimpl), and is neither an "
+                "extension nor an interceptor nor a named option set"
+            )
+            raise PluginError(label, problem)
 
     def unregister(self, plugin: Any) -> None:
         """Take a plugin's hooks out; nothing happens when there are none."""
@@ -67,39 +72,64 @@ class Hooks:
 
     def _calls(self, hook: str) -> list[Callable[..., Any]]:
         """The implementations of a hook as plain calls, in pluggy's order."""
+        return [call for call, _ in self._origins(hook)]
+
+    def _origins(self, hook: str) -> list[tuple[Callable[..., Any], Any]]:
+        """The same, each with the function that its author has written."""
         if self._manager is None:
             return []
         impls = getattr(self._manager.hook, hook).get_hookimpls()
-        return [bind_hook(impl) for impl in reversed(impls)]
+        return [(bind_hook(impl), impl.function) for impl in reversed(impls)]
 
     async def refusal(self, request: Request) -> Response | None:
         """Ask ``wsext_handshake``: the first `Response` refuses the handshake.
 
+        A hook that fails, or answers anything else, cannot be asked whether the peer may connect:
+        its handshake is refused with 503.
+
         Raises:
-            TypeError: If a hook returns anything else; and whatever a hook raises.
+            HandshakeRejected: If a hook does.
         """
-        for call in self._calls("wsext_handshake"):
-            result = call(request=request)
-            if inspect.isawaitable(result):
-                result = await result
-            if isinstance(result, Response):
-                return result
+        for call, origin in self._origins("wsext_handshake"):
+            try:
+                result = call(request=request)
+                if inspect.isawaitable(result):
+                    result = await result
+                if result is not None and not isinstance(result, Response):
+                    raise TypeError(f"returned {result!r}, not a Response")
+            except HandshakeRejected:
+                raise
+            except FAULTS as error:
+                report("hook wsext_handshake", error, kind=origin, where=request.path)
+                return Response(503, "the server cannot decide about this request\n")
             if result is not None:
-                raise TypeError(f"hook wsext_handshake returned {result!r}, not a Response")
+                return result
         return None
 
     def add_routes(self, app: Any) -> None:
-        """Let plugins add their routes."""
-        for call in self._calls("wsext_routes"):
-            call(app=app)
+        """Let plugins add their routes.
+
+        Raises:
+            PluginError: If a plugin fails with anything else than what installing raises.
+            OptionError, RouteError: If a plugin does.
+        """
+        for call, origin in self._origins("wsext_routes"):
+            try:
+                call(app=app)
+            except (OptionError, PluginError, RouteError):
+                raise
+            except FAULTS as error:
+                problem = f"wsext_routes failed: {type(error).__name__}: {error}"
+                distribution = distribution_of(origin) or None
+                raise PluginError(origin.__module__, problem, distribution) from error
 
     def not_ready(self) -> str | None:
         """Ask ``wsext_not_ready``: the first reason, or ``None`` when all is well."""
-        for call in self._calls("wsext_not_ready"):
+        for call, origin in self._origins("wsext_not_ready"):
             try:
                 reason = call()
-            except Exception as error:
-                logger.error("hook wsext_not_ready failed: %r", error)
+            except BaseException as error:
+                report("hook wsext_not_ready", error, kind=origin)
                 return "not ready"
             if reason is not None:
                 return str(reason)
@@ -117,14 +147,16 @@ class Hooks:
 
     def session_opened(self, session: Any) -> None:
         """Tell the hooks, all of them; the first fault of one ends the session."""
-        first: Exception | None = None
+        first: BaseException | None = None
         for call in self._calls("wsext_session_opened"):
             try:
                 call(session=session)
-            except Exception as error:
+            except BaseException as error:
                 first = first or error
-        if first is not None:
+        if isinstance(first, Exception):
             raise first
+        if first is not None:  # it ends the session only
+            raise RuntimeError(f"a hook raised {type(first).__name__}") from first
 
     def session_closed(self, session: Any, info: CloseInfo) -> None:
         """Tell the hooks; a fault is logged and changes nothing."""
@@ -132,11 +164,11 @@ class Hooks:
             self._notify("wsext_session_closed", session=session, info=info)
 
     def _notify(self, hook: str, **arguments: Any) -> None:
-        for call in self._calls(hook):
+        for call, origin in self._origins(hook):
             try:
                 call(**arguments)
-            except Exception as error:
-                logger.error("hook %s failed: %r", hook, error)
+            except BaseException as error:
+                report(f"hook {hook}", error, kind=origin)
 
     def set_frame_hooks(self, session: Any, pipeline: Pipeline) -> None:
         """Compile the frame hooks into plain calls for one session; none, when there are none."""

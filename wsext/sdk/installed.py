@@ -18,7 +18,8 @@ from wsext.sdk.checks import check_class
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.hooks import Hooks, has_hooks
 from wsext.sdk.options import NamedOptionSet
-from wsext.sdk.plugins import Plugins, default_plugins, is_installable
+from wsext.sdk.plugins import Plugins, default_plugins, is_codec, is_installable
+from wsext.sdk.values import as_list
 
 __all__ = ["Installed"]
 
@@ -83,6 +84,10 @@ class Installed(Hooks):
         elif is_installable(what):
             item = what(**{**self._from_sets.get(what.name, {}), **options})
         else:
+            if is_codec(what):
+                name = getattr(what, "__name__", type(what).__name__)
+                problem = "is a codec: install the Extension whose make_codec() gives it"
+                raise PluginError(name, problem)
             if options or required:
                 raise OptionError(repr(what), None, "this plugin takes no options")
             self.register(what)
@@ -215,7 +220,7 @@ class Installed(Hooks):
 
         A hook that fails, or returns anything else than offers, is logged and ignored.
         """
-        for call in self._calls("wsext_negotiate"):
+        for call, origin in self._origins("wsext_negotiate"):
             try:
                 chosen = call(request=request, offers=offers, installed=self.extensions)
                 if chosen is None:
@@ -225,14 +230,17 @@ class Installed(Hooks):
                     return chosen
                 raise TypeError(f"returned {chosen!r}, which are not all offers")
             except BaseException as error:
-                report("hook wsext_negotiate", error)
+                report("hook wsext_negotiate", error, kind=origin, where=request.path)
         return None
 
     def backplanes(self) -> dict[str, Callable[[str], Any]]:
         """What plugins bring, by URL scheme; those installed here go before the environment's."""
         found = self.plugins.backplanes()
-        for brought in (call() for call in self._calls("wsext_backplanes")):
-            found.update(brought or {})
+        for call, origin in self._origins("wsext_backplanes"):
+            try:
+                found.update(call() or {})
+            except BaseException as error:
+                report("hook wsext_backplanes", error, kind=origin)
         return found
 
 
@@ -262,6 +270,6 @@ def _tell_of_conflict(level: int, one: str, other: str, what: str) -> None:
 def build(what: Iterable[Any] | Mapping[str, Mapping[str, Any]]) -> Installed:
     """Install several things at once; a mapping gives options by token."""
     installed = Installed()
-    for item in what:
+    for item in as_list("extensions", what):
         installed.install(item, **(what[item] if isinstance(what, Mapping) else {}))
     return installed

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast, dataclass_transform
 
 import msgspec
 
@@ -33,6 +33,7 @@ __all__ = [
     "refuse_code_options",
     "show_options",
     "wire",
+    "wire_field",
 ]
 
 
@@ -47,15 +48,24 @@ def local(description: str, **bounds: Any) -> msgspec.Meta:
     return msgspec.Meta(description=description, **bounds)
 
 
-def wire(description: str, *, name: str | None = None, **bounds: Any) -> msgspec.Meta:
+def wire(
+    description: str,
+    *,
+    name: str | None = None,
+    direction: Literal["offer", "answer", "both"] = "both",
+    **bounds: Any,
+) -> msgspec.Meta:
     """Describe an option that may be sent as a parameter of the extension (RFC 6455 §9.1).
 
     Args:
         description: One line for ``wsext ext show``.
         name: The parameter's name, when it is not the field's.
+        direction: Whether it stands in a client's offer, in a server's answer or in both, for
+            ``wsext ext show``.
         bounds: As for `local`.
     """
-    return msgspec.Meta(description=description, extra={"wire": name or True}, **bounds)
+    extra = {"wire": name or True, "direction": direction}
+    return msgspec.Meta(description=description, extra=extra, **bounds)
 
 
 def in_code(description: str) -> msgspec.Meta:
@@ -84,6 +94,7 @@ class OptionField:
         wire: The name of the header parameter it stands for; ``None`` for a local option.
         scope: ``wire``, ``local``, or ``code`` for an option that only code can set.
         required: Whether it has no default.
+        direction: Of a wire parameter: ``offer``, ``answer`` or ``both``; empty if nobody said.
     """
 
     name: str
@@ -94,6 +105,7 @@ class OptionField:
     wire: str | None
     scope: str
     required: bool
+    direction: str
 
 
 if TYPE_CHECKING:
@@ -244,28 +256,35 @@ def option_fields(cls: type[OptionSet]) -> tuple[OptionField, ...]:
     """Every option of a set, in the order of declaration."""
     fields = []
     for info in _fields(cls):
-        described = metas(info.type)
-        wire: str | None = None
-        for meta in described:
-            mark = (meta.extra or {}).get("wire")
-            if mark:
-                wire = info.name if mark is True else str(mark)
         default = None if info.required else info.default
         if info.default_factory is not msgspec.NODEFAULT:
             default = info.default_factory()
-        fields.append(
-            OptionField(
-                info.name,
-                type_name(info.type),
-                default,
-                bounds(info.type),
-                next((meta.description for meta in described if meta.description), ""),
-                wire,
-                "code" if _is_in_code(info) else "wire" if wire else "local",
-                info.required,
-            )
-        )
+        fields.append(_describe(info.name, info.type, default, required=info.required))
     return tuple(fields)
+
+
+def wire_field(name: str, kind: Any) -> OptionField:
+    """A parameter beside the options, as ``extra_wire_params`` describes it."""
+    return _describe(name, kind, None, required=False)
+
+
+def _describe(name: str, kind: Any, default: Any, *, required: bool) -> OptionField:
+    described = metas(kind)
+    marks: dict[str, Any] = {}
+    for meta in described:
+        marks |= meta.extra or {}
+    wire = marks.get("wire")
+    return OptionField(
+        name,
+        type_name(kind),
+        default,
+        bounds(kind),
+        next((meta.description for meta in described if meta.description), ""),
+        name if wire is True else wire,
+        "code" if "in_code" in marks else "wire" if wire else "local",
+        required,
+        marks.get("direction", ""),
+    )
 
 
 def refuse_code_options(cls: type[OptionSet], names: Iterable[str], owner: str) -> None:

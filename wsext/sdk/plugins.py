@@ -44,6 +44,7 @@ class PluginStatus(StrEnum):
     """Whether a plugin can be used."""
 
     ACTIVE = "active"
+    OFF = "off"  # until it is configured
     DISABLED = "disabled"
     FAILED = "failed"
     INCOMPATIBLE = "incompatible"
@@ -201,7 +202,7 @@ class Plugins:
                 f"names an object: name its class, {kind.__module__}:{kind.__name__}, "
                 "which users configure"
             )
-        if isinstance(plugin, Codec) or (inspect.isclass(plugin) and issubclass(plugin, Codec)):
+        if is_codec(plugin):
             raise TypeError("names a codec: name the Extension whose make_codec() gives it")
         if not hook_names(plugin):
             raise TypeError(
@@ -251,7 +252,7 @@ class Plugins:
             PluginError: If there is none, or its plugin cannot be used.
         """
         if name in self._infos:
-            for kind in self._classes(name, self.load(name)):
+            for kind in self.extensions_of(name):
                 if kind.name == name:
                     return kind
         found = self.extensions().get(name)
@@ -266,6 +267,14 @@ class Plugins:
             for kind in self._classes(name, plugin):
                 found.setdefault(kind.name, kind)
         return found
+
+    def extensions_of(self, name: str) -> list[type[Installable]]:
+        """The extension classes that one plugin is or brings.
+
+        Raises:
+            PluginError: If the plugin cannot be loaded.
+        """
+        return self._classes(name, self.load(name))
 
     def _classes(self, name: str, plugin: Any) -> list[type[Installable]]:
         """The extension classes that a loaded plugin is or brings."""
@@ -350,6 +359,11 @@ def _check_contributed(hook: str, item: Any) -> None:
 
 def _is_static(cls: type, name: str) -> bool:
     return isinstance(inspect.getattr_static(cls, name), (staticmethod, classmethod))
+
+
+def is_codec(plugin: Any) -> bool:
+    """Whether it is a codec, or a class of codecs."""
+    return isinstance(plugin, Codec) or (inspect.isclass(plugin) and issubclass(plugin, Codec))
 
 
 def is_installable(plugin: Any) -> TypeGuard[type[Installable]]:

@@ -27,11 +27,11 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from secrets import token_hex
-from typing import Any, ClassVar, NoReturn, final
+from typing import Annotated, Any, ClassVar, NoReturn, final
 
 from wsext.errors import NegotiationError, ProtocolError, RemoteProtocolError
 from wsext.protocol.agreement import Agreement, Declined, NegotiationContext, Phase
@@ -39,6 +39,7 @@ from wsext.protocol.closing import CloseCode
 from wsext.protocol.params import Params, ParamValue
 from wsext.sdk.codec import Codec, MessageCodec
 from wsext.sdk.extension import Extension
+from wsext.sdk.options import wire
 
 __all__ = ["SealedCodec", "SealedExtension"]
 
@@ -63,11 +64,14 @@ class SealedCodec(MessageCodec):
 
     Raises:
         ValueError: If ``ctx`` has no binding, because a `SealedExtension` did not negotiate it.
+
+    Attributes:
+        mandatory: ``True``: with a reserved bit, unmarked messages are refused.
+        ordered: Whether the context has the message's number. Without it, a message may come again
+            within its session, come earlier or be missing. The default is ``True``.
     """
 
     mandatory = True
-    #: Whether the context has the message's number. Without it, a message may come again within its
-    #: session, come earlier or be missing.
     ordered: ClassVar[bool] = True
 
     def __init__(self, ctx: NegotiationContext) -> None:
@@ -138,9 +142,15 @@ class SealedExtension(Extension):
 
     Nobody authenticates that the extension was negotiated at all. Install it with ``required=True``
     on both sides, so that there is no session without it.
+
+    Attributes:
+        phase: ``Phase.INTEGRITY``, below compression. The others are those of `Extension`.
     """
 
     phase: ClassVar[Phase] = Phase.INTEGRITY
+    extra_wire_params: ClassVar[Collection[str]] = {
+        "nonce": Annotated[str, wire("16 random bytes of the client, then of the server, in hex")]
+    }
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

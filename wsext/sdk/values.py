@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from types import UnionType, new_class
 from typing import (
@@ -23,7 +23,16 @@ import msgspec
 from wsext.errors import OptionError, nearest
 from wsext.sdk.secret import Secret
 
-__all__ = ["bounds", "check_object", "convert", "expected", "from_text", "metas", "type_name"]
+__all__ = [
+    "as_list",
+    "bounds",
+    "check_object",
+    "convert",
+    "expected",
+    "from_text",
+    "metas",
+    "type_name",
+]
 
 #: A number with ``_`` between its digits, as in TOML and Python.
 _GROUPED = re.compile(r"[+-]?\d+(_\d+)+(\.\d+)?")
@@ -87,6 +96,18 @@ def check_object(name: str, kind: Any, value: Any) -> Any:
         given = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
         raise OptionError("options", name, f"expected {expected(kind)}, got {given}")
     return value
+
+
+def as_list(name: str, value: Any) -> tuple[Any, ...]:
+    """The items of an argument that has to be a list, such as ``extensions``.
+
+    Raises:
+        OptionError: If it is a text, which would be taken apart letter by letter, or one thing.
+    """
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        shown = value.__name__ if isinstance(value, type) else _show(value)
+        raise OptionError(name, None, f"expected a list, got {shown}; write [{shown}]")
+    return tuple(value)
 
 
 def _fits(kind: Any, value: Any) -> bool:

@@ -16,6 +16,7 @@ do with the decision is theirs. In this order:
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from wsext.app.routing import Guard, as_response
 from wsext.errors import HandshakeRejected, NegotiationError
 from wsext.escape import get_logger
 from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
+from wsext.protocol.boundary import FAULTS
 from wsext.protocol.handshake import (
     check_origin,
     check_upgrade,
@@ -89,7 +91,13 @@ async def decide(request: Request, terms: Terms) -> Acceptance | Response:
         return await _decide(request, terms)
     except HandshakeRejected as error:
         return rejection(error)
-    except Exception:
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        logger.exception("a guard or hook for %s has cancelled itself", request.path)
+        return Response(503, "the server cannot decide about this request\n")
+    except FAULTS:
         logger.exception("deciding about a handshake for %s failed", request.path)
         return internal_error()
 

@@ -7,7 +7,7 @@
 
 That is a whole test module. pytest runs it as it is; `run` runs it without pytest, which is what
 ``wsext ext check`` does. What a case says is its docstring; it is skipped, with the reason, where
-an extension has not what it tests. Needs hypothesis: ``pip install 'wsext[test]'``.
+an extension has not what it tests.
 """
 
 from __future__ import annotations
@@ -20,30 +20,50 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from wsext.sdk.conformance import check_conformance
 from wsext.sdk.extension import Extension, Installable, Interceptor
 from wsext.testing.cases_codec import CodecCases
+from wsext.testing.cases_damage import DamageCases
+from wsext.testing.cases_integrity import IntegrityCases
 from wsext.testing.cases_local import LocalCases
 from wsext.testing.cases_negotiation import NegotiationCases
 from wsext.testing.cases_options import OptionCases
 from wsext.testing.cases_plugin import PluginCases
 from wsext.testing.cases_session import SessionCases
+from wsext.testing.cases_sharing import SharingCases
 from wsext.testing.cases_state import StateCases
 
 __all__ = ["CaseResult", "ExtensionSuite", "InterceptorSuite", "Outcome", "run", "suite_for"]
 
 
-class ExtensionSuite(OptionCases, NegotiationCases, CodecCases, StateCases, SessionCases):
+class ExtensionSuite(
+    OptionCases,
+    NegotiationCases,
+    CodecCases,
+    DamageCases,
+    IntegrityCases,
+    StateCases,
+    SharingCases,
+    SessionCases,
+):
     """Everything that a wire extension has to hold.
 
     Attributes:
         extension: The class under test.
-        options: Options that every instance gets, for an extension that needs some.
-        variants: Sets of options to negotiate with each other; by default made of the bounds of
-            the wire options.
-        inflates: Whether decoding may make much more than came in; found out when it is ``None``.
-        detects_corruption: Whether every change of a message on the wire has to be refused.
-        messages: Payloads that the cases use besides random ones.
-        examples: How many random examples each property gets.
+        options: Options of every instance, for an extension that needs some:
+            ``{"key": "for tests"}``.
+        variants: Sets of options that are negotiated with each other, for example
+            ``({}, {"size": 100}, {"size": 4096})``. By default they are made of the bounds of the
+            wire options.
+        messages: Payloads that the cases use: ``[b'{"price": 1}', b"\\x00"]``.
+        examples: How many random conversations are tried, the same in every run. 40 by default.
+        inflates: Whether decoding may make much more than came in. ``None``, the default: it is
+            found out.
+        detects_corruption: Whether every change of a message on the wire is refused, and unmarked
+            messages, too. ``None``, the default: yes for a `SealedCodec`, otherwise no.
+        detects_replay: Whether messages are refused that come twice, out of order, after a missing
+            one, back to their sender or from another connection. ``None``, the default: yes for a
+            `SealedCodec` that is ``ordered``, otherwise no.
     """
 
 
@@ -52,8 +72,11 @@ class InterceptorSuite(OptionCases, LocalCases):
 
     Attributes:
         extension: The class under test.
-        options: Options that every instance gets.
-        transparent: Whether messages have to arrive as they were sent.
+        options: Options of every instance, for an interceptor that needs some.
+        variants: Sets of options worth trying; by default made of the bounds of the options.
+        messages: Payloads that the cases use.
+        examples: How many random conversations are tried; no case of this suite has any.
+        transparent: Whether messages have to arrive as they were sent. ``True`` by default.
     """
 
 
@@ -84,7 +107,12 @@ class CaseResult:
 
 def suite_for(kind: Any, **attributes: Any) -> type[Any]:
     """The suite of what an entry point leads to: an extension, an interceptor, or a plugin of
-    hooks."""
+    hooks.
+
+    Raises:
+        TypeError: For an attribute that the suites do not have, or one of another type.
+    """
+    check_conformance(getattr(kind, "__name__", repr(kind)), attributes)
     if not (inspect.isclass(kind) and issubclass(kind, Installable)):
         return type("TestPlugin", (PluginCases,), {"plugin": kind, **attributes})
     if issubclass(kind, Extension):
