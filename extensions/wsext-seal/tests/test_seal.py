@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from wsext_seal import PermessageSeal, SealCodec
@@ -34,24 +34,8 @@ def seal(*key_ids: str, **options: Any) -> PermessageSeal:
     return PermessageSeal(keys=find_key, key_ids=key_ids, **options)
 
 
-SAMPLE: Mapping[str, Any] = PermessageSeal.conformance["options"]
-
-
 class TestSeal(testing.ExtensionSuite):
     extension = PermessageSeal
-    options = SAMPLE
-    detects_corruption = True
-
-
-class TestRekeying(testing.ExtensionSuite):
-    """A new key for every message."""
-
-    extension = PermessageSeal
-    options: ClassVar[Mapping[str, Any]] = {
-        **PermessageSeal.conformance["options"],
-        "rekey_after": 1,
-    }
-    detects_corruption = True
 
 
 def codec(role: str, *, key: bytes = KEYS["new"], rekey_after: int = 2) -> Any:
