@@ -56,6 +56,8 @@ cdef class Pipeline:
     cdef tuple _encoders
     cdef tuple _receiving
     cdef tuple _sending
+    cdef object _message_received
+    cdef object _message_sending
     cdef object _trace
     cdef bint _closed
     cdef public object wait
@@ -68,6 +70,7 @@ cdef class Pipeline:
     cdef public int rsv_control
     cdef public frozenset opcodes
     cdef public long long wire_limit
+    cdef public long long max_message_size
     cdef public object shared_key
 
     cpdef list encode(self, Frame frame)
@@ -81,8 +84,6 @@ cdef class Pipeline:
     @cython.locals(stage=Stage)
     cpdef skip_shared(self, tuple stages)
 
-    cdef list _start_encode(self, Frame frame)
-
     @cython.locals(frame=Frame)
     cdef list _end_encode(self, list frames)
 
@@ -94,10 +95,8 @@ cdef class Pipeline:
     @cython.locals(stage=Stage, many=list, opcode=int)
     cpdef object decode_one(self, Frame frame)
 
-    cdef list _start_decode(self, Frame frame)
-
-    @cython.locals(frame=Frame, out=list)
-    cdef list _end_decode(self, list frames)
+    @cython.locals(frame=Frame)
+    cdef list _cleared(self, list frames)
 
     @cython.locals(wrong=int)
     cdef _check_cleared(self, Frame frame)

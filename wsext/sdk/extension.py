@@ -178,7 +178,8 @@ class Extension(Installable):
 
 
 class Interceptor(Installable):
-    """Local, without any negotiation: sees frames on the application's side of the codecs.
+    """Local, without any negotiation: sees messages or frames on the application's side of the
+    codecs.
 
     Mark the hooks that it needs with `hookimpl`::
 
@@ -186,17 +187,25 @@ class Interceptor(Installable):
             name = "shout"
 
             @hookimpl
-            def wsext_frame_sending(self, session, frame):
-                return frame.replace(payload=bytes(frame.payload).upper())
+            def wsext_message_sending(self, session, message):
+                return message.upper()
 
-    Outgoing frames run through interceptors in the order of installation, incoming ones in the
-    reverse. An interceptor that raises is isolated, and disabled for the session after three
-    faults in a row; the frame goes on as it was.
+    What goes out runs through interceptors in the order of installation, what comes in in the
+    reverse: first frames, then the messages that they make; the other way on the way out. To end
+    the session, raise `EndSession`.
+
+    An interceptor fails open by default. If it raises, or returns what it must not, that is logged,
+    the frame or message passes as it was, and after three faults in a row the hook is left out for
+    the rest of the session.
 
     Attributes:
         name: The token: the entry point's name. It never stands in a header.
         Options: The class of the option set; a set without options if there are none.
         options: The option set of this instance, checked and immutable.
+        fail_closed: Whether the first fault ends the session with 1011 instead: what has to be
+            filtered must not pass unfiltered. The default is ``False``.
         conformance: What `wsext ext check` cannot find out itself: names and values of attributes
             of `wsext.testing.InterceptorSuite`, for example ``{"transparent": False}``.
     """
+
+    fail_closed: ClassVar[bool] = False
