@@ -37,18 +37,23 @@ class Codec:
     of messages per direction. To fail the connection, raise `RemoteProtocolError` with a close
     code; a `ValueError` while decoding becomes 1007 and anything else 1011. Data that a codec
     failed on is never passed on.
+
+    Attributes:
+        rsv: The reserved bits that the extension claims. The core sets it before the first frame.
+        control_frames: Whether control frames pass this codec, too. Such a codec has to be
+            synchronous. The default is ``False``.
+        first_frame_rsv: Whether the claimed bits may stand on a message's first frame only, as RFC
+            7692 §6 has it. The core then refuses them on continuations before the codec is asked.
+            The default is ``False``.
+        mandatory: Whether every message has to pass this codec: `wants` is not asked then, and a
+            `MessageCodec` refuses a message without the extension's bits with 1002. Without it,
+            whoever clears a bit on the way has the message passed on as it is. The default is
+            ``False``.
     """
 
-    #: The bits that the extension claims; set by the core before the first frame.
     rsv: RSV = RSV.NONE
-    #: Whether control frames pass this codec, too. Such a codec has to be synchronous.
     control_frames: bool = False
-    #: Whether the claimed bits may stand on a message's first frame only (as RFC 7692 §6 has it);
-    #: the core then refuses them on continuations before the codec is asked.
     first_frame_rsv: bool = False
-    #: Whether every message has to pass this codec: `wants` is not asked then, and a `MessageCodec`
-    #: refuses a message without the extension's bits with 1002. Without it, whoever clears a bit on
-    #: the way has the message passed on as it is.
     mandatory: bool = False
 
     @property
@@ -193,6 +198,13 @@ class MessageCodec(Codec):
 
     `outgoing_info` and `incoming_info` tell more of the message: its type, reserved bits, hints and
     metadata.
+
+    Attributes:
+        rsv: The reserved bits that the extension claims, and that mark a message which
+            `encode_message` has made. The core sets it before the first frame.
+        control_frames: Leave it ``False``: this class passes control frames on as they are.
+        first_frame_rsv: ``True``: a mark on a continuation is refused with 1002.
+        mandatory: Whether an unmarked message is refused with 1002. The default is ``False``.
     """
 
     first_frame_rsv = True

@@ -51,13 +51,17 @@ class Installable:
         OptionError: For an unknown option or a value that does not fit.
         PluginError: If its option set or its `setup` raises anything else.
         TypeError: When a subclass is made, for an attribute that cannot be used.
+
+    Attributes:
+        name: The token: the entry point's name, and for a wire extension the name in the header.
+        Options: The class of the option set; a set without options if there are none.
+        options: The option set of this instance, checked and immutable.
+        conformance: What `wsext ext check` cannot find out itself: names and values of attributes
+            of the kit's suite, for example ``{"options": {"key": "a key for tests"}}``.
     """
 
-    #: The token: the entry point's name, and for a wire extension the name in the header.
     name: ClassVar[str]
-    #: The class of the option set.
     Options: ClassVar[type[OptionSet]] = NoOptions
-    #: What `wsext ext check` has to know: attributes of `wsext.testing.ExtensionSuite`.
     conformance: ClassVar[Mapping[str, Any]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -102,20 +106,32 @@ class Extension(Installable):
 
     The default negotiates a token without parameters; override `make_codec` for that. Override
     `offers`, `accept` and `confirm` to negotiate parameters.
+
+    Attributes:
+        name: The token: the entry point's name, and the name in the header.
+        phase: Where it sits in the stack, from the application (first) to the wire (last). The
+            default is ``Phase.SEMANTIC``.
+        rsv: The reserved bits that it claims: one of `RSV`, or several with ``|``. Two extensions
+            on one connection never share one. The default is ``RSV.NONE``.
+        opcodes: The reserved opcodes that it claims: 3 to 7 and 11 to 15. The default is none.
+        Options: The class of the option set; a set without options if there are none.
+        options: The option set of this instance, checked and immutable.
+        wire_params: The parameters that may stand in a header: the option set's wire fields and
+            ``extra_wire_params``. The core sets it when the class is made.
+        extra_wire_params: Parameters that are no option, such as the name of a dictionary: names,
+            or a mapping that describes each for ``wsext ext show``, such as
+            ``{"dict": Annotated[str, wire("hash of the dictionary")]}``.
+        off_until_configured: Whether ``wsext serve`` leaves it off until somebody configures it,
+            if only with its name. What has a required option is off until then anyway. The default
+            is ``False``.
+        conformance: What `wsext ext check` cannot find out itself: names and values of attributes
+            of `wsext.testing.ExtensionSuite`, for example ``{"detects_corruption": True}``.
     """
 
-    #: Where it sits in the stack, from the application (first) to the wire (last).
     phase: ClassVar[Phase] = Phase.SEMANTIC
-    #: The reserved bits that it claims; two extensions on one connection never share one.
     rsv: ClassVar[RSV] = RSV.NONE
-    #: The reserved opcodes that it claims: 3 to 7 and 11 to 15.
     opcodes: ClassVar[frozenset[int]] = frozenset()
-    #: Whether ``wsext serve`` leaves it off until somebody configures it, if only with its name.
-    #: What has a required option is off until then anyway.
     off_until_configured: ClassVar[bool] = False
-    #: The parameters that may stand in a header: the option set's wire fields, and what a subclass
-    #: adds by setting ``extra_wire_params``: names, or a mapping that describes each for
-    #: ``wsext ext show``, such as ``{"dict": Annotated[str, wire("hash of the dictionary")]}``.
     wire_params: ClassVar[frozenset[str]] = frozenset()
     extra_wire_params: ClassVar[Collection[str]] = frozenset()
 
@@ -170,15 +186,22 @@ class Interceptor(Installable):
             def wsext_message_sending(self, session, message):
                 return message.upper()
 
-    What goes out runs through interceptors in the order of installation, what comes in in the
-    reverse: first frames, then the messages that they make; the other way on the way out. To end
-    the session, raise `EndSession`.
+    Outgoing data passes first the message hooks and then the frame hooks, both in the order of
+    installation; incoming data takes the reverse way. To end the session, raise `EndSession`.
 
-    An interceptor fails open by default. If it raises, or returns what it must not, that is logged,
-    the frame or message passes as it was, and after three faults in a row the hook is left out for
+    An interceptor fails open by default: if it raises, or returns what it must not, that is logged,
+    and the frame or message passes as it was. After three faults in a row the hook is left out for
     the rest of the session.
+
+    Attributes:
+        name: The token: the entry point's name. It never stands in a header.
+        Options: The class of the option set; a set without options if there are none.
+        options: The option set of this instance, checked and immutable.
+        fail_closed: Whether its first fault ends the session with 1011 instead. Set it where nothing
+            may pass that the interceptor has not seen.
+        conformance: What `wsext ext check` cannot find out itself: names and values of attributes
+            of `wsext.testing.InterceptorSuite`, for example ``{"transparent": False}``.
     """
 
-    #: Whether the first fault ends the session with 1011 instead: what has to be filtered must not
-    #: pass unfiltered.
+    #: Whether its first fault ends the session with 1011.
     fail_closed: ClassVar[bool] = False

@@ -64,11 +64,14 @@ class SealedCodec(MessageCodec):
 
     Raises:
         ValueError: If ``ctx`` has no binding, because a `SealedExtension` did not negotiate it.
+
+    Attributes:
+        mandatory: ``True``: with a reserved bit, unmarked messages are refused.
+        ordered: Whether the context has the message's number. Without it, a message may come again
+            within its session, come earlier or be missing. The default is ``True``.
     """
 
     mandatory = True
-    #: Whether the context has the message's number. Without it, a message may come again within its
-    #: session, come earlier or be missing.
     ordered: ClassVar[bool] = True
 
     def __init__(self, ctx: NegotiationContext) -> None:
@@ -137,6 +140,9 @@ class SealedExtension(Extension):
 
     Nobody authenticates that the extension was negotiated at all. Install it with ``required=True``
     on both sides, so that there is no session without it.
+
+    Attributes:
+        phase: ``Phase.INTEGRITY``, below compression. The others are those of `Extension`.
     """
 
     phase: ClassVar[Phase] = Phase.INTEGRITY

@@ -20,19 +20,32 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from wsext.sdk.conformance import check_conformance
 from wsext.sdk.extension import Extension, Installable, Interceptor
 from wsext.testing.cases_codec import CodecCases
+from wsext.testing.cases_damage import DamageCases
+from wsext.testing.cases_integrity import IntegrityCases
 from wsext.testing.cases_local import LocalCases
 from wsext.testing.cases_negotiation import NegotiationCases
 from wsext.testing.cases_options import OptionCases
 from wsext.testing.cases_plugin import PluginCases
 from wsext.testing.cases_session import SessionCases
+from wsext.testing.cases_sharing import SharingCases
 from wsext.testing.cases_state import StateCases
 
 __all__ = ["CaseResult", "ExtensionSuite", "InterceptorSuite", "Outcome", "run", "suite_for"]
 
 
-class ExtensionSuite(OptionCases, NegotiationCases, CodecCases, StateCases, SessionCases):
+class ExtensionSuite(
+    OptionCases,
+    NegotiationCases,
+    CodecCases,
+    DamageCases,
+    IntegrityCases,
+    StateCases,
+    SharingCases,
+    SessionCases,
+):
     """Everything that a wire extension has to hold.
 
     Attributes:
@@ -84,7 +97,12 @@ class CaseResult:
 
 def suite_for(kind: Any, **attributes: Any) -> type[Any]:
     """The suite of what an entry point leads to: an extension, an interceptor, or a plugin of
-    hooks."""
+    hooks.
+
+    Raises:
+        TypeError: For an attribute that the suites do not have, or one of another type.
+    """
+    check_conformance(getattr(kind, "__name__", repr(kind)), attributes)
     if not (inspect.isclass(kind) and issubclass(kind, Installable)):
         return type("TestPlugin", (PluginCases,), {"plugin": kind, **attributes})
     if issubclass(kind, Extension):

@@ -30,6 +30,7 @@ from wsext import (
 SERVER = NegotiationContext("server", 1 << 20)
 CLIENT = NegotiationContext("client", 1 << 20)
 NAME = "permessage-brotli"
+WINDOW = {"server_max_window_bits": 16}
 MESSAGE = json.dumps([{"id": n, "name": f"item {n % 7}", "ok": True} for n in range(40)]).encode()
 
 
@@ -41,6 +42,7 @@ class TestEveryMessageOnItsOwn(testing.ExtensionSuite):
     extension = PermessageBrotli
     options = {"server_no_context_takeover": True, "client_no_context_takeover": True}  # noqa: RUF012
     variants = ({}, {"server_max_window_bits": 10}, {"threshold": 64}, {"quality": 0})
+    examples = 10
 
 
 # --- negotiation ------------------------------------------------------------------------------
@@ -78,11 +80,12 @@ def test_context_takeover_is_agreed_as_for_deflate() -> None:
 @pytest.mark.parametrize(
     ("options", "given", "reason"),
     [
-        ({"server_no_context_takeover": True}, {}, "asked for and is not answered"),
-        ({"server_max_window_bits": 12}, {"server_max_window_bits": 13}, "at most 12"),
-        ({"server_max_window_bits": 12}, {"server_max_window_bits": None}, "needs a value"),
-        ({"server_max_window_bits": 12}, {}, "server's window is 24"),
-        ({}, {"server_max_window_bits": 16, "client_max_window_bits": 9}, "from 10 to 24"),
+        ({"server_no_context_takeover": True}, WINDOW, "asked for and is not answered"),
+        ({}, {"server_max_window_bits": 17}, "from 10 to 16"),
+        ({}, {"server_max_window_bits": None}, "asked for and is not answered"),
+        ({"server_max_window_bits": 24}, {}, "asked for and is not answered"),
+        ({}, {**WINDOW, "client_max_window_bits": 9}, "from 10 to 16"),
+        ({"client_max_window_bits": 12}, {**WINDOW, "client_max_window_bits": 13}, "10 to 12"),
     ],
 )
 def test_an_answer_that_meets_no_offer_fails_the_handshake(

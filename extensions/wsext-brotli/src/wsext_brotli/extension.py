@@ -102,20 +102,18 @@ class PermessageBrotli(Extension):
     def confirm(
         self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext
     ) -> BrotliCodec:
-        """Take an answer that meets the offer: a limit or a flag may come unasked, but none that
-        was asked for may be missing."""
+        """Take an answer that meets the offer: a flag may come unasked, but nothing that was asked
+        for may be missing, and no window may be larger."""
         options = self.options
         peer = answer.flag("server_no_context_takeover")
         if options.server_no_context_takeover and not peer:
             raise NegotiationError("server_no_context_takeover was asked for and is not answered")
-        answer.text("server_max_window_bits")  # a value has to be there
-        peer_bits = answer.integer("server_max_window_bits", _LOW, _HIGH) or _HIGH
-        if peer_bits > options.server_max_window_bits:
-            raise NegotiationError(
-                f"the server's window is {peer_bits} bits, and at most "
-                f"{options.server_max_window_bits} were asked for"
-            )
-        own_bits = _window(answer, "client_max_window_bits", options.client_max_window_bits)
+        largest = options.server_max_window_bits
+        peer_bits = answer.integer("server_max_window_bits", _LOW, largest)
+        if peer_bits is None:
+            raise NegotiationError("server_max_window_bits was asked for and is not answered")
+        largest = options.client_max_window_bits
+        own_bits = answer.integer("client_max_window_bits", _LOW, largest) or largest
         own = answer.flag("client_no_context_takeover") or options.client_no_context_takeover
         return BrotliCodec(self._settings(own_bits, peer_bits, own, peer))
 
