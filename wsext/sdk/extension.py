@@ -197,8 +197,8 @@ class Interceptor(Installable):
         name: The token: the entry point's name. It never stands in a header.
         Options: The class of the option set; a set without options if there are none.
         options: The option set of this instance, checked and immutable.
-        fail_closed: Whether its first fault ends the session with 1011 instead. Set it where nothing
-            may pass that the interceptor has not seen.
+        fail_closed: Whether its first fault ends the session with 1011 instead. Set it where
+            nothing may pass that the interceptor has not seen.
         conformance: What `wsext ext check` cannot find out itself: names and values of attributes
             of `wsext.testing.InterceptorSuite`, for example ``{"transparent": False}``.
     """
