@@ -30,6 +30,7 @@ from wsext.rooms.settings import RoomOptions
 from wsext.runtime.life import LIFE
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk import hookspecs
+from wsext.sdk.conformance import Conformance
 from wsext.sdk.extension import Installable
 from wsext.sdk.options import option_fields
 
@@ -136,7 +137,7 @@ def test_every_public_name_is_documented_with_its_exact_signature() -> None:
 
 INHERITED = [
     *(Installable, wsext.Extension, wsext.Interceptor, wsext.Codec, wsext.MessageCodec),
-    testing.ExtensionSuite,
+    *(Conformance, testing.ExtensionSuite, testing.InterceptorSuite),
 ]
 
 
@@ -151,6 +152,12 @@ def test_help_describes_every_attribute_that_an_author_may_set(kind: type) -> No
                 continue
             if not isinstance(value, (property, classmethod, staticmethod)):
                 assert re.search(rf"^ \|  +(\w+, )*{name}(, \w+)*: [A-Z`]", about, re.M), name
+
+
+def test_the_page_of_tests_knows_what_conformance_takes() -> None:
+    text = (ROOT / "docs" / "testing.md").read_text()
+    names = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", text, re.MULTILINE)
+    assert names == list(Conformance.__annotations__)
 
 
 def test_the_life_of_a_session_is_drawn_from_its_table() -> None:

@@ -1,7 +1,7 @@
 """Every exception of wsext, in one tree.
 
     WsextError
-    ├── OptionError (ValueError)        a wrong option; names owner, field, bound, nearest name
+    ├── OptionError (ValueError)        a wrong option; names owner, field, what fits, source
     ├── RouteError (ValueError)         a route that cannot be served; names its path
     ├── PluginError                     a plugin that cannot be used; names it and its distribution
     │   └── ExtensionConflict           two installed extensions that can never work together

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-from importlib.metadata import EntryPoint
+import re
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 import pytest
 
+from tests.fake import write_metadata
 from wsext import App, OptionError, PluginError
 from wsext.config.applying import apply, install, plugins_of
 from wsext.config.configuration import Config
@@ -164,12 +167,30 @@ def test_a_flag_is_no_value() -> None:
         apply(config, App(), default_plugins())
 
 
-def test_what_cannot_be_set_up_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    entries = [EntryPoint("x-faulty", "tests.extensions:Faulty", "wsext")]
-    app = App()
-    apply(Config(), app, Plugins(entries=entries))
-    assert app.installed.items == ()
-    assert "x-faulty" in caplog.text
-    assert "no luck" in caplog.text
-    with pytest.raises(PluginError, match="no luck"):
-        apply(Config(), App(), Plugins(entries=entries, strict=True))
+def test_an_extension_that_cannot_be_set_up_is_named_and_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_metadata(tmp_path, "wsext-sick", {"x-sick": "plug_sick:Sick", "x-well": "plug_sick:Well"})
+    (tmp_path / "plug_sick.py").write_text(
+        "from wsext import Extension\n"
+        "class Sick(Extension):\n"
+        "    name = 'x-sick'\n"
+        "    def setup(self):\n"
+        "        raise RuntimeError('no licence')\n"
+        "class Well(Extension):\n"
+        "    name = 'x-well'\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entries = [item for item in entry_points(group="wsext") if item.module == "plug_sick"]
+    plugins = Plugins(entries=entries)
+    sentence = "plugin 'x-sick' (from wsext-sick): setup() failed: RuntimeError: no licence"
+    app = App(plugins=plugins)
+    apply(Config(), app, plugins)
+    assert [item.name for item in app.installed.items] == ["x-well"]
+    assert sentence in caplog.text
+    with pytest.raises(PluginError, match=re.escape(sentence)):
+        apply(Config(), App(plugins=plugins), Plugins(entries=entries, strict=True))
+    config = Config()
+    config.set_extension("x-sick", True)
+    with pytest.raises(PluginError, match=re.escape(sentence)):
+        apply(config, App(plugins=plugins), plugins)

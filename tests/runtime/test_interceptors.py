@@ -87,6 +87,10 @@ def broken(session: Any, message: str | bytes) -> None:
     raise RuntimeError("a secret")
 
 
+def cancelled(session: Any, message: str | bytes) -> None:
+    raise asyncio.CancelledError
+
+
 async def pieces(*parts: Any) -> AsyncIterator[Any]:
     for part in parts:
         yield part
@@ -310,12 +314,13 @@ async def test_send_nowait_queues_for_an_asynchronous_interceptor_which_decides_
         assert isinstance((await session.wait_closed()).exception, EndSession)
 
 
+@pytest.mark.parametrize("act", [broken, cancelled])
 @pytest.mark.parametrize("kind", [*RECEIVING, *SENDING])
 @pytest.mark.parametrize("fail_closed", [False, True])
 async def test_a_fault_is_isolated_or_ends_the_session_with_1011(
-    kind: type[Sees], fail_closed: bool, caplog: pytest.LogCaptureFixture
+    kind: type[Sees], fail_closed: bool, act: Act, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one = made(kind, broken, fail_closed=fail_closed)
+    one = made(kind, act, fail_closed=fail_closed)
     async with testing.pair([one], client=[]) as (client, session):
         sender, receiver = (client, session) if kind in RECEIVING else (session, client)
         with suppress(ProtocolError):
@@ -332,19 +337,29 @@ async def test_a_fault_is_isolated_or_ends_the_session_with_1011(
     assert record.exc_info
 
 
+@pytest.mark.parametrize("kind", [ReceivesAsync, SendsAsync])
 @pytest.mark.parametrize("fail_closed", [False, True])
-async def test_a_cancellation_of_its_own_ends_the_session_with_a_close_frame(
-    fail_closed: bool,
+async def test_an_interceptor_that_never_answers_has_a_deadline(
+    kind: type[Sees], fail_closed: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def cancel(session: Any, message: str | bytes) -> None:
-        raise asyncio.CancelledError
+    entered = asyncio.Event()
 
-    one = made(ReceivesAsync, cancel, fail_closed=fail_closed)
-    async with testing.pair([one], client=[]) as (client, _):
-        await client.send("hello")
-        await client.send("again")
-        await client.close()
-        assert client.close_info.remote is not None
+    async def never(session: Any, message: str | bytes) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    one = made(kind, never, fail_closed=fail_closed)
+    options = WebSocketOptions(codec_timeout=5)
+    async with testing.pair([one], client=[], app_options=options) as (client, session):
+        sender, receiver = (client, session) if kind is ReceivesAsync else (session, client)
+        sender.send_nowait("hello")
+        await entered.wait()
+        await client.clock.advance(6)
+        if fail_closed:
+            assert (await client.wait_closed()).remote == (1011, "extension failed")
+        else:
+            assert await receiver.receive() == "hello"
+    assert "took longer than 5" in caplog.text
 
 
 class OnFrames(Interceptor):

@@ -60,6 +60,8 @@ cdef class Pipeline:
     cdef object _message_sending
     cdef object _trace
     cdef bint _closed
+    cdef public object wait
+    cdef object _asked
     cdef public bint is_async
     cdef public tuple stages
     cdef public int rsv_first

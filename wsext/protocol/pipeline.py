@@ -13,11 +13,11 @@ allows, counted over all its fragments, and not a byte more.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
 from wsext.errors import LocalProtocolError, RemoteProtocolError
-from wsext.protocol.boundary import Boundary
+from wsext.protocol.boundary import FAULTS, Boundary
 from wsext.protocol.codes import RSV
 from wsext.protocol.contract import CodecLike, FrameHook, MessageHook, Trace
 from wsext.protocol.frames import Frame
@@ -35,6 +35,9 @@ _NO_OPCODES: frozenset[int] = frozenset()  # every new one would take 200 bytes
 
 #: Yields what codecs return, is sent what that stands for, and returns the frames.
 _Steps: TypeAlias = Generator[Any, Any, list[Frame]]
+
+#: Awaits what a method of a codec has returned, in place of ``await``.
+Wait: TypeAlias = "Callable[[Awaitable[Any], Boundary | None, str], Awaitable[Any]]"
 
 
 @cython.final
@@ -213,6 +216,9 @@ class Pipeline:
         self._message_received: MessageHook | None = None
         self._message_sending: MessageHook | None = None
         self._trace: Trace | None = None
+        #: Awaits what is asynchronous; by default without any limit.
+        self.wait: Wait | None = None
+        self._asked: Boundary | None = None  # whom `_through` has asked last
         # Whether somebody else has to see what goes out, and what comes in.
         self._seen_out = self._seen_in = False
         self._closed = False
@@ -390,7 +396,7 @@ class Pipeline:
 
     async def aencode(self, frame: Frame) -> list[Frame]:
         """`encode` for a pipeline with an asynchronous codec; one call at a time."""
-        return await _afinish(self._outgoing(frame))
+        return await self._afinish(self._outgoing(frame), "encode")
 
     def _outgoing(self, frame: Frame) -> _Steps:
         """All the way of a frame from the application to the wire."""
@@ -400,6 +406,7 @@ class Pipeline:
             self._trace("out", "app", frame)
         frames = [frame]
         if self._message_sending is not None:
+            self._asked = None
             frames = yield from self._message_sending(frame)
         if self._sending:
             frames = [item for each in frames for item in run_hooks(self._sending, each)]
@@ -467,7 +474,7 @@ class Pipeline:
 
     async def adecode(self, frame: Frame) -> list[Frame]:
         """`decode` for a pipeline with an asynchronous codec; one call at a time."""
-        return await _afinish(self._incoming(frame))
+        return await self._afinish(self._incoming(frame), "decode")
 
     def _incoming(self, frame: Frame) -> _Steps:
         """All the way of a frame from the wire to the application."""
@@ -477,6 +484,7 @@ class Pipeline:
         if self._receiving:
             frames = [item for each in frames for item in run_hooks(self._receiving, each)]
         if self._message_received is not None:
+            self._asked = None
             fragments, frames = frames, []
             for each in fragments:
                 frames += yield from self._message_received(each)
@@ -497,6 +505,7 @@ class Pipeline:
             out: list[Frame] = []
             try:
                 for item in frames:
+                    self._asked = stage.boundary
                     if decoding:
                         if stage.ignores(item.opcode):
                             out.append(item)
@@ -516,6 +525,24 @@ class Pipeline:
             stage = stage.above if decoding else stage.below
         return frames
 
+    async def _afinish(self, steps: _Steps, doing: str) -> list[Frame]:
+        """What `_through` returns where codecs may be asynchronous."""
+        wait = self.wait
+        result = None
+        try:
+            while True:
+                result = steps.send(result)
+                while inspect.isawaitable(result):
+                    try:
+                        result = await (
+                            result if wait is None else wait(result, self._asked, doing)
+                        )
+                    except FAULTS as error:
+                        result = steps.throw(error)
+        except StopIteration as done:
+            frames: list[Frame] = done.value
+            return frames
+
     def close(self) -> None:
         """Close every codec, exactly once; a codec that fails to close does not stop the others."""
         if self._closed:
@@ -523,6 +550,7 @@ class Pipeline:
         self._closed = True
         self._receiving = self._sending = ()  # they refer to the session
         self._message_received = self._message_sending = None
+        self.wait = None
         for stage in self.stages:
             stage.above = stage.below = None
             stage.boundary.close()
@@ -534,22 +562,6 @@ def _finish(steps: _Steps) -> list[Frame]:
     try:
         while True:
             result = steps.send(result)
-    except StopIteration as done:
-        frames: list[Frame] = done.value
-        return frames
-
-
-async def _afinish(steps: _Steps) -> list[Frame]:
-    """What `Pipeline._through` returns where codecs may be asynchronous."""
-    result = None
-    try:
-        while True:
-            result = steps.send(result)
-            if inspect.isawaitable(result):
-                try:
-                    result = await result
-                except Exception as error:
-                    steps.throw(error)
     except StopIteration as done:
         frames: list[Frame] = done.value
         return frames

@@ -38,7 +38,7 @@ from wsext.errors import (
     ProtocolError,
 )
 from wsext.escape import get_logger
-from wsext.protocol.closing import CloseCode
+from wsext.protocol.closing import CloseCode, build_failure, parse_close
 from wsext.protocol.connection import Connection
 from wsext.protocol.states import State
 from wsext.runtime.drive import Drive
@@ -154,7 +154,8 @@ class Progress(NamedTuple):
 def usual_outcome(error: BaseException) -> Outcome:
     """How a failure ends a session where no application says anything else."""
     if isinstance(error, ProtocolError):
-        return error.code, error.reason, True
+        code, reason = parse_close(build_failure(error.code, error.reason))
+        return code, reason, code == error.code
     return CloseCode.INTERNAL_ERROR, "internal error", False
 
 

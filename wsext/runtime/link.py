@@ -18,6 +18,7 @@ from wsext.protocol.closing import build_close
 from wsext.protocol.connection import Connection
 from wsext.protocol.states import State
 from wsext.runtime.closing import Closing
+from wsext.runtime.deadline import Deadline
 from wsext.runtime.keepalive import Keepalive, PongWaiter
 from wsext.runtime.pacing import Pace
 from wsext.runtime.path import LinkPath
@@ -105,6 +106,9 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self._turning = False  # whether other connections have their turn
         self.is_fresh = False  # see `keep_fresh`
         self._pace: Pace | None = None
+        if self.is_async:
+            deadline = Deadline(self.timers, options.codec_timeout, self.fail)
+            connection.pipeline.wait = deadline.wait
 
     # --- the transport ------------------------------------------------------------------------
 
@@ -331,9 +335,9 @@ class Link(LinkPath, asyncio.BufferedProtocol):
                 task.exception()
             return
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if error is not None:  # of the codec's own doing: nobody else cancels this task
-            logger.error("an extension failed to decode: %r", error)
-            self.fail(LocalProtocolError("extension failed"))
+        if error is not None:  # not of a codec, whose faults are the pipeline's
+            logger.error("decoding failed", exc_info=error)
+            self.fail(LocalProtocolError("decoding failed"))
         elif self.connection.state is not State.OPEN:
             self.progress_close()
         else:

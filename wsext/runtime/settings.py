@@ -73,6 +73,13 @@ class WebSocketOptions(OptionSet):
         ]
         | None
     ) = 30.0
+    codec_timeout: (
+        Annotated[
+            float,
+            local("seconds that an asynchronous codec may take for one frame (1011 beyond)", gt=0),
+        ]
+        | None
+    ) = 30.0
     origins: (
         Annotated[
             tuple[str, ...],

@@ -14,35 +14,37 @@ __all__ = ["Conformance", "check_conformance"]
 
 class Conformance(TypedDict, total=False):
     """What the kit cannot find out itself. An author says it in the class of the extension, for
-    ``wsext ext check``, or in the body of the suite, for pytest::
+    ``wsext ext check`` and for every suite that does not say it in its own body::
 
         class Crc32(Extension):
             conformance: ClassVar[Conformance] = {"detects_corruption": True}
 
-        class TestCrc32(testing.ExtensionSuite):
-            extension = Crc32
-            detects_corruption = True
+    Attributes:
+        options: Options of every instance, for an extension that needs some:
+            ``{"key": "for tests"}``.
+        variants: Sets of options that are negotiated with each other, for example
+            ``({}, {"size": 100}, {"size": 4096})``. By default they are made of the bounds of the
+            wire options.
+        messages: Payloads that the cases use: ``[b'{"price": 1}', b"\\x00"]``.
+        examples: How many random conversations are tried, the same in every run. 40 by default.
+        inflates: Whether decoding may make much more than came in. ``None``, the default: it is
+            found out.
+        detects_corruption: Whether every change of a message on the wire is refused, and unmarked
+            messages, too. ``None``, the default: yes for a `SealedCodec`, otherwise no.
+        detects_replay: Whether messages are refused that come twice, out of order, after a missing
+            one, back to their sender or from another connection. ``None``, the default: yes for a
+            `SealedCodec` that is ``ordered``, otherwise no.
+        transparent: For an interceptor: whether messages have to arrive as they were sent.
+            ``True`` by default.
     """
 
-    #: Options of every instance, for an extension that needs some: ``{"key": "secret"}``.
     options: Mapping[str, Any]
-    #: Sets of options that are negotiated with each other, by default made of the bounds of the
-    #: wire options: ``({}, {"size": 100}, {"size": 4096})``.
     variants: Sequence[Mapping[str, Any]] | None
-    #: Payloads that the cases use besides their own: ``[b'{"price": 1}', b"\\x00"]``.
     messages: Sequence[bytes]
-    #: How many random conversations are tried, which are the same in every run: ``200``.
     examples: int
-    #: Whether decoding may make much more than came in; ``None``, the default: it is found out.
     inflates: bool | None
-    #: Whether every change of a message on the wire is noticed, an unmarked message among them.
-    #: ``None``, the default: yes for a `SealedCodec`, otherwise no.
     detects_corruption: bool | None
-    #: Whether messages that come twice, out of order, after a missing one, back to their sender or
-    #: from another connection are refused. ``None``, the default: yes for a `SealedCodec` that is
-    #: ``ordered``, otherwise no.
     detects_replay: bool | None
-    #: For an interceptor: whether messages have to arrive as they were sent. ``True`` by default.
     transparent: bool
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pluggy
 
-from wsext.errors import CloseInfo, HandshakeRejected, PluginError, WsextError
+from wsext.errors import CloseInfo, HandshakeRejected, OptionError, PluginError, RouteError
 from wsext.escape import get_logger
 from wsext.protocol.boundary import FAULTS, distribution_of, report
 from wsext.protocol.http import Request, Response
@@ -124,12 +124,13 @@ class Hooks:
         """Let plugins add their routes.
 
         Raises:
-            PluginError: If a plugin fails with anything else than an error of wsext.
+            PluginError: If a plugin fails with anything else than what installing raises.
+            OptionError, RouteError: If a plugin does.
         """
         for call, origin in self._origins("wsext_routes"):
             try:
                 call(app=app)
-            except WsextError:
+            except (OptionError, PluginError, RouteError):
                 raise
             except FAULTS as error:
                 problem = f"wsext_routes failed: {type(error).__name__}: {error}"

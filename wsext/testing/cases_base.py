@@ -90,6 +90,13 @@ class Cases:
     )
     examples: ClassVar[int] = 40
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """What the suite does not say itself, ``conformance`` of the extension may."""
+        super().__init_subclass__(**kwargs)
+        known = getattr(vars(cls).get("extension"), "conformance", {})
+        for name in known.keys() - vars(cls).keys():
+            setattr(cls, name, known[name])
+
     def make(self, **options: Any) -> Any:
         """An instance of the extension under test."""
         return self.extension(**{**self.options, **options})

@@ -7,7 +7,7 @@
 
 That is a whole test module. pytest runs it as it is; `run` runs it without pytest, which is what
 ``wsext ext check`` does. What a case says is its docstring; it is skipped, with the reason, where
-an extension has not what it tests. Needs hypothesis: ``pip install 'wsext[test]'``.
+an extension has not what it tests.
 """
 
 from __future__ import annotations
@@ -50,13 +50,20 @@ class ExtensionSuite(
 
     Attributes:
         extension: The class under test.
-        options: Options that every instance gets, for an extension that needs some.
-        variants: Sets of options to negotiate with each other; by default made of the bounds of
-            the wire options.
-        inflates: Whether decoding may make much more than came in; found out when it is ``None``.
-        detects_corruption: Whether every change of a message on the wire has to be refused.
-        messages: Payloads that the cases use besides random ones.
-        examples: How many random examples each property gets.
+        options: Options of every instance, for an extension that needs some:
+            ``{"key": "for tests"}``.
+        variants: Sets of options that are negotiated with each other, for example
+            ``({}, {"size": 100}, {"size": 4096})``. By default they are made of the bounds of the
+            wire options.
+        messages: Payloads that the cases use: ``[b'{"price": 1}', b"\\x00"]``.
+        examples: How many random conversations are tried, the same in every run. 40 by default.
+        inflates: Whether decoding may make much more than came in. ``None``, the default: it is
+            found out.
+        detects_corruption: Whether every change of a message on the wire is refused, and unmarked
+            messages, too. ``None``, the default: yes for a `SealedCodec`, otherwise no.
+        detects_replay: Whether messages are refused that come twice, out of order, after a missing
+            one, back to their sender or from another connection. ``None``, the default: yes for a
+            `SealedCodec` that is ``ordered``, otherwise no.
     """
 
 
@@ -65,8 +72,11 @@ class InterceptorSuite(OptionCases, LocalCases):
 
     Attributes:
         extension: The class under test.
-        options: Options that every instance gets.
-        transparent: Whether messages have to arrive as they were sent.
+        options: Options of every instance, for an interceptor that needs some.
+        variants: Sets of options worth trying; by default made of the bounds of the options.
+        messages: Payloads that the cases use.
+        examples: How many random conversations are tried; no case of this suite has any.
+        transparent: Whether messages have to arrive as they were sent. ``True`` by default.
     """
 
 
