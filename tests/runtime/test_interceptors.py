@@ -27,6 +27,7 @@ from wsext import (
     testing,
 )
 from wsext.runtime.held import Held
+from wsext.runtime.turns import turns_of
 
 Act = Callable[[Any, "str | bytes"], Any]
 
@@ -440,6 +441,8 @@ async def test_what_waits_for_an_interceptor_is_bounded() -> None:
         assert await at_rest(lambda: sent) < 4000
         held = Held.of(session)
         assert held.partial >= 1000  # the one that the interceptor has
+        waiting = turns_of(asyncio.get_running_loop()).waiting
+        assert waiting >= held.undecoded + 1000
         assert held.total <= Held.at_most(bound).total
         gate.set()
         for _ in range(4000):
