@@ -22,9 +22,9 @@ _NAMES = {
     "wsext.client.settings": "ClientLimits",
     "wsext.errors": (
         "CloseInfo ConnectionClosed ConnectionClosedError ConnectionClosedOK "
-        "ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake InvalidStatus "
-        "LocalProtocolError MessageError NegotiationError OptionError PluginError "
-        "ProtocolError QueueFull RemoteProtocolError RoomError RouteError WsextError"
+        "EndSession ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake "
+        "InvalidStatus LocalProtocolError MessageError NegotiationError OptionError "
+        "PluginError ProtocolError QueueFull RemoteProtocolError RoomError RouteError WsextError"
     ),
     "wsext.protocol.agreement": (
         "Agreed Agreement Declined Negotiation NegotiationContext Offer Phase Verdict"
@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from wsext.errors import ConnectionClosed as ConnectionClosed
     from wsext.errors import ConnectionClosedError as ConnectionClosedError
     from wsext.errors import ConnectionClosedOK as ConnectionClosedOK
+    from wsext.errors import EndSession as EndSession
     from wsext.errors import ExtensionConflict as ExtensionConflict
     from wsext.errors import HandshakeError as HandshakeError
     from wsext.errors import HandshakeRejected as HandshakeRejected

@@ -12,6 +12,7 @@
     │   └── NegotiationError            an extension parameter or answer that cannot be used
     ├── ProtocolError                   a broken rule of the open connection; carries the close code
     │   ├── RemoteProtocolError         the peer broke it
+    │   ├── EndSession                  an interceptor ends the session, with a code of its choice
     │   └── LocalProtocolError          this side (the application or an extension) broke it
     │       └── RoomError (ValueError)  a session asked for what rooms do not allow
     ├── ConnectionClosed                the session has ended; carries the `CloseInfo`
@@ -37,6 +38,7 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionClosedError",
     "ConnectionClosedOK",
+    "EndSession",
     "ExtensionConflict",
     "HandshakeError",
     "HandshakeRejected",
@@ -322,6 +324,22 @@ class ProtocolError(WsextError):
 
 class RemoteProtocolError(ProtocolError):
     """The peer broke a rule of RFC 6455 or of an agreed extension."""
+
+
+class EndSession(ProtocolError):
+    """Raise it in an interceptor to end the session, as `wsext_message_received` explains.
+
+    The frame or message that the interceptor saw goes no further. Whoever was sending it gets this
+    exception; everybody else gets `ConnectionClosed`.
+
+    Args:
+        code: The close code: 1000 to 1014 without 1004, 1005 and 1006, or 3000 to 4999 (RFC 6455
+            §7.4). Any other one is a fault of the interceptor.
+        reason: Sent to the peer; at most 123 bytes of UTF-8, what is longer is cut.
+    """
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(code, reason)
 
 
 class LocalProtocolError(ProtocolError):

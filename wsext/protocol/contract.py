@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias
 
+from wsext.protocol.boundary import Steps
 from wsext.protocol.codes import RSV
 from wsext.protocol.frames import Frame
 
-__all__ = ["CodecLike", "FrameHook", "Frames", "Trace"]
+__all__ = ["CodecLike", "FrameHook", "Frames", "MessageHook", "Trace"]
 
 Frames: TypeAlias = "Frame | Iterable[Frame]"
 
@@ -19,6 +20,17 @@ FrameHook: TypeAlias = "Callable[[Frame], Frames | None]"
 #: stage next to the network, ``"app"`` the one next to the application, and every codec's token
 #: names the frames that come out of it.
 Trace: TypeAlias = "Callable[[str, str, Frame], None]"
+
+
+class MessageHook(Protocol):
+    """The message interceptors of one direction."""
+
+    @property
+    def is_async(self) -> bool: ...
+    @property
+    def held_bytes(self) -> int: ...
+
+    def __call__(self, frame: Frame) -> Steps[list[Frame]]: ...
 
 
 class CodecLike(Protocol):

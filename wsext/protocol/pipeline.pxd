@@ -56,6 +56,8 @@ cdef class Pipeline:
     cdef tuple _encoders
     cdef tuple _receiving
     cdef tuple _sending
+    cdef object _message_received
+    cdef object _message_sending
     cdef object _trace
     cdef bint _closed
     cdef public object wait
@@ -63,10 +65,12 @@ cdef class Pipeline:
     cdef public bint is_async
     cdef public tuple stages
     cdef public int rsv_first
+    cdef public int rsv_foreign
     cdef public int rsv_rest
     cdef public int rsv_control
     cdef public frozenset opcodes
     cdef public long long wire_limit
+    cdef public long long max_message_size
     cdef public object shared_key
 
     cpdef list encode(self, Frame frame)
@@ -80,12 +84,10 @@ cdef class Pipeline:
     @cython.locals(stage=Stage)
     cpdef skip_shared(self, tuple stages)
 
-    cdef list _start_encode(self, Frame frame)
-
     @cython.locals(frame=Frame)
     cdef list _end_encode(self, list frames)
 
-    @cython.locals(allowed=int)
+    @cython.locals(allowed=int, wrong=int)
     cdef _check_rsv(self, Frame frame)
 
     cpdef list decode(self, Frame frame)
@@ -93,10 +95,11 @@ cdef class Pipeline:
     @cython.locals(stage=Stage, many=list, opcode=int)
     cpdef object decode_one(self, Frame frame)
 
-    cdef list _start_decode(self, Frame frame)
+    @cython.locals(frame=Frame)
+    cdef list _cleared(self, list frames)
 
-    @cython.locals(frame=Frame, out=list)
-    cdef list _end_decode(self, list frames)
+    @cython.locals(wrong=int)
+    cdef _check_cleared(self, Frame frame)
 
 
 @cython.locals(out=list)

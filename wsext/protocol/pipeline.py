@@ -19,7 +19,7 @@ from typing import Any, NoReturn, TypeAlias
 from wsext.errors import LocalProtocolError, RemoteProtocolError
 from wsext.protocol.boundary import FAULTS, Boundary
 from wsext.protocol.codes import RSV
-from wsext.protocol.contract import CodecLike, FrameHook, Trace
+from wsext.protocol.contract import CodecLike, FrameHook, MessageHook, Trace
 from wsext.protocol.frames import Frame
 from wsext.protocol.leaf import size_of
 
@@ -213,6 +213,8 @@ class Pipeline:
         self._hints: Mapping[str, Any] | None = None
         self._receiving: tuple[FrameHook, ...] = ()
         self._sending: tuple[FrameHook, ...] = ()
+        self._message_received: MessageHook | None = None
+        self._message_sending: MessageHook | None = None
         self._trace: Trace | None = None
         #: Awaits what is asynchronous; by default without any limit.
         self.wait: Wait | None = None
@@ -220,8 +222,11 @@ class Pipeline:
         # Whether somebody else has to see what goes out, and what comes in.
         self._seen_out = self._seen_in = False
         self._closed = False
+        self.max_message_size = max_message_size
         self.is_async = any(stage.is_async for stage in stages)
         self.rsv_first = self.rsv_rest = self.rsv_control = 0
+        #: Bits that may stay on what is encoded and decoded, because somebody else handles them.
+        self.rsv_foreign = 0
         opcodes = _NO_OPCODES
         size = max_message_size
         for stage in self.stages:
@@ -249,6 +254,16 @@ class Pipeline:
         self._receiving, self._sending = tuple(receiving), tuple(sending)
         self._update()
 
+    def set_message_hooks(
+        self, received: MessageHook | None = None, sending: MessageHook | None = None
+    ) -> None:
+        """Put message interceptors on the application side of the others; before any frame."""
+        self._message_received, self._message_sending = received, sending
+        for hook in (received, sending):
+            if hook is not None and hook.is_async:
+                self.is_async = True
+        self._update()
+
     def set_trace(self, trace: Trace | None) -> None:
         """Be told of every frame at every stage, or no more. Costs nothing while unset."""
         self._trace = trace
@@ -265,21 +280,20 @@ class Pipeline:
         for stage in self.stages:
             if stage.decodes or traced:
                 stage.above, self._first_decoder = self._first_decoder, stage
-        self._seen_out = traced or bool(self._sending)
-        self._seen_in = traced or bool(self._receiving)
+        self._seen_out = traced or bool(self._sending) or self._message_sending is not None
+        self._seen_in = traced or bool(self._receiving) or self._message_received is not None
         self.passive = not (
-            traced
+            self._seen_out
+            or self._seen_in
             or self._encoders
             or self._first_decoder is not None
             or self.rsv_first
             or self.opcodes
-            or self._receiving
-            or self._sending
         )
         self.shared_key = self._shared_key()
 
     def _shared_key(self) -> Hashable | None:
-        private = self.is_async or self._sending or self._trace is not None
+        private = self.is_async or self._seen_out
         return None if private else self.share_key
 
     @property
@@ -298,6 +312,12 @@ class Pipeline:
         """Bytes that the codecs hold, as far as they tell."""
         return sum([stage.boundary.held_bytes for stage in self.stages])
 
+    @property
+    def joined_bytes(self) -> int:
+        """Bytes of the incoming message that message interceptors join, or work on."""
+        hook = self._message_received
+        return 0 if hook is None else hook.held_bytes
+
     # --- outgoing -----------------------------------------------------------------------------
 
     def encode(self, frame: Frame) -> list[Frame]:
@@ -312,8 +332,7 @@ class Pipeline:
     def encode_one(self, frame: Frame) -> Any:
         """`encode`, without a list around the only frame: codecs that make one of one are many."""
         if self._seen_out:
-            steps = self._through(self._start_encode(frame), self._first_encoder, False)
-            return self._end_encode(_finish(steps))
+            return _finish(self._outgoing(frame))
         opcode = frame.opcode
         if frame.hints is not self._hints and 0 < opcode < 8:
             self._hints = frame.hints
@@ -379,15 +398,22 @@ class Pipeline:
 
     async def aencode(self, frame: Frame) -> list[Frame]:
         """`encode` for a pipeline with an asynchronous codec; one call at a time."""
-        steps = self._through(self._start_encode(frame), self._first_encoder, False)
-        return self._end_encode(await self._afinish(steps, "encode"))
+        return await self._afinish(self._outgoing(frame), "encode")
 
-    def _start_encode(self, frame: Frame) -> list[Frame]:
+    def _outgoing(self, frame: Frame) -> _Steps:
+        """All the way of a frame from the application to the wire."""
         if 0 < frame.opcode < 8:
             self._hints = frame.hints
         if self._trace is not None:
             self._trace("out", "app", frame)
-        return run_hooks(self._sending, frame) if self._sending else [frame]
+        frames = [frame]
+        if self._message_sending is not None:
+            self._asked = None
+            frames = yield from self._message_sending(frame)
+        if self._sending:
+            frames = [item for each in frames for item in run_hooks(self._sending, each)]
+        frames = yield from self._through(frames, self._first_encoder, False)
+        return self._end_encode(frames)
 
     def _end_encode(self, frames: list[Frame]) -> list[Frame]:
         for frame in frames:
@@ -402,8 +428,9 @@ class Pipeline:
             allowed = self.rsv_control
         else:
             allowed = self.rsv_first if frame.opcode else self.rsv_rest
-        if frame.rsv & ~allowed:
-            bits = RSV(frame.rsv & ~allowed).names()
+        wrong = frame.rsv & ~(allowed | self.rsv_foreign)
+        if wrong:
+            bits = RSV(wrong).names()
             names = ", ".join(stage.name for stage in self.stages) or "no extension"
             raise LocalProtocolError(f"{bits} set on {frame!r}, claimed by none of: {names}")
 
@@ -421,8 +448,7 @@ class Pipeline:
     def decode_one(self, frame: Frame) -> Any:
         """`decode`, without a list around the only frame: codecs that make one of one are many."""
         if self._seen_in:
-            steps = self._through(self._start_decode(frame), self._first_decoder, True)
-            return self._end_decode(_finish(steps))
+            return _finish(self._incoming(frame))
         many: list[Frame] | None = None
         stage = self._first_decoder
         try:
@@ -444,32 +470,44 @@ class Pipeline:
             stage.fail(error, "decode")
         if many is not None:
             above = stage.above if stage is not None else None
-            return self._end_decode(_finish(self._through(many, above, True)))
+            return self._cleared(_finish(self._through(many, above, True)))
         if frame.rsv:
-            raise _unclaimed(frame)
+            self._check_cleared(frame)
         return frame
 
     async def adecode(self, frame: Frame) -> list[Frame]:
         """`decode` for a pipeline with an asynchronous codec; one call at a time."""
-        steps = self._through(self._start_decode(frame), self._first_decoder, True)
-        return self._end_decode(await self._afinish(steps, "decode"))
+        return await self._afinish(self._incoming(frame), "decode")
 
-    def _start_decode(self, frame: Frame) -> list[Frame]:
+    def _incoming(self, frame: Frame) -> _Steps:
+        """All the way of a frame from the wire to the application."""
         if self._trace is not None:
             self._trace("in", "wire", frame)
-        return [frame]
+        frames = self._cleared((yield from self._through([frame], self._first_decoder, True)))
+        if self._receiving:
+            frames = [item for each in frames for item in run_hooks(self._receiving, each)]
+        if self._message_received is not None:
+            self._asked = None
+            fragments, frames = frames, []
+            for each in fragments:
+                frames += yield from self._message_received(each)
+        if self._trace is not None:
+            for each in frames:
+                self._trace("in", "app", each)
+        return frames
 
-    def _end_decode(self, frames: list[Frame]) -> list[Frame]:
+    def _cleared(self, frames: list[Frame]) -> list[Frame]:
+        """The frames, none of which has a reserved bit that no extension has handled."""
         for frame in frames:
             if frame.rsv:
-                raise _unclaimed(frame)
-        out = frames
-        if self._receiving:
-            out = [item for frame in frames for item in run_hooks(self._receiving, frame)]
-        if self._trace is not None:
-            for frame in out:
-                self._trace("in", "app", frame)
-        return out
+                self._check_cleared(frame)
+        return frames
+
+    def _check_cleared(self, frame: Frame) -> None:
+        wrong = frame.rsv & ~self.rsv_foreign
+        if wrong:
+            bits = RSV(wrong).names()
+            raise RemoteProtocolError(1002, f"{bits} set where no extension handles it")
 
     # --- both ways ----------------------------------------------------------------------------
 
@@ -529,6 +567,7 @@ class Pipeline:
         """
         self._closed = True
         self._receiving = self._sending = ()  # they refer to the session
+        self._message_received = self._message_sending = None
         self.wait = None
         for stage in self.stages:
             stage.above = stage.below = None
@@ -544,10 +583,6 @@ def _finish(steps: _Steps) -> list[Frame]:
     except StopIteration as done:
         frames: list[Frame] = done.value
         return frames
-
-
-def _unclaimed(frame: Frame) -> RemoteProtocolError:
-    return RemoteProtocolError(1002, f"{RSV(frame.rsv).names()} set where no extension handles it")
 
 
 def run_hooks(hooks: Sequence[FrameHook], frame: Frame) -> list[Frame]:

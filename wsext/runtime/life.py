@@ -535,7 +535,7 @@ class Life:
         """The peer has read."""
         if self._writer is not None:
             self._writer.wake()
-        if self.link.listener_waits and not self.link.blocked:
+        if self.link.listener_waits and not self._is_listener_ahead():
             self.link.listener_waits = False
             self.link.go_on_soon()
 
@@ -571,10 +571,13 @@ class Life:
 
     def wait_for_listener(self) -> None:
         """A listener has sent more than the peer reads: read nothing more until that has left."""
-        link, writer = self.link, self._writer
-        if link._paused or (writer is not None and writer.has_own):
-            link.listener_waits = True
-            link.stall()
+        if self._is_listener_ahead():
+            self.link.listener_waits = True
+            self.link.stall()
+
+    def _is_listener_ahead(self) -> bool:
+        writer = self._writer
+        return self.link.is_paused or (writer is not None and writer.has_own)
 
     def overflow(self) -> None:
         """The inbox has passed its bounds."""

@@ -272,7 +272,7 @@ class Writer:
         finally:
             if self._pump is asyncio.current_task():
                 self._pump = None
-        self._update()
+        link.write_on()
         if not link.is_open and not self.outbox and self._streaming is None:
             link.close_if_due()
 

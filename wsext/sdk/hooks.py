@@ -11,18 +11,17 @@ import pluggy
 from wsext.errors import CloseInfo, HandshakeRejected, OptionError, PluginError, RouteError
 from wsext.escape import get_logger
 from wsext.protocol.boundary import FAULTS, distribution_of, report
-from wsext.protocol.contract import FrameHook
-from wsext.protocol.frames import Frame
 from wsext.protocol.http import Request, Response
 from wsext.protocol.pipeline import Pipeline
 from wsext.sdk import hookspecs
+from wsext.sdk.interceptors import MessageHooks, bind_hook, guard_frames
 
-__all__ = ["Hooks", "bind_hook", "has_hooks", "hook_names", "new_manager"]
+__all__ = ["Hooks", "has_hooks", "hook_names", "new_manager"]
 
 logger = get_logger("wsext.installed")
 
-#: Faults in a row after which an interceptor is left out of a session.
-_MAX_FAULTS = 3
+#: The hooks that may be coroutine functions.
+_MAY_WAIT = ("wsext_handshake", "wsext_message_received", "wsext_message_sending")
 
 
 def new_manager() -> pluggy.PluginManager:
@@ -42,21 +41,36 @@ class Hooks:
         """Register an object with hook implementations.
 
         Raises:
-            PluginError: If a hook's arguments are wrong, or it is registered already.
+            PluginError: If a hook's arguments are wrong or it is ``async def`` and must not be, or
+                if the plugin is registered already.
         """
         if self._manager is None:
             self._manager = new_manager()
-        label = name or getattr(plugin, "__name__", None) or repr(plugin)
+        label = name or getattr(plugin, "__name__", None) or type(plugin).__name__
         try:
             self._manager.register(plugin, name)
         except (pluggy.PluginValidationError, ValueError) as error:
             raise PluginError(label, str(error)) from error
-        if not self._manager.get_hookcallers(plugin):
+        callers = self._manager.get_hookcallers(plugin)
+        if not callers:
             problem = (
                 "has no hook implementation (functions with @hookimpl), and is neither an "
                 "extension nor an interceptor nor a named option set"
             )
             raise PluginError(label, problem)
+        waiting = [
+            caller.name
+            for caller in callers
+            for impl in caller.get_hookimpls()
+            if impl.plugin is plugin and inspect.iscoroutinefunction(impl.function)
+        ]
+        for hook in waiting:
+            if hook not in _MAY_WAIT:
+                self._manager.unregister(plugin)
+                only = ", ".join(_MAY_WAIT)
+                raise PluginError(
+                    label, f"{hook} is a coroutine function; only these may be: {only}"
+                )
 
     def unregister(self, plugin: Any) -> None:
         """Take a plugin's hooks out; nothing happens when there are none."""
@@ -118,7 +132,7 @@ class Hooks:
                 call(app=app)
             except (OptionError, PluginError, RouteError):
                 raise
-            except FAULTS as error:
+            except BaseException as error:
                 problem = f"wsext_routes failed: {type(error).__name__}: {error}"
                 distribution = distribution_of(origin) or None
                 raise PluginError(origin.__module__, problem, distribution) from error
@@ -171,22 +185,41 @@ class Hooks:
                 report(f"hook {hook}", error, kind=origin)
 
     def set_frame_hooks(self, session: Any, pipeline: Pipeline) -> None:
-        """Compile the frame hooks into plain calls for one session; none, when there are none."""
+        """Compile the hooks for frames and messages into plain calls for one session; none, when
+        there are none."""
         if self._manager is None:
             return
         hooks = self._manager.hook
-        # pluggy's order is last in, first out: right for incoming frames, for the interceptor
-        # that was installed last stands nearest to the wire. Outgoing frames go the other way.
-        received = list(reversed(hooks.wsext_frame_received.get_hookimpls()))
-        sending = sorted(
-            hooks.wsext_frame_sending.get_hookimpls(),
-            key=lambda impl: 0 if impl.tryfirst else 2 if impl.trylast else 1,
+        coming = [guard_frames(impl, session) for impl in _inwards(hooks.wsext_frame_received)]
+        going = [guard_frames(impl, session) for impl in _outwards(hooks.wsext_frame_sending)]
+        if coming or going:
+            pipeline.set_hooks(coming, going)
+        most = pipeline.max_message_size
+        received, sending = (
+            MessageHooks(impls, session, most, sending=outwards) if impls else None
+            for impls, outwards in (
+                (_inwards(hooks.wsext_message_received), False),
+                (_outwards(hooks.wsext_message_sending), True),
+            )
         )
         if received or sending:
-            pipeline.set_hooks(
-                [_guarded(impl, session) for impl in received],
-                [_guarded(impl, session) for impl in sending],
-            )
+            pipeline.set_message_hooks(received, sending)
+
+
+def _inwards(caller: pluggy.HookCaller) -> list[pluggy.HookImpl]:
+    """Implementations in the order for what comes in.
+
+    pluggy's order is last in, first out: the interceptor that was installed last stands nearest to
+    the wire.
+    """
+    return list(reversed(caller.get_hookimpls()))
+
+
+def _outwards(caller: pluggy.HookCaller) -> list[pluggy.HookImpl]:
+    """Implementations in the order for what goes out: the other way."""
+    return sorted(
+        caller.get_hookimpls(), key=lambda impl: 0 if impl.tryfirst else 2 if impl.trylast else 1
+    )
 
 
 def hook_names(plugin: Any) -> list[str]:
@@ -201,41 +234,3 @@ def hook_names(plugin: Any) -> list[str]:
 def has_hooks(item: object) -> bool:
     """Whether an instance carries hook implementations."""
     return any(hasattr(getattr(type(item), name), "wsext_impl") for name in hook_names(type(item)))
-
-
-def _guarded(impl: pluggy.HookImpl, session: Any) -> FrameHook:
-    """One frame hook for one session, isolated: after three faults in a row it is left out."""
-    call = bind_hook(impl)
-    name = impl.plugin_name
-    faults = 0
-
-    def hook(frame: Frame) -> Any:
-        nonlocal faults
-        if faults >= _MAX_FAULTS:
-            return None
-        try:
-            result = call(session=session, frame=frame)
-            if result is not None and type(result) is not Frame:
-                result = list(result)
-        except Exception as error:
-            faults += 1
-            logger.error("interceptor %s failed: %r", name, error)
-            logger.debug("interceptor %s: traceback", name, exc_info=error)
-            if faults == _MAX_FAULTS:
-                logger.error("interceptor %s is disabled for this session", name)
-            return None
-        faults = 0
-        return result
-
-    return hook
-
-
-def bind_hook(impl: pluggy.HookImpl) -> Callable[..., Any]:
-    """A hook implementation as a function that takes all arguments and passes on those it names."""
-    function: Callable[..., Any] = impl.function
-    names = impl.argnames
-
-    def call(**arguments: Any) -> Any:
-        return function(*(arguments[name] for name in names))
-
-    return call
