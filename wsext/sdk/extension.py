@@ -21,7 +21,7 @@ sees, replaces, drops or adds frames on its own side only.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from wsext.errors import NegotiationError, OptionError, PluginError
@@ -145,7 +145,9 @@ class Extension(Installable):
         """Client: what to ask for, as alternatives, the best first."""
         return [Params()]
 
-    def accept(self, offer: Params, ctx: NegotiationContext) -> Agreement | Declined:
+    def accept(
+        self, offer: Params, ctx: NegotiationContext
+    ) -> Agreement | Declined | Awaitable[Agreement | Declined]:
         """Server: answer one offer.
 
         Parameters that are not in `wire_params` were refused before. Raise `NegotiationError`
@@ -157,7 +159,9 @@ class Extension(Installable):
         """
         return Agreement(self.make_codec(Params(), ctx), Params())
 
-    def confirm(self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext) -> Codec:
+    def confirm(
+        self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext
+    ) -> Codec | Awaitable[Codec]:
         """Client: take the server's answer to `offers`. It may be ``async def``, as `accept`.
 
         Raises:
