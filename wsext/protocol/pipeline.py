@@ -559,17 +559,19 @@ class Pipeline:
             frames: list[Frame] = done.value
             return frames
 
-    def close(self) -> None:
-        """Close every codec, exactly once; a codec that fails to close does not stop the others."""
-        if self._closed:
-            return
+    def close(self) -> list[Boundary]:
+        """Close every codec, exactly once; a codec that fails to close does not stop the others.
+
+        Returns:
+            Whose `close` is asynchronous: to be closed with `Boundary.aclose`.
+        """
         self._closed = True
         self._receiving = self._sending = ()  # they refer to the session
         self._message_received = self._message_sending = None
         self.wait = None
         for stage in self.stages:
             stage.above = stage.below = None
-            stage.boundary.close()
+        return [stage.boundary for stage in self.stages if not stage.boundary.close()]
 
 
 def _finish(steps: _Steps) -> list[Frame]:

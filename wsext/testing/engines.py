@@ -234,5 +234,7 @@ class Engines:
 
     def close(self) -> None:
         """End both connections as a lost transport does: every codec is closed."""
-        self.client.lose()
-        self.server.lose()
+        for end in (self.client, self.server):
+            end.lose()
+            for boundary in end.pipeline.close():
+                resolve(boundary.aclose())
