@@ -132,7 +132,7 @@ class Hooks:
                 call(app=app)
             except (OptionError, PluginError, RouteError):
                 raise
-            except FAULTS as error:
+            except BaseException as error:
                 problem = f"wsext_routes failed: {type(error).__name__}: {error}"
                 distribution = distribution_of(origin) or None
                 raise PluginError(origin.__module__, problem, distribution) from error
