@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import Callable, Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from wsext import (
     RSV,
@@ -19,6 +20,8 @@ from wsext import (
     Params,
     Phase,
     RemoteProtocolError,
+    SealedCodec,
+    SealedExtension,
     in_code,
     local,
     wire,
@@ -170,6 +173,32 @@ class Faulty(Extension):
 
     def setup(self) -> None:
         raise RuntimeError("no luck")
+
+
+KEY = b"a key of the tests, of 32 bytes."
+
+
+class MacCodec(SealedCodec):
+    """Puts a MAC behind every message."""
+
+    def seal(self, data: bytes, context: bytes) -> Any:
+        return data + hmac.digest(KEY, context + data, "sha256")
+
+    def unseal(self, data: bytes, context: bytes) -> Any:
+        body, mac = data[:-32], data[-32:]
+        if not hmac.compare_digest(mac, hmac.digest(KEY, context + body, "sha256")):
+            raise ValueError("wrong")
+        return body
+
+
+class Mac(SealedExtension):
+    """Without parameters of its own, and without a bit."""
+
+    name: ClassVar[str] = "x-mac"
+    codec: ClassVar[type[SealedCodec]] = MacCodec
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        return self.codec(ctx)
 
 
 def claiming(token: str, bits: RSV) -> type[Extension]:

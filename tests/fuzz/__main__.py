@@ -80,7 +80,7 @@ def search(target: str, arguments: list[str]) -> None:
     """Let libFuzzer drive the target."""
     import atheris
 
-    mine = ["wsext", "wsext_deflate", "wsext_zstd", "wsext_brotli", "wsext_meta"]
+    mine = ["wsext", "wsext_deflate", "wsext_zstd", "wsext_brotli", "wsext_meta", "wsext_seal"]
     with atheris.instrument_imports(include=mine):
         from tests.fuzz.targets import TARGETS
     logging.getLogger("wsext").setLevel(logging.CRITICAL)

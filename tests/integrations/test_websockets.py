@@ -20,7 +20,7 @@ from wsext_deflate import PermessageDeflate
 from wsext_zstd import PermessageZstd
 
 import wsext
-from tests.extensions import Append, Reverse, Slow, Split, claiming
+from tests.extensions import Append, Mac, Reverse, Slow, Split, claiming
 from tests.integrations.adapted import WORDS, codec_of, connecting, echo, serving, url_of
 from wsext import (
     RSV,
@@ -97,6 +97,34 @@ async def test_a_stack_between_websockets_and_websockets() -> None:
         for message in MESSAGES:
             await client.send(message)
             assert await client.recv() == message
+        await client.send([WORDS[:100], WORDS[100:]])
+        assert await client.recv() == WORDS
+
+
+async def test_sealed_messages_with_the_bits_of_another_extension() -> None:
+    """Both libraries have to see the same bits on a message, or it counts as changed."""
+    stack = ["permessage-deflate", Mac]
+    app = wsext.App()
+    for extension in stack:
+        app.install(extension)
+
+    @app.websocket("/")
+    async def handler(session: wsext.Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    async with (
+        serving(*stack) as theirs,
+        wsext.serve(app) as ours,
+        connecting(ours.url, *stack) as client,
+        wsext.connect(url_of(theirs), extensions=stack) as session,
+    ):
+        assert names(client) == ["permessage-deflate", "x-mac"]
+        for message in MESSAGES:
+            await client.send(message)
+            assert await client.recv() == message
+            await session.send(message)
+            assert await session.receive() == message
         await client.send([WORDS[:100], WORDS[100:]])
         assert await client.recv() == WORDS
 

@@ -70,6 +70,8 @@ class Adapter(TheirExtension):
         self._conflict_checked = False
         self._marked = 0  # our bits on the outgoing message's first fragment, if it was held
         self._sent_held = False
+        # The bits of other extensions on the messages that are half way.
+        self._foreign_out = self._foreign_in = 0
         self._held_bytes = 0  # of the incoming message, not given out yet
         self._failure: EncodingError | None = None
         # ``websockets`` does not tell when the connection ends, but it lets go of the extension.
@@ -93,6 +95,9 @@ class Adapter(TheirExtension):
         if self._failure is not None and frame.opcode < 8:
             raise self._failure
         foreign, own = _split(frame, self.rsv)
+        if 0 < own.opcode < 8:
+            self._foreign_out = foreign
+        self._pipeline.rsv_foreign = foreign | self._foreign_out
         try:
             frames = self._pipeline.encode(own)
             result = own if own.is_control else self._joined_encoded(own, frames)
@@ -123,7 +128,7 @@ class Adapter(TheirExtension):
                 "leaves a message as it is whose first fragment was sent as an encoded one",
                 extension=self.name,
             )
-        return result.replace(rsv=result.rsv & ~self.rsv)
+        return result.replace(rsv=0)
 
     # --- incoming -----------------------------------------------------------------------------
 
@@ -137,8 +142,12 @@ class Adapter(TheirExtension):
         """
         self._check_conflict()
         foreign, own = _split(frame, self.rsv)
-        if own.rsv and not own.opcode and self._codec.first_frame_rsv:
-            raise TheirProtocolError(f"{RSV(own.rsv).names()} on a continuation")
+        misplaced = own.rsv & self.rsv if not own.opcode else 0
+        if misplaced and self._codec.first_frame_rsv:
+            raise TheirProtocolError(f"{RSV(misplaced).names()} on a continuation")
+        if 0 < own.opcode < 8:
+            self._foreign_in = foreign
+        self._pipeline.rsv_foreign = foreign | self._foreign_in
         limit = UNLIMITED if max_size is None else max_size
         # What is left of the limit is what `websockets` says, not what the stage has counted.
         self._stage.limit = limit + (0 if own.opcode else self._stage.produced)
@@ -183,9 +192,9 @@ class Adapter(TheirExtension):
 
 
 def _split(frame: TheirFrame, rsv: int) -> tuple[int, Frame]:
-    """The bits of other extensions, and the frame without them."""
+    """The bits of other extensions, and the frame with all of its bits."""
     bits = frame.rsv1 * RSV.RSV1 | frame.rsv2 * RSV.RSV2 | frame.rsv3 * RSV.RSV3
-    return bits & ~rsv, Frame(int(frame.opcode), frame.data, frame.fin, bits & rsv)
+    return bits & ~rsv, Frame(int(frame.opcode), frame.data, frame.fin, bits)
 
 
 def _theirs(opcode: TheirOpcode, frame: Frame, foreign: int) -> TheirFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, ClassVar, Protocol
@@ -98,10 +98,12 @@ class ExtensionLike(Protocol):
     wire_params: ClassVar[frozenset[str]]
 
     def offers(self) -> Sequence[Params]: ...
-    def accept(self, offer: Params, ctx: NegotiationContext) -> Agreement | Declined: ...
+    def accept(
+        self, offer: Params, ctx: NegotiationContext
+    ) -> Agreement | Declined | Awaitable[Agreement | Declined]: ...
     def confirm(
         self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext
-    ) -> CodecLike: ...
+    ) -> CodecLike | Awaitable[CodecLike]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ cdef class Pipeline:
     cdef public bint is_async
     cdef public tuple stages
     cdef public int rsv_first
+    cdef public int rsv_foreign
     cdef public int rsv_rest
     cdef public int rsv_control
     cdef public frozenset opcodes
@@ -86,7 +87,7 @@ cdef class Pipeline:
     @cython.locals(frame=Frame)
     cdef list _end_encode(self, list frames)
 
-    @cython.locals(allowed=int)
+    @cython.locals(allowed=int, wrong=int)
     cdef _check_rsv(self, Frame frame)
 
     cpdef list decode(self, Frame frame)
@@ -94,9 +95,12 @@ cdef class Pipeline:
     @cython.locals(stage=Stage, many=list, opcode=int)
     cpdef object decode_one(self, Frame frame)
 
+    @cython.locals(frame=Frame)
+    cdef list _cleared(self, list frames)
 
-@cython.locals(frame=Frame)
-cdef list _claimed(list frames)
+    @cython.locals(wrong=int)
+    cdef _check_cleared(self, Frame frame)
+
 
 @cython.locals(out=list)
 cpdef list run_hooks(object hooks, Frame frame)

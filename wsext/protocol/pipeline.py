@@ -225,6 +225,8 @@ class Pipeline:
         self.max_message_size = max_message_size
         self.is_async = any(stage.is_async for stage in stages)
         self.rsv_first = self.rsv_rest = self.rsv_control = 0
+        #: Bits that may stay on what is encoded and decoded, because somebody else handles them.
+        self.rsv_foreign = 0
         opcodes = _NO_OPCODES
         size = max_message_size
         for stage in self.stages:
@@ -426,8 +428,9 @@ class Pipeline:
             allowed = self.rsv_control
         else:
             allowed = self.rsv_first if frame.opcode else self.rsv_rest
-        if frame.rsv & ~allowed:
-            bits = RSV(frame.rsv & ~allowed).names()
+        wrong = frame.rsv & ~(allowed | self.rsv_foreign)
+        if wrong:
+            bits = RSV(wrong).names()
             names = ", ".join(stage.name for stage in self.stages) or "no extension"
             raise LocalProtocolError(f"{bits} set on {frame!r}, claimed by none of: {names}")
 
@@ -467,9 +470,9 @@ class Pipeline:
             stage.fail(error, "decode")
         if many is not None:
             above = stage.above if stage is not None else None
-            return _claimed(_finish(self._through(many, above, True)))
+            return self._cleared(_finish(self._through(many, above, True)))
         if frame.rsv:
-            raise _unclaimed(frame)
+            self._check_cleared(frame)
         return frame
 
     async def adecode(self, frame: Frame) -> list[Frame]:
@@ -480,7 +483,7 @@ class Pipeline:
         """All the way of a frame from the wire to the application."""
         if self._trace is not None:
             self._trace("in", "wire", frame)
-        frames = _claimed((yield from self._through([frame], self._first_decoder, True)))
+        frames = self._cleared((yield from self._through([frame], self._first_decoder, True)))
         if self._receiving:
             frames = [item for each in frames for item in run_hooks(self._receiving, each)]
         if self._message_received is not None:
@@ -492,6 +495,19 @@ class Pipeline:
             for each in frames:
                 self._trace("in", "app", each)
         return frames
+
+    def _cleared(self, frames: list[Frame]) -> list[Frame]:
+        """The frames, none of which has a reserved bit that no extension has handled."""
+        for frame in frames:
+            if frame.rsv:
+                self._check_cleared(frame)
+        return frames
+
+    def _check_cleared(self, frame: Frame) -> None:
+        wrong = frame.rsv & ~self.rsv_foreign
+        if wrong:
+            bits = RSV(wrong).names()
+            raise RemoteProtocolError(1002, f"{bits} set where no extension handles it")
 
     # --- both ways ----------------------------------------------------------------------------
 
@@ -565,18 +581,6 @@ def _finish(steps: _Steps) -> list[Frame]:
     except StopIteration as done:
         frames: list[Frame] = done.value
         return frames
-
-
-def _claimed(frames: list[Frame]) -> list[Frame]:
-    """The frames, none of which has a reserved bit that no extension has handled."""
-    for frame in frames:
-        if frame.rsv:
-            raise _unclaimed(frame)
-    return frames
-
-
-def _unclaimed(frame: Frame) -> RemoteProtocolError:
-    return RemoteProtocolError(1002, f"{RSV(frame.rsv).names()} set where no extension handles it")
 
 
 def run_hooks(hooks: Sequence[FrameHook], frame: Frame) -> list[Frame]:

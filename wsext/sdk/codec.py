@@ -139,8 +139,9 @@ class MessageInfo:
 
     Attributes:
         opcode: 1 for a text message, 2 for a binary one, or an opcode that an extension claims.
-        rsv: The reserved bits that are set on it. Outgoing, these are the bits of the extensions
-            above; the codec's own are added afterwards. Incoming, its own are among them.
+        rsv: The reserved bits that are set on it, as a number; compare with `RSV`. Outgoing, these
+            are the bits of the extensions above; the codec's own are added afterwards. Incoming,
+            its own are among them.
         hints: What the sender said: ``send(data, hints={"compress": False})``. Empty on an incoming
             message: hints are never sent.
         meta: The metadata beside it: ``send(data, meta={...})``. Empty on an incoming message,
@@ -148,7 +149,7 @@ class MessageInfo:
     """
 
     opcode: int
-    rsv: RSV = RSV.NONE
+    rsv: int = 0
     hints: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
 
@@ -161,7 +162,7 @@ class MessageInfo:
 def _info(first: Frame | None, method: str) -> MessageInfo:
     if first is None:
         raise RuntimeError(f"there is a message to ask about only while {method} runs")
-    return MessageInfo(first.opcode, RSV(first.rsv), first.hints or {}, first.meta or {})
+    return MessageInfo(first.opcode, first.rsv, first.hints or {}, first.meta or {})
 
 
 class _Parts:
@@ -214,8 +215,8 @@ class MessageCodec(Codec):
         self._incoming = _Parts()
         self._marked = False
         # The first frames of the messages that are being encoded and decoded just now.
-        self._encoding: Frame | None = None
-        self._decoding: Frame | None = None
+        self._outgoing_first: Frame | None = None
+        self._incoming_first: Frame | None = None
 
     @property
     def outgoing_info(self) -> MessageInfo:
@@ -224,7 +225,7 @@ class MessageCodec(Codec):
         Raises:
             RuntimeError: If it is read while `encode_message` does not run.
         """
-        return _info(self._encoding, "encode_message")
+        return _info(self._outgoing_first, "encode_message")
 
     @property
     def incoming_info(self) -> MessageInfo:
@@ -233,7 +234,7 @@ class MessageCodec(Codec):
         Raises:
             RuntimeError: If it is read while `decode_message` does not run.
         """
-        return _info(self._decoding, "decode_message")
+        return _info(self._incoming_first, "decode_message")
 
     @property
     def held_bytes(self) -> int:
@@ -265,7 +266,7 @@ class MessageCodec(Codec):
             if whole is None:
                 return ()
             first, data = whole
-        self._encoding = first
+        self._outgoing_first = first
         encoded = self.encode_message(data)
         if isinstance(encoded, Awaitable):
             return self._finish_encode(first, data, encoded)
@@ -277,12 +278,12 @@ class MessageCodec(Codec):
         return self._marked_frame(first, data, await encoded)
 
     def _marked_frame(self, first: Frame, data: bytes, encoded: bytes | None) -> Frame:
-        self._encoding = None
+        self._outgoing_first = None
         if encoded is None:
             if self.mandatory:
                 raise TypeError("encode_message() of a mandatory codec returned None")
             return first.replace(payload=data, fin=True)
-        return first.replace(payload=encoded, fin=True, rsv=first.rsv | self.rsv)
+        return first.replace(payload=encoded, fin=True, rsv=first.rsv | int(self.rsv))
 
     def decode(
         self, frame: Frame, budget: int
@@ -290,7 +291,7 @@ class MessageCodec(Codec):
         if frame.is_control:
             return frame
         if frame.opcode:
-            self._marked = not self.rsv or bool(frame.rsv & self.rsv)
+            self._marked = not self.rsv or bool(frame.rsv & int(self.rsv))
         if not self._marked:
             if self.mandatory:
                 raise RemoteProtocolError(CloseCode.PROTOCOL_ERROR, "the message is not marked")
@@ -302,7 +303,7 @@ class MessageCodec(Codec):
             if whole is None:
                 return ()
             first, data = whole
-        self._decoding = first
+        self._incoming_first = first
         decoded = self.decode_message(data, budget)
         if isinstance(decoded, Awaitable):
             return self._finish_decode(first, decoded)
@@ -312,5 +313,5 @@ class MessageCodec(Codec):
         return self._cleared_frame(first, await decoded)
 
     def _cleared_frame(self, first: Frame, decoded: bytes) -> Frame:
-        self._decoding = None
+        self._incoming_first = None
         return first.replace(payload=decoded, fin=True, rsv=first.rsv & ~int(self.rsv))

@@ -80,7 +80,7 @@ class SealedCodec(MessageCodec):
             raise ValueError(f"{type(self).__name__} needs a context from SealedExtension.bind()")
         self._binding = ctx.binding
         self._is_client = ctx.role == "client"
-        self._sent = self._received = 0
+        self._next_out = self._next_in = 0
 
     def seal(self, data: bytes, context: bytes) -> bytes | Awaitable[bytes]:
         """A whole outgoing message, sealed. May be ``async def``."""
@@ -98,15 +98,17 @@ class SealedCodec(MessageCodec):
     @final
     def encode_message(self, data: bytes) -> bytes | Awaitable[bytes]:
         info = self.outgoing_info
-        context = self._context(self._is_client, info.opcode, info.rsv | self.rsv, self._sent)
-        self._sent += self.ordered
+        context = self._context(
+            self._is_client, info.opcode, info.rsv | int(self.rsv), self._next_out
+        )
+        self._next_out += self.ordered
         return self.seal(data, context)
 
     @final
     def decode_message(self, data: bytes, budget: int) -> bytes | Awaitable[bytes]:
         info = self.incoming_info
-        context = self._context(not self._is_client, info.opcode, info.rsv, self._received)
-        self._received += self.ordered
+        context = self._context(not self._is_client, info.opcode, info.rsv, self._next_in)
+        self._next_in += self.ordered
         try:
             opened = self.unseal(data, context)
         except Exception as error:
@@ -157,11 +159,15 @@ class SealedExtension(Extension):
     def offers(self) -> Sequence[Params]:
         return [self.offer()]
 
-    def accept(self, offer: Params, ctx: NegotiationContext) -> Agreement | Declined:
+    def accept(
+        self, offer: Params, ctx: NegotiationContext
+    ) -> Agreement | Declined | Awaitable[Agreement | Declined]:
         answer = self.answer(offer)
         return Agreement(self.make_codec(answer, self.bind(answer, ctx)), answer)
 
-    def confirm(self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext) -> Codec:
+    def confirm(
+        self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext
+    ) -> Codec | Awaitable[Codec]:
         bound = self.bind(answer, ctx, offers)
         if _without_nonce(answer) not in [_without_nonce(offer) for offer in offers]:
             raise NegotiationError(f"the answer {str(answer)!r} was not offered")

@@ -12,14 +12,13 @@ from wsext.protocol.negotiation import (
     check_wire_params,
     confirm,
     make_offers,
-    negotiate,
     offers_header,
     parse_offers,
 )
 from wsext.protocol.params import Params
 from wsext.testing.cases_base import EngineCases, edges, skip
 from wsext.testing.corpus import FAR, SIMILAR, samples
-from wsext.testing.engines import LIMIT, Engines, agree, free, resolve
+from wsext.testing.engines import LIMIT, Engines, agree, free, negotiated, resolve
 
 __all__ = ["NegotiationCases"]
 
@@ -76,14 +75,14 @@ class NegotiationCases(EngineCases):
         good = [f"{one.name}; {offer}" if offer else one.name for offer in one.offers()]
         bad = [f"{one.name}; kit-unknown=1", f"{one.name}; kit-a; kit-a", "x-kit-nothing"]
         for order in itertools.permutations([good[-1], *bad]):
-            outcome = negotiate(parse_offers([", ".join(order)]), [one], _SERVER)
+            outcome = negotiated(parse_offers([", ".join(order)]), [one], _SERVER)
             assert [item.name for item in outcome.agreed] == [one.name], (
                 f"the offers {', '.join(order)!r} were not answered: "
                 f"{[str(record.reason) for record in outcome.records]}"
             )
             outcome.close()
         everything = ", ".join([*bad, *good])
-        outcome = negotiate(parse_offers([everything]), [one], _SERVER)
+        outcome = negotiated(parse_offers([everything]), [one], _SERVER)
         assert outcome.agreed, f"the offers {everything!r} were not answered"
         outcome.close()
 
@@ -91,7 +90,7 @@ class NegotiationCases(EngineCases):
         """A server declines an offer with a parameter that it does not know; a client refuses
         such an answer."""
         one = self.make()
-        outcome = negotiate(parse_offers([f"{one.name}; kit-unknown"]), [one], _SERVER)
+        outcome = negotiated(parse_offers([f"{one.name}; kit-unknown"]), [one], _SERVER)
         outcome.close()
         assert not outcome.agreed, "a server accepted an unknown parameter"
         offers = make_offers([one])

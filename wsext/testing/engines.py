@@ -10,7 +10,7 @@ from inspect import isawaitable
 from typing import Any, Self, TypeVar
 
 from wsext.errors import ProtocolError
-from wsext.protocol.agreement import Negotiation, NegotiationContext
+from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
 from wsext.protocol.connection import Connection
 from wsext.protocol.frames import Frame, Message
 from wsext.protocol.negotiation import (
@@ -32,6 +32,7 @@ __all__ = [
     "free",
     "lenient_parser",
     "messages_of",
+    "negotiated",
     "parse_wire",
     "resolve",
     "write_wire",
@@ -91,6 +92,13 @@ def _runner() -> asyncio.Runner:
     return runner
 
 
+def negotiated(
+    offers: Sequence[Offer], installed: Sequence[Extension], ctx: NegotiationContext
+) -> Negotiation:
+    """What a server makes of some offers, also if `accept` is asynchronous."""
+    return finish(anegotiate(offers, installed, ctx, wait=_resolved), waits=False)
+
+
 def agree(
     client: Sequence[Extension], server: Sequence[Extension], limit: int = LIMIT
 ) -> tuple[Negotiation, Negotiation]:
@@ -103,8 +111,7 @@ def agree(
     header = offers_header(offers)
     parsed = parse_offers([header] if header else [])
     server_side, client_side = (NegotiationContext(role, limit) for role in ("server", "client"))
-    negotiating = anegotiate(parsed, server, server_side, wait=_resolved)
-    on_server = finish(negotiating, waits=False)
+    on_server = negotiated(parsed, server, server_side)
     answer = [on_server.header] if on_server.header else []
     try:
         confirming = aconfirm(offers, answer, client, client_side, wait=_resolved)
