@@ -25,7 +25,7 @@ FAULTS = {
     "x name": ("", "X", "'x name'"),
     "x-phase": ("phase = 'compression'", "X", "Phase.COMPRESSION"),
     "x-bits": ("rsv = 2", "X", "RSV"),
-    "x-import": ("raise SystemExit('at import')", "X", "SystemExit: at import"),
+    "x-import": ("raise SystemExit('at import')", "X", "calls sys.exit('at import')"),
     "x-other": ("name = 'x-another'", "X", "the entry point's name is not the extension's"),
 }
 

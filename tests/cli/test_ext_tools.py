@@ -87,7 +87,9 @@ def test_doctor_says_what_to_do_about_each_plugin(
     write_metadata(tmp_path, "bad-name", entries)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
-    Path("wsext.toml").write_text('[extensions.x-shy]\n[extensions.x-keyed]\nkeys = "s3cret"\n')
+    Path("wsext.toml").write_text(
+        '[extensions.x-shy]\n[extensions.x-keyed]\nkeys = "s3cret"\n[server]\nbacklog = "many"\n'
+    )
     done = invoke("doctor", "--json")
     assert done.exit_code == 1
     assert "s3cret" not in done.output
@@ -95,6 +97,10 @@ def test_doctor_says_what_to_do_about_each_plugin(
     for item in json.loads(done.stdout):
         found.setdefault(item["name"], []).append(item)
     assert [item["level"] for item in found["x-shy"]] == ["ok"]  # it is configured
+    (section,) = found["server"]
+    assert section["level"] == "problem"
+    assert "backlog: expected a whole number" in section["text"]
+    assert "got 'many' (source: wsext.toml)" in section["text"]
     (_, keyed) = found["x-keyed"]
     assert keyed["text"].startswith("keys: can only be set in code: install('x-keyed', keys=...)")
     assert keyed["advice"] == "configured by: wsext.toml"
@@ -110,6 +116,13 @@ def test_doctor_says_what_to_do_about_each_plugin(
     assert "write 'x-wrong' in both places" in wrong["text"]
     assert "tests.extensions:Append" in wrong["text"]
     assert "pip install" not in wrong["advice"]
+
+    Path("wsext.toml").write_text("[extensions.x-keyed]\nsize = 8\n")
+    waiting = [
+        item for item in json.loads(invoke("doctor", "--json").stdout) if item["name"] == "x-keyed"
+    ][-1]
+    assert waiting["level"] == "note"
+    assert waiting["advice"] == "install('x-keyed', keys=...) in the app"
 
     Path("wsext.toml").unlink()
     notes = {item["name"]: item for item in json.loads(invoke("doctor", "--json").stdout)}

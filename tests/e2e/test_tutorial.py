@@ -26,8 +26,8 @@ TOKEN = "permessage-fingerprint"
 
 
 def steps(folder: Path) -> Iterator[str]:
-    """What the page says to type, in order. Its code is written to files beside the package, from
-    where it is copied when its turn comes."""
+    """What the page says to type, in order. Its code goes into files in ``folder``; each is copied
+    into the package where the page begins it."""
     folder.mkdir()
     target, text = "", ""
     for language, block in re.findall(
@@ -40,7 +40,8 @@ def steps(folder: Path) -> Iterator[str]:
         target, text = (named[1], block[named.end() :]) if named else (target, f"{text}\n\n{block}")
         ready = folder / Path(target).name
         ready.write_text(text)
-        yield f"cp {ready} {TOKEN}/{target}"
+        if named:
+            yield f"cp {ready} {TOKEN}/{target}"
 
 
 def test_the_tutorials_package_passes_its_tests(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ _NEVER = {
 }
 
 #: Calls that may be asynchronous; in `websockets` nothing may be.
-_ASYNCHRONOUS = {"accept", "confirm"}
+_ASYNCHRONOUS = {"accept", "confirm", "encode", "decode"}
 
 #: The close codes that `websockets` has for what an extension raises.
 _THEIRS = {"own": "1011", "1007": "1002"}
@@ -63,6 +64,8 @@ def test_what_happens_is_what_the_table_says(
         seen = FRONTS[front](item)
         shown = _THEIRS.get(expected, expected) if front == "websockets" else expected
         _check(seen, shown, f"{front}, {call}, {kind}: {seen}")
+        if front == "websockets" and call == "close":
+            gc.collect()  # `websockets` tells an extension of the end by letting go of it
         _check_log(caplog.records, expected)
         if front != "websockets":
             assert item.made == item.closed, f"{front}, {call}, {kind}"

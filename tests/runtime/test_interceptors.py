@@ -27,6 +27,7 @@ from wsext import (
     testing,
 )
 from wsext.runtime.held import Held
+from wsext.runtime.turns import turns_of
 
 Act = Callable[[Any, "str | bytes"], Any]
 
@@ -85,6 +86,10 @@ def no_links(session: Any, message: str | bytes) -> None:
 
 def broken(session: Any, message: str | bytes) -> None:
     raise RuntimeError("a secret")
+
+
+def cancelled(session: Any, message: str | bytes) -> None:
+    raise asyncio.CancelledError
 
 
 async def pieces(*parts: Any) -> AsyncIterator[Any]:
@@ -310,12 +315,13 @@ async def test_send_nowait_queues_for_an_asynchronous_interceptor_which_decides_
         assert isinstance((await session.wait_closed()).exception, EndSession)
 
 
+@pytest.mark.parametrize("act", [broken, cancelled])
 @pytest.mark.parametrize("kind", [*RECEIVING, *SENDING])
 @pytest.mark.parametrize("fail_closed", [False, True])
 async def test_a_fault_is_isolated_or_ends_the_session_with_1011(
-    kind: type[Sees], fail_closed: bool, caplog: pytest.LogCaptureFixture
+    kind: type[Sees], fail_closed: bool, act: Act, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one = made(kind, broken, fail_closed=fail_closed)
+    one = made(kind, act, fail_closed=fail_closed)
     async with testing.pair([one], client=[]) as (client, session):
         sender, receiver = (client, session) if kind in RECEIVING else (session, client)
         with suppress(ProtocolError):
@@ -332,19 +338,29 @@ async def test_a_fault_is_isolated_or_ends_the_session_with_1011(
     assert record.exc_info
 
 
+@pytest.mark.parametrize("kind", [ReceivesAsync, SendsAsync])
 @pytest.mark.parametrize("fail_closed", [False, True])
-async def test_a_cancellation_of_its_own_ends_the_session_with_a_close_frame(
-    fail_closed: bool,
+async def test_an_interceptor_that_never_answers_has_a_deadline(
+    kind: type[Sees], fail_closed: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def cancel(session: Any, message: str | bytes) -> None:
-        raise asyncio.CancelledError
+    entered = asyncio.Event()
 
-    one = made(ReceivesAsync, cancel, fail_closed=fail_closed)
-    async with testing.pair([one], client=[]) as (client, _):
-        await client.send("hello")
-        await client.send("again")
-        await client.close()
-        assert client.close_info.remote is not None
+    async def never(session: Any, message: str | bytes) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    one = made(kind, never, fail_closed=fail_closed)
+    options = WebSocketOptions(codec_timeout=5)
+    async with testing.pair([one], client=[], app_options=options) as (client, session):
+        sender, receiver = (client, session) if kind is ReceivesAsync else (session, client)
+        sender.send_nowait("hello")
+        await entered.wait()
+        await client.clock.advance(6)
+        if fail_closed:
+            assert (await client.wait_closed()).remote == (1011, "extension failed")
+        else:
+            assert await receiver.receive() == "hello"
+    assert "took longer than 5" in caplog.text
 
 
 class OnFrames(Interceptor):
@@ -396,8 +412,8 @@ async def test_a_frame_hook_that_fails_on_a_close_frame_does_not_keep_it(on_serv
     server, client = ([one], []) if on_server else ([], [one])
     async with testing.pair(server, client=client) as (mine, session):
         await mine.close(4000)
-        assert (await session.wait_closed()).remote is not None
-        assert mine.close_info.remote is not None or not on_server
+        peer = mine if on_server else session
+        assert (await peer.wait_closed()).remote is not None
 
 
 # --- bounds and cancellation --------------------------------------------------------------------
@@ -425,6 +441,8 @@ async def test_what_waits_for_an_interceptor_is_bounded() -> None:
         assert await at_rest(lambda: sent) < 4000
         held = Held.of(session)
         assert held.partial >= 1000  # the one that the interceptor has
+        waiting = turns_of(asyncio.get_running_loop()).waiting
+        assert waiting >= held.undecoded + 1000
         assert held.total <= Held.at_most(bound).total
         gate.set()
         for _ in range(4000):

@@ -16,6 +16,7 @@ from wsext import (
     Frame,
     Interceptor,
     MessageCodec,
+    NamedOptionSet,
     OptionError,
     OptionSet,
     PluginError,
@@ -230,3 +231,10 @@ def test_a_subset_keeps_the_order_and_hooks_of_what_stays() -> None:
     assert installed.not_ready() == "hooked"
     assert installed.subset(["x-hooked"]).not_ready() == "hooked"
     assert installed.subset(False).items == (installed.items[-1],)
+
+
+def test_an_option_set_that_does_not_fit_is_named() -> None:
+    named = NamedOptionSet("mine", "for a test", {"permessage-deflate": {"level": 99}})
+    words = r"permessage-deflate: level: expected .* \(source: option set mine\)"
+    with pytest.raises(OptionError, match=words):
+        App().install(named)

@@ -17,7 +17,7 @@ from wsext.sdk.extension import Installable
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import PluginInfo, Plugins, PluginStatus
 
-__all__ = ["examine", "examine_apart", "how_to_configure"]
+__all__ = ["examine", "examine_apart", "how_to_configure", "waits_for_code"]
 
 #: Seconds that all plugins together may take to be examined in a process of their own.
 _PATIENCE = 30
@@ -71,6 +71,16 @@ def examine_apart(config: str | None) -> list[PluginInfo] | None:
         return msgspec.json.decode(done.stdout, type=list[PluginInfo])
     except (subprocess.SubprocessError, msgspec.DecodeError):
         return None
+
+
+def waits_for_code(kind: type[Installable], given: Collection[str], error: WsextError) -> bool:
+    """Whether all that is missing is an option that only code sets, which an app may still do."""
+    if not isinstance(error, OptionError) or error.field in given:
+        return False
+    return any(
+        field.scope == "code" and field.required and field.name == error.field
+        for field in option_fields(kind.Options)
+    )
 
 
 def how_to_configure(kind: type[Installable]) -> str:

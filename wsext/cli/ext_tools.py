@@ -23,11 +23,12 @@ from wsext.cli.common import (
     plugins_from,
     server_config_option,
 )
-from wsext.cli.ext_status import examine, how_to_configure
+from wsext.cli.ext_status import examine, how_to_configure, waits_for_code
 from wsext.config.applying import configure, install, plugins_of
 from wsext.config.configuration import Config
+from wsext.config.sections import SECTIONS
 from wsext.config.sources import HERE, read_config, take_extension
-from wsext.errors import NegotiationError, WsextError
+from wsext.errors import NegotiationError, OptionError, WsextError
 from wsext.protocol.agreement import Negotiation, NegotiationContext
 from wsext.protocol.negotiation import (
     confirm,
@@ -167,16 +168,30 @@ def _examine(config: Config, plugins: Plugins, path: str | None) -> Any:
         yield _describe_status(info, plugins)
     classes = plugins.extensions()
     sets = plugins.option_sets()
-    for token in config.extensions:
+    for token, options in config.extensions.items():
         try:
             configure(config, token, Installed(plugins))
         except WsextError as error:
-            advice = f"configured by: {config.sources[f'extensions.{token}']}"
-            yield _finding("problem", token, str(error).removeprefix(f"{token}: "), advice)
+            text = str(error).removeprefix(f"{token}: ")
+            if token in classes and waits_for_code(classes[token], options or {}, error):
+                yield _finding("note", token, text, how_to_configure(classes[token]))
+            else:
+                advice = f"configured by: {config.sources[f'extensions.{token}']}"
+                yield _finding("problem", token, text, advice)
     for name in config.option_sets:
         if name not in sets:
             known = ", ".join(sets) or "none"
             yield _finding("problem", name, "no such option set", f"known: {known}")
+            continue
+        try:
+            Installed(plugins).install(sets[name])
+        except WsextError as error:
+            yield _finding("problem", name, str(error), "leave the option set out")
+    for section in SECTIONS:
+        try:
+            config.section(section)
+        except OptionError as error:
+            yield _finding("problem", section, str(error).removeprefix(f"{section}: "))
     wire = [kind for kind in classes.values() if issubclass(kind, Extension)]
     for first, second in itertools.combinations(wire, 2):
         what = shared_claim(first, second)  # type: ignore[arg-type]  # the classes hold the claims

@@ -7,10 +7,12 @@ changed meanwhile. The errors say what to write instead.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from wsext.protocol.agreement import Phase
 from wsext.protocol.codes import RSV
+from wsext.sdk.conformance import check_conformance
 from wsext.sdk.options import OptionSet
 
 __all__ = ["check_class", "check_name"]
@@ -37,6 +39,12 @@ def check_class(kind: Any) -> None:
             f"{owner}.Options is {options!r}: write a class that is derived from wsext.OptionSet, "
             "and not an object of it"
         )
+    if not isinstance(kind.conformance, Mapping):
+        raise TypeError(
+            f"{owner}.conformance is {kind.conformance!r}: write a dictionary, for example "
+            "conformance = {'examples': 100}"
+        )
+    check_conformance(owner, kind.conformance)
     if hasattr(kind, "name"):  # a class that others derive from may have none
         check_name(kind)
     if hasattr(kind, "phase"):

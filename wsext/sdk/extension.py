@@ -190,22 +190,22 @@ class Interceptor(Installable):
             def wsext_message_sending(self, session, message):
                 return message.upper()
 
-    What goes out runs through interceptors in the order of installation, what comes in in the
-    reverse: first frames, then the messages that they make; the other way on the way out. To end
-    the session, raise `EndSession`.
+    Outgoing data passes first the message hooks and then the frame hooks, both in the order of
+    installation; incoming data takes the reverse way. To end the session, raise `EndSession`.
 
-    An interceptor fails open by default. If it raises, or returns what it must not, that is logged,
-    the frame or message passes as it was, and after three faults in a row the hook is left out for
+    An interceptor fails open by default: if it raises, or returns what it must not, that is logged,
+    and the frame or message passes as it was. After three faults in a row the hook is left out for
     the rest of the session.
 
     Attributes:
         name: The token: the entry point's name. It never stands in a header.
         Options: The class of the option set; a set without options if there are none.
         options: The option set of this instance, checked and immutable.
-        fail_closed: Whether the first fault ends the session with 1011 instead: what has to be
-            filtered must not pass unfiltered. The default is ``False``.
+        fail_closed: Whether its first fault ends the session with 1011 instead. Set it where
+            nothing may pass that the interceptor has not seen.
         conformance: What `wsext ext check` cannot find out itself: names and values of attributes
             of `wsext.testing.InterceptorSuite`, for example ``{"transparent": False}``.
     """
 
+    #: Whether its first fault ends the session with 1011.
     fail_closed: ClassVar[bool] = False

@@ -46,7 +46,7 @@ class Hooks:
         """
         if self._manager is None:
             self._manager = new_manager()
-        label = name or getattr(plugin, "__name__", None) or repr(plugin)
+        label = name or getattr(plugin, "__name__", None) or type(plugin).__name__
         try:
             self._manager.register(plugin, name)
         except (pluggy.PluginValidationError, ValueError) as error:
@@ -132,7 +132,7 @@ class Hooks:
                 call(app=app)
             except (OptionError, PluginError, RouteError):
                 raise
-            except FAULTS as error:
+            except BaseException as error:
                 problem = f"wsext_routes failed: {type(error).__name__}: {error}"
                 distribution = distribution_of(origin) or None
                 raise PluginError(origin.__module__, problem, distribution) from error

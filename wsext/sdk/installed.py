@@ -106,7 +106,16 @@ class Installed(Hooks):
         return self.plugins.extension(name)
 
     def _install_set(self, named: NamedOptionSet) -> NamedOptionSet:
-        for token, values in named.extensions.items():
+        try:
+            self._install_all(named.extensions)
+        except OptionError as error:
+            error.source = f"option set {named.name}"
+            raise
+        return named
+
+    def _install_all(self, extensions: Mapping[str, Mapping[str, Any]]) -> None:
+        """Install what an option set names, or change the options of what is there."""
+        for token, values in extensions.items():
             current = self._items.get(token)
             if current is None:
                 self._from_sets[token] = dict(values)
@@ -115,7 +124,6 @@ class Installed(Hooks):
                 options = current.options.replace(values, owner=token)
                 self._from_sets.setdefault(token, {}).update(values)
                 self._put(type(current)(options), token in self._required)
-        return named
 
     def find(self, token: str) -> Any:
         """What a token stands for: the class of what is installed, or what the plugins have.

@@ -53,18 +53,19 @@ class _Guard:
 
     Attributes:
         call: Calls the hook, with all arguments by name.
+        faults: How many faults it has had in a row.
         is_async: Whether the hook is a coroutine function.
         is_out: Whether it is left out of the session.
     """
 
     __slots__ = (
         "_fails_closed",
-        "_faults",
         "_name",
         "_origin",
         "_told",
         "_where",
         "call",
+        "faults",
         "is_async",
         "is_out",
     )
@@ -77,12 +78,8 @@ class _Guard:
         self._origin: Any = impl.function
         self._where = f"session {getattr(session, 'id', None)}, {impl.function.__name__}"
         self._fails_closed = bool(getattr(impl.plugin, "fail_closed", False))
-        self._faults = 0  # in a row
+        self.faults = 0
         self._told = 0  # in all
-
-    def passed(self) -> None:
-        """The hook has done its work: faults before this one are not in a row."""
-        self._faults = 0
 
     def failed(self, error: BaseException) -> None:
         """The hook has raised this, or returned what it must not.
@@ -104,7 +101,7 @@ class _Guard:
             del error  # its traceback has this frame
 
     def _count(self, error: BaseException) -> None:
-        self._faults += 1
+        self.faults += 1
         self._told += 1
         if self._told == 1:
             report(f"interceptor {self._name}", error, kind=self._origin, where=self._where)
@@ -112,7 +109,7 @@ class _Guard:
             level = logging.WARNING if self._told <= _MAX_FAULTS else logging.DEBUG
             text = "%s: interceptor %s failed again: %s: %s"
             logger.log(level, text, self._where, self._name, type(error).__name__, error)
-        if self._faults == _MAX_FAULTS and not self._fails_closed:
+        if self.faults == _MAX_FAULTS and not self._fails_closed:
             self.is_out = True
             logger.error("%s: interceptor %s is disabled for this session", self._where, self._name)
 
@@ -140,7 +137,7 @@ def guard_frames(impl: pluggy.HookImpl, session: Any) -> FrameHook:
         except BaseException as error:
             guard.failed(error)
             return None
-        guard.passed()
+        guard.faults = 0
         return result
 
     return hook
@@ -222,7 +219,7 @@ class MessageHooks:
             except BaseException as error:
                 guard.failed(error)
                 continue
-            guard.passed()
+            guard.faults = 0
             if result == ():
                 return []
             if result is not None:

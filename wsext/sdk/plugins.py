@@ -221,6 +221,8 @@ class Plugins:
         incompatible = isinstance(error, _Incompatible)
         status = PluginStatus.INCOMPATIBLE if incompatible else PluginStatus.FAILED
         reason = str(error) if incompatible else f"{type(error).__name__}: {error}"
+        if isinstance(error, SystemExit):
+            reason = f"calls sys.exit({error.code!r}) when it is loaded: raise an error instead"
         self._infos[info.name] = replace(info, status=status, reason=reason)
         failure = PluginError(info.name, reason, info.distribution)
         self._errors[info.name] = failure

@@ -21,8 +21,8 @@ __all__ = [
     "SIMILAR",
     "SIZED",
     "VICTIMS",
-    "Change",
     "Victim",
+    "WireChange",
     "changes",
     "cuts",
     "data_of",
@@ -199,7 +199,6 @@ class Victim(NamedTuple):
 #: and is long enough for any threshold, and one that does not compress.
 VICTIMS = tuple(
     Victim(opcode, *data)
-    for opcode in (1, 2)
     for data in (
         (b"hello, hello, hello",),
         (SIMILAR[2], SIMILAR[0]),
@@ -207,10 +206,11 @@ VICTIMS = tuple(
         (noise(300),),
         (b"",),
     )
+    for opcode in (1, 2)
 )
 
 
-class Change(NamedTuple):
+class WireChange(NamedTuple):
     """One thing that happens to a message on the wire.
 
     Attributes:
@@ -222,14 +222,14 @@ class Change(NamedTuple):
     apply: Callable[[bytes], bytes]
 
 
-def cuts(size: int) -> Iterator[Change]:
+def cuts(size: int) -> Iterator[WireChange]:
     """A message of some bytes is cut off: at every byte, in a long one in some 100 places."""
     near = {*range(min(size, 48)), *range(max(0, size - 32), size), *range(0, size, size // 20 + 1)}
     for end in sorted(near):
-        yield Change(f"was cut off after {end} of {size} bytes", partial(_cut, end))
+        yield WireChange(f"was cut off after {end} of {size} bytes", partial(_cut, end))
 
 
-def changes(size: int, near: int) -> Iterator[Change]:
+def changes(size: int, near: int) -> Iterator[WireChange]:
     """A message of some bytes is changed: bits are turned over, bytes are left out, doubled and
     exchanged, and things are added at the ends.
 
@@ -240,32 +240,32 @@ def changes(size: int, near: int) -> Iterator[Change]:
     places = {*range(min(size, near)), *range(max(0, size - near), size), size // 2, size // 3}
     for at in sorted(places & {*range(size)}):
         for mask in (0x01, 0x20, 0x80):
-            yield Change(f"was changed at byte {at}", partial(_flip, at, mask))
-        yield Change(f"has lost byte {at}", partial(_replace, at, 1, 0))
-        yield Change(f"has byte {at} twice", partial(_replace, at, 1, 2))
-        yield Change(f"has bytes {at} and {at + 1} exchanged", partial(_exchange, at))
-        yield Change(f"has changed bytes {at} and {at + 1}, not their sum", partial(_shift, at))
+            yield WireChange(f"was changed at byte {at}", partial(_flip, at, mask))
+        yield WireChange(f"has lost byte {at}", partial(_replace, at, 1, 0))
+        yield WireChange(f"has byte {at} twice", partial(_replace, at, 1, 2))
+        yield WireChange(f"has bytes {at} and {at + 1} exchanged", partial(_exchange, at))
+        yield WireChange(f"has changed bytes {at} and {at + 1}, not their sum", partial(_shift, at))
     for more in (b"\x00", b"\xff", noise(9)):
-        yield Change(f"is followed by {more!r}", partial(_join, b"", more))
-        yield Change(f"is preceded by {more!r}", partial(_join, more, b""))
-    yield Change("comes twice in one", lambda body: body + body)
-    yield Change("ends in zeros", lambda body: body[:-4] + bytes(len(body[-4:])))
-    yield Change("is turned round", lambda body: body[::-1])
+        yield WireChange(f"is followed by {more!r}", partial(_join, b"", more))
+        yield WireChange(f"is preceded by {more!r}", partial(_join, more, b""))
+    yield WireChange("comes twice in one", lambda body: body + body)
+    yield WireChange("ends in zeros", lambda body: body[:-4] + bytes(len(body[-4:])))
+    yield WireChange("is turned round", lambda body: body[::-1])
 
 
-def garbage() -> Iterator[Change]:
+def garbage() -> Iterator[WireChange]:
     """The message is not one that an encoder has made: noise of many sizes."""
     rng = random.Random(0)
     for size in (*range(1, 41), 64, 100, 1000, 5000):
-        yield Change(f"was made up of {size} bytes", partial(_instead, rng.randbytes(size)))
+        yield WireChange(f"was made up of {size} bytes", partial(_instead, rng.randbytes(size)))
 
 
-def tokens() -> Iterator[Change]:
+def tokens() -> Iterator[WireChange]:
     """The message is a single byte, or one byte again and again: lengths and types of a format."""
     for byte in (*range(12), 31, 32, 63, 64, 127, 128, 129, 191, 192, 224, 254, 255):
         for size in (1, 2, 9):
             what = f"was made up of the byte {byte}, {size} times"
-            yield Change(what, partial(_instead, bytes([byte]) * size))
+            yield WireChange(what, partial(_instead, bytes([byte]) * size))
 
 
 def _cut(end: int, body: bytes) -> bytes:

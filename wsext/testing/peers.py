@@ -165,7 +165,7 @@ async def pair(
         sessions.put_nowait(session)
         await session.wait_closed()
 
-    offered = list(extensions if client is None else client)
+    offered = extensions if client is None else as_list("client", client)
     opening = connect(app, "/", extensions=offered, options=client_options, transcript=transcript)
     async with opening as session:
         yield session, await sessions.get()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 import traceback
 import unittest
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -135,14 +135,20 @@ def cases(suite: type[Any]) -> list[tuple[str, str]]:
     return list(dict(found).items())
 
 
-def run(suite: type[Any], started: Callable[[str], None] | None = None) -> Iterator[CaseResult]:
+def run(
+    suite: type[Any],
+    started: Callable[[str], None] | None = None,
+    *,
+    first: Sequence[str] = (),
+) -> Iterator[CaseResult]:
     """Run a suite without pytest, case by case.
 
     Args:
         suite: A subclass of `ExtensionSuite` or `InterceptorSuite`.
         started: Told the title of each case before it runs.
+        first: Names of cases that run before the others.
     """
-    for name, title in cases(suite):
+    for name, title in sorted(cases(suite), key=lambda case: case[0] not in first):
         if started is not None:
             started(title)
         try:
