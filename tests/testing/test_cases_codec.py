@@ -89,14 +89,6 @@ class NormalisesText(PackCodec):
 
 
 @caught_by("test_messages_round_trip")
-class DropsTheByteOrderMark(PackCodec):
-    """Reads text as one that begins with a byte order mark."""
-
-    def decode_message(self, data: bytes, budget: int) -> bytes:
-        return super().decode_message(data, budget).removeprefix("\ufeff".encode())
-
-
-@caught_by("test_messages_round_trip")
 class LineEnds(PackCodec):
     """Makes line ends alike."""
 

@@ -12,7 +12,9 @@ an extension has not what it tests.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import os.path
 import traceback
 import unittest
 from collections.abc import Callable, Iterator, Sequence
@@ -48,22 +50,26 @@ class ExtensionSuite(
 ):
     """Everything that a wire extension has to hold.
 
+    A subclass says what cannot be found out::
+
+        class TestFoo(ExtensionSuite):
+            extension = Foo
+            options = {"key": "secret"}
+            detects_corruption = True
+
     Attributes:
         extension: The class under test.
-        options: Options of every instance, for an extension that needs some:
-            ``{"key": "for tests"}``.
-        variants: Sets of options that are negotiated with each other, for example
-            ``({}, {"size": 100}, {"size": 4096})``. By default they are made of the bounds of the
-            wire options.
-        messages: Payloads that the cases use: ``[b'{"price": 1}', b"\\x00"]``.
-        examples: How many random conversations are tried, the same in every run. 40 by default.
-        inflates: Whether decoding may make much more than came in. ``None``, the default: it is
-            found out.
-        detects_corruption: Whether every change of a message on the wire is refused, and unmarked
-            messages, too. ``None``, the default: yes for a `SealedCodec`, otherwise no.
-        detects_replay: Whether messages are refused that come twice, out of order, after a missing
-            one, back to their sender or from another connection. ``None``, the default: yes for a
-            `SealedCodec` that is ``ordered``, otherwise no.
+        options: Options that every instance gets, for an extension that needs some.
+        variants: Sets of options to negotiate with each other; by default one for each choice, and
+            for each bound of a number, of the wire options.
+        messages: Payloads that the cases use besides their own.
+        examples: How many random conversations are tried; they are the same in every run.
+        inflates: Whether decoding may make much more than came in; found out when it is ``None``.
+        detects_corruption: Whether every message is refused that was changed, cut off, made up or
+            sent without the extension's bit. ``None``: true for a `SealedCodec`, otherwise false.
+        detects_replay: Whether every message is refused that comes twice, too early, after one that
+            is missing, from another connection, or back to its sender. ``None``: true for a
+            `SealedCodec` that is ``ordered``, otherwise false.
     """
 
 
@@ -72,12 +78,18 @@ class InterceptorSuite(OptionCases, LocalCases):
 
     Attributes:
         extension: The class under test.
-        options: Options of every instance, for an interceptor that needs some.
-        variants: Sets of options worth trying; by default made of the bounds of the options.
-        messages: Payloads that the cases use.
-        examples: How many random conversations are tried; no case of this suite has any.
-        transparent: Whether messages have to arrive as they were sent. ``True`` by default.
+        options: Options that every instance gets.
+        messages: Payloads that are sent through it.
+        transparent: Whether messages have to arrive as they were sent.
+        variants, examples: Not used for an interceptor, which negotiates nothing.
     """
+
+
+#: Folders whose lines say nothing to an author: wsext, and asyncio.
+_NOT_THEIRS = (
+    os.path.dirname(os.path.dirname(__file__)) + os.sep,
+    os.path.dirname(asyncio.__file__) + os.sep,
+)
 
 
 class Outcome(StrEnum):
@@ -162,16 +174,18 @@ def run(
 
 
 def _explain(error: BaseException) -> str:
-    """An assertion's text, or an exception with the place in the extension that it came from."""
+    """What was wrong, and the place in the author's code that an exception came from."""
     if isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    if isinstance(error, AssertionError):
-        lines = [str(error)]
-    else:
+    lines = [str(error)]
+    if not isinstance(error, AssertionError):
         lines = [f"{type(error).__name__}: {error}"]
-        for frame in reversed(traceback.extract_tb(error.__traceback__)):
-            if "/wsext/" not in frame.filename and "hypothesis" not in frame.filename:
-                lines.append(f"at {frame.filename}:{frame.lineno} in {frame.name}")
-                break
-    lines += [str(note).strip() for note in getattr(error, "__notes__", ())]
-    return "\n".join(line for line in lines if line)
+    cause: BaseException | None = error
+    while cause is not None:
+        for frame in reversed(traceback.extract_tb(cause.__traceback__)):
+            if not frame.filename.startswith(_NOT_THEIRS):
+                place = f"at {frame.filename}:{frame.lineno} in {frame.name}"
+                lines.append(place if cause is error else f"{place}: {type(cause).__name__}")
+                return "\n".join(lines)
+        cause = cause.__cause__
+    return "\n".join(lines)
