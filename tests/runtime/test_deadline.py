@@ -17,6 +17,7 @@ from wsext import (
     Extension,
     Frame,
     HandshakeError,
+    Interceptor,
     NegotiationContext,
     NegotiationError,
     OptionError,
@@ -26,6 +27,7 @@ from wsext import (
     ServerOptions,
     Session,
     WebSocketOptions,
+    hookimpl,
     testing,
 )
 from wsext.runtime.deadline import Deadline
@@ -325,3 +327,34 @@ def test_a_drain_ends_in_time_whatever_a_codec_does(where: Where) -> None:
         assert (await session.wait_closed()).remote is not None
 
     run(scenario)
+
+
+class Stubborn(Interceptor):
+    """Never returns, and goes on when it is cancelled, until a test says so."""
+
+    name: ClassVar[str] = "stubborn"
+    may_end = False
+
+    @hookimpl
+    async def wsext_message_received(self, message: str | bytes) -> None:
+        while not self.may_end:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+
+
+def test_an_interceptor_that_never_ends_fails_the_session(caplog: pytest.LogCaptureFixture) -> None:
+    stubborn = Stubborn()
+
+    async def scenario(world: testing.World) -> None:
+        app = app_with(ClosesLater())
+        app.install(stubborn)
+        server = await world.serve(app)
+        async with world.connect(server, "/") as session:
+            await session.send("hello")
+            assert (await session.wait_closed()).remote == (1011, "interceptor failed")
+            stubborn.may_end = True
+        await until_closed(server)
+
+    with caplog.at_level(logging.ERROR, "wsext"):
+        run(scenario)
+    assert any("an interceptor took longer than" in line for line in caplog.messages)

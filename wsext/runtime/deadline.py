@@ -8,10 +8,13 @@ from functools import partial
 from typing import Any
 
 from wsext.errors import LocalProtocolError, ProtocolError
+from wsext.escape import get_logger
 from wsext.protocol.boundary import FAULTS, Boundary
 from wsext.runtime.timers import Timers
 
 __all__ = ["Deadline"]
+
+logger = get_logger("wsext.extensions")
 
 #: Seconds, at most, that something gets to end after it was cancelled.
 _GRACE = 1.0
@@ -95,6 +98,7 @@ class Deadline:
         """
         boundary = self._asked.get(doing)
         if boundary is None:
+            logger.error("an interceptor %s", problem)
             self._abandon(LocalProtocolError("interceptor failed"))
         else:
             self._abandon(boundary.failure(TimeoutError(problem), doing))
