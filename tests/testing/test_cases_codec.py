@@ -44,15 +44,6 @@ class LengthOfOneByte(PackCodec):
 
 
 @caught_by("test_messages_round_trip")
-class LengthOfTwoBytes(PackCodec):
-    """Writes the length of a message into two bytes."""
-
-    def decode_message(self, data: bytes, budget: int) -> bytes:
-        out = super().decode_message(data, budget)
-        return out[: len(out) % 65_536]
-
-
-@caught_by("test_messages_round_trip")
 class StripsBlanks(PackCodec):
     """Takes blanks at the ends for padding."""
 
@@ -86,14 +77,6 @@ class NormalisesText(PackCodec):
         with suppress(ValueError):
             data = unicodedata.normalize("NFC", data.decode()).encode()
         return super().encode_message(data)
-
-
-@caught_by("test_messages_round_trip")
-class LineEnds(PackCodec):
-    """Makes line ends alike."""
-
-    def encode_message(self, data: bytes) -> bytes:
-        return super().encode_message(data.replace(b"\r\n", b"\n"))
 
 
 @caught_by("test_messages_that_look_encoded")
@@ -313,6 +296,20 @@ class CountsWhatItDoesNotSend(PackCodec):
         if data[:2] != self.received.to_bytes(2, "big"):
             raise RemoteProtocolError(1002, "a message is missing")
         return super().decode_message(data[2:], budget)
+
+
+@caught_by("test_many_messages", "text and binary")
+class CountsInOneByte(PackCodec):
+    """Has one byte for the number of a message."""
+
+    sent = 0
+
+    def encode_message(self, data: bytes) -> bytes:
+        self.sent += 1
+        return bytes([self.sent]) + super().encode_message(data)
+
+    def decode_message(self, data: bytes, budget: int) -> bytes:
+        return super().decode_message(data[1:], budget)
 
 
 @caught_by("test_similar_messages")

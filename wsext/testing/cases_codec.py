@@ -78,6 +78,14 @@ class CodecCases(EngineCases):
                             what = f"{kind}, {sender} sends, message {offset % len(turns)}: "
                             self._check_arrives(engines, sender, data, *expected, what=what)
 
+    def test_many_messages(self) -> None:
+        """More messages than one byte can count arrive on one connection."""
+        with self.engines() as engines:
+            for number in range(260):
+                for sender, opcode in (("client", 1 + number % 2), ("server", 2 - number % 2)):
+                    payload = b"%d of many" % number
+                    self._check_message(engines, sender, opcode, payload, f"message {number}: ")
+
     def test_empty_messages(self) -> None:
         """Messages and fragments without data arrive, again and again, between others."""
         turns: Any = ((b"", ()), (b"", (0,)), (b"x", ()), (b"", ()), (b"ab", (0, 1, 2)))

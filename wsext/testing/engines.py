@@ -42,6 +42,9 @@ LIMIT = 1 << 22
 
 _T = TypeVar("_T")
 
+#: Seconds for which a codec may wait.
+PATIENCE = 10.0
+
 #: A masking key for frames that are made by hand.
 MASK = b"\x11\x22\x33\x44"
 
@@ -56,7 +59,7 @@ def finish(coroutine: Coroutine[Any, Any, _T], *, waits: bool) -> _T:
             what belongs to a loop.
     """
     if waits:
-        return _runner().run(coroutine)
+        return _runner().run(_awaited(coroutine))
     try:
         coroutine.send(None)
     except StopIteration as done:
@@ -76,8 +79,12 @@ def free(codec: Any) -> None:
     resolve(codec.close())
 
 
-async def _awaited(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable
+async def _awaited(awaitable: Awaitable[_T]) -> _T:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await awaitable
+    except TimeoutError as error:
+        raise AssertionError(f"it waits for something that has not come in {PATIENCE} s") from error
 
 
 async def _resolved(awaitable: Awaitable[Any]) -> Any:
@@ -233,7 +240,8 @@ class Engines:
         self.close()
 
     def close(self) -> None:
-        """End both connections as a lost transport does: every codec is closed."""
+        """End both connections as a lost transport does: every codec is closed, and what closes
+        asynchronously is awaited."""
         for end in (self.client, self.server):
             end.lose()
             for boundary in end.pipeline.close():
