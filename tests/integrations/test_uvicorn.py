@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import pytest
@@ -14,6 +15,7 @@ from websockets.asyncio.client import connect as foreign_connect
 from websockets.exceptions import InvalidStatus as ForeignInvalidStatus
 
 import wsext
+from tests.codecs import ClosesLater
 from tests.extensions import Append, Reverse, Slow
 from tests.integrations.served import (
     Receive,
@@ -27,6 +29,7 @@ from tests.integrations.served import (
     with_deflate,
 )
 from tests.raw import REQUEST, fetch, masked, raw_peer
+from tests.waiting import until
 from wsext import (
     App,
     ConnectionClosed,
@@ -82,6 +85,22 @@ async def test_interceptors_see_whole_messages_and_may_end_the_session() -> None
         await client.send(["shut", " up"])
         await client.wait_closed()
     assert (client.close_code, client.close_reason) == (4003, "be polite")
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_an_asynchronous_close_is_awaited(accepted: bool) -> None:
+    """Also after a handshake that the application denies."""
+    extension = ClosesLater()
+    settings = App()
+    settings.install(extension)
+    app = echo if accepted else sending({"type": "websocket.close"})
+    async with running(app, settings=settings) as server:
+        with nullcontext() if accepted else pytest.raises(InvalidStatus):
+            async with wsext.connect(server.ws, extensions=[ClosesLater]) as session:
+                await session.send("hello")
+                assert await session.receive() == "hello"
+        await until(lambda: not server.server.server_state.tasks)
+    assert extension.begun == extension.closed == 1
 
 
 async def test_any_installed_extension_is_negotiated() -> None:

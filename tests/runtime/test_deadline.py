@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 
+from tests.codecs import ClosesLater
 from wsext import (
     App,
     Codec,
@@ -185,35 +186,6 @@ async def test_who_waits_can_be_cancelled() -> None:
 
 
 # --- codecs whose `close` is asynchronous -------------------------------------------------------
-
-
-class _ClosesLater(Codec):
-    def __init__(self, extension: ClosesLater) -> None:
-        self.extension = extension
-
-    async def close(self) -> None:
-        extension = self.extension
-        extension.begun += 1
-        if extension.hangs:
-            await asyncio.sleep(3600)
-        await asyncio.sleep(0.1)
-        extension.closed += 1
-
-
-class ClosesLater(Extension):
-    """Its codec is synchronous, and takes a moment to close.
-
-    Attributes:
-        hangs: Whether it takes for ever.
-        begun, closed: How many codecs were closed, and how many to the end.
-    """
-
-    name: ClassVar[str] = "x-closes-later"
-    hangs = False
-    begun = closed = 0
-
-    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
-        return _ClosesLater(self)
 
 
 @pytest.mark.parametrize("http2", [False, True])

@@ -20,6 +20,7 @@ from wsext.protocol.states import State
 from wsext.runtime.closing import Closing
 from wsext.runtime.deadline import Deadline
 from wsext.runtime.keepalive import Keepalive, PongWaiter
+from wsext.runtime.net import abort_if_reset
 from wsext.runtime.pacing import Pace
 from wsext.runtime.path import LinkPath
 from wsext.runtime.settings import WebSocketOptions
@@ -148,16 +149,11 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
         uvloop tells a reader once of an error and then no more; a reader that finds data there and
         leaves the error for the next time, as those of aiofastnet do, is never called again. And
-        while reading is paused nobody is told of a reset at all. Over HTTP/2, what carries the
-        session reads for all its streams.
+        while reading is paused nobody is told of a reset at all.
         """
-        carrier = self.get_extra_info("carrier")
-        if self.is_lost or not (self._has_read or not self._reading or carrier is not None):
-            return
-        self._has_read = False
-        sock = self.get_extra_info("socket")
-        if sock is not None and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            (carrier or self._transport).abort()
+        if not self.is_lost and (self._has_read or not self._reading):
+            self._has_read = False
+            abort_if_reset(self._transport)
 
     def eof_received(self) -> bool:
         return False  # the transport closes itself
