@@ -117,6 +117,32 @@ class Slow(Extension):
         return _Slow()
 
 
+class Asking(Extension):
+    """Negotiates asynchronously.
+
+    Attributes:
+        seconds: How long each answer takes.
+    """
+
+    name: ClassVar[str] = "x-asking"
+    seconds = 0.0
+
+    async def accept(  # type: ignore[override]
+        self, offer: Params, ctx: NegotiationContext
+    ) -> Agreement | Declined:
+        await asyncio.sleep(self.seconds)
+        return Agreement(self.make_codec(offer, ctx))
+
+    async def confirm(  # type: ignore[override]
+        self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext
+    ) -> Codec:
+        await asyncio.sleep(self.seconds)
+        return self.make_codec(answer, ctx)
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        return _Reverse()
+
+
 class _Split(Codec):
     """Sends every frame as fragments of two bytes; needs no decoder."""
 

@@ -312,7 +312,9 @@ class ProtocolError(WsextError):
         bare.args = self.args
         bare.__dict__.update(self.__dict__)
         cause = bare.__cause__ = self.__cause__
-        while cause is not None:  # the same holds for it
+        seen: set[int] = set()  # a chain of causes may be a ring
+        while cause is not None and id(cause) not in seen:  # the same holds for it
+            seen.add(id(cause))
             cause.__traceback__ = None
             cause = cause.__cause__ or cause.__context__
         return bare

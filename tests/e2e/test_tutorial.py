@@ -78,6 +78,8 @@ def test_from_an_empty_folder_to_a_wheel_in_five_minutes(tmp_path: Path) -> None
     (wheel,) = tmp_path.glob("*.whl")
     lines = [line.replace('"wsext[', f'"{wheel}[') for line in steps(tmp_path / "code")]
     lines[0] = lines[0].replace("python", sys.executable)
+    # It ends with 1, because there are changes that only the package's own tests notice.
+    lines = [f"{line} || test $? = 1" if "--mutate" in line else line for line in lines]
     empty = tmp_path / "empty"
     empty.mkdir()
     started = time.monotonic()

@@ -136,4 +136,9 @@ def faulty_plugin(hook: str, kind: str, *, asynchronous: bool = False) -> Any:
     def implementation(self: Any) -> Any:
         return fail()
 
-    return type("Plugin", (), {hook: hookimpl(implementation), "__module__": __name__})()
+    async def later(self: Any) -> Any:
+        return await fail()
+
+    function: Any = later if asynchronous else implementation
+    function.__name__ = hook
+    return type("Plugin", (), {hook: hookimpl(function), "__module__": __name__})()

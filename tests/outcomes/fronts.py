@@ -28,7 +28,8 @@ __all__ = ["FRONTS", "Seen"]
 #: What the peer sends, and what comes back while nothing fails.
 MESSAGE = b"a message"
 
-OPTIONS = WebSocketOptions(origins=None)
+#: A peer that shows every byte answers no pings.
+OPTIONS = WebSocketOptions(origins=None, ping_interval=None)
 
 
 @dataclass

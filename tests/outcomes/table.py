@@ -35,6 +35,10 @@ close          logged logged logged logged logged logged logged ignored ignored 
 """  # noqa: E501
 
 _HOOK_ROWS = """
+wsext_frame_received    passes passes passes passes passes passes passes passes ignored blocks
+wsext_frame_sending     passes passes passes passes passes passes passes passes ignored blocks
+wsext_message_received  passes passes passes passes passes passes passes passes ignored passes
+wsext_message_sending   passes passes passes passes passes passes passes passes ignored passes
 wsext_handshake       503 503 503 503 503 503 503 503 ignored dropped
 wsext_negotiate       logged logged logged logged logged logged logged logged ignored blocks
 wsext_session_opened  1011 1011 own 1011 1011 1011 1011 ignored ignored blocks
@@ -74,6 +78,8 @@ MEANINGS = {
     "blocks": "Nothing can help: a function that is not asynchronous blocks its thread.",
     "503": "The handshake is refused with 503: nobody can tell whether the peer may connect.",
     "dropped": "The connection is dropped when `handshake_timeout` is over.",
+    "passes": "The frame or message goes on as it was. After three faults in a row the "
+    "interceptor is left out of the session. With `fail_closed = True`, the first fault is 1011.",
     "unready": "`/readyz` answers 503, as for a reason.",
 }
 
@@ -95,4 +101,4 @@ def markdown() -> str:
         "|---|---|",
         *meanings,
     ]
-    return "\n".join([*lines, *meanings]) + "\n"
+    return "\n".join(lines) + "\n"

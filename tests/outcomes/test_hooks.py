@@ -17,27 +17,39 @@ from wsext import App, PluginError, Request, ServerOptions
 from wsext.protocol.headers import Headers
 from wsext.sdk.installed import Installed
 
+#: Hooks that see what a session receives and sends.
+_SEEING = ["frame_received", "frame_sending", "message_received", "message_sending"]
+
 #: Which fronts ask a hook about a connection.
 FRONTS = {
-    "server": (server, ["handshake", "negotiate", "session_opened", "session_closed", "answered"]),
-    "uvicorn": (uvicorn_, ["handshake", "negotiate", "answered"]),
-    "client": (client, ["session_opened", "session_closed"]),
+    "server": (
+        server,
+        ["handshake", "negotiate", "session_opened", "session_closed", "answered", *_SEEING],
+    ),
+    "uvicorn": (uvicorn_, ["handshake", "negotiate", "answered", *_SEEING]),
+    "client": (client, ["session_opened", "session_closed", *_SEEING]),
 }
 
+#: Hooks that may be asynchronous.
+_ASYNCHRONOUS = {"wsext_handshake", "wsext_message_received", "wsext_message_sending"}
 
-def cases(hook: str) -> Iterator[tuple[str, str]]:
+
+def cases(hook: str, *, asynchronous: bool = False) -> Iterator[tuple[str, str]]:
     """The faults of a hook with what happens, without those that block."""
     for kind, expected in zip(FAULTS, HOOKS[hook], strict=True):
-        if expected != "blocks" and kind != "never returns":
+        if kind != "never returns" or (asynchronous and expected != "dropped"):
             yield kind, expected
 
 
 def told(caplog: pytest.LogCaptureFixture, hook: str) -> list[logging.LogRecord]:
     """The lines about a hook, each with a traceback and with where it comes from."""
-    found = [record for record in caplog.records if f"hook {hook} failed" in record.getMessage()]
+    found = [
+        record
+        for record in caplog.records
+        if record.exc_info and hook in record.getMessage() and record.name == "wsext.extensions"
+    ]
     for record in found:
         assert record.levelno == logging.ERROR
-        assert record.exc_info is not None
         assert "(from tests.outcomes.faulty)" in record.getMessage()
     return found
 
@@ -50,8 +62,8 @@ def test_what_happens_on_a_connection(
 ) -> None:
     hook = f"wsext_{hook}"
     run: Any = FRONTS[front][0]
-    for asynchronous in (False, True) if hook == "wsext_handshake" else (False,):
-        for kind, expected in cases(hook):
+    for asynchronous in (False, True) if hook in _ASYNCHRONOUS else (False,):
+        for kind, expected in cases(hook, asynchronous=asynchronous):
             caplog.clear()
             seen = run(faulty_plugin(hook, kind, asynchronous=asynchronous))
             what = f"{kind}: {seen}"
@@ -66,7 +78,22 @@ def test_what_happens_on_a_connection(
                 continue
             assert seen.close[0] == 1000, what
             assert seen.echoed == [MESSAGE], what
-            assert len(told(caplog, hook)) == (expected == "logged"), what
+            assert len(told(caplog, hook)) == (expected in ("logged", "passes")), what
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_an_interceptor_that_fails_closed_ends_the_session(front: str) -> None:
+    run: Any = FRONTS[front][0]
+    for hook in (f"wsext_{name}" for name in _SEEING):
+        for asynchronous in (False, True) if hook in _ASYNCHRONOUS else (False,):
+            for kind, expected in cases(hook, asynchronous=asynchronous):
+                plugin = faulty_plugin(hook, kind, asynchronous=asynchronous)
+                plugin.fail_closed = True
+                seen = run(plugin)
+                code, reason = seen.close or (1006, "")
+                assert SECRET.encode() not in seen.wire
+                assert code == (1000 if expected == "ignored" else 1011), f"{hook}, {kind}: {seen}"
+                assert reason in ("", "extension failed")
 
 
 def test_a_hook_that_never_answers_about_a_handshake() -> None:

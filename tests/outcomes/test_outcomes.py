@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from tests.extensions import Asking
 from tests.outcomes.faulty import LEGAL, NAME, SECRET, faulty
 from tests.outcomes.fronts import FRONTS, MESSAGE, Seen
 from tests.outcomes.table import CALLS, FAULTS, markdown
-from wsext import NegotiationError, OptionError, PluginError
+from wsext import App, NegotiationError, OptionError, PluginError, Session
+from wsext.testing import World, simulate
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "outcomes.md"
 
@@ -116,6 +118,36 @@ def _check_log(records: list[logging.LogRecord], expected: str) -> None:
     assert "(from tests.outcomes.faulty)" in text
     assert text.startswith(("session ", "handshake, ", "websockets: "))
     assert error.exc_info is not None
+
+
+class Patient(Asking):
+    """Takes its time, and less than the deadline."""
+
+    name = NAME
+    seconds = 4.0
+
+
+@pytest.mark.parametrize("front", ["server", "uvicorn"])
+def test_a_server_waits_for_who_negotiates_asynchronously(front: str) -> None:
+    seen = FRONTS[front](Patient())
+    assert seen.agreed
+    assert (seen.echoed, seen.close) == ([MESSAGE], (1000, ""))
+
+
+def test_a_client_waits_for_it_too_and_reads_afterwards_what_came_meanwhile() -> None:
+    async def greet(session: Session) -> None:
+        await session.send("hello")
+
+    async def scenario(world: World) -> None:
+        app = App()
+        app.install(Patient)
+        app.websocket("/")(greet)
+        running = await world.serve(app)
+        async with world.connect(running, extensions=[Patient]) as session:
+            assert session.extension(NAME)
+            assert await session.receive() == "hello"
+
+    simulate(scenario)
 
 
 def test_the_docs_have_the_table() -> None:

@@ -15,9 +15,13 @@ from wsext import (
     Codec,
     Extension,
     Frame,
+    HandshakeError,
     NegotiationContext,
+    NegotiationError,
     OptionError,
     Params,
+    Phase,
+    Server,
     ServerOptions,
     Session,
     WebSocketOptions,
@@ -76,11 +80,11 @@ def hanging(where: Where, *, stubborn: bool = False) -> Hanging:
     return extension
 
 
-def app_with(extension: Extension, **options: Any) -> App:
-    """An app that sends a message and waits, and has a place for one connection."""
+def app_with(extension: Extension, places: int = 1, **options: Any) -> App:
+    """An app that sends a message and waits, and has a place for one connection, or more."""
     app = App(
         options=WebSocketOptions(ping_interval=None, **options),
-        server=ServerOptions(max_connections=1),
+        server=ServerOptions(max_connections=places),
     )
     app.install(extension)
 
@@ -178,3 +182,174 @@ async def test_who_waits_can_be_cancelled() -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+# --- codecs whose `close` is asynchronous -------------------------------------------------------
+
+
+class _ClosesLater(Codec):
+    def __init__(self, extension: ClosesLater) -> None:
+        self.extension = extension
+
+    async def close(self) -> None:
+        extension = self.extension
+        extension.begun += 1
+        if extension.hangs:
+            await asyncio.sleep(3600)
+        await asyncio.sleep(0.1)
+        extension.closed += 1
+
+
+class ClosesLater(Extension):
+    """Its codec is synchronous, and takes a moment to close.
+
+    Attributes:
+        hangs: Whether it takes for ever.
+        begun, closed: How many codecs were closed, and how many to the end.
+    """
+
+    name: ClassVar[str] = "x-closes-later"
+    hangs = False
+    begun = closed = 0
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        return _ClosesLater(self)
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_an_asynchronous_close_is_awaited_once_on_both_sides(http2: bool) -> None:
+    extension = ClosesLater()
+
+    async def scenario(world: testing.World) -> None:
+        server = await world.serve(app_with(extension, places=4))
+        async with world.connect(server, "/", extensions=[extension], http2=http2) as session:
+            assert await session.receive() == "hello"
+        session = await world.connect(server, "/", extensions=[extension], http2=http2)
+        await session.close()
+
+    run(scenario)
+    assert extension.begun == extension.closed == 4
+
+
+def test_a_close_that_hangs_is_cancelled_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """After `close_timeout`, and then the place is free again."""
+    extension = ClosesLater()
+    extension.hangs = True
+
+    async def scenario(world: testing.World) -> None:
+        server = await world.serve(app_with(extension, close_timeout=5.0))
+        loop = asyncio.get_running_loop()
+        async with world.connect(server, "/", extensions=[ClosesLater]) as session:
+            assert await session.receive() == "hello"
+            began = loop.time()
+        await until_closed(server)
+        assert 4 < loop.time() - began < 6
+        async with world.connect(server, "/") as session:
+            assert await session.receive() == "hello"
+
+    with caplog.at_level(logging.ERROR, "wsext"):
+        run(scenario)
+    (record,) = caplog.records
+    assert "x-closes-later" in record.getMessage()
+    assert extension.begun == 1
+    assert not extension.closed
+
+
+@pytest.mark.parametrize("refused", ["by the server", "by the client"])
+def test_a_handshake_that_fails_after_all_closes_them_too(refused: str) -> None:
+    extension = ClosesLater()
+
+    async def scenario(world: testing.World) -> None:
+        app = app_with(extension)
+        mine: list[Any] = [extension]
+        if refused == "by the server":
+            app.install(Unagreed, required=True)
+        else:
+            app.install(Liar)
+            mine.append(Liar)
+        server = await world.serve(app)
+        with pytest.raises(HandshakeError):
+            await world.connect(server, "/", extensions=mine)
+        await until_closed(server)
+
+    run(scenario)
+    assert extension.begun == extension.closed
+    assert extension.begun == (1 if refused == "by the server" else 2)
+
+
+class Unagreed(Extension):
+    """No client offers it."""
+
+    name: ClassVar[str] = "x-unagreed"
+
+
+class Liar(Extension):
+    """Its server agrees to what its client cannot use."""
+
+    name: ClassVar[str] = "x-liar"
+    phase: ClassVar[Phase] = Phase.WIRE
+
+    def confirm(self, offers: Any, answer: Params, ctx: NegotiationContext) -> Codec:
+        raise NegotiationError("not this")
+
+
+async def until_closed(server: Server) -> None:
+    """The server has heard that the client has gone."""
+    while server.connection_count:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)  # virtual
+
+
+# --- the end --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["encode", "decode", "close"])
+def test_close_timeout_holds_whatever_a_codec_does(where: Where) -> None:
+    extension: Extension = hanging(where)
+    if where == "close":
+        extension = ClosesLater()
+        extension.hangs = True
+
+    async def scenario(world: testing.World) -> None:
+        app = app_with(extension, codec_timeout=None, close_timeout=4.0)
+        server = await world.serve(app)
+        loop = asyncio.get_running_loop()
+        session = await world.connect(server, "/", extensions=[type(extension)])
+        if where == "decode":
+            await session.send("hello")
+        elif where == "close":
+            assert await session.receive() == "hello"
+        (served,) = server.sessions
+        await asyncio.sleep(1)
+        began = loop.time()
+        await served.close()
+        assert loop.time() - began < 4.5
+        info = await session.wait_closed()
+        assert info.remote == ((1011, "extension failed") if where == "encode" else (1000, ""))
+        assert served.close_info.local == info.remote
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("where", ["encode", "decode", "close"])
+def test_a_drain_ends_in_time_whatever_a_codec_does(where: Where) -> None:
+    extension: Extension = hanging(where)
+    if where == "close":
+        extension = ClosesLater()
+        extension.hangs = True
+
+    async def scenario(world: testing.World) -> None:
+        app = app_with(extension, codec_timeout=None)
+        server = await world.serve(app)
+        loop = asyncio.get_running_loop()
+        session = await world.connect(server, "/", extensions=[type(extension)])
+        if where == "decode":
+            await session.send("hello")
+        elif where == "close":
+            assert await session.receive() == "hello"
+        await asyncio.sleep(1)
+        began = loop.time()
+        await server.close(2)
+        assert loop.time() - began < 3.5
+        assert (await session.wait_closed()).remote is not None
+
+    run(scenario)

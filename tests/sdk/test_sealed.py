@@ -192,6 +192,14 @@ def test_whatever_unseal_raises_the_message_is_refused(
         assert_refused(engines, sent(engines, MESSAGE))
 
 
+@pytest.mark.parametrize("returned", [None, False, "text"])
+def test_what_is_no_data_is_not_delivered(returned: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MacCodec, "unseal", lambda self, data, context: returned)
+    with Engines([Mac()], [Mac()]) as engines, pytest.raises(ProtocolError) as failed:
+        arrive(engines, sent(engines, MESSAGE))
+    assert failed.value.code == 1011
+
+
 def test_unseal_may_refuse_with_a_code_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     error = RemoteProtocolError(1008, "the key has expired")
     monkeypatch.setattr(hmac, "compare_digest", lambda *args: _raise(error))

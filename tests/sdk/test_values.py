@@ -87,6 +87,11 @@ def test_text_that_does_not_fit(kind: Any, value: Any, words: list[str]) -> None
         assert word in str(caught.value)
 
 
+def test_a_type_that_nothing_can_be_converted_to_belongs_into_code() -> None:
+    with pytest.raises(TypeError, match=r"option keys: .*Named: declare it with in_code\(...\)"):
+        from_text("keys", Named, Thing())
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "fits"),
     [

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
 from random import Random
 from typing import Any, ClassVar
 
 import pytest
 from wsext_seal import PermessageSeal
 
-from wsext import App, Codec, Extension, MessageCodec, Phase, Session, WebSocketOptions
+from wsext import (
+    App,
+    Codec,
+    ConnectionClosed,
+    Extension,
+    MessageCodec,
+    Phase,
+    Session,
+    WebSocketOptions,
+)
 from wsext.testing import Conditions, World, simulate
 
 #: In each direction.
@@ -138,13 +148,22 @@ class Side:
             self.arrived.append(number)
 
 
+def stack_of(delta: type[Delta]) -> list[Any]:
+    return [delta, "permessage-deflate", PermessageSeal(keys=find_key, key_ids=["one"])]
+
+
+def app_of(stack: list[Any]) -> App:
+    app = App(options=OPTIONS)
+    for extension in stack:
+        app.install(extension, required=True)
+    return app
+
+
 @pytest.mark.parametrize("delta", [Delta, AsyncDelta])
 def test_all_that_arrives_is_right_though_sends_are_cancelled(delta: type[Delta]) -> None:
     client, server = Side("client", 1), Side("server", 1)
-    app = App(options=OPTIONS)
-    stack = [delta, "permessage-deflate", PermessageSeal(keys=find_key, key_ids=["one"])]
-    for extension in stack:
-        app.install(extension, required=True)
+    stack = stack_of(delta)
+    app = app_of(stack)
 
     @app.websocket("/")
     async def handler(session: Session) -> None:
@@ -166,3 +185,33 @@ def test_all_that_arrives_is_right_though_sends_are_cancelled(delta: type[Delta]
         assert len(sender.cancelled) >= MESSAGES * CANCELLED
         line = f"{sender.name} sent {MESSAGES}: {len(receiver.arrived)} arrived, "
         print(f"{line}{len(sender.cancelled)} sends were cancelled")  # noqa: T201
+
+
+@pytest.mark.parametrize("delta", [Delta, AsyncDelta])
+def test_a_stream_that_is_cancelled_half_way_fails_the_connection(delta: type[Delta]) -> None:
+    """The codecs have taken a part of the message, so nothing right can follow it."""
+    stack, arrived = stack_of(delta), []
+    app = app_of(stack)
+
+    @app.websocket("/")
+    async def handler(session: Session) -> None:
+        async for message in session:
+            arrived.append(message)
+
+    async def endless() -> AsyncIterator[str]:
+        while True:
+            yield "a part"
+            await asyncio.sleep(1)
+
+    async def scenario(world: World) -> int:
+        running = await world.serve(app)
+        async with world.connect(running, extensions=stack, options=OPTIONS) as session:
+            await session.send("before")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(session.send(endless()), 3)
+            with pytest.raises(ConnectionClosed):
+                await session.send("after")
+        return session.close_info.code
+
+    assert simulate(scenario, seed=1, weather=NETWORK) == 1011
+    assert arrived == ["before"]

@@ -69,7 +69,7 @@ def examine_apart(config: str | None) -> list[PluginInfo] | None:
     try:
         done = subprocess.run(command, env=env, capture_output=True, check=True, timeout=_PATIENCE)
         return msgspec.json.decode(done.stdout, type=list[PluginInfo])
-    except (subprocess.SubprocessError, msgspec.DecodeError):
+    except (OSError, subprocess.SubprocessError, msgspec.DecodeError):
         return None
 
 

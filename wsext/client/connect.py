@@ -27,7 +27,7 @@ from wsext.protocol.negotiation import find_missing
 from wsext.runtime import net
 from wsext.runtime.backoff import Backoff
 from wsext.runtime.life import life_of
-from wsext.runtime.patience import Patience
+from wsext.runtime.patience import Patience, close_rest
 from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.sweep import Sweep
@@ -174,7 +174,11 @@ class connect:
             subprotocol, answers = handshake.check_response(request, response, self._subprotocols)
             ctx = NegotiationContext("client", self._options.max_message_size, request)
             agreed = await self._confirm(protocol, offers, answers, ctx)
-            return self._start(protocol, request, response, subprotocol, agreed)
+            try:
+                return self._start(protocol, request, response, subprotocol, agreed)
+            except BaseException:
+                await close_rest(agreed.close(), self._options)
+                raise
         except BaseException as error:
             if protocol.transport is not None and not protocol.transport.is_closing():
                 carrier = protocol.transport.get_extra_info("carrier")
@@ -217,7 +221,6 @@ class connect:
         session.response_headers = response.headers
         request.transport = protocol.transport
         if protocol.transport is None:
-            agreed.close()
             raise InvalidHandshake("the connection ended during the handshake", cut_off=True)
         self._watch(session)
         life_of(session).start(protocol.transport, protocol.take_rest())

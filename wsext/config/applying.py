@@ -7,7 +7,7 @@ from collections.abc import Collection
 from wsext.app.application import Application
 from wsext.config.configuration import Config
 from wsext.config.sources import read_config
-from wsext.errors import OptionError, PluginError
+from wsext.errors import OptionError, WsextError
 from wsext.escape import get_logger
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.installed import Installed
@@ -118,10 +118,10 @@ def _install_others(installed: Installed, plugins: Plugins, decided: Collection[
             installed.install(with_defaults(kind))
         except OptionError as error:
             logger.info("%s; it is off until it is configured", error)
-        except PluginError as error:
+        except WsextError as error:
             if plugins.strict:
                 raise
-            logger.warning("%s; left out", error)
+            logger.warning("%s is left out: %s", token, error)
 
 
 def with_defaults(kind: type[Installable]) -> Installable:

@@ -80,7 +80,7 @@ class Adapter(TheirExtension):
     @property
     def is_async(self) -> bool:
         """Whether the codec is asynchronous, and so cannot be used here."""
-        return self._pipeline.is_async
+        return self._pipeline.is_async or self._stage.boundary.closes_later
 
     # --- outgoing -----------------------------------------------------------------------------
 

@@ -174,7 +174,7 @@ class Negotiation:
         """The value of the response's ``Sec-WebSocket-Extensions``, or ``None`` for no header."""
         return ", ".join(str(agreed) for agreed in self.agreed) or None
 
-    def close(self) -> None:
-        """Free the codecs of a handshake that failed after all."""
-        for agreed in self.agreed:
-            agreed.boundary.close()
+    def close(self) -> list[Boundary]:
+        """Free the codecs of a handshake that failed after all; those that are left have an
+        asynchronous `close`, and are freed by `Boundary.aclose`."""
+        return [agreed.boundary for agreed in self.agreed if not agreed.boundary.close()]

@@ -34,9 +34,11 @@ __all__ = [
     "Boundary",
     "ExtensionFault",
     "Steps",
+    "Wait",
     "afinish",
     "ask",
     "check_codec",
+    "close_after",
     "contained",
     "distribution_of",
     "finish",
@@ -55,6 +57,9 @@ T = TypeVar("T")
 
 #: Yields what extensions want awaited, is sent what came of it, and returns a result.
 Steps: TypeAlias = Generator[Awaitable[Any], Any, T]
+
+#: Awaits something, for example with a deadline.
+Wait: TypeAlias = "Callable[[Awaitable[Any]], Awaitable[Any]]"
 
 #: What a codec has to have, and which of its methods cannot be ``async def``.
 _METHODS = ("encode", "encode_shared", "skip_shared", "decode", "wants", "encoded_bound", "close")
@@ -134,9 +139,7 @@ def finish(steps: Steps[T]) -> T:
         return result
 
 
-async def afinish(
-    steps: Steps[T], wait: Callable[[Awaitable[Any]], Awaitable[Any]] | None = None
-) -> T:
+async def afinish(steps: Steps[T], wait: Wait | None = None) -> T:
     """Run steps, and await what extensions want awaited.
 
     Args:
@@ -318,21 +321,54 @@ class Boundary:
             self.report(error, "encoded_bound")
             return size + 1024
 
-    def close(self) -> Awaitable[Any] | None:
-        """Close the codec, if it is not closed yet.
+    @property
+    def closes_later(self) -> bool:
+        """Whether the codec's `close` is asynchronous."""
+        return inspect.iscoroutinefunction(getattr(type(self._codec), "close", None))
 
-        Returns:
-            What is still to be awaited, if its `close` is asynchronous.
-        """
+    def close(self) -> bool:
+        """Close the codec, if it is not closed yet; ``False`` if that is left to `aclose`, because
+        its `close` is asynchronous."""
         if self._closed:
-            return None
+            return True
+        if self.closes_later:
+            return False
         self._closed = True
         try:
             result = self._codec.close()
+            if inspect.iscoroutine(result):
+                result.close()
+                raise TypeError("returned a coroutine; to be awaited, it has to be `async def`")
         except BaseException as error:
             self.report(error, "close")
-            return None
-        return result if inspect.isawaitable(result) else None
+        return True
+
+    async def aclose(self, wait: Wait | None = None) -> None:
+        """`close`, also where it is asynchronous.
+
+        Args:
+            wait: What awaits it, for example with a deadline.
+        """
+        if self.close():
+            return
+        self._closed = True
+        try:
+            closing = self._codec.close()
+            await (closing if wait is None else wait(closing))
+        except FAULTS as error:
+            self.report(error, "close")
+
+
+def close_after(error: BaseException, *boundaries: Boundary) -> Steps[None]:
+    """Close codecs because of an error."""
+    left = [boundary for boundary in boundaries if not boundary.close()]
+    if isinstance(error, GeneratorExit):
+        return  # nobody awaits anything any more
+    for boundary in left:
+        try:
+            yield boundary.aclose()
+        except FAULTS as fault:
+            boundary.report(fault, "close")
 
 
 @lru_cache(maxsize=256)

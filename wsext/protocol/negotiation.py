@@ -11,8 +11,8 @@ The order of the response is the order of operations: with ``foo, bar`` outgoing
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from websockets.exceptions import InvalidHeader
 from websockets.headers import parse_extension
@@ -31,9 +31,11 @@ from wsext.protocol.agreement import (
 )
 from wsext.protocol.boundary import (
     Steps,
+    Wait,
     afinish,
     ask,
     check_codec,
+    close_after,
     contained,
     finish,
 )
@@ -41,7 +43,6 @@ from wsext.protocol.codes import RSV
 from wsext.protocol.params import Params
 
 __all__ = [
-    "Wait",
     "aconfirm",
     "anegotiate",
     "confirm",
@@ -52,9 +53,6 @@ __all__ = [
     "parse_offers",
     "shared_claim",
 ]
-
-#: What awaits what an extension's `accept` or `confirm` returned, for example with a deadline.
-Wait: TypeAlias = Callable[[Awaitable[Any]], Awaitable[Any]]
 
 # --- the header's grammar ---------------------------------------------------------------------
 
@@ -214,8 +212,8 @@ def _negotiate(
             if won is not None:
                 agreed.append(won)
                 claims.claim(won.extension)
-    except BaseException:  # whoever waited for the negotiation has gone
-        Negotiation(agreed=tuple(agreed)).close()
+    except BaseException as error:  # whoever waited for the negotiation has gone
+        yield from close_after(error, *[item.boundary for item in agreed])
         raise
     agreed.sort(key=lambda item: item.extension.phase)  # stable: then the order of the offers
     return Negotiation(tuple(records), tuple(agreed))
@@ -246,7 +244,8 @@ def _try_offer(
                 return Verdict.DECLINED, str(answer.reason), None
             if not isinstance(answer, Agreement):
                 raise TypeError(f"returned {answer!r}, not an Agreement or Declined")
-            return Verdict.AGREED, "", _agreed(extension, answer.params, answer.codec, ctx)
+            won = yield from _agreed(extension, answer.params, answer.codec, ctx)
+            return Verdict.AGREED, "", won
     except NegotiationError as error:
         return Verdict.DECLINED, str(error.problem), None
 
@@ -256,7 +255,7 @@ def _try_offer(
 
 def _agreed(
     extension: ExtensionLike, params: Params, codec: Any, ctx: NegotiationContext
-) -> Agreed:
+) -> Steps[Agreed]:
     """What an extension has agreed to, checked; its codec is closed if it cannot be used.
 
     Raises:
@@ -269,8 +268,8 @@ def _agreed(
             raise TypeError(f"agreed with {type(params).__name__} as parameters, not Params")
         check_wire_params(extension, params)
         codec.rsv = extension.rsv
-    except BaseException:
-        agreed.boundary.close()
+    except BaseException as error:
+        yield from close_after(error, agreed.boundary)
         raise
     return agreed
 
@@ -350,8 +349,8 @@ def _confirm(
             item = yield from _confirm_one(answer, by_name, offered, claims, agreed, ctx)
             agreed.append(item)
             claims.claim(item.extension)
-    except BaseException:
-        Negotiation(agreed=tuple(agreed)).close()
+    except BaseException as error:
+        yield from close_after(error, *[item.boundary for item in agreed])
         raise
     records = []
     names = {item.name: item for item in agreed}
@@ -387,7 +386,7 @@ def _confirm_one(
         arguments = offered[name], answer.params, ctx
         codec = yield from ask(extension, "confirm", arguments, ctx)
         with contained(extension, "confirm", ctx):
-            return _agreed(extension, answer.params, codec, ctx)
+            return (yield from _agreed(extension, answer.params, codec, ctx))
     except NegotiationError as error:
         error.extension = name
         raise

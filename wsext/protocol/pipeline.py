@@ -412,7 +412,8 @@ class Pipeline:
             frames = yield from self._message_sending(frame)
         if self._sending:
             frames = [item for each in frames for item in run_hooks(self._sending, each)]
-        frames = yield from self._through(frames, self._first_encoder, False)
+        if self._first_encoder is not None:
+            frames = yield from self._through(frames, self._first_encoder, False)
         return self._end_encode(frames)
 
     def _end_encode(self, frames: list[Frame]) -> list[Frame]:
@@ -483,7 +484,10 @@ class Pipeline:
         """All the way of a frame from the wire to the application."""
         if self._trace is not None:
             self._trace("in", "wire", frame)
-        frames = self._cleared((yield from self._through([frame], self._first_decoder, True)))
+        frames = [frame]
+        if self._first_decoder is not None:
+            frames = yield from self._through(frames, self._first_decoder, True)
+        frames = self._cleared(frames)
         if self._receiving:
             frames = [item for each in frames for item in run_hooks(self._receiving, each)]
         if self._message_received is not None:
@@ -559,17 +563,19 @@ class Pipeline:
             frames: list[Frame] = done.value
             return frames
 
-    def close(self) -> None:
-        """Close every codec, exactly once; a codec that fails to close does not stop the others."""
-        if self._closed:
-            return
+    def close(self) -> list[Boundary]:
+        """Close every codec, exactly once; a codec that fails to close does not stop the others.
+
+        Returns:
+            Whose `close` is asynchronous: to be closed with `Boundary.aclose`.
+        """
         self._closed = True
         self._receiving = self._sending = ()  # they refer to the session
         self._message_received = self._message_sending = None
         self.wait = None
         for stage in self.stages:
             stage.above = stage.below = None
-            stage.boundary.close()
+        return [stage.boundary for stage in self.stages if not stage.boundary.close()]
 
 
 def _finish(steps: _Steps) -> list[Frame]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from wsext.errors import LocalProtocolError, ProtocolError
@@ -27,7 +28,7 @@ class Deadline:
         abandon: Called with an error if something does not even end when it is cancelled.
     """
 
-    __slots__ = ("_abandon", "_said", "_seconds", "_timers")
+    __slots__ = ("_abandon", "_asked", "_said", "_seconds", "_timers")
 
     def __init__(
         self, timers: Timers, seconds: float | None, abandon: Callable[[ProtocolError], None]
@@ -35,6 +36,7 @@ class Deadline:
         self._timers = timers
         self._seconds = seconds
         self._abandon = abandon
+        self._asked: dict[str, Boundary | None] = {}
         self._said = f"took longer than {seconds} seconds (codec_timeout)"
 
     async def wait(self, awaitable: Awaitable[Any], boundary: Boundary | None, doing: str) -> Any:
@@ -51,6 +53,7 @@ class Deadline:
         """
         task = asyncio.current_task()
         assert task is not None
+        self._asked[doing] = boundary
         seconds = self._seconds or 0.0
         is_over = False
         timer: Any = None
@@ -58,13 +61,10 @@ class Deadline:
         def expire() -> None:
             nonlocal is_over, timer
             is_over = True
-            timer = self._timers.call_later(min(_GRACE, seconds), abandon)
+            stubborn = f"{self._said}, and goes on although it was cancelled"
+            give_up = partial(self.give_up, doing, stubborn)
+            timer = self._timers.call_later(min(_GRACE, seconds), give_up)
             task.cancel()
-
-        def abandon() -> None:
-            error = TimeoutError(f"{self._said}, and goes on although it was cancelled")
-            failed = LocalProtocolError("interceptor failed")
-            self._abandon(boundary.failure(error, doing) if boundary else failed)
 
         if seconds:
             timer = self._timers.call_later(seconds, expire)
@@ -85,3 +85,16 @@ class Deadline:
             task.uncancel()
             raise TimeoutError(self._said)
         return result
+
+    def give_up(self, doing: str, problem: str) -> None:
+        """Go on without what was asked last.
+
+        Args:
+            doing: The method.
+            problem: Why, for the log.
+        """
+        boundary = self._asked.get(doing)
+        if boundary is None:
+            self._abandon(LocalProtocolError("interceptor failed"))
+        else:
+            self._abandon(boundary.failure(TimeoutError(problem), doing))

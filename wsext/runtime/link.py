@@ -70,6 +70,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
     __slots__ = (
         "_close_after",
         "_closing",
+        "_deadline",
         "_decoding",
         "_held_until",
         "_hold",
@@ -106,9 +107,10 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self._turning = False  # whether other connections have their turn
         self.is_fresh = False  # see `keep_fresh`
         self._pace: Pace | None = None
+        self._deadline: Deadline | None = None
         if self.is_async:
-            deadline = Deadline(self.timers, options.codec_timeout, self.fail)
-            connection.pipeline.wait = deadline.wait
+            self._deadline = Deadline(self.timers, options.codec_timeout, self.fail)
+            connection.pipeline.wait = self._deadline.wait
 
     # --- the transport ------------------------------------------------------------------------
 
@@ -184,7 +186,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         """Let go of everything: the link is of no more use."""
         self._session = None
         self._transport = self._write = None
-        self._closing = self._hold = self._pace = None
+        self._closing = self._hold = self._pace = self._deadline = None
         self._keepalive.release()
 
     # --- reading ------------------------------------------------------------------------------
@@ -507,11 +509,15 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
     def _expire(self) -> None:
         """The peer, or a codec, has taken too long to close."""
-        if self.connection.is_open and self._close_after is not None:
-            self._end().stop()
-            self.connection.send_close(*self._close_after)
-            self.write_out()
-        self.abort()
+        if not self.fail_codec():
+            self.abort()
+
+    def fail_codec(self) -> bool:
+        """Close without what a codec still works on; ``False`` if no Close frame waits for one."""
+        if self._deadline is None or self._close_after is None or not self.connection.is_open:
+            return False
+        self._deadline.give_up("encode", "did not end in the time that was left for closing")
+        return True
 
     def close_transport(self) -> None:
         """Close the transport after what is written; raw sessions end like this."""

@@ -1,12 +1,17 @@
-"""How long wsext waits for an extension that is asked while a handshake is negotiated."""
+"""How long wsext waits for what extensions do together: for their answers while a handshake is
+negotiated, and for codecs whose `close` is asynchronous."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import math
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
-__all__ = ["Patience"]
+from wsext.protocol.boundary import Boundary
+from wsext.runtime.settings import WebSocketOptions
+
+__all__ = ["Patience", "close_rest"]
 
 
 class Patience:
@@ -55,3 +60,16 @@ async def _outcome(awaitable: Awaitable[Any]) -> tuple[Any, BaseException | None
         raise
     except BaseException as error:
         return None, error
+
+
+async def close_rest(left: Sequence[Boundary], options: WebSocketOptions) -> None:
+    """Close the codecs whose `close` is asynchronous, all of them at the same time.
+
+    Args:
+        left: What `Negotiation.close` or `Pipeline.close` has left.
+        options: They get ``codec_timeout`` or ``close_timeout``, whichever is shorter.
+    """
+    if left:
+        seconds = min(options.close_timeout, options.codec_timeout or math.inf)
+        patience = Patience(seconds)
+        await asyncio.gather(*[boundary.aclose(patience.wait) for boundary in left])

@@ -364,7 +364,8 @@ class Session(SessionPath):
         return self._life.close_info
 
     async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close the session and wait for the peer, at most ``close_timeout`` seconds.
+        """Close the session and wait for the peer, at most ``close_timeout`` seconds. Codecs whose
+        `Codec.close` is asynchronous may take as long again.
 
         What was sent before leaves before the Close frame. A second close, or one after the peer's,
         only waits. Cancelling it gives up waiting; the closing handshake goes on.
@@ -378,6 +379,7 @@ class Session(SessionPath):
         """
         self.close_nowait(code, reason)
         await self._life.wait_closed()
+        await self._life.wait_freed()
 
     def close_nowait(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Begin to close the session without waiting for the peer.

@@ -129,8 +129,15 @@ class Codec:
         0, the default, where it does not tell."""
         return 0
 
-    def close(self) -> None:
-        """Free what the codec holds. Called exactly once, whatever happened before."""
+    def close(self) -> Awaitable[None] | None:
+        """Free what the codec holds. Called exactly once, whatever happened before.
+
+        It may be ``async def`` where it can be awaited: on servers, clients and under uvicorn. It
+        then gets ``codec_timeout`` or ``close_timeout``, whichever is shorter. A plain
+        ``websockets`` server or client cannot use such a codec; who runs a `Connection` without
+        I/O awaits `Boundary.aclose` of what `Pipeline.close` returns.
+        """
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,9 @@ def guard_frames(impl: pluggy.HookImpl, session: Any) -> FrameHook:
         if guard.is_out:
             return None
         try:
-            result = _frames(call(session=session, frame=frame))
+            result = call(session=session, frame=frame)
+            if result is not None and type(result) is not Frame:
+                result = _frames(result)
         except BaseException as error:
             guard.failed(error)
             return None
@@ -143,10 +145,8 @@ def guard_frames(impl: pluggy.HookImpl, session: Any) -> FrameHook:
     return hook
 
 
-def _frames(result: Any) -> Frame | list[Frame] | None:
-    """What a frame hook has returned, checked."""
-    if result is None or type(result) is Frame:
-        return result
+def _frames(result: Any) -> list[Frame]:
+    """What a frame hook has returned in place of one frame, checked."""
     if isinstance(result, Iterable) and not isinstance(result, (str, *_BYTES_LIKE, Mapping)):
         frames = list(result)
         if all(type(frame) is Frame for frame in frames):

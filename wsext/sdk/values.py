@@ -57,6 +57,7 @@ def convert(name: str, kind: Any, value: Any, *, strict: bool = True) -> Any:
 
     Raises:
         OptionError: If it does not fit; the owner is not filled in yet.
+        TypeError: If no value can be converted to this type.
     """
     try:
         if _is_secret(kind):
@@ -69,6 +70,9 @@ def convert(name: str, kind: Any, value: Any, *, strict: bool = True) -> Any:
             problem += f"; write {name}=VALUE"
         close = nearest(value, _choices(kind)) if isinstance(value, str) else None
         raise OptionError("options", name, problem, close) from None
+    except TypeError as error:  # for example a Protocol
+        problem = f"no value can be made a {type_name(kind)}: declare it with in_code(...)"
+        raise TypeError(f"option {name}: {problem}") from error
 
 
 def from_text(name: str, kind: Any, value: Any) -> Any:

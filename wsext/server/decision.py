@@ -34,7 +34,7 @@ from wsext.protocol.handshake import (
 )
 from wsext.protocol.http import Request, Response, rejection
 from wsext.protocol.negotiation import anegotiate, find_missing, parse_offers
-from wsext.runtime.patience import Patience
+from wsext.runtime.patience import Patience, close_rest
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.installed import Installed
 
@@ -170,7 +170,7 @@ async def _agree(request: Request, offers: Sequence[Offer], terms: Terms) -> Neg
     )
     missing = find_missing(installed.required, negotiation)
     if missing is not None:
-        negotiation.close()
+        await close_rest(negotiation.close(), options)
         raise HandshakeRejected(400, f"the extension {missing} is required here")
     return negotiation
 

@@ -242,8 +242,7 @@ class Engines:
     def close(self) -> None:
         """End both connections as a lost transport does: every codec is closed, and what closes
         asynchronously is awaited."""
-        for side in (self.on_client, self.on_server):
-            for item in side.agreed:
-                resolve(item.boundary.close())
-        self.client.lose()
-        self.server.lose()
+        for end in (self.client, self.server):
+            end.lose()
+            for boundary in end.pipeline.close():
+                resolve(boundary.aclose())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutinefunction
 from typing import Any
 
 from wsext.protocol.agreement import Agreement
@@ -169,13 +169,20 @@ class CodecLedger:
             own = vars(kind).get("close")
             inner = kind.close
 
-            def close(codec: Codec) -> None:
+            def count(codec: Codec) -> None:
                 if type(codec) is kind:  # not when a subclass calls this one
                     self._closed[id(codec)] = self._closed.get(id(codec), 0) + 1
+
+            def close(codec: Codec) -> None:
+                count(codec)
                 inner(codec)
 
+            async def aclose(codec: Codec) -> None:
+                count(codec)
+                await inner(codec)
+
             try:
-                kind.close = close
+                kind.close = aclose if iscoroutinefunction(inner) else close
             except TypeError:  # written in C: it cannot be counted
                 return
             self._patched[kind] = own
