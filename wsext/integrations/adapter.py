@@ -14,13 +14,20 @@ from websockets.frames import Opcode as TheirOpcode
 from websockets.typing import ExtensionName
 
 from wsext.errors import LocalProtocolError, ProtocolError
-from wsext.protocol.agreement import Agreed
+from wsext.protocol.agreement import Agreed, Phase
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.codes import RSV
 from wsext.protocol.frames import Frame
 from wsext.protocol.pipeline import Pipeline, Stage
 
-__all__ = ["UNLIMITED", "Adapter", "TooLateError", "UnadaptableError", "reserved_bits"]
+__all__ = [
+    "UNLIMITED",
+    "Adapter",
+    "TooLateError",
+    "UnadaptableError",
+    "phase_of",
+    "reserved_bits",
+]
 
 #: ``max_size=None`` of ``websockets``, in bytes.
 UNLIMITED = 1 << 31
@@ -46,6 +53,14 @@ def reserved_bits(other: TheirExtension) -> int:
     return RSV.RSV1 if isinstance(other, PerMessageDeflate) else RSV.NONE
 
 
+def phase_of(other: TheirExtension) -> Phase | None:
+    """Where an extension sits in the stack; of foreign ones only those of ``websockets`` are
+    known."""
+    if isinstance(other, Adapter):
+        return other.phase
+    return Phase.COMPRESSION if isinstance(other, PerMessageDeflate) else None
+
+
 class Adapter(TheirExtension):
     """One codec on one connection, as ``websockets`` calls it: one frame for one frame.
 
@@ -60,6 +75,7 @@ class Adapter(TheirExtension):
     def __init__(self, agreed: Agreed, others: Sequence[TheirExtension] = ()) -> None:
         self.name = ExtensionName(agreed.name)
         self.rsv = int(agreed.extension.rsv)
+        self.phase: Phase = agreed.extension.phase
         self._codec = agreed.codec
         agreed.boundary.where = "websockets"
         self._stage = Stage(
