@@ -25,6 +25,8 @@ from wsext import (
 class Crc32Codec(MessageCodec):
     """Appends four bytes to every message, and checks them on the other side."""
 
+    mandatory = True  # a message that has lost its mark is refused, not passed on unchecked
+
     def encode_message(self, data: bytes) -> bytes:
         return data + zlib.crc32(data).to_bytes(4, "big")
 

@@ -28,6 +28,7 @@ __all__ = [
     "AsyncInflate",
     "Broken",
     "Cancelled",
+    "ClosesLater",
     "Counting",
     "Gated",
     "History",
@@ -274,3 +275,32 @@ class Hung(Extension):
 
     def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
         return _HungCodec(self)
+
+
+class _ClosesLater(Codec):
+    def __init__(self, extension: ClosesLater) -> None:
+        self.extension = extension
+
+    async def close(self) -> None:
+        extension = self.extension
+        extension.begun += 1
+        if extension.hangs:
+            await asyncio.sleep(3600)
+        await asyncio.sleep(0.01)
+        extension.closed += 1
+
+
+class ClosesLater(Extension):
+    """Its codec is synchronous, and takes a moment to close.
+
+    Attributes:
+        hangs: Whether it takes for ever.
+        begun, closed: How many codecs were closed, and how many to the end.
+    """
+
+    name: ClassVar[str] = "x-closes-later"
+    hangs = False
+    begun = closed = 0
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        return _ClosesLater(self)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Annotated, ClassVar
+import hmac
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, ClassVar
 
 from wsext import (
     RSV,
@@ -19,6 +20,9 @@ from wsext import (
     Params,
     Phase,
     RemoteProtocolError,
+    SealedCodec,
+    SealedExtension,
+    in_code,
     local,
     wire,
 )
@@ -113,6 +117,32 @@ class Slow(Extension):
         return _Slow()
 
 
+class Asking(Extension):
+    """Negotiates asynchronously.
+
+    Attributes:
+        seconds: How long each answer takes.
+    """
+
+    name: ClassVar[str] = "x-asking"
+    seconds = 0.0
+
+    async def accept(  # type: ignore[override]
+        self, offer: Params, ctx: NegotiationContext
+    ) -> Agreement | Declined:
+        await asyncio.sleep(self.seconds)
+        return Agreement(self.make_codec(offer, ctx))
+
+    async def confirm(  # type: ignore[override]
+        self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext
+    ) -> Codec:
+        await asyncio.sleep(self.seconds)
+        return self.make_codec(answer, ctx)
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        return _Reverse()
+
+
 class _Split(Codec):
     """Sends every frame as fragments of two bytes; needs no decoder."""
 
@@ -138,6 +168,63 @@ class Split(Extension):
 
     def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
         return _Split()
+
+
+class KeyedOptions(OptionSet):
+    """One option that only code sets, and one that anybody may set."""
+
+    keys: Annotated[Callable[[str], bytes], in_code("where keys come from")]
+    size: Annotated[int, local("bytes of a tag", ge=4, le=32)] = 16
+
+
+class Keyed(Extension):
+    """Cannot be used before somebody gives it keys."""
+
+    name: ClassVar[str] = "x-keyed"
+    Options: ClassVar[type[OptionSet]] = KeyedOptions
+    options: KeyedOptions
+
+
+class Shy(Extension):
+    """Could be used with its defaults, and says that it should not be."""
+
+    name: ClassVar[str] = "x-shy"
+    off_until_configured: ClassVar[bool] = True
+
+
+class Faulty(Extension):
+    """Cannot be set up."""
+
+    name: ClassVar[str] = "x-faulty"
+
+    def setup(self) -> None:
+        raise RuntimeError("no luck")
+
+
+KEY = b"a key of the tests, of 32 bytes."
+
+
+class MacCodec(SealedCodec):
+    """Puts a MAC behind every message."""
+
+    def seal(self, data: bytes, context: bytes) -> Any:
+        return data + hmac.digest(KEY, context + data, "sha256")
+
+    def unseal(self, data: bytes, context: bytes) -> Any:
+        body, mac = data[:-32], data[-32:]
+        if not hmac.compare_digest(mac, hmac.digest(KEY, context + body, "sha256")):
+            raise ValueError("wrong")
+        return body
+
+
+class Mac(SealedExtension):
+    """Without parameters of its own, and without a bit."""
+
+    name: ClassVar[str] = "x-mac"
+    codec: ClassVar[type[SealedCodec]] = MacCodec
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        return self.codec(ctx)
 
 
 def claiming(token: str, bits: RSV) -> type[Extension]:

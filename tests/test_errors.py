@@ -55,3 +55,10 @@ def test_the_sentence_is_made_of_attributes(error: Exception, text: str) -> None
 def test_the_end_of_a_session(info: CloseInfo, code: int, ok: bool, text: str | None) -> None:
     assert (info.code, info.ok) == (code, ok)
     assert text is None or str(info) == text
+
+
+def test_a_copy_without_tracebacks_ends_where_causes_form_a_ring() -> None:
+    first, second = wsext.RemoteProtocolError(1002, "first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    bare = first.bare_copy()
+    assert (bare.code, bare.reason, bare.__cause__) == (1002, "first", second)

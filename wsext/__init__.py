@@ -22,9 +22,9 @@ _NAMES = {
     "wsext.client.settings": "ClientLimits",
     "wsext.errors": (
         "CloseInfo ConnectionClosed ConnectionClosedError ConnectionClosedOK "
-        "ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake InvalidStatus "
-        "LocalProtocolError MessageError NegotiationError OptionError PluginError "
-        "ProtocolError QueueFull RemoteProtocolError RoomError RouteError WsextError"
+        "EndSession ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake "
+        "InvalidStatus LocalProtocolError MessageError NegotiationError OptionError "
+        "PluginError ProtocolError QueueFull RemoteProtocolError RoomError RouteError WsextError"
     ),
     "wsext.protocol.agreement": (
         "Agreed Agreement Declined Negotiation NegotiationContext Offer Phase Verdict"
@@ -49,11 +49,12 @@ _NAMES = {
     "wsext.runtime.held": "Held",
     "wsext.runtime.session": "Listener Session",
     "wsext.runtime.settings": "WebSocketOptions",
-    "wsext.sdk.codec": "Codec MessageCodec",
+    "wsext.sdk.codec": "Codec MessageCodec MessageInfo",
     "wsext.sdk.extension": "Extension Interceptor",
     "wsext.sdk.hookspecs": "hookimpl hookspec",
-    "wsext.sdk.options": "local NamedOptionSet OptionSet wire",
+    "wsext.sdk.options": "in_code local NamedOptionSet OptionSet wire",
     "wsext.sdk.plugins": "option_set",
+    "wsext.sdk.sealed": "SealedCodec SealedExtension",
     "wsext.sdk.secret": "Secret",
     "wsext.server.running": "App serve",
     "wsext.server.server": "Server",
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from wsext.errors import ConnectionClosed as ConnectionClosed
     from wsext.errors import ConnectionClosedError as ConnectionClosedError
     from wsext.errors import ConnectionClosedOK as ConnectionClosedOK
+    from wsext.errors import EndSession as EndSession
     from wsext.errors import ExtensionConflict as ExtensionConflict
     from wsext.errors import HandshakeError as HandshakeError
     from wsext.errors import HandshakeRejected as HandshakeRejected
@@ -126,15 +128,19 @@ if TYPE_CHECKING:
     from wsext.runtime.settings import WebSocketOptions as WebSocketOptions
     from wsext.sdk.codec import Codec as Codec
     from wsext.sdk.codec import MessageCodec as MessageCodec
+    from wsext.sdk.codec import MessageInfo as MessageInfo
     from wsext.sdk.extension import Extension as Extension
     from wsext.sdk.extension import Interceptor as Interceptor
     from wsext.sdk.hookspecs import hookimpl as hookimpl
     from wsext.sdk.hookspecs import hookspec as hookspec
     from wsext.sdk.options import NamedOptionSet as NamedOptionSet
     from wsext.sdk.options import OptionSet as OptionSet
+    from wsext.sdk.options import in_code as in_code
     from wsext.sdk.options import local as local
     from wsext.sdk.options import wire as wire
     from wsext.sdk.plugins import option_set as option_set
+    from wsext.sdk.sealed import SealedCodec as SealedCodec
+    from wsext.sdk.sealed import SealedExtension as SealedExtension
     from wsext.sdk.secret import Secret as Secret
     from wsext.server.running import App as App
     from wsext.server.running import serve as serve

@@ -1,7 +1,7 @@
 """Every exception of wsext, in one tree.
 
     WsextError
-    ├── OptionError (ValueError)        a wrong option; names owner, field, bound, nearest name
+    ├── OptionError (ValueError)        a wrong option; names owner, field, what fits, source
     ├── RouteError (ValueError)         a route that cannot be served; names its path
     ├── PluginError                     a plugin that cannot be used; names it and its distribution
     │   └── ExtensionConflict           two installed extensions that can never work together
@@ -12,6 +12,7 @@
     │   └── NegotiationError            an extension parameter or answer that cannot be used
     ├── ProtocolError                   a broken rule of the open connection; carries the close code
     │   ├── RemoteProtocolError         the peer broke it
+    │   ├── EndSession                  an interceptor ends the session, with a code of its choice
     │   └── LocalProtocolError          this side (the application or an extension) broke it
     │       └── RoomError (ValueError)  a session asked for what rooms do not allow
     ├── ConnectionClosed                the session has ended; carries the `CloseInfo`
@@ -37,6 +38,7 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionClosedError",
     "ConnectionClosedOK",
+    "EndSession",
     "ExtensionConflict",
     "HandshakeError",
     "HandshakeRejected",
@@ -136,8 +138,9 @@ class OptionError(WsextError, ValueError):
     Attributes:
         owner: What the option belongs to: an extension's token, ``websocket`` or ``server``.
         field: The option's name; ``None`` when the fault is not one field's.
-        problem: What is wrong, with the bound that was broken.
+        problem: What is wrong: what was expected, and what was given.
         suggestion: The nearest valid name, when there is one.
+        source: Where the value was set, if not in code: a file, a variable or the command line.
     """
 
     def __init__(
@@ -148,11 +151,13 @@ class OptionError(WsextError, ValueError):
         self.field = field
         self.problem = problem
         self.suggestion = suggestion
+        self.source: str | None = None
 
     def __str__(self) -> str:
         where = f"{self.owner}: {self.field}" if self.field else self.owner
         hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
-        return f"{where}: {self.problem}{hint}"
+        source = f" (source: {self.source})" if self.source else ""
+        return f"{where}: {self.problem}{hint}{source}"
 
 
 class RouteError(WsextError, ValueError):
@@ -307,7 +312,9 @@ class ProtocolError(WsextError):
         bare.args = self.args
         bare.__dict__.update(self.__dict__)
         cause = bare.__cause__ = self.__cause__
-        while cause is not None:  # the same holds for it
+        seen: set[int] = set()  # a chain of causes may be a ring
+        while cause is not None and id(cause) not in seen:  # the same holds for it
+            seen.add(id(cause))
             cause.__traceback__ = None
             cause = cause.__cause__ or cause.__context__
         return bare
@@ -319,6 +326,22 @@ class ProtocolError(WsextError):
 
 class RemoteProtocolError(ProtocolError):
     """The peer broke a rule of RFC 6455 or of an agreed extension."""
+
+
+class EndSession(ProtocolError):
+    """Raise it in an interceptor to end the session, as `wsext_message_received` explains.
+
+    The frame or message that the interceptor saw goes no further. Whoever was sending it gets this
+    exception; everybody else gets `ConnectionClosed`.
+
+    Args:
+        code: The close code: 1000 to 1014 without 1004, 1005 and 1006, or 3000 to 4999 (RFC 6455
+            §7.4). Any other one is a fault of the interceptor.
+        reason: Sent to the peer; at most 123 bytes of UTF-8, what is longer is cut.
+    """
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(code, reason)
 
 
 class LocalProtocolError(ProtocolError):

@@ -137,7 +137,7 @@ compressed(
 )
 compressed(
     "zstd frames with bytes behind them",
-    "data behind the end of a compressed message (permessage-zstd)",
+    "data behind the end of a compressed message (permessage-zstd, permessage-brotli)",
     ZSTD,
     masked(2, zstd(b"a message" * 100) + b"and more", rsv=0x40),
     {1007},

@@ -99,6 +99,16 @@ def test_what_does_not_hold_is_found() -> None:
     ]
 
 
+def test_the_list_may_be_cut_off() -> None:
+    command = [sys.executable, "-m", "tests.attack", "--list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
 def test_the_meter_sees_what_a_process_takes_and_says(tmp_path: Path) -> None:
     log = tmp_path / "log"
     code = (

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
+from tests.fake import write_metadata
 from wsext.cli.common import (
     ExtensionArgument,
     ExtensionToken,
@@ -19,6 +21,7 @@ from wsext.cli.common import (
     new_table,
     output,
 )
+from wsext.sdk.plugins import default_plugins, set_default_plugins
 
 
 @pytest.mark.parametrize(
@@ -88,3 +91,16 @@ def test_the_options_of_an_unknown_extension_are_none() -> None:
     param = click.Option(["--x"])
     found = ExtensionArgument().shell_complete(click.Context(command), param, "x-nothing:le")
     assert found == []
+
+
+def test_what_only_code_sets_is_not_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_metadata(tmp_path, "keyed", {"x-keyed": "tests.extensions:Keyed"})
+    monkeypatch.syspath_prepend(tmp_path)
+    command = click.Command("x")
+    param = click.Option(["--x"])
+    before = default_plugins()
+    found = ExtensionArgument().shell_complete(click.Context(command), param, "x-keyed:")
+    set_default_plugins(before)
+    assert [item.value for item in found] == ["x-keyed:size="]

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 import wsext as package
+from tests.cli.invoking import invoke
 from tests.e2e.processes import ENV, serving, wsext
 from tests.fake import write_metadata
+from wsext import OptionError
+from wsext.cli.config import config
 
 FILE = """
 option_sets = ["low-memory"]
@@ -58,6 +61,22 @@ def test_each_value_says_where_it_comes_from(tmp_path: Path) -> None:
     assert "option set low-memory" in {source for _, source in found.values()}
     assert "server.backlog" not in found
     assert rows("--all", cwd=tmp_path)["server.backlog"] == (1024, None)
+
+
+def test_what_only_code_sets_is_shown_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_metadata(tmp_path, "keyed", {"x-keyed": "tests.extensions:Keyed"})
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    Path("wsext.toml").write_text("[extensions.x-keyed]\nsize = 8\n")
+    lines = invoke(command=config).stdout.splitlines()
+    found = {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
+    assert found["extensions.x-keyed.keys"] == "(only code sets it) code"
+    assert found["extensions.x-keyed.size"] == "8 wsext.toml"
+    Path("wsext.toml").write_text("[extensions.x-keyed]\nkeys = 's3cret'\n")
+    with pytest.raises(OptionError, match=r"keys: can only be set in code.*source: wsext.toml"):
+        raise invoke(command=config).exception or AssertionError("it was taken")
 
 
 def test_it_is_readable_and_hides_secrets(tmp_path: Path) -> None:
@@ -119,7 +138,7 @@ async def test_the_environment_reaches_the_server_and_its_workers(tmp_path: Path
         ("WSEXT_SERVE__PROT", "did you mean 'WSEXT_SERVE__PORT'?"),
         ("WSEXT_SERVER__MAX_CONECTIONS", "did you mean 'WSEXT_SERVER__MAX_CONNECTIONS'?"),
         ("WSEXT_OPTION_SET", "did you mean 'WSEXT_OPTION_SETS'?"),
-        ("WSEXT_SERVE__PORT", "serve: port: expected `int`, got"),
+        ("WSEXT_SERVE__PORT", "serve: port: expected a whole number from 0 to 65535"),
         ("WSEXT_EXTENSIONS__PERMESSAGE_DEFLATE__LEVL", "did you mean 'level'?"),
         ("WSEXT_EXTENSIONS__PERMESAGE_DEFLATE__LEVEL", "did you mean 'permessage-deflate'?"),
     ],

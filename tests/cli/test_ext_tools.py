@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.invoking import invoke
 from tests.e2e.processes import wsext
 from tests.fake import write_metadata
 
@@ -72,6 +73,62 @@ def test_doctor_names_every_problem_and_what_to_do(broken: dict[str, str], tmp_p
     assert "level" in found["permessage-deflate"][1]["text"]
     assert found["nope"][0]["text"] == "no such option set"
     assert "RSV1" in found["permessage-deflate, x-bad"][0]["text"]
+
+
+def test_doctor_says_what_to_do_about_each_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = {
+        "x-keyed": "tests.extensions:Keyed",
+        "x-shy": "tests.extensions:Shy",
+        "x-faulty": "tests.extensions:Faulty",
+        "x-wrong": "tests.extensions:Append",
+    }
+    write_metadata(tmp_path, "bad-name", entries)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    Path("wsext.toml").write_text(
+        '[extensions.x-shy]\n[extensions.x-keyed]\nkeys = "s3cret"\n[server]\nbacklog = "many"\n'
+    )
+    done = invoke("doctor", "--json")
+    assert done.exit_code == 1
+    assert "s3cret" not in done.output
+    found: dict[str, list[dict[str, str]]] = {}
+    for item in json.loads(done.stdout):
+        found.setdefault(item["name"], []).append(item)
+    assert [item["level"] for item in found["x-shy"]] == ["ok"]  # it is configured
+    (section,) = found["server"]
+    assert section["level"] == "problem"
+    assert "backlog: expected a whole number" in section["text"]
+    assert "got 'many' (source: wsext.toml)" in section["text"]
+    (_, keyed) = found["x-keyed"]
+    assert keyed["text"].startswith("keys: can only be set in code: install('x-keyed', keys=...)")
+    assert keyed["advice"] == "configured by: wsext.toml"
+    (faulty,) = found["x-faulty"]
+    assert (faulty["level"], "setup() failed: RuntimeError: no luck" in faulty["text"]) == (
+        "problem",
+        True,
+    )
+    assert faulty["advice"] == (
+        "tell the authors of bad-name; until then leave it out: WSEXT_PLUGINS=-x-faulty"
+    )
+    (wrong,) = found["x-wrong"]
+    assert "write 'x-wrong' in both places" in wrong["text"]
+    assert "tests.extensions:Append" in wrong["text"]
+    assert "pip install" not in wrong["advice"]
+
+    Path("wsext.toml").write_text("[extensions.x-keyed]\nsize = 8\n")
+    waiting = [
+        item for item in json.loads(invoke("doctor", "--json").stdout) if item["name"] == "x-keyed"
+    ][-1]
+    assert waiting["level"] == "note"
+    assert waiting["advice"] == "install('x-keyed', keys=...) in the app"
+
+    Path("wsext.toml").unlink()
+    notes = {item["name"]: item for item in json.loads(invoke("doctor", "--json").stdout)}
+    assert notes["x-keyed"]["level"] == notes["x-shy"]["level"] == "note"
+    assert notes["x-keyed"]["advice"] == "install('x-keyed', keys=...) in the app"
+    assert notes["x-shy"]["text"].startswith("off until it is configured: its class says")
 
 
 def test_doctor_is_content_here(tmp_path: Path) -> None:

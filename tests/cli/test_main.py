@@ -41,13 +41,17 @@ def test_plugins_add_commands(tmp_path: Path) -> None:
         "        'Say hello.'\n"
         "        click.echo('hello from a plugin')\n"
     )
-    entries = {"hello": "hello_plugin", "broken": "not_there_at_all"}
+    (tmp_path / "exits_plugin.py").write_text(
+        "from wsext import hookimpl\n@hookimpl\ndef wsext_commands(cli): raise SystemExit('bye')\n"
+    )
+    entries = {"hello": "hello_plugin", "broken": "not_there_at_all", "exits": "exits_plugin"}
     write_metadata(tmp_path, "hello", entries)
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     assert wsext("hello", env=env).stdout == "hello from a plugin\n"
     shown = wsext("--help", env=env)
     assert "Say hello." in shown.stdout
     assert "not_there_at_all" in shown.stderr  # named, and skipped
+    assert "plugin exits cannot add its commands: SystemExit('bye')" in shown.stderr
 
 
 # --- the current folder -----------------------------------------------------------------------

@@ -82,6 +82,29 @@ async def test_a_required_extension_that_is_missing_closes_with_1010() -> None:
         assert await codes.get() == 1010
 
 
+@pytest.mark.parametrize(
+    ("extensions", "words"),
+    [
+        ([Reverse], "x-apend: is required, but this client does not offer it: it offers x-reverse"),
+        ([Append], "did you mean 'x-append'"),
+        ([], "it offers no extension"),
+    ],
+)
+async def test_what_is_required_has_to_be_offered(extensions: list[Any], words: str) -> None:
+    with pytest.raises(NegotiationError, match=words):  # nothing listens there
+        await wsext.connect("ws://127.0.0.1:1", extensions=extensions, required=["x-apend"])
+
+
+@pytest.mark.parametrize("argument", ["extensions", "required", "subprotocols"])
+def test_a_text_is_no_list(argument: str) -> None:
+    given: Any = {argument: "x-delta"}
+    with pytest.raises(OptionError, match=rf"^{argument}: expected a list, got 'x-delta'; write"):
+        wsext.connect("ws://127.0.0.1:1", **given)
+    given = {argument: Append}
+    with pytest.raises(OptionError, match=r"expected a list, got Append; write \[Append\]"):
+        wsext.connect("ws://127.0.0.1:1", **given)
+
+
 async def test_the_client_masks_with_fresh_keys() -> None:
     keys = []
 

@@ -80,7 +80,8 @@ def search(target: str, arguments: list[str]) -> None:
     """Let libFuzzer drive the target."""
     import atheris
 
-    with atheris.instrument_imports(include=["wsext", "wsext_deflate", "wsext_zstd", "wsext_meta"]):
+    mine = ["wsext", "wsext_deflate", "wsext_zstd", "wsext_brotli", "wsext_meta", "wsext_seal"]
+    with atheris.instrument_imports(include=mine):
         from tests.fuzz.targets import TARGETS
     logging.getLogger("wsext").setLevel(logging.CRITICAL)
     atheris.Setup(arguments, TARGETS[target])

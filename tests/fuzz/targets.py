@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.fuzz.codecs import deflate, meta, zstd
+from tests.fuzz.codecs import brotli, deflate, meta, seal, zstd
 from tests.fuzz.frames import http2, wire
 from tests.fuzz.handshakes import client, handshake, negotiation
 from tests.fuzz.operator import broker, toml
@@ -19,6 +19,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
         *(wire, http2, handshake, client, negotiation),
-        *(deflate, zstd, meta, broker, toml),
+        *(deflate, zstd, brotli, meta, seal, broker, toml),
     )
 }

@@ -21,8 +21,13 @@ async def echo(connection: ServerConnection) -> None:
         await connection.send(message)
 
 
+def port_of(server: Server) -> int:
+    port: int = next(iter(server.sockets)).getsockname()[1]
+    return port
+
+
 def url_of(server: Server) -> str:
-    return f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
+    return f"ws://127.0.0.1:{port_of(server)}/"
 
 
 @asynccontextmanager

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, ClassVar
 
 import pytest
 from websockets.asyncio.client import connect as foreign_connect
 from websockets.exceptions import InvalidStatus as ForeignInvalidStatus
 
 import wsext
+from tests.codecs import ClosesLater
 from tests.extensions import Append, Reverse, Slow
 from tests.integrations.served import (
     Receive,
@@ -27,9 +29,12 @@ from tests.integrations.served import (
     with_deflate,
 )
 from tests.raw import REQUEST, fetch, masked, raw_peer
+from tests.waiting import until
 from wsext import (
     App,
     ConnectionClosed,
+    EndSession,
+    Interceptor,
     InvalidStatus,
     Response,
     hookimpl,
@@ -55,6 +60,47 @@ async def test_messages_are_echoed_to_a_foreign_client(http: str) -> None:
         assert await client.recv() == "fragments"
         assert await (await client.ping()) >= 0
     assert client.close_code == 1000
+
+
+async def test_interceptors_see_whole_messages_and_may_end_the_session() -> None:
+    class Polite(Interceptor):
+        name: ClassVar[str] = "polite"
+
+        @hookimpl
+        async def wsext_message_received(self, message: str | bytes) -> str | bytes | None:
+            await asyncio.sleep(0)
+            if message == "shut up":
+                raise EndSession(4003, "be polite")
+            return None
+
+        @hookimpl
+        def wsext_message_sending(self, message: str | bytes) -> str | bytes:
+            return message.upper()
+
+    settings = with_deflate()
+    settings.install(Polite)
+    async with running(echo, settings=settings) as server, foreign_connect(server.ws) as client:
+        await client.send(["plea", "se"])
+        assert await client.recv() == "PLEASE"
+        await client.send(["shut", " up"])
+        await client.wait_closed()
+    assert (client.close_code, client.close_reason) == (4003, "be polite")
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_an_asynchronous_close_is_awaited(accepted: bool) -> None:
+    """Also after a handshake that the application denies."""
+    extension = ClosesLater()
+    settings = App()
+    settings.install(extension)
+    app = echo if accepted else sending({"type": "websocket.close"})
+    async with running(app, settings=settings) as server:
+        with nullcontext() if accepted else pytest.raises(InvalidStatus):
+            async with wsext.connect(server.ws, extensions=[ClosesLater]) as session:
+                await session.send("hello")
+                assert await session.receive() == "hello"
+        await until(lambda: not server.server.server_state.tasks)
+    assert extension.begun == extension.closed == 1
 
 
 async def test_any_installed_extension_is_negotiated() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 import pytest
 import websockets.sync.client
@@ -20,17 +20,27 @@ from wsext_deflate import PermessageDeflate
 from wsext_zstd import PermessageZstd
 
 import wsext
-from tests.extensions import Append, Reverse, Slow, Split, claiming
-from tests.integrations.adapted import WORDS, codec_of, connecting, echo, serving, url_of
+from tests.extensions import Append, Mac, Reverse, Slow, Split, claiming
+from tests.integrations.adapted import WORDS, codec_of, connecting, echo, port_of, serving, url_of
+from tests.raw import raw_peer
 from wsext import (
     RSV,
+    Agreement,
     Codec,
     Extension,
     Frame,
+    MessageCodec,
+    NegotiationContext,
     OptionError,
+    OptionSet,
+    Params,
+    Phase,
     PluginError,
+    wire,
 )
 from wsext.integrations.websockets import adaptable, client_extensions, server_extensions
+
+OFFERS = "Sec-WebSocket-Extensions"
 
 MESSAGES = ("text", b"bytes", "", b"", "ünï" * 500, WORDS, b"\x00" * 70_000)
 
@@ -93,10 +103,38 @@ async def test_a_stack_between_websockets_and_websockets() -> None:
     stack = [Append(suffix="!"), PermessageZstd(level=9), Reverse, "permessage-meta"]
     async with serving(*stack) as server, connecting(url_of(server), *stack) as client:
         # permessage-meta needs RSV3, which x-reverse has got by then.
-        assert names(client) == ["x-append", "permessage-zstd", "x-reverse"]
+        assert names(client) == ["x-append", "x-reverse", "permessage-zstd"]
         for message in MESSAGES:
             await client.send(message)
             assert await client.recv() == message
+        await client.send([WORDS[:100], WORDS[100:]])
+        assert await client.recv() == WORDS
+
+
+async def test_sealed_messages_with_the_bits_of_another_extension() -> None:
+    """Both libraries have to see the same bits on a message, or it counts as changed."""
+    stack = ["permessage-deflate", Mac]
+    app = wsext.App()
+    for extension in stack:
+        app.install(extension)
+
+    @app.websocket("/")
+    async def handler(session: wsext.Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    async with (
+        serving(*stack) as theirs,
+        wsext.serve(app) as ours,
+        connecting(ours.url, *stack) as client,
+        wsext.connect(url_of(theirs), extensions=stack) as session,
+    ):
+        assert names(client) == ["permessage-deflate", "x-mac"]
+        for message in MESSAGES:
+            await client.send(message)
+            assert await client.recv() == message
+            await session.send(message)
+            assert await session.receive() == message
         await client.send([WORDS[:100], WORDS[100:]])
         assert await client.recv() == WORDS
 
@@ -232,6 +270,46 @@ class Twice(Codec):
         return (frame, frame)
 
 
+class ClosesLater(Codec):
+    async def close(self) -> None:
+        """Nobody could wait for it."""
+
+
+class _SlowCodec(MessageCodec):
+    async def encode_message(self, data: bytes) -> bytes:  # type: ignore[override]
+        return data
+
+
+class ChoosyOptions(OptionSet):
+    slow: Annotated[bool, wire("wait for every message")] = False
+
+
+class Choosy(Extension):
+    """Asynchronous if it is told so."""
+
+    name: ClassVar[str] = "x-choosy"
+    phase: ClassVar[Phase] = Phase.SEMANTIC
+    Options: ClassVar[type[OptionSet]] = ChoosyOptions
+    options: ChoosyOptions
+
+    def offers(self) -> Sequence[Params]:
+        return [Params(slow=self.options.slow)]
+
+    def accept(self, offer: Params, ctx: NegotiationContext) -> Agreement:
+        slow = offer.flag("slow")
+        return Agreement(_SlowCodec() if slow else MessageCodec(), Params(slow=slow))
+
+    def confirm(self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext) -> Codec:
+        return MessageCodec()
+
+
+class Waits(Extension):
+    name: ClassVar[str] = "x-waits"
+
+    async def accept(self, offer: Params, ctx: NegotiationContext) -> Agreement:
+        return Agreement(Codec())
+
+
 class Opcodes(Extension):
     name: ClassVar[str] = "x-opcodes"
     opcodes: ClassVar[frozenset[int]] = frozenset({3, 11})
@@ -250,6 +328,10 @@ class Opcodes(Extension):
         (codec_of(Dropping), "drops a message"),
         (codec_of(Twice), "ends messages elsewhere"),
         (Append(suffix="forbidden"), None),
+        (Choosy, None),
+        (Choosy(slow=True), "is asynchronous"),
+        (codec_of(ClosesLater), "is asynchronous"),
+        (Waits, r"negotiates asynchronously \(accept\)"),
     ],
 )
 def test_what_cannot_be_adapted_says_why(extension: Any, reason: str | None) -> None:
@@ -281,3 +363,38 @@ def test_mappings_and_instances_are_taken_alike() -> None:
     wish = PermessageDeflate(server_no_context_takeover=True)
     assert len(client_extensions([wish])) == 2  # one factory for each offer
     assert [item.name for item in server_extensions([claiming("x-one", RSV.RSV1)])] == ["x-one"]
+
+
+def test_what_is_adaptable_is_judged_with_the_options_that_are_given() -> None:
+    assert adaptable(Choosy, slow=False) is None
+    assert adaptable(Choosy, slow=True) == "is asynchronous"
+    with pytest.raises(PluginError, match="is asynchronous"):
+        client_extensions([Choosy(slow=True)])
+    with pytest.raises(OptionError, match="slow"):
+        adaptable(Choosy, slower=True)
+
+
+async def test_a_codec_that_is_asynchronous_only_for_its_peer_is_not_agreed_to() -> None:
+    async with (
+        serving(Choosy) as server,
+        wsext.connect(url_of(server), extensions=[Choosy(slow=True)]) as session,
+    ):
+        assert session.extensions == ()
+        await session.send("hello")
+        assert await session.receive() == "hello"
+
+
+async def test_a_compression_is_never_above_what_has_to_see_its_data() -> None:
+    """By the client's offers; and a server does not agree to the other order."""
+    async with (
+        serving("permessage-deflate", Choosy) as server,
+        connecting(url_of(server), "permessage-deflate", Choosy) as client,
+    ):
+        assert names(client) == ["x-choosy", "permessage-deflate"]
+    async with serving("permessage-deflate", Choosy) as server:
+        async with raw_peer(port_of(server)) as peer:
+            head = await peer.shake(more=f"{OFFERS}: permessage-deflate, x-choosy\r\n")
+            assert f"{OFFERS}: permessage-deflate\r\n" in head
+        async with raw_peer(port_of(server)) as peer:
+            head = await peer.shake(more=f"{OFFERS}: x-choosy, permessage-deflate\r\n")
+            assert f"{OFFERS}: x-choosy, permessage-deflate\r\n" in head

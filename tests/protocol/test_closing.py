@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsext import CloseCode, RemoteProtocolError
-from wsext.protocol.closing import LOCAL_ONLY_CODES, build_close, is_sendable_code, parse_close
+from wsext.protocol.closing import (
+    LOCAL_ONLY_CODES,
+    build_close,
+    build_failure,
+    is_sendable_code,
+    parse_close,
+)
 
 sendable = st.sampled_from([code for code in range(65536) if is_sendable_code(code)])
 
@@ -61,3 +67,16 @@ def test_what_a_peer_may_not_send_says_the_code_for_it(payload: bytes, code: int
 def test_a_code_that_may_not_be_sent_says_which_may(code: int) -> None:
     with pytest.raises(ValueError, match=f"{code} may not be sent; use 1000 to 1014"):
         build_close(code, "")
+
+
+@given(code=sendable, reason=st.text(max_size=30))
+def test_a_failure_is_told_as_it_is(code: int, reason: str) -> None:
+    assert parse_close(build_failure(code, reason)) == (code, reason)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(999, "no such code"), (1005, "never travels"), (1 << 20, ""), (1002, "\ud800 is no text")],
+)
+def test_a_failure_that_cannot_be_told_is_1011(code: int, reason: str) -> None:
+    assert parse_close(build_failure(code, reason)) == (1011, "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from wsext import Frame, Message
@@ -58,3 +60,25 @@ def test_a_message_is_text_or_binary_by_its_data() -> None:
     )
     assert (dict(text.meta), binary.meta) == ({}, {"trace": 1})
     assert repr(text) == "<Message text 2 bytes>"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"payload": 5}, "payload is bytes-like, not int"),
+        ({"payload": "text"}, "payload is bytes-like, not str"),
+        ({"payload": None}, "payload is bytes-like, not NoneType"),
+        ({"payload": [1]}, "payload is bytes-like, not list"),
+        ({"opcode": 16}, "opcode is 0 to 15, not 16"),
+        ({"opcode": -1}, "opcode is 0 to 15, not -1"),
+        ({"rsv": 2}, "RSV.RSV1, RSV2 and RSV3, not 2"),
+        ({"rsv": 0x80}, "RSV.RSV1, RSV2 and RSV3, not 128"),
+    ],
+)
+def test_what_would_travel_as_something_else_is_refused(
+    change: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(TypeError, match=sentence):
+        Frame(**{"opcode": 1, "payload": b"abc", **change})
+    with pytest.raises(TypeError, match=sentence):
+        Frame(1, b"abc").replace(**change)

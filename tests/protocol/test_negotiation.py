@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.extensions import Append, Reverse, Split, claiming
+from tests.extensions import Append, Asking, Reverse, Split, claiming
 from wsext import (
     RSV,
     Agreement,
@@ -21,7 +22,15 @@ from wsext import (
     Phase,
     Verdict,
 )
-from wsext.protocol.negotiation import confirm, make_offers, negotiate, offers_header, parse_offers
+from wsext.protocol.negotiation import (
+    aconfirm,
+    anegotiate,
+    confirm,
+    make_offers,
+    negotiate,
+    offers_header,
+    parse_offers,
+)
 
 SERVER = NegotiationContext("server", 1 << 20)
 CLIENT = NegotiationContext("client", 1 << 20)
@@ -273,5 +282,93 @@ def test_an_undeclared_parameter_cannot_be_offered() -> None:
         def offers(self) -> Sequence[Params]:
             return [Params(level=6)]
 
-    with pytest.raises(NegotiationError, match=r"x-leaky.*'level'"):
+    words = r"x-leaky: sends the parameter 'level', which is none of its wire parameters \(none\)"
+    with pytest.raises(NegotiationError, match=rf"{words}: declare it with wire\(...\)"):
         make_offers([Leaky()])
+
+
+# --- asynchronous answers ---------------------------------------------------------------------
+
+
+async def test_accept_and_confirm_may_be_asynchronous() -> None:
+    installed = (Asking(), Reverse())
+    offers = make_offers(installed)
+    server = await anegotiate(offers, installed, SERVER)
+    assert server.header == "x-asking, x-reverse"
+    client = await aconfirm(offers, [server.header], installed, CLIENT)
+    assert [agreed.name for agreed in client.agreed] == ["x-asking", "x-reverse"]
+
+
+async def test_who_is_cancelled_while_an_extension_is_asked_leaves_no_codec_open() -> None:
+    async def give_up(awaitable: Any) -> Any:
+        awaitable.close()
+        raise asyncio.CancelledError
+
+    closed: list[int] = []
+    first = Append()
+    for run in (
+        lambda: anegotiate(make_offers([first, Asking()]), [first, Asking()], SERVER, wait=give_up),
+        lambda: aconfirm(
+            make_offers([first, Asking()]),
+            ["x-append, x-asking"],
+            [first, Asking()],
+            CLIENT,
+            wait=give_up,
+        ),
+    ):
+        made: list[Any] = []
+        for name in ("accept", "confirm"):
+            setattr(first, name, recording(getattr(Append(), name), made))
+        with pytest.raises(asyncio.CancelledError):
+            await run()
+        closed += [codec.closed for codec in made]
+    assert closed == [1, 1]
+
+
+def recording(method: Any, made: list[Any]) -> Any:
+    """A method that keeps the codecs that it makes."""
+
+    def record(*arguments: Any) -> Any:
+        answer = method(*arguments)
+        made.append(answer.codec if isinstance(answer, Agreement) else answer)
+        return answer
+
+    return record
+
+
+def test_where_nothing_can_be_awaited_it_is_declined_and_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    installed = (Asking(), Reverse())
+    offers = make_offers(installed)
+    assert negotiate(offers, installed, SERVER).header == "x-reverse"
+    assert "x-asking: accept() failed" in caplog.text
+    assert "is asynchronous, and nothing can be awaited here" in caplog.text
+    with pytest.raises(NegotiationError, match="x-asking: the extension failed"):
+        confirm(offers, ["x-asking"], installed, CLIENT)
+
+
+@pytest.mark.parametrize("answer", [None, Codec, Agreement(Codec()), "codec"])
+def test_a_confirm_that_gives_no_codec_fails_the_handshake(answer: Any) -> None:
+    class Odd(Extension):
+        name: ClassVar[str] = "x-odd"
+
+        def confirm(self, offers: Any, answer_: Any, ctx: Any) -> Any:
+            return answer
+
+    with pytest.raises(NegotiationError, match="x-odd: the extension failed"):
+        confirm(make_offers([Odd()]), ["x-odd"], [Odd()], CLIENT)
+
+
+@pytest.mark.parametrize("offered", [None, 5, ["x"], [None], ValueError("no")])
+def test_offers_that_are_none_are_an_error_of_ours(offered: Any) -> None:
+    class Odd(Extension):
+        name: ClassVar[str] = "x-odd"
+
+        def offers(self) -> Any:
+            if isinstance(offered, Exception):
+                raise offered
+            return offered
+
+    with pytest.raises(NegotiationError, match="x-odd: the extension failed"):
+        make_offers([Odd()])

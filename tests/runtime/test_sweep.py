@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 import wsext
+from tests.http2.peer import h2_peer
 from tests.raw import masked, raw_peer
 from tests.server.apps import limited_app
-from wsext import (
-    Session,
-)
+from tests.waiting import until
+from wsext import Session
+from wsext.http2.connection import HTTP2Connection
 
 
 async def test_too_many_messages_are_read_later_and_none_is_lost() -> None:
@@ -66,3 +69,17 @@ async def test_a_peer_that_reads_nothing_is_closed_and_one_that_reads_slowly_is_
             assert "slow" not in ended
     assert ended["stuck"] == 1013
     assert seen.limits == ["write_timeout"]
+
+
+async def test_a_connection_of_http2_is_looked_at_once_for_all_its_sessions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[float] = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(HTTP2Connection, "find_reset", lambda self: looked.append(loop.time()))
+    app, _ = limited_app()
+    async with wsext.serve(app) as server, h2_peer(server.port) as peer:
+        for _ in range(3):
+            await peer.open("/")
+        await until(lambda: len(looked) >= 2)
+    assert looked[1] - looked[0] > 0.5  # the next round, and not the next session

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from wsext import RSV, Codec, Frame, MessageCodec
+from wsext import (
+    RSV,
+    Codec,
+    Frame,
+    LocalProtocolError,
+    MessageCodec,
+    MessageInfo,
+    RemoteProtocolError,
+)
 from wsext.protocol.codes import Opcode
+from wsext.protocol.pipeline import Pipeline, Stage
 
 
 class Upper(MessageCodec):
@@ -63,3 +74,95 @@ async def test_it_may_be_asynchronous() -> None:
 def test_the_core_can_tell_what_does_nothing(name: str) -> None:
     assert hasattr(getattr(Codec, name), "default")
     assert getattr(Codec(), "share_key") is None  # noqa: B009  # by name, as the rest
+
+
+# --- what a codec knows of its message ------------------------------------------------------------
+
+
+class Asks(MessageCodec):
+    """Keeps what it can ask about the messages."""
+
+    rsv = RSV.RSV2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[MessageInfo] = []
+
+    def encode_message(self, data: bytes) -> bytes:
+        self.asked.append(self.outgoing_info)
+        return data
+
+    def decode_message(self, data: bytes, budget: int) -> bytes:
+        self.asked.append(self.incoming_info)
+        return data
+
+
+class AsksLater(Asks):
+    async def encode_message(self, data: bytes) -> bytes:  # type: ignore[override]
+        await asyncio.sleep(0)
+        return super().encode_message(data)
+
+
+def test_it_knows_type_bits_hints_and_metadata() -> None:
+    codec = Asks()
+    said = {"hints": {"compress": False}, "meta": {"trace": "1"}}
+    codec.encode(Frame(Opcode.TEXT, b"a", rsv=RSV.RSV1, **said))
+    codec.decode(Frame(Opcode.BINARY, b"b", rsv=RSV.RSV1 | RSV.RSV2), 100)
+    sent, received = codec.asked
+    assert sent == MessageInfo(Opcode.TEXT, RSV.RSV1, **said)
+    assert sent.type == "text"
+    assert received == MessageInfo(Opcode.BINARY, RSV.RSV1 | RSV.RSV2)
+    assert received.type == "binary"
+    assert (dict(received.hints), dict(received.meta)) == ({}, {})
+
+
+def test_fragments_are_one_message_to_ask_about() -> None:
+    codec = Asks()
+    codec.encode(FIRST.replace(hints={"kit": 1}))
+    assert codec.asked == []
+    codec.encode(LAST)
+    assert codec.asked == [MessageInfo(Opcode.TEXT, hints={"kit": 1})]
+
+
+async def test_an_asynchronous_codec_may_ask_after_it_has_waited() -> None:
+    codec: Any = AsksLater()
+    frame = await codec.encode(Frame(Opcode.BINARY, b"a"))
+    codec.decode(frame.replace(opcode=Opcode.TEXT), 100)
+    assert [info.opcode for info in codec.asked] == [Opcode.BINARY, Opcode.TEXT]
+
+
+def test_between_the_messages_there_is_nothing_to_ask_about() -> None:
+    codec = Asks()
+    codec.decode(codec.encode(Frame(Opcode.TEXT, b"a")), 100)  # type: ignore[arg-type]
+    for name in ("outgoing_info", "incoming_info"):
+        with pytest.raises(RuntimeError, match="only while"):
+            getattr(codec, name)
+
+
+# --- mandatory codecs -----------------------------------------------------------------------------
+
+
+class Must(Upper):
+    mandatory = True
+
+    def wants(self, frame: Frame, hints: Mapping[str, Any]) -> bool:
+        return False
+
+
+def test_a_mandatory_codec_refuses_what_is_not_marked() -> None:
+    for frame in (Frame(Opcode.TEXT, b"a"), FIRST, Frame(Opcode.TEXT, b"a", rsv=RSV.RSV1)):
+        with pytest.raises(RemoteProtocolError, match="not marked") as refused:
+            Must().decode(frame, 100)
+        assert refused.value.code == 1002
+    ping = Frame(Opcode.PING, b"x")
+    assert Must().decode(ping, 100) is ping
+
+
+def test_a_mandatory_codec_leaves_no_message_out() -> None:
+    pipeline = Pipeline([Stage("x-must", Must(), RSV.RSV2)])
+    for frames in ([Frame(Opcode.TEXT, b"a", hints={"compress": False})], [FIRST, LAST]):
+        (sent,) = [out for frame in frames for out in pipeline.encode(frame)]
+        assert sent.rsv == RSV.RSV2
+    with pytest.raises(LocalProtocolError) as failed:
+        pipeline.encode(Frame(Opcode.TEXT, b""))  # encode_message() returns None
+    assert failed.value.code == 1011

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from wsext_deflate import PermessageDeflate
 
@@ -13,6 +15,8 @@ from wsext import (
     ExtensionConflict,
     Frame,
     Interceptor,
+    MessageCodec,
+    NamedOptionSet,
     OptionError,
     OptionSet,
     PluginError,
@@ -110,6 +114,19 @@ def test_two_required_extensions_that_collide_are_refused() -> None:
         installed.install(claiming("x-two", RSV.RSV2), required=True)
     assert (caught.value.first, caught.value.second) == ("x-one", "x-two")
     assert caught.value.what == "RSV2"
+
+
+@pytest.mark.parametrize("codec", [MessageCodec, MessageCodec()])
+def test_a_codec_is_no_extension(codec: Any) -> None:
+    with pytest.raises(PluginError, match=r"'MessageCodec': is a codec: install the Extension"):
+        App().install(codec, level=1)
+
+
+@pytest.mark.parametrize("argument", ["extensions", "subprotocols"])
+def test_a_text_is_no_list_of_a_route(argument: str) -> None:
+    given: Any = {argument: "x-append"}
+    with pytest.raises(OptionError, match=rf"{argument}: expected a list, got 'x-append'"):
+        App().websocket("/", **given)
 
 
 def test_only_wire_extensions_can_be_required() -> None:
@@ -214,3 +231,10 @@ def test_a_subset_keeps_the_order_and_hooks_of_what_stays() -> None:
     assert installed.not_ready() == "hooked"
     assert installed.subset(["x-hooked"]).not_ready() == "hooked"
     assert installed.subset(False).items == (installed.items[-1],)
+
+
+def test_an_option_set_that_does_not_fit_is_named() -> None:
+    named = NamedOptionSet("mine", "for a test", {"permessage-deflate": {"level": 99}})
+    words = r"permessage-deflate: level: expected .* \(source: option set mine\)"
+    with pytest.raises(OptionError, match=words):
+        App().install(named)

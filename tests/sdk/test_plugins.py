@@ -65,6 +65,93 @@ def test_a_broken_plugin_is_named_and_skipped(
         plugins.load("x-bad")
 
 
+@pytest.mark.parametrize(
+    "fault", ["import sys; sys.exit(3)", "raise KeyboardInterrupt", "raise RuntimeError('no')"]
+)
+def test_a_plugin_cannot_end_the_process_while_it_is_imported(
+    fault: str, module: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(module, "plug_good", GOOD)
+    write(module, "plug_bomb", fault)
+    entries = [entry("x-bomb", "plug_bomb:Bomb"), entry("x-good", "plug_good:Good")]
+    assert list(Plugins(entries=entries).extensions()) == ["x-good"]
+    assert "plugin 'x-bomb'" in caplog.text
+    with pytest.raises(PluginError, match="x-bomb"):
+        Plugins(entries=entries, strict=True).extensions()
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("plug_odd:instance", r"names an object: name its class, plug_odd:Odd"),
+        ("plug_odd:OddCodec", r"names a codec: name the Extension whose make_codec\(\) gives it"),
+        ("plug_odd:codec", r"names a codec"),
+        ("plug_odd:Plain", r"Plain.*which is no Extension or Interceptor class and has no hook"),
+        ("plug_odd:number", r"names 5, which is no Extension"),
+        ("plug_odd:Nameless", r"the extension's, which is None: write 'x-odd' in both places"),
+        ("plug_empty", r"has no hook implementation"),
+    ],
+)
+def test_an_entry_point_that_names_something_else_says_what_to_name(
+    value: str, sentence: str, module: Path
+) -> None:
+    write(module, "plug_empty", "")
+    write(
+        module,
+        "plug_odd",
+        """
+        from wsext import Codec, Extension
+        class Odd(Extension):
+            name = "x-odd"
+        class Nameless(Extension):
+            pass
+        class OddCodec(Codec):
+            pass
+        class Plain:
+            pass
+        instance, codec, number = Odd(), OddCodec(), 5
+        """,
+    )
+    plugins = Plugins(entries=[entry("x-odd", value)])
+    with pytest.raises(PluginError, match=sentence):
+        plugins.load("x-odd")
+    (info,) = plugins.all()
+    assert info.status is PluginStatus.FAILED
+
+
+@pytest.mark.parametrize(
+    ("hook", "brought"),
+    [
+        ("wsext_extensions", "[5]"),
+        ("wsext_extensions", "[object]"),
+        ("wsext_extensions", "[Extension]"),
+        ("wsext_extensions", "5"),
+        ("wsext_extensions", "None"),
+        ("wsext_extensions", "sys.exit()"),
+        ("wsext_option_sets", "['low-memory']"),
+    ],
+)
+def test_what_a_hook_brings_is_checked_and_breaks_no_other_plugin(
+    hook: str, brought: str, module: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(module, "plug_good", GOOD)
+    write(
+        module,
+        "plug_odd",
+        f"""
+        import sys
+        from wsext import Extension, hookimpl
+        @hookimpl
+        def {hook}():
+            return {brought}
+        """,
+    )
+    plugins = Plugins(entries=[entry("x-odd", "plug_odd"), entry("x-good", "plug_good:Good")])
+    assert list(plugins.extensions()) == ["x-good"]
+    assert plugins.option_sets() == {}
+    assert "plugin 'x-odd'" in caplog.text
+
+
 def test_strict_makes_a_broken_plugin_fatal(module: Path) -> None:
     write(module, "plug_bad", "raise RuntimeError('no')")
     plugins = Plugins(entries=[entry("x-bad", "plug_bad:Bad")], strict=True)

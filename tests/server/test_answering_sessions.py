@@ -155,8 +155,6 @@ async def test_a_session_that_cannot_be_made_is_a_500_and_its_codecs_are_closed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Odd(Append):
-        rsv: ClassVar[Any] = "none"  # fails when the pipeline is made
-
         def accept(self, offer: Params, ctx: NegotiationContext) -> Any:
             codecs.append(super().accept(offer, ctx).codec)  # type: ignore[union-attr]
             return Agreement(codecs[-1], Params(suffix="end"))
@@ -164,6 +162,7 @@ async def test_a_session_that_cannot_be_made_is_a_500_and_its_codecs_are_closed(
     codecs: list[Any] = []
     app = echo_app()
     app.install(Odd)
+    Odd.rsv = "none"  # type: ignore[assignment]  # fails when the pipeline is made
     async with wsext.serve(app) as server:
         error = await refused(server.url, extensions=[Append])
         assert (error.status, error.body) == (500, b"internal server error\n")

@@ -302,7 +302,7 @@ def test_an_app_that_cannot_start_is_one_line_and_an_exit_code(folder: Path) -> 
     assert done.returncode == 2
     assert done.stderr == "wsext: serve: app: demo has no 'ap' (did you mean 'app'?)\n"
     done = run_wsext("serve", "--workers", "0")
-    assert "serve: workers: expected `int` >= 1" in done.stderr
+    assert "serve: workers: expected a whole number, >= 1" in done.stderr
     done = run_wsext("serve", "--fd", "0")
     assert done.stderr == "wsext: serve: fd: 0 is not an inherited listening socket\n"
     done = run_wsext("serve", "--worker", "me")

@@ -1,25 +1,16 @@
-"""What the cases share: variants of options, fragments, hooks."""
+"""What the cases share: variants of options, hooks."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.extensions import Append
 from tests.testing.mutants import Pack
-from wsext import Frame, hookimpl
-from wsext.testing.cases_base import Cases, check_hooks, edges, fragments
-
-
-@given(payload=st.binary(max_size=50), cuts=st.lists(st.integers(0, 200), max_size=6))
-def test_fragments_are_one_message(payload: bytes, cuts: list[int]) -> None:
-    made = fragments(payload, cuts, 1)
-    assert b"".join(bytes(frame.payload) for frame in made) == payload
-    assert [frame.opcode for frame in made] == [1] + [0] * len(cuts)
-    assert [frame.fin for frame in made] == [False] * len(cuts) + [True]
+from wsext import Frame, OptionSet, hookimpl, local
+from wsext.sdk.options import option_fields
+from wsext.testing.cases_base import Cases, check_hooks, edges, other_values
 
 
 def test_the_bounds_of_an_option_are_its_edges() -> None:
@@ -32,6 +23,35 @@ def test_an_extension_is_negotiated_with_its_defaults_and_the_edges_of_its_wire_
     assert kit.all_variants() == [{}, {"bits": 9}, {"sum": True}]  # 15 is the default
     chosen: list[dict[str, Any]] = [{"bits": 10}]
     assert type("Kit", (Cases,), {"extension": Pack, "variants": chosen})().all_variants() == chosen
+
+
+class Many(OptionSet):
+    """One option of each type."""
+
+    flag: Annotated[bool, local("x")] = False
+    range: Annotated[int, local("x", ge=1, le=9)] = 6
+    least: Annotated[int, local("x", ge=0)] = 100
+    mode: Annotated[Literal["slow", "fast"], local("x")] = "slow"
+    maybe: Annotated[int, local("x", ge=5)] | None = None
+    text: Annotated[str, local("x")] = "key"
+
+
+def test_an_option_is_tried_with_what_its_type_tells() -> None:
+    found = {field.name: other_values(field) for field in option_fields(Many)}
+    assert found == {
+        "flag": [True],
+        "range": [1, 9, 13],
+        "least": [0, 201],
+        "mode": ["fast"],
+        "maybe": [5],
+        "text": [],  # its meaning is the author's
+    }
+
+
+def test_local_options_make_settings_and_no_variants() -> None:
+    kit = type("Kit", (Cases,), {"extension": Pack})()
+    more = kit.all_settings()[len(kit.all_variants()) :]
+    assert more == [{"level": 1}, {"level": 9}, {"threshold": 1}]  # 13 is out of bounds
 
 
 def test_an_instance_has_the_options_of_the_suite_and_of_the_case() -> None:

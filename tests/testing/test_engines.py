@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any, ClassVar
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.codecs import Counting
 from tests.extensions import Append, Reverse
-from wsext import Frame, NegotiationError, ProtocolError
+from wsext import (
+    Agreement,
+    Codec,
+    Extension,
+    Frame,
+    NegotiationContext,
+    NegotiationError,
+    Params,
+    ProtocolError,
+)
 from wsext.testing.engines import MASK, Engines, agree, messages_of, parse_wire, write_wire
 
 bits = st.sampled_from([0, 0x40, 0x20, 0x10, 0x70])
@@ -49,6 +61,60 @@ def test_a_server_answers_bytes_with_a_close_code_or_takes_them() -> None:
     with Engines([], []) as engines:
         assert engines.close_code(write_wire([Frame(1, b"fine")], MASK)) is None
         assert engines.close_code(write_wire([Frame(1, b"not masked")])) == 1002
+
+
+class _Leisurely(Codec):
+    closed: ClassVar[list[str]] = []
+
+    async def close(self) -> None:  # type: ignore[override]
+        await asyncio.sleep(0)
+        self.closed.append("at last")
+
+
+class Leisurely(Extension):
+    """Negotiates and closes asynchronously."""
+
+    name: ClassVar[str] = "x-leisurely"
+
+    async def accept(  # type: ignore[override]
+        self, offer: Params, ctx: NegotiationContext
+    ) -> Agreement:
+        await asyncio.sleep(0)
+        return Agreement(_Leisurely())
+
+    async def confirm(self, *arguments: Any) -> Codec:  # type: ignore[override]
+        await asyncio.sleep(0)
+        return _Leisurely()
+
+
+def test_what_is_asynchronous_is_awaited() -> None:
+    with Engines([Leisurely()], [Leisurely()]) as engines:
+        assert engines.agreed
+    assert _Leisurely.closed == ["at last"] * 2
+
+
+class _Stuck(Codec):
+    async def encode(self, frame: Frame) -> Frame:  # type: ignore[override]
+        await asyncio.Event().wait()
+        return frame
+
+
+class Stuck(Extension):
+    """Waits for what never comes."""
+
+    name: ClassVar[str] = "x-stuck"
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        return _Stuck()
+
+
+def test_what_never_comes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsext.testing.engines.PATIENCE", 0.01)
+    with (
+        Engines([Stuck()], [Stuck()]) as engines,
+        pytest.raises(AssertionError, match=r"has not come in 0\.01 s"),
+    ):
+        engines.finish(engines.send("client", [Frame(1, b"x")]))
 
 
 def test_every_codec_is_closed_at_the_end_and_when_an_answer_is_refused() -> None:

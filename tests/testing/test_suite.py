@@ -27,6 +27,24 @@ class TestPackWithChecksum(ExtensionSuite):
     detects_corruption = True
 
 
+def test_a_suite_takes_what_its_extension_says_and_it_does_not() -> None:
+    class Summed(Pack):
+        """Needs an option."""
+
+        conformance: ClassVar[Mapping[str, Any]] = {"options": {"sum": True}, "examples": 3}
+
+    class Suite(ExtensionSuite):
+        extension = Summed
+        examples = 5
+
+    class Narrower(Suite):
+        """As the other, with what it says itself."""
+
+    assert (Suite.options, Suite.examples, Narrower.examples) == ({"sum": True}, 5, 5)
+    assert suite_for(Summed).options == {"sum": True}
+    assert ExtensionSuite.options == {}
+
+
 @pytest.mark.parametrize("kind", [PermessageDeflate, Append, Reverse, Slow, FrameLog])
 def test_extensions_that_are_right_pass(kind: Any) -> None:
     results = list(run(suite_for(kind, examples=15)))

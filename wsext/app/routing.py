@@ -24,6 +24,7 @@ from wsext.errors import HandshakeRejected, RouteError
 from wsext.protocol.http import Request, Response
 from wsext.runtime.session import Listener
 from wsext.runtime.settings import WebSocketOptions
+from wsext.sdk.values import as_list
 
 __all__ = ["PLACEHOLDER", "Route", "RouteTable", "Router"]
 
@@ -114,7 +115,7 @@ class Router:
                 path,
                 _nothing,
                 "websocket",
-                tuple(subprotocols),
+                as_list("subprotocols", subprotocols),
                 options,
                 _as_extensions(extensions),
                 tuple(guards),
@@ -137,8 +138,9 @@ class Router:
         the frames.
         """
         extensions = None if negotiate_extensions else False
+        spoken = as_list("subprotocols", subprotocols)
         return self._decorator(
-            Route(path, _nothing, "raw", tuple(subprotocols), options, extensions, tuple(guards))
+            Route(path, _nothing, "raw", spoken, options, extensions, tuple(guards))
         )
 
     def http(self, path: str, *, guards: Iterable[Guard] = ()) -> Callable[[H], H]:
@@ -197,7 +199,7 @@ def _as_extensions(
         return None
     if value is False or isinstance(value, Mapping):
         return value
-    return tuple(value)
+    return as_list("extensions", value)
 
 
 class RouteTable:

@@ -60,6 +60,7 @@ class _Commands(click.Group):
         self._asked = True
         from wsext.config.applying import allowed_plugins
         from wsext.escape import get_logger
+        from wsext.protocol.boundary import FAULTS
 
         for name, plugin in allowed_plugins().load_all().items():
             contribute = getattr(plugin, "wsext_commands", None)
@@ -67,7 +68,7 @@ class _Commands(click.Group):
                 continue
             try:
                 contribute(cli=self)
-            except Exception as error:
+            except FAULTS as error:
                 get_logger("wsext.plugins").warning(
                     "plugin %s cannot add its commands: %r", name, error
                 )

@@ -139,7 +139,7 @@ class ExtensionArgument(ExtensionToken):
         return [
             CompletionItem(f"{token}:{done}{comma}{field.name}=", help=field.description)
             for field in option_fields(kind.Options)
-            if field.name.startswith(started)
+            if field.name.startswith(started) and field.scope != "code"
         ]
 
 

@@ -24,7 +24,7 @@ from wsext.config.sources import read_config, take_setting
 from wsext.errors import OptionError, PluginError
 from wsext.escape import safe_url
 from wsext.runtime.held import Held
-from wsext.sdk.options import option_fields
+from wsext.sdk.options import OptionSet, option_fields, refuse_code_options
 from wsext.sdk.plugins import Plugins
 from wsext.sdk.secret import Secret
 
@@ -93,22 +93,29 @@ def _rows(conf: Config, plugins: Plugins) -> list[dict[str, Any]]:
     given: dict[str, tuple[Any, str]] = {}
     for token, chosen in conf.extensions.items():
         given[f"extensions.{token}"] = (chosen is not None, conf.sources[f"extensions.{token}"])
-        hidden = _secrets_of(plugins, token) if chosen else set()
-        for key, value in (chosen or {}).items():
+        if chosen is None:
+            continue
+        options = _options_of(plugins, token)
+        with conf.naming_sources(f"extensions.{token}"):
+            refuse_code_options(options, chosen, token)
+        fields = option_fields(options)
+        hidden = {field.name for field in fields if "Secret" in field.type}
+        for key, value in chosen.items():
             dotted = f"extensions.{token}.{key}"
-            shown = "(hidden)" if key.replace("-", "_") in hidden else value
-            given[dotted] = (shown, conf.sources[dotted])
+            given[dotted] = ("(hidden)" if key in hidden else value, conf.sources[dotted])
+        for field in fields:
+            if field.scope == "code":
+                given[f"extensions.{token}.{field.name}"] = ("(only code sets it)", "code")
     in_sets = {key: item for key, item in from_sets.items() if key.startswith("extensions.")}
     return rows + [_row(key, *item) for key, item in sorted({**in_sets, **given}.items())]
 
 
-def _secrets_of(plugins: Plugins, token: str) -> set[str]:
-    """The options of an extension whose type is `Secret`; none if it cannot be loaded."""
+def _options_of(plugins: Plugins, token: str) -> type[OptionSet]:
+    """The option set of an extension; an empty one if it cannot be loaded."""
     try:
-        fields = option_fields(plugins.extension(token).Options)
+        return plugins.extension(token).Options
     except PluginError:
-        return set()
-    return {field.name for field in fields if "Secret" in field.type}
+        return OptionSet
 
 
 def _row(dotted: str, value: Any, source: str | None) -> dict[str, Any]:
@@ -116,6 +123,8 @@ def _row(dotted: str, value: Any, source: str | None) -> dict[str, Any]:
         value = safe_url(value)
     name = dotted.rpartition(".")[2]
     is_secret = isinstance(value, Secret) or any(word in name for word in _SECRET)
-    if is_secret and value is not None and dotted != "serve.ssl_key":  # which is a path
+    if source == "code" or dotted == "serve.ssl_key":  # which is a path
+        is_secret = False
+    if is_secret and value is not None:
         value = "(hidden)"
     return {"option": dotted, "value": value, "source": source}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
+import msgspec
 from rich.markup import escape
 
 from wsext.cli.common import (
@@ -20,11 +22,14 @@ from wsext.cli.common import (
 )
 from wsext.cli.ext_check import check
 from wsext.cli.ext_new import new
+from wsext.cli.ext_status import examine, examine_apart, how_to_configure
 from wsext.cli.ext_tools import doctor, freeze, negotiate_
+from wsext.config.applying import plugins_of, with_defaults
+from wsext.config.sources import read_config
 from wsext.errors import OptionError, PluginError, nearest
 from wsext.protocol.codes import RSV
 from wsext.sdk.extension import Extension, Installable
-from wsext.sdk.options import NamedOptionSet, OptionField, option_fields
+from wsext.sdk.options import NamedOptionSet, OptionField, option_fields, wire_field
 from wsext.sdk.plugins import PluginInfo, Plugins, PluginStatus
 
 __all__ = ["ext"]
@@ -45,9 +50,23 @@ for command in (new, check, negotiate_, doctor, freeze):
 @ext.command("list")
 @json_option
 @config_option
-def list_(as_json_: bool, config: str | None) -> None:
-    """List every installed plugin, from metadata alone: nothing is imported."""
-    infos = plugins_from(config).all()
+@click.option("--load", is_flag=True, hidden=True)
+def list_(as_json_: bool, config: str | None, load: bool) -> None:
+    """List every installed plugin: whether it can be used, and why not.
+
+    The plugins are imported in another process, so this list is there whatever one of them does.
+    """
+    conf = read_config(config, trust_folder=False)
+    plugins = plugins_of(conf)
+    if load:
+        click.echo(msgspec.json.encode(examine(plugins, conf.extensions)))
+        return
+    infos = plugins.all()
+    if infos:
+        examined = examine_apart(config)
+        if examined is None:
+            click.echo("wsext: the plugins cannot be loaded; try wsext ext doctor", err=True)
+        infos = examined or infos
     if as_json_:
         click.echo(as_json([_describe_info(info) for info in infos]))
         return
@@ -141,26 +160,62 @@ def _describe_extension(kind: type[Installable], plugins: Plugins) -> dict[str, 
         described["phase"] = kind.phase.name
         described["rsv"] = RSV(kind.rsv).names() or None
         described["opcodes"] = sorted(kind.opcodes)
+        described["wire_params"] = _describe_params(kind)
+    described["memory_estimate"] = None
     try:
-        described["memory_estimate"] = kind().memory_estimate()
-    except OptionError:
-        described["memory_estimate"] = None  # it cannot be made without options
+        described["memory_estimate"] = with_defaults(kind).memory_estimate()
+    except OptionError as error:
+        described["off"] = f"{error.field}: {error.problem}" if error.field else error.problem
+        described["configure"] = how_to_configure(kind)
+    except PluginError as error:
+        described["problem"] = error.problem
     described["options"] = [_describe_field(field) for field in option_fields(kind.Options)]
     return described
 
 
 def _describe_field(field: OptionField) -> dict[str, Any]:
-    default = field.default
-    if default is not None and not isinstance(default, (bool, int, float, str, list, tuple)):
-        default = str(default)
     return {
         "name": field.name,
         "type": field.type,
-        "default": default,
+        "default": _default(field),
+        "required": field.required,
         "range": field.bounds,
+        "scope": field.scope,
         "wire": field.wire,
         "description": field.description,
     }
+
+
+def _describe_params(kind: type[Extension]) -> list[dict[str, Any]]:
+    """Every parameter that the extension may put into a header."""
+    options = [field for field in option_fields(kind.Options) if field.wire]
+    described: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):
+        extra = vars(base).get("extra_wire_params")
+        described |= extra if isinstance(extra, Mapping) else {}
+    beside = sorted(kind.wire_params - {field.wire for field in options})
+    fields = [*options, *(wire_field(name, described.get(name, Any)) for name in beside)]
+    directions = {"both": "offer, answer"}
+    return [
+        {
+            "name": field.wire or field.name,
+            "option": field.name if field in options else None,
+            "type": {"bool": "flag", "Any": ""}.get(field.type, field.type),
+            "default": _default(field),
+            "range": field.bounds,
+            "direction": directions.get(field.direction, field.direction),
+            "description": field.description,
+        }
+        for field in fields
+    ]
+
+
+def _default(field: OptionField) -> Any:
+    default = field.default
+    if field.scope == "code" and default is not None:
+        return type(default).__name__
+    plain = default is None or isinstance(default, (bool, int, float, str, list, tuple))
+    return default if plain else str(default)
 
 
 def _describe_plugin(name: str, plugin: Any, plugins: Plugins) -> dict[str, Any]:
@@ -182,8 +237,8 @@ def _describe_option_set(named: NamedOptionSet, plugins: Plugins) -> dict[str, A
         try:
             estimate = plugins.extension(token)(**values).memory_estimate()
             extensions[token] = {"options": dict(values), "memory_estimate": estimate}
-        except PluginError as error:
-            extensions[token] = {"options": dict(values), "problem": error.problem}
+        except (OptionError, PluginError) as error:
+            extensions[token] = {"options": dict(values), "problem": str(error)}
     return {
         "name": named.name,
         "kind": "option set",
@@ -213,16 +268,39 @@ def _print_plugin(described: dict[str, Any]) -> None:
         console.print(f"hooks   {', '.join(described['hooks'])}")
     if described.get("option_sets"):
         console.print(f"option sets: {', '.join(described['option_sets'])}")
-    if described["options"]:
+    if "problem" in described:
+        console.print(f"[red]broken  {escape(described['problem'])}[/]", soft_wrap=True)
+    if "off" in described:
+        console.print(f"[yellow]off     {escape(described['off'])}[/]", soft_wrap=True)
+        console.print(f"        to turn it on: {escape(described['configure'])}", soft_wrap=True)
+    params = described.get("wire_params", [])
+    if described["options"] or params:
         table = new_table("OPTION", "TYPE", "DEFAULT", "RANGE", "SCOPE", "")
-        for field in described["options"]:
-            scope = "local" if field["wire"] is None else "wire"
-            cells = (field["name"], field["type"], as_text(field["default"]), field["range"], scope)
-            table.add_row(*map(escape, cells), escape(field["description"]))
+        rows = [_option_row(field, params) for field in described["options"]]
+        rows += [_param_row(param) for param in params if param["option"] is None]
+        for row in rows:
+            table.add_row(*map(escape, row))
         console.print()
         console.print(table)
     elif described["kind"] != "plugin":
         console.print("It has no options.")
+
+
+def _option_row(field: dict[str, Any], params: list[dict[str, Any]]) -> tuple[str, ...]:
+    default = "(required)" if field["required"] else as_text(field["default"])
+    scope, about = field["scope"], field["description"]
+    for param in params:
+        if param["option"] == field["name"]:
+            scope = f"wire: {param['direction']}"
+            if param["name"] != field["name"]:
+                about = f"{about} (parameter {param['name']})"
+    return field["name"], field["type"], default, field["range"], scope, about
+
+
+def _param_row(param: dict[str, Any]) -> tuple[str, ...]:
+    """A parameter that is no option: the extension sets it by itself."""
+    scope = f"wire only: {param['direction'] or 'undescribed'}"
+    return param["name"], param["type"], "", param["range"], scope, param["description"]
 
 
 def _print_option_set(described: dict[str, Any]) -> None:

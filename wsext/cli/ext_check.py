@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 import sys
 import time
+from collections import Counter
 from importlib.metadata import PackageNotFoundError, metadata, requires
 from typing import Any
 
@@ -20,6 +23,7 @@ from wsext.cli.common import (
     output,
     plugins_from,
 )
+from wsext.sdk.extension import Installable
 from wsext.sdk.plugins import Plugins
 
 __all__ = ["check"]
@@ -29,35 +33,103 @@ __all__ = ["check"]
 @click.argument("name", type=ExtensionToken())
 @click.option(
     "--examples", type=click.IntRange(1, 10_000), default=40, show_default=True,
-    help="Random examples per property.",
+    help="Random conversations, which are the same in every run.",
+)  # fmt: skip
+@click.option(
+    "--mutate",
+    is_flag=True,
+    help="Then change the code of the extension in one place after the other, and say which of the "
+    "changes no case notices.",
+)
+@click.option(
+    "--time-limit", type=click.IntRange(1), default=120, show_default=True, metavar="SECONDS",
+    help="With --mutate: how long all changes may take together.",
 )  # fmt: skip
 @json_option
 @click.option("-v", "--verbose", is_flag=True, help="Name the cases that pass, too.")
 @config_option
-def check(name: str, examples: int, as_json_: bool, verbose: bool, config: str | None) -> None:
+def check(
+    name: str,
+    examples: int,
+    mutate: bool,
+    time_limit: int,
+    as_json_: bool,
+    verbose: bool,
+    config: str | None,
+) -> None:
     """Run the conformance kit on an installed extension, interceptor or other plugin.
 
-    Ends with 0 when every case that applies holds, and with 1 otherwise.
+    Ends with 0 when every case that applies holds, and with 1 otherwise; with --mutate also when
+    there is a change that no case notices.
     """
-    try:
-        from wsext.testing.suite import Outcome, run, suite_for
-    except ModuleNotFoundError as error:
-        fail(f"the conformance kit needs {error.name}: pip install 'wsext[test]'")
+    from wsext.testing.suite import Outcome, run, suite_for  # no other command needs it
+
+    if mutate:
+        try_changes = _needs_mutation()
     plugins = plugins_from(config)
     kind = plugins.load(name) if name in plugins else plugins.extension(name)
-    known = getattr(kind, "conformance", {})
-    suite = suite_for(kind, **{"examples": examples, **known})
+    attributes = {"examples": examples, **getattr(kind, "conformance", {})}
+    try:
+        suite = suite_for(kind, **attributes)
+    except TypeError as error:
+        fail(str(error))
     started = time.perf_counter()
+    logging.getLogger("wsext").addHandler(logging.NullHandler())  # what fails is in the report
     with Console(stderr=True).status(f"checking {name}") as status:
         results = list(run(suite, status.update))
+        passed = all(item.outcome is not Outcome.FAILED for item in results)
+        changes = []
+        if mutate and passed:
+            if not (inspect.isclass(kind) and issubclass(kind, Installable)):
+                fail(f"--mutate changes extensions and interceptors, and {name} is neither")
+            status.update(f"changing the code of {name}")
+            try:
+                changes = list(try_changes(kind, {"examples": examples}, time_limit))
+            except (OSError, RuntimeError) as error:
+                fail(str(error))
     notes = _packaging(name, plugins)
-    failed = [item for item in results if item.outcome is Outcome.FAILED]
+    missed = [change for change, verdict in changes if verdict == "missed"]
+    took = time.perf_counter() - started
     if as_json_:
-        report = {"name": name, "passed": not failed, "cases": results, "packaging": notes}
+        report = {"name": name, "passed": passed, "cases": results, "packaging": notes}
+        if mutate:
+            report["changes"] = [
+                {"file": change.path, "line": change.line, "diff": change.diff, "verdict": verdict}
+                for change, verdict in changes
+            ]
         click.echo(as_json(report))
     else:
-        _print(name, results, notes, time.perf_counter() - started, verbose)
-    sys.exit(1 if failed else 0)
+        _print(name, results, notes, took, verbose)
+        if changes:
+            _print_changes(name, changes)
+    sys.exit(0 if passed and not missed else 1)
+
+
+def _needs_mutation() -> Any:
+    """What tries changes; it needs a library that the kit does not."""
+    try:
+        from wsext.testing.mutation import try_changes
+    except ModuleNotFoundError as error:
+        fail(f"--mutate needs {error.name}: pip install 'wsext[mutate]'")
+    return try_changes
+
+
+def _print_changes(name: str, changes: list[tuple[Any, Any]]) -> None:
+    """The changes that no case notices, in the order of the lines, and how many there were."""
+    console = output()
+    counts = Counter(str(verdict) for _, verdict in changes)
+    for change, verdict in sorted(changes, key=lambda item: (item[0].path, item[0].line)):
+        if verdict == "missed":
+            console.print(
+                f"[red]not noticed[/]  {escape(change.path)}:{change.line}", soft_wrap=True
+            )
+            for line in change.diff.splitlines():
+                console.print(f"      {escape(line)}", soft_wrap=True)
+    parts = [f"{counts['noticed']} of {len(changes)} changes of the code were noticed"]
+    parts += [f"{counts['missed']} were not"]
+    parts += [f"{counts['endless']} never ended"] * bool(counts["endless"])
+    parts += [f"{counts['None']} were not tried in time (--time-limit)"] * bool(counts["None"])
+    console.print(f"{escape(name)}: {', '.join(parts)}", soft_wrap=True)
 
 
 def _print(name: str, results: list[Any], notes: list[str], took: float, verbose: bool) -> None:

@@ -23,10 +23,12 @@ from wsext.cli.common import (
     plugins_from,
     server_config_option,
 )
-from wsext.config.applying import install, plugins_of
+from wsext.cli.ext_status import examine, how_to_configure, waits_for_code
+from wsext.config.applying import configure, install, plugins_of
 from wsext.config.configuration import Config
+from wsext.config.sections import SECTIONS
 from wsext.config.sources import HERE, read_config, take_extension
-from wsext.errors import NegotiationError, OptionError, PluginError
+from wsext.errors import NegotiationError, OptionError, WsextError
 from wsext.protocol.agreement import Negotiation, NegotiationContext
 from wsext.protocol.negotiation import (
     confirm,
@@ -37,7 +39,8 @@ from wsext.protocol.negotiation import (
     shared_claim,
 )
 from wsext.sdk.extension import Extension
-from wsext.sdk.plugins import Plugins, PluginStatus
+from wsext.sdk.installed import Installed
+from wsext.sdk.plugins import PluginInfo, Plugins, PluginStatus
 
 __all__ = ["doctor", "freeze", "negotiate_"]
 
@@ -161,21 +164,34 @@ def _examine(config: Config, plugins: Plugins, path: str | None) -> Any:
     yield _finding("ok", "configuration", where or f"no {HERE} here")
     if not plugins.all():
         yield _finding("note", "plugins", "none is installed", "pip install wsext-deflate")
+    for info in examine(plugins, config.extensions):
+        yield _describe_status(info, plugins)
     classes = plugins.extensions()
     sets = plugins.option_sets()
-    for info in plugins.all():
-        yield _examine_plugin(info)
     for token, options in config.extensions.items():
-        if options is None:
-            continue
         try:
-            plugins.extension(token)(**options)
-        except (OptionError, PluginError) as error:
-            yield _finding("problem", token, str(error), f"see [extensions.{token}] in {where}")
+            configure(config, token, Installed(plugins))
+        except WsextError as error:
+            text = str(error).removeprefix(f"{token}: ")
+            if token in classes and waits_for_code(classes[token], options or {}, error):
+                yield _finding("note", token, text, how_to_configure(classes[token]))
+            else:
+                advice = f"configured by: {config.sources[f'extensions.{token}']}"
+                yield _finding("problem", token, text, advice)
     for name in config.option_sets:
         if name not in sets:
             known = ", ".join(sets) or "none"
             yield _finding("problem", name, "no such option set", f"known: {known}")
+            continue
+        try:
+            Installed(plugins).install(sets[name])
+        except WsextError as error:
+            yield _finding("problem", name, str(error), "leave the option set out")
+    for section in SECTIONS:
+        try:
+            config.section(section)
+        except OptionError as error:
+            yield _finding("problem", section, str(error).removeprefix(f"{section}: "))
     wire = [kind for kind in classes.values() if issubclass(kind, Extension)]
     for first, second in itertools.combinations(wire, 2):
         what = shared_claim(first, second)  # type: ignore[arg-type]  # the classes hold the claims
@@ -188,10 +204,15 @@ def _examine(config: Config, plugins: Plugins, path: str | None) -> Any:
             )
 
 
-def _examine_plugin(info: Any) -> dict[str, str]:
+def _describe_status(info: PluginInfo, plugins: Plugins) -> dict[str, str]:
     origin = f"{info.distribution} {info.version}"
     if info.status is PluginStatus.ACTIVE:
-        return _finding("ok", info.name, f"active, from {origin}")
+        but = f"; {info.reason}" if info.reason else ""
+        return _finding("ok", info.name, f"active, from {origin}{but}")
+    if info.status is PluginStatus.OFF:
+        advice = "; ".join(map(how_to_configure, plugins.extensions_of(info.name)))
+        text = f"off until it is configured: {info.reason}, from {origin}"
+        return _finding("note", info.name, text, advice)
     if info.status is PluginStatus.DISABLED:
         advice = "see [plugins] in wsext.toml, and WSEXT_PLUGINS"
         return _finding("note", info.name, f"{info.reason}, from {origin}", advice)
@@ -201,10 +222,17 @@ def _examine_plugin(info: Any) -> dict[str, str]:
     if info.status is PluginStatus.INCOMPATIBLE:
         return _finding("problem", info.name, f"{info.reason}, from {origin}",
                         "pip install --upgrade wsext")  # fmt: skip
-    advice = f"pip install --force-reinstall {info.distribution}, or tell its authors"
+    advice = (
+        f"tell the authors of {info.distribution}; until then leave it out: "
+        f"WSEXT_PLUGINS=-{info.name}"
+    )
     if "ModuleNotFoundError" in info.reason:
-        advice = f"its code or one of its dependencies is missing: {advice}"
-    return _finding("problem", info.name, f"{info.reason}, from {origin}", advice)
+        advice = (
+            "its code or one of its dependencies is missing: "
+            f"pip install --force-reinstall {info.distribution}, or {advice}"
+        )
+    text = f"{info.reason}, from {origin} (entry point {info.value})"
+    return _finding("problem", info.name, text, advice)
 
 
 # --- freeze -----------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ def serve(
 ) -> None:
     """Serve an app, or without one the reference app: an echo, a chat, and a page to see it on.
 
-    Every installed wire extension is turned on unless it is left out.
+    Every installed wire extension is turned on unless it is left out, or has to be configured.
 
     \b
     wsext serve

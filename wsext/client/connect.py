@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,21 +15,25 @@ from wsext.client.proxies import connect_through, find_proxy
 from wsext.client.reconnection import finish, reconnect
 from wsext.client.settings import ClientLimits
 from wsext.client.targets import Target
-from wsext.errors import CloseInfo, InvalidHandshake, NegotiationError
+from wsext.errors import CloseInfo, InvalidHandshake, NegotiationError, nearest
 from wsext.escape import get_logger
 from wsext.protocol import handshake, negotiation
-from wsext.protocol.agreement import NegotiationContext, Offer
+from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
+from wsext.protocol.boundary import ExtensionFault
 from wsext.protocol.closing import CloseCode
+from wsext.protocol.connection import Connection
 from wsext.protocol.http import Request
 from wsext.protocol.negotiation import find_missing
 from wsext.runtime import net
 from wsext.runtime.backoff import Backoff
 from wsext.runtime.life import life_of
+from wsext.runtime.patience import Patience, close_rest
 from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.sweep import Sweep
 from wsext.runtime.timers import Timers
 from wsext.sdk.installed import Installed, build
+from wsext.sdk.values import as_list
 from wsext.version import __version__
 
 __all__ = ["connect"]
@@ -116,8 +120,8 @@ class connect:
             self._installed = extensions
         else:
             self._installed = build(extensions or ())
-        self._required = (*self._installed.required, *required)
-        self._subprotocols = tuple(subprotocols)
+        self._required = (*self._installed.required, *as_list("required", required))
+        self._subprotocols = as_list("subprotocols", subprotocols)
         pairs = headers.items() if isinstance(headers, Mapping) else headers
         self._headers = [(str(name), str(value)) for name, value in pairs]
         if self._target.authorization is not None:
@@ -152,6 +156,7 @@ class connect:
     async def _shake(self, choice: HTTP2Choice) -> tuple[Session, str | None]:
         """Connect and do the handshake; the session, and the required extension that it lacks."""
         offers = negotiation.make_offers(self._installed.extensions)
+        self._check_required(offers)
         target = self._target
         request = handshake.build_request(
             target.host_header,
@@ -166,9 +171,16 @@ class connect:
         protocol = await self._connect(request, choice)
         try:
             response = await protocol.answered
-            return self._start(protocol, request, response, offers)
+            subprotocol, answers = handshake.check_response(request, response, self._subprotocols)
+            ctx = NegotiationContext("client", self._options.max_message_size, request)
+            agreed = await self._confirm(protocol, offers, answers, ctx)
+            try:
+                return self._start(protocol, request, response, subprotocol, agreed)
+            except BaseException:
+                await close_rest(agreed.close(), self._options)
+                raise
         except BaseException as error:
-            if protocol.transport is not None:
+            if protocol.transport is not None and not protocol.transport.is_closing():
                 carrier = protocol.transport.get_extra_info("carrier")
                 protocol.transport.abort()
                 if carrier is not None:
@@ -177,13 +189,26 @@ class connect:
                         await carrier.gone
             raise
 
+    def _check_required(self, offers: list[Offer]) -> None:
+        """Check that every required extension is offered, before anything is sent."""
+        names = list(dict.fromkeys(offer.name for offer in offers))
+        for name in self._required:
+            if name not in names:
+                close = nearest(name, names)
+                hint = f"; did you mean {close!r}?" if close else ""
+                known = ", ".join(names) or "no extension"
+                problem = f"is required, but this client does not offer it: it offers {known}{hint}"
+                raise NegotiationError(problem, name)
+
     def _start(
-        self, protocol: OpeningProtocol, request: Request, response: Any, offers: list[Offer]
+        self,
+        protocol: OpeningProtocol,
+        request: Request,
+        response: Any,
+        subprotocol: str | None,
+        agreed: Negotiation,
     ) -> tuple[Session, str | None]:
         """The session of an accepted handshake, and the required extension that it lacks."""
-        subprotocol, answers = handshake.check_response(request, response, self._subprotocols)
-        ctx = NegotiationContext("client", self._options.max_message_size, request)
-        agreed = negotiation.confirm(offers, answers, self._installed.extensions, ctx)
         session = self.session_class(
             "client",
             request,
@@ -196,11 +221,44 @@ class connect:
         session.response_headers = response.headers
         request.transport = protocol.transport
         if protocol.transport is None:
-            agreed.close()
             raise InvalidHandshake("the connection ended during the handshake", cut_off=True)
         self._watch(session)
         life_of(session).start(protocol.transport, protocol.take_rest())
         return session, find_missing(self._required, agreed)
+
+    async def _confirm(
+        self,
+        protocol: OpeningProtocol,
+        offers: list[Offer],
+        answers: list[str],
+        ctx: NegotiationContext,
+    ) -> Negotiation:
+        """What was agreed.
+
+        Raises:
+            NegotiationError: If the answer cannot be used. For the server the connection is open
+                already, so it gets a Close frame.
+        """
+        patience = Patience(self._options.negotiation_timeout)
+
+        async def wait(awaitable: Awaitable[Any]) -> Any:
+            if protocol.transport is not None:
+                protocol.transport.pause_reading()  # until the session reads
+            return await patience.wait(awaitable)
+
+        extensions = self._installed.extensions
+        try:
+            return await negotiation.aconfirm(offers, answers, extensions, ctx, wait=wait)
+        except NegotiationError as error:
+            if protocol.transport is not None:
+                failed = isinstance(error, ExtensionFault)
+                connection = Connection("client")
+                connection.send_close(
+                    CloseCode.INTERNAL_ERROR if failed else CloseCode.PROTOCOL_ERROR
+                )
+                protocol.transport.writelines(connection.data_to_send())
+                protocol.transport.close()
+            raise
 
     def _watch(self, session: Session) -> None:
         """Hold the server to the limits of the session, as a server does with its clients."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import suppress
+from collections.abc import Collection
 
 from wsext.app.application import Application
 from wsext.config.configuration import Config
 from wsext.config.sources import read_config
-from wsext.errors import OptionError, PluginError
+from wsext.errors import OptionError, WsextError
 from wsext.escape import get_logger
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.installed import Installed
-from wsext.sdk.plugins import Plugins, set_default_plugins
+from wsext.sdk.options import refuse_code_options
+from wsext.sdk.plugins import Plugins, is_installable, set_default_plugins
 
-__all__ = ["allowed_plugins", "apply", "install", "plugins_of"]
+__all__ = ["allowed_plugins", "apply", "configure", "install", "plugins_of", "with_defaults"]
 
 logger = get_logger("wsext.config")
 
@@ -60,18 +60,17 @@ def install(
         OptionError, PluginError: For an extension that was asked for and cannot be used.
     """
     installed = Installed(plugins)
-    for token, options in config.extensions.items():
-        if options is not None and token not in without:
-            installed.configure(token, options)
+    for token in config.extensions:
+        if token not in without:
+            configure(config, token, installed)
     if others and "all" not in without:
-        for kind in _other_extensions(plugins, {*config.extensions, *without}):
-            with suppress(OptionError):  # it cannot be used without options
-                installed.install(kind)
+        _install_others(installed, plugins, {*config.extensions, *without})
     return installed
 
 
 def apply(config: Config, app: Application, plugins: Plugins) -> None:
-    """Bring an app to what the operator set, and turn on every installed wire extension.
+    """Bring an app to what the operator set, and turn on every installed wire extension that can be
+    used with its defaults.
 
     Raises:
         OptionError: For an option that cannot be used.
@@ -79,24 +78,59 @@ def apply(config: Config, app: Application, plugins: Plugins) -> None:
     """
     for name in config.option_sets:
         app.install(plugins.option_set(name))
-    app.options = app.options.replace(config.sections["websocket"])
-    app.server_options = app.server_options.replace(config.sections["server"])
-    app.room_options = app.room_options.replace(config.sections["rooms"])
-    for token, options in config.extensions.items():
-        if options is None:
-            app.uninstall(token)
-        else:
-            app.configure(token, **options)
+    with config.naming_sources("websocket"):
+        app.options = app.options.replace(config.sections["websocket"])
+    with config.naming_sources("server"):
+        app.server_options = app.server_options.replace(config.sections["server"])
+    with config.naming_sources("rooms"):
+        app.room_options = app.room_options.replace(config.sections["rooms"])
+    for token in config.extensions:
+        configure(config, token, app.installed)
     installed = {item.name for item in app.installed.items}
-    for kind in _other_extensions(plugins, {*installed, *config.extensions}):
-        try:
-            app.install(kind)
-        except (OptionError, PluginError) as error:
-            logger.warning("%s is left out: %s", kind.name, error)
+    _install_others(app.installed, plugins, {*installed, *config.extensions})
 
 
-def _other_extensions(plugins: Plugins, decided: Collection[str]) -> Iterator[type[Installable]]:
-    """The installed wire extensions about which nothing was decided."""
+def configure(config: Config, token: str, installed: Installed) -> None:
+    """Turn one extension on as it was configured, or off.
+
+    Raises:
+        OptionError: For an option that cannot be used, or that only code can set; it names where
+            the value was set.
+        PluginError: If the extension cannot be used.
+    """
+    options = config.extensions[token]
+    if options is None:
+        installed.remove(token)
+        return
+    with config.naming_sources(f"extensions.{token}"):
+        kind = installed.find(token)
+        if is_installable(kind):
+            refuse_code_options(kind.Options, options, token)
+        installed.configure(token, options)
+
+
+def _install_others(installed: Installed, plugins: Plugins, decided: Collection[str]) -> None:
+    """Install the wire extensions about which nothing was decided, if they can be used."""
     for token, kind in plugins.extensions().items():
-        if issubclass(kind, Extension) and token not in decided:
-            yield kind
+        if not issubclass(kind, Extension) or token in decided:
+            continue
+        try:
+            installed.install(with_defaults(kind))
+        except OptionError as error:
+            logger.info("%s; it is off until it is configured", error)
+        except WsextError as error:
+            if plugins.strict:
+                raise
+            logger.warning("%s is left out: %s", token, error)
+
+
+def with_defaults(kind: type[Installable]) -> Installable:
+    """An extension as it is when nothing is configured.
+
+    Raises:
+        OptionError: If it is off until it is configured.
+        PluginError: If it is broken.
+    """
+    if issubclass(kind, Extension) and kind.off_until_configured:
+        raise OptionError(kind.name, None, "its class says that it has to be configured")
+    return kind()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from wsext.config.sections import SECTIONS, unknown_section
@@ -34,7 +35,17 @@ class Config:
         Raises:
             OptionError: For an unknown option or a value that does not fit.
         """
-        return SECTIONS[name].parse(self.sections[name])
+        with self.naming_sources(name):
+            return SECTIONS[name].parse(self.sections[name])
+
+    @contextmanager
+    def naming_sources(self, path: str) -> Iterator[None]:
+        """Let an `OptionError` name where its value was set: below ``path``, such as ``server``."""
+        try:
+            yield
+        except OptionError as error:
+            error.source = self.sources.get(f"{path}.{error.field}", self.sources.get(path))
+            raise
 
     def update(self, table: Mapping[str, Any], source: str = "file") -> None:
         """Take the values of a parsed file.
@@ -55,8 +66,8 @@ class Config:
 
     def set_section(self, name: str, values: Mapping[str, Any], source: str) -> None:
         """Take values of one section; they are checked when they are used."""
-        self.sections[name].update({key.replace("-", "_"): item for key, item in values.items()})
-        self.sources.update({f"{name}.{key.replace('-', '_')}": source for key in values})
+        self.sections[name].update(_named(values))
+        self.sources.update({f"{name}.{key}": source for key in _named(values)})
 
     def set_extension(self, token: str, options: Any, source: str = "command line") -> None:
         """Turn an extension on with more options, or off with ``False``."""
@@ -64,9 +75,13 @@ class Config:
         if options is False:
             self.extensions[token] = None
             return
-        values = {} if options is True else _table(f"extensions.{token}", options)
+        values = {} if options is True else _named(_table(f"extensions.{token}", options))
         self.extensions[token] = {**(self.extensions.get(token) or {}), **values}
         self.sources.update({f"extensions.{token}.{name}": source for name in values})
+
+
+def _named(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.replace("-", "_"): value for name, value in values.items()}
 
 
 def _table(name: str, value: Any) -> Mapping[str, Any]:

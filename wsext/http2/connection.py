@@ -31,7 +31,7 @@ from hyperframe.frame import Frame, GoAwayFrame, WindowUpdateFrame
 from wsext.escape import get_logger
 from wsext.http2.frames import LONGEST_FRAME, FrameGuard, GoAway, Limits, Violation
 from wsext.http2.stream import Carrier, StreamTransport
-from wsext.runtime.net import half_close
+from wsext.runtime.net import abort_if_reset, half_close
 from wsext.runtime.timers import Timers
 from wsext.runtime.turns import turns_of
 
@@ -428,6 +428,11 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         else:
             transport.close()
         self._timers.call_later(_LINGER, transport.abort)
+
+    def find_reset(self) -> None:
+        """Notice that the peer has reset the connection; as `Link.find_reset`, for all streams."""
+        if self._transport is not None:
+            abort_if_reset(self._transport)
 
     def abort(self) -> None:
         """Drop the connection and all its streams at once."""

@@ -14,19 +14,31 @@ from websockets.frames import Opcode as TheirOpcode
 from websockets.typing import ExtensionName
 
 from wsext.errors import LocalProtocolError, ProtocolError
-from wsext.protocol.agreement import Agreed
+from wsext.protocol.agreement import Agreed, Phase
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.codes import RSV
 from wsext.protocol.frames import Frame
 from wsext.protocol.pipeline import Pipeline, Stage
 
-__all__ = ["UNLIMITED", "Adapter", "TooLateError", "UnadaptableError", "reserved_bits"]
+__all__ = [
+    "UNLIMITED",
+    "Adapter",
+    "TooLateError",
+    "UnadaptableError",
+    "phase_of",
+    "reserved_bits",
+]
 
 #: ``max_size=None`` of ``websockets``, in bytes.
 UNLIMITED = 1 << 31
 
 
-class UnadaptableError(LocalProtocolError):
+class EncodingError(LocalProtocolError, TheirProtocolError):
+    """A message could not be encoded. For anything else than an error of its own ``websockets``
+    would drop the connection; like this whoever sends can still close it."""
+
+
+class UnadaptableError(EncodingError):
     """A codec did what one frame for one frame cannot express."""
 
 
@@ -39,6 +51,14 @@ def reserved_bits(other: TheirExtension) -> int:
     if isinstance(other, Adapter):
         return other.rsv
     return RSV.RSV1 if isinstance(other, PerMessageDeflate) else RSV.NONE
+
+
+def phase_of(other: TheirExtension) -> Phase | None:
+    """Where an extension sits in the stack; of foreign ones only those of ``websockets`` are
+    known."""
+    if isinstance(other, Adapter):
+        return other.phase
+    return Phase.COMPRESSION if isinstance(other, PerMessageDeflate) else None
 
 
 class Adapter(TheirExtension):
@@ -55,22 +75,28 @@ class Adapter(TheirExtension):
     def __init__(self, agreed: Agreed, others: Sequence[TheirExtension] = ()) -> None:
         self.name = ExtensionName(agreed.name)
         self.rsv = int(agreed.extension.rsv)
+        self.phase: Phase = agreed.extension.phase
         self._codec = agreed.codec
-        self._stage = Stage(agreed.name, agreed.codec, agreed.extension.rsv)
+        agreed.boundary.where = "websockets"
+        self._stage = Stage(
+            agreed.name, agreed.codec, agreed.extension.rsv, boundary=agreed.boundary
+        )
         self._pipeline = Pipeline([self._stage])
         self._others = others
         self._conflict_checked = False
         self._marked = 0  # our bits on the outgoing message's first fragment, if it was held
         self._sent_held = False
+        # The bits of other extensions on the messages that are half way.
+        self._foreign_out = self._foreign_in = 0
         self._held_bytes = 0  # of the incoming message, not given out yet
-        self._failure: ProtocolError | None = None
+        self._failure: EncodingError | None = None
         # ``websockets`` does not tell when the connection ends, but it lets go of the extension.
         weakref.finalize(self, self._pipeline.close)
 
     @property
     def is_async(self) -> bool:
         """Whether the codec is asynchronous, and so cannot be used here."""
-        return self._pipeline.is_async
+        return self._pipeline.is_async or self._stage.boundary.closes_later
 
     # --- outgoing -----------------------------------------------------------------------------
 
@@ -85,12 +111,18 @@ class Adapter(TheirExtension):
         if self._failure is not None and frame.opcode < 8:
             raise self._failure
         foreign, own = _split(frame, self.rsv)
+        if 0 < own.opcode < 8:
+            self._foreign_out = foreign
+        self._pipeline.rsv_foreign = foreign | self._foreign_out
         try:
             frames = self._pipeline.encode(own)
             result = own if own.is_control else self._joined_encoded(own, frames)
-        except ProtocolError as error:
+        except EncodingError as error:
             self._failure = error
             raise
+        except ProtocolError as error:
+            self._failure = EncodingError(error.reason, error.code, self.name)
+            raise self._failure from error
         return _theirs(frame.opcode, result, foreign)
 
     def _joined_encoded(self, frame: Frame, frames: list[Frame]) -> Frame:
@@ -112,7 +144,7 @@ class Adapter(TheirExtension):
                 "leaves a message as it is whose first fragment was sent as an encoded one",
                 extension=self.name,
             )
-        return result.replace(rsv=result.rsv & ~self.rsv)
+        return result.replace(rsv=0)
 
     # --- incoming -----------------------------------------------------------------------------
 
@@ -126,8 +158,12 @@ class Adapter(TheirExtension):
         """
         self._check_conflict()
         foreign, own = _split(frame, self.rsv)
-        if own.rsv and not own.opcode and self._codec.first_frame_rsv:
-            raise TheirProtocolError(f"{RSV(own.rsv).names()} on a continuation")
+        misplaced = own.rsv & self.rsv if not own.opcode else 0
+        if misplaced and self._codec.first_frame_rsv:
+            raise TheirProtocolError(f"{RSV(misplaced).names()} on a continuation")
+        if 0 < own.opcode < 8:
+            self._foreign_in = foreign
+        self._pipeline.rsv_foreign = foreign | self._foreign_in
         limit = UNLIMITED if max_size is None else max_size
         # What is left of the limit is what `websockets` says, not what the stage has counted.
         self._stage.limit = limit + (0 if own.opcode else self._stage.produced)
@@ -172,9 +208,9 @@ class Adapter(TheirExtension):
 
 
 def _split(frame: TheirFrame, rsv: int) -> tuple[int, Frame]:
-    """The bits of other extensions, and the frame without them."""
+    """The bits of other extensions, and the frame with all of its bits."""
     bits = frame.rsv1 * RSV.RSV1 | frame.rsv2 * RSV.RSV2 | frame.rsv3 * RSV.RSV3
-    return bits & ~rsv, Frame(int(frame.opcode), frame.data, frame.fin, bits & rsv)
+    return bits & ~rsv, Frame(int(frame.opcode), frame.data, frame.fin, bits)
 
 
 def _theirs(opcode: TheirOpcode, frame: Frame, foreign: int) -> TheirFrame:

@@ -41,6 +41,7 @@ from wsext.integrations.options import Profiles, settings_from_environment
 from wsext.protocol.handshake import accept_headers
 from wsext.protocol.http import Request, RequestReader, Response, rejection
 from wsext.runtime.life import life_of
+from wsext.runtime.patience import close_rest
 from wsext.runtime.session import Session
 from wsext.server.admission import Admission
 from wsext.server.decision import decide
@@ -228,7 +229,7 @@ class WebSocketProtocol(asyncio.Protocol):
                 negotiation=decision.negotiation,
             )
         except BaseException:
-            decision.negotiation.close()
+            await close_rest(decision.negotiation.close(), terms.options)
             raise
 
     async def _converse(self, session: Session) -> None:
@@ -242,7 +243,7 @@ class WebSocketProtocol(asyncio.Protocol):
         finally:
             await life_of(session).release()
             if not conversation.accepted:
-                session.negotiation.close()
+                await close_rest(session.negotiation.close(), session.options)
 
     async def _run_app(self, conversation: Conversation) -> None:
         try:

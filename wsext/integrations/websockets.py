@@ -12,6 +12,7 @@ by itself is negotiated without regard to reserved bits.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,14 +30,16 @@ from wsext.integrations.adapter import (
     Adapter,
     TooLateError,
     UnadaptableError,
+    phase_of,
     reserved_bits,
 )
-from wsext.protocol.agreement import NegotiationContext, Offer
+from wsext.protocol.agreement import Agreed, NegotiationContext, Offer
 from wsext.protocol.codes import RSV
 from wsext.protocol.negotiation import confirm, make_offers, negotiate
 from wsext.protocol.params import Params
 from wsext.sdk.extension import Extension
-from wsext.sdk.installed import Installed, build
+from wsext.sdk.installed import Installed
+from wsext.sdk.values import as_list
 
 __all__ = ["adaptable", "client_extensions", "server_extensions"]
 
@@ -48,6 +51,10 @@ def server_extensions(
     what: Iterable[Any] | Mapping[str, Mapping[str, Any]], *, max_size: int = 1 << 20
 ) -> list[ServerExtensionFactory]:
     """Factories for the ``extensions`` of ``websockets.serve``.
+
+    ``websockets`` stacks extensions in the order of the client's offers. One that is offered below
+    another whose `Phase` is nearer to the wire is not agreed to: a compression never sits above
+    what has to see uncompressed data.
 
     Args:
         what: Tokens, classes or configured instances of wire extensions, or options by token. Of
@@ -67,7 +74,7 @@ def client_extensions(
     what: Iterable[Any] | Mapping[str, Mapping[str, Any]], *, max_size: int = 1 << 20
 ) -> list[ClientExtensionFactory]:
     """Factories for the ``extensions`` of ``websockets.connect``, one for each offer of each
-    extension; as `server_extensions` otherwise.
+    extension, by `Phase` and then in the order that is given; as `server_extensions` otherwise.
 
     Raises:
         PluginError: As `server_extensions`.
@@ -75,33 +82,41 @@ def client_extensions(
     """
     return [
         _ClientFactory(extension, offers, at, max_size)
-        for extension in _adapted(what)
+        for extension in sorted(_adapted(what), key=lambda extension: extension.phase)
         for offers in [make_offers([extension])]
         for at in range(len(offers))
     ]
 
 
-def adaptable(extension: Any) -> str | None:
-    """Why ``websockets`` cannot use an extension, or ``None`` if nothing speaks against it.
+def adaptable(extension: Any, **options: Any) -> str | None:
+    """Why ``websockets`` cannot use an extension with these options, or ``None`` if nothing speaks
+    against it.
 
     Found out by a rehearsal: a client and a server with the extension agree, and messages of up to
     70,000 bytes, whole and in fragments, pass through. An extension that makes several frames only
-    of larger messages is found out when it does: ``websockets`` then fails the connection.
+    of larger messages is found out when it does: ``websockets`` then fails the connection. One that
+    is asynchronous only with parameters of its peer is not agreed to then.
 
     Args:
-        extension: A token, a class or an instance.
+        extension: A token or a class, or an instance with its options.
+        options: Of the token or class. Other options may give another answer.
 
     Raises:
         PluginError: If there is no such extension.
-        OptionError: If it needs options.
+        OptionError: If it needs other options.
     """
-    items = build([extension]).items
+    installed = Installed()
+    installed.install(extension, **options)
+    items = installed.items
     if len(items) != 1 or not isinstance(items[0], Extension):
         return "is no wire extension: it works on one side only, and websockets has no place for it"
     item = items[0]
     if item.opcodes:
         codes = ", ".join(map(str, sorted(item.opcodes)))
         return f"uses reserved opcodes ({codes}), which websockets refuses"
+    for method in ("accept", "confirm"):
+        if inspect.iscoroutinefunction(getattr(item, method)):
+            return f"negotiates asynchronously ({method}), and websockets cannot wait for that"
     try:
         _rehearse(item)
     except UnadaptableError as error:
@@ -114,7 +129,9 @@ def adaptable(extension: Any) -> str | None:
 def _adapted(what: Iterable[Any] | Mapping[str, Mapping[str, Any]]) -> list[Extension]:
     installed = Installed()
     pairs: Iterable[tuple[Any, Mapping[str, Any]]] = (
-        what.items() if isinstance(what, Mapping) else [(entry, {}) for entry in what]
+        what.items()
+        if isinstance(what, Mapping)
+        else [(entry, {}) for entry in as_list("extensions", what)]
     )
     for entry, options in pairs:
         before = installed.items
@@ -141,6 +158,7 @@ class _ServerFactory(ServerExtensionFactory):
         self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[TheirExtension]
     ) -> tuple[list[ExtensionParameter], TheirExtension]:
         _refuse_conflict(self._extension, accepted_extensions)
+        _refuse_order(self._extension, accepted_extensions)
         try:
             offer = Offer(self.name, Params(params))
         except ValueError as error:
@@ -149,7 +167,7 @@ class _ServerFactory(ServerExtensionFactory):
         if not outcome.agreed:
             raise TheirNegotiationError(f"{self.name}: {outcome.records[0].reason}")
         (agreed,) = outcome.agreed
-        return list(agreed.params.items()), Adapter(agreed, accepted_extensions)
+        return list(agreed.params.items()), _adapter(agreed, accepted_extensions)
 
 
 class _ClientFactory(ClientExtensionFactory):
@@ -177,7 +195,7 @@ class _ClientFactory(ClientExtensionFactory):
         except (NegotiationError, ValueError) as error:
             raise TheirNegotiationError(str(error)) from error
         (agreed,) = outcome.agreed
-        return Adapter(agreed, accepted_extensions)
+        return _adapter(agreed, accepted_extensions)
 
 
 def _refuse_conflict(extension: Extension, accepted: Iterable[TheirExtension]) -> None:
@@ -188,6 +206,23 @@ def _refuse_conflict(extension: Extension, accepted: Iterable[TheirExtension]) -
         if bits:
             taken = f"{RSV(bits).names()}, which is taken by {other.name}"
             raise TheirNegotiationError(f"{extension.name} needs {taken}")
+
+
+def _refuse_order(extension: Extension, accepted: Iterable[TheirExtension]) -> None:
+    for other in accepted:
+        phase = phase_of(other)
+        if phase is not None and phase > extension.phase:
+            raise TheirNegotiationError(
+                f"{extension.name} ({extension.phase.name}) belongs above {other.name} "
+                f"({phase.name}), and is offered after it"
+            )
+
+
+def _adapter(agreed: Agreed, accepted: Sequence[TheirExtension]) -> Adapter:
+    adapter = Adapter(agreed, accepted)
+    if adapter.is_async:
+        raise TheirNegotiationError(f"{agreed.name} is asynchronous with these parameters")
+    return adapter
 
 
 # --- the rehearsal ----------------------------------------------------------------------------

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, ClassVar, Protocol
 
-from wsext.escape import get_logger
+from wsext.protocol.boundary import Boundary
 from wsext.protocol.codes import RSV
 from wsext.protocol.contract import CodecLike
 from wsext.protocol.params import Params
@@ -24,8 +24,6 @@ __all__ = [
     "Phase",
     "Verdict",
 ]
-
-logger = get_logger("wsext.negotiation")
 
 
 class Phase(IntEnum):
@@ -55,11 +53,14 @@ class NegotiationContext:
         role: ``"server"`` or ``"client"``: whose side the extension is on.
         max_message_size: The limit for a whole received message, in bytes.
         request: The handshake request.
+        binding: Bytes that no other session has and that both sides know, where the extension is a
+            `wsext.SealedExtension`; otherwise empty.
     """
 
     role: str
     max_message_size: int
     request: Any = None
+    binding: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +98,12 @@ class ExtensionLike(Protocol):
     wire_params: ClassVar[frozenset[str]]
 
     def offers(self) -> Sequence[Params]: ...
-    def accept(self, offer: Params, ctx: NegotiationContext) -> Agreement | Declined: ...
+    def accept(
+        self, offer: Params, ctx: NegotiationContext
+    ) -> Agreement | Declined | Awaitable[Agreement | Declined]: ...
     def confirm(
         self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext
-    ) -> CodecLike: ...
+    ) -> CodecLike | Awaitable[CodecLike]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +136,17 @@ class Agreed:
         extension: The configured extension.
         params: The parameters of the response.
         codec: The state of this connection.
+        boundary: Where its codec's faults go, and who closes it.
     """
 
     extension: Any
     params: Params
     codec: Any
+    boundary: Boundary = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        boundary = Boundary(self.name, self.codec, type(self.extension))
+        object.__setattr__(self, "boundary", boundary)
 
     @property
     def name(self) -> str:
@@ -165,10 +174,7 @@ class Negotiation:
         """The value of the response's ``Sec-WebSocket-Extensions``, or ``None`` for no header."""
         return ", ".join(str(agreed) for agreed in self.agreed) or None
 
-    def close(self) -> None:
-        """Free the codecs of a handshake that failed after all."""
-        for agreed in self.agreed:
-            try:
-                agreed.codec.close()
-            except Exception:
-                logger.exception("extension %s: close() of its codec failed", agreed.name)
+    def close(self) -> list[Boundary]:
+        """Free the codecs of a handshake that failed after all; those that are left have an
+        asynchronous `close`, and are freed by `Boundary.aclose`."""
+        return [agreed.boundary for agreed in self.agreed if not agreed.boundary.close()]

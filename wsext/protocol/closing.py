@@ -10,6 +10,7 @@ __all__ = [
     "LOCAL_ONLY_CODES",
     "CloseCode",
     "build_close",
+    "build_failure",
     "is_sendable_code",
     "parse_close",
 ]
@@ -42,6 +43,15 @@ LOCAL_ONLY_CODES = frozenset({1005, 1006, 1015})
 def is_sendable_code(code: int) -> bool:
     """Whether a close code may stand in a Close frame (RFC 6455 §7.4)."""
     return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999
+
+
+def build_failure(code: int, reason: str) -> bytes:
+    """The payload of the Close frame that fails a connection, whatever an extension or an
+    application has put into its error: 1011 in place of what may not be sent."""
+    try:
+        return build_close(code, reason) or build_close(CloseCode.INTERNAL_ERROR, "")
+    except (ValueError, AttributeError):  # no code that may be sent, or a reason that is no text
+        return build_close(CloseCode.INTERNAL_ERROR, "")
 
 
 def parse_close(payload: bytes | bytearray | memoryview) -> tuple[int, str]:

@@ -117,7 +117,8 @@ class Connection(Sender):
     def partial_bytes(self) -> int:
         """Bytes of the frame and of the message that are not complete, or not handed out yet."""
         ready = sum([len(frame.payload) for frame in self._decoded or ()])
-        return self._parser.partial_bytes + len(self._buffer) + ready
+        joined = self.pipeline.joined_bytes
+        return self._parser.partial_bytes + joined + len(self._buffer) + ready
 
     def lose(self, error: BaseException | None = None, *, unsent: bool = False) -> None:
         """The transport is gone; whatever had not happened by now will not. See `Sender.lose`."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias
 
+from wsext.protocol.boundary import Steps
 from wsext.protocol.codes import RSV
 from wsext.protocol.frames import Frame
 
-__all__ = ["CodecLike", "FrameHook", "Frames", "Trace"]
+__all__ = ["CodecLike", "FrameHook", "Frames", "MessageHook", "Trace"]
 
 Frames: TypeAlias = "Frame | Iterable[Frame]"
 
@@ -21,12 +22,24 @@ FrameHook: TypeAlias = "Callable[[Frame], Frames | None]"
 Trace: TypeAlias = "Callable[[str, str, Frame], None]"
 
 
+class MessageHook(Protocol):
+    """The message interceptors of one direction."""
+
+    @property
+    def is_async(self) -> bool: ...
+    @property
+    def held_bytes(self) -> int: ...
+
+    def __call__(self, frame: Frame) -> Steps[list[Frame]]: ...
+
+
 class CodecLike(Protocol):
     """What the pipeline needs from a codec; `wsext.Codec` is one."""
 
     rsv: RSV
     control_frames: bool
     first_frame_rsv: bool
+    mandatory: bool
 
     @property
     def share_key(self) -> Hashable | None: ...
@@ -39,4 +52,4 @@ class CodecLike(Protocol):
     def decode(self, frame: Frame, budget: int) -> Frames | Awaitable[Frames]: ...
     def wants(self, frame: Frame, hints: Mapping[str, Any]) -> bool: ...
     def encoded_bound(self, size: int) -> int: ...
-    def close(self) -> None: ...
+    def close(self) -> Awaitable[None] | None: ...

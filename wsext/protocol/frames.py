@@ -24,6 +24,19 @@ _NO_META: Mapping[str, Any] = {}
 _SAME: Any = object()  # an argument that was not given
 
 
+def _check(opcode: int, payload: Any, rsv: int) -> None:
+    """Refuse what would come out as another frame on the wire.
+
+    Never with a `ValueError`: while decoding, that would say that the peer's data is wrong.
+    """
+    if not 0 <= opcode <= 15:
+        raise TypeError(f"a frame's opcode is 0 to 15, not {opcode!r}")
+    if rsv & ~0x70:
+        raise TypeError(f"a frame's rsv is a sum of RSV.RSV1, RSV2 and RSV3, not {rsv!r}")
+    if type(payload) is not bytes and not isinstance(payload, (bytearray, memoryview)):
+        raise TypeError(f"a frame's payload is bytes-like, not {type(payload).__name__}")
+
+
 @cython.no_gc  # payloads are bytes; hints and meta hold plain values
 @cython.freelist(64)
 @cython.final
@@ -41,6 +54,10 @@ class Frame:
         hints: What the sender said about this message (``send(data, hints=...)``); never sent.
         meta: Per-message metadata for extensions that carry some (``send(data, meta=...)``);
             on an incoming frame what such an extension found.
+
+    Raises:
+        TypeError: If the payload is not bytes-like, the opcode is none of 0 to 15, or ``rsv`` has
+            other bits than the reserved ones.
     """
 
     __slots__ = ("fin", "hints", "meta", "opcode", "payload", "rsv")
@@ -54,6 +71,7 @@ class Frame:
         hints: Mapping[str, Any] | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> None:
+        _check(opcode, payload, rsv)
         self.opcode = opcode
         self.payload = payload
         self.fin = fin
@@ -81,13 +99,18 @@ class Frame:
         hints: Mapping[str, Any] | None = _SAME,
         meta: Mapping[str, Any] | None = _SAME,
     ) -> Frame:
-        """A copy of this frame with some attributes changed."""
+        """A copy of this frame with some attributes changed.
+
+        Raises:
+            TypeError: As the constructor.
+        """
         frame = make_frame(
             self.opcode if opcode is _SAME else opcode,
             self.payload if payload is _SAME else payload,
             self.fin if fin is _SAME else fin,
             self.rsv if rsv is _SAME else rsv,
         )
+        _check(frame.opcode, frame.payload, frame.rsv)
         frame.hints = self.hints if hints is _SAME else hints
         frame.meta = self.meta if meta is _SAME else meta
         return frame

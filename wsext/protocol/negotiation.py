@@ -12,12 +12,12 @@ The order of the response is the order of operations: with ``foo, bar`` outgoing
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from websockets.exceptions import InvalidHeader
 from websockets.headers import parse_extension
 
 from wsext.errors import NegotiationError
-from wsext.escape import get_logger
 from wsext.protocol.agreement import (
     Agreed,
     Agreement,
@@ -29,10 +29,22 @@ from wsext.protocol.agreement import (
     OfferRecord,
     Verdict,
 )
+from wsext.protocol.boundary import (
+    Steps,
+    Wait,
+    afinish,
+    ask,
+    check_codec,
+    close_after,
+    contained,
+    finish,
+)
 from wsext.protocol.codes import RSV
 from wsext.protocol.params import Params
 
 __all__ = [
+    "aconfirm",
+    "anegotiate",
     "confirm",
     "find_missing",
     "make_offers",
@@ -41,8 +53,6 @@ __all__ = [
     "parse_offers",
     "shared_claim",
 ]
-
-logger = get_logger("wsext.negotiation")
 
 # --- the header's grammar ---------------------------------------------------------------------
 
@@ -142,7 +152,12 @@ def check_wire_params(extension: ExtensionLike, params: Params) -> None:
     """
     for name in params:
         if name not in extension.wire_params:
-            raise NegotiationError(f"{name!r} is not declared as a wire parameter", extension.name)
+            known = ", ".join(sorted(extension.wire_params)) or "none"
+            problem = (
+                f"sends the parameter {name!r}, which is none of its wire parameters ({known}): "
+                "declare it with wire(...) in its option set, or in extra_wire_params"
+            )
+            raise NegotiationError(problem, extension.name)
 
 
 def negotiate(
@@ -153,7 +168,7 @@ def negotiate(
     prefer: str = "client",
 ) -> Negotiation:
     """Server side: choose among a client's offers. Never raises, whatever the client has sent and
-    whatever an extension does.
+    whatever an extension does. An extension whose `accept` is asynchronous is declined here.
 
     Args:
         offers: From `parse_offers`, in the order in which they are to be tried.
@@ -162,6 +177,27 @@ def negotiate(
         prefer: ``"client"`` tries the offers as they come; ``"server"`` in the order of
             installation, alternatives of one extension still in the client's order.
     """
+    return finish(_negotiate(offers, installed, ctx, prefer))
+
+
+async def anegotiate(
+    offers: Sequence[Offer],
+    installed: Sequence[ExtensionLike],
+    ctx: NegotiationContext,
+    *,
+    prefer: str = "client",
+    wait: Wait | None = None,
+) -> Negotiation:
+    """`negotiate` where an `accept` may be asynchronous; ``wait`` awaits what it returned."""
+    return await afinish(_negotiate(offers, installed, ctx, prefer), wait)
+
+
+def _negotiate(
+    offers: Sequence[Offer],
+    installed: Sequence[ExtensionLike],
+    ctx: NegotiationContext,
+    prefer: str,
+) -> Steps[Negotiation]:
     by_name = {extension.name: extension for extension in installed}
     if prefer == "server":
         rank = {extension.name: at for at, extension in enumerate(installed)}
@@ -169,12 +205,16 @@ def negotiate(
     claims = _Claims()
     records: list[OfferRecord] = []
     agreed: list[Agreed] = []
-    for offer in offers:
-        verdict, reason, won = _try_offer(offer, by_name, claims, agreed, ctx)
-        records.append(OfferRecord(offer, verdict, reason))
-        if won is not None:
-            agreed.append(won)
-            claims.claim(won.extension)
+    try:
+        for offer in offers:
+            verdict, reason, won = yield from _try_offer(offer, by_name, claims, agreed, ctx)
+            records.append(OfferRecord(offer, verdict, reason))
+            if won is not None:
+                agreed.append(won)
+                claims.claim(won.extension)
+    except BaseException as error:  # whoever waited for the negotiation has gone
+        yield from close_after(error, *[item.boundary for item in agreed])
+        raise
     agreed.sort(key=lambda item: item.extension.phase)  # stable: then the order of the offers
     return Negotiation(tuple(records), tuple(agreed))
 
@@ -185,7 +225,7 @@ def _try_offer(
     claims: _Claims,
     agreed: list[Agreed],
     ctx: NegotiationContext,
-) -> tuple[Verdict, str, Agreed | None]:
+) -> Steps[tuple[Verdict, str, Agreed | None]]:
     if offer.problem is not None:
         return Verdict.MALFORMED, offer.problem, None
     extension = by_name.get(offer.name)
@@ -198,25 +238,40 @@ def _try_offer(
         return Verdict.SKIPPED, conflict, None
     try:
         offer.params.only(*extension.wire_params)
-        answer = extension.accept(offer.params, ctx)
-        if isinstance(answer, Agreement):
-            if not callable(getattr(answer.codec, "encode", None)):
-                raise TypeError(f"accept() agreed with {answer.codec!r}, which is no codec")
-            try:
-                check_wire_params(extension, answer.params)
-            except Exception:
-                answer.codec.close()
-                raise
-            return Verdict.AGREED, "", Agreed(extension, answer.params, answer.codec)
-        if isinstance(answer, Declined):
-            return Verdict.DECLINED, answer.reason, None
-        raise TypeError(f"accept() returned {answer!r}, not an Agreement or Declined")
+        answer = yield from ask(extension, "accept", (offer.params, ctx), ctx)
+        with contained(extension, "accept", ctx):
+            if isinstance(answer, Declined):
+                return Verdict.DECLINED, str(answer.reason), None
+            if not isinstance(answer, Agreement):
+                raise TypeError(f"returned {answer!r}, not an Agreement or Declined")
+            won = yield from _agreed(extension, answer.params, answer.codec, ctx)
+            return Verdict.AGREED, "", won
     except NegotiationError as error:
-        return Verdict.DECLINED, error.problem, None
-    except Exception:
-        # An extension's bug must not become a 500 for a peer that did nothing wrong.
-        logger.exception("extension %s failed on the offer %r; declined", offer.name, str(offer))
-        return Verdict.DECLINED, "the extension failed; the log has the details", None
+        return Verdict.DECLINED, str(error.problem), None
+
+
+# --- both -------------------------------------------------------------------------------------
+
+
+def _agreed(
+    extension: ExtensionLike, params: Params, codec: Any, ctx: NegotiationContext
+) -> Steps[Agreed]:
+    """What an extension has agreed to, checked; its codec is closed if it cannot be used.
+
+    Raises:
+        TypeError, NegotiationError: If codec or parameters cannot be used.
+    """
+    check_codec(codec, ctx.max_message_size)
+    agreed = Agreed(extension, params, codec)
+    try:
+        if not isinstance(params, Params):
+            raise TypeError(f"agreed with {type(params).__name__} as parameters, not Params")
+        check_wire_params(extension, params)
+        codec.rsv = extension.rsv
+    except BaseException as error:
+        yield from close_after(error, agreed.boundary)
+        raise
+    return agreed
 
 
 # --- client -----------------------------------------------------------------------------------
@@ -226,13 +281,17 @@ def make_offers(installed: Iterable[ExtensionLike]) -> list[Offer]:
     """Client side: every extension's offers, by phase, then in the order of installation.
 
     Raises:
-        NegotiationError: If an extension offers a parameter that it did not declare.
+        NegotiationError: If an extension fails, or offers a parameter that it did not declare.
     """
     offers = []
+    context = NegotiationContext("client", 0)
     for extension in sorted(installed, key=lambda item: item.phase):
-        for params in extension.offers():
-            check_wire_params(extension, params)
-            offers.append(Offer(extension.name, params))
+        with contained(extension, "offers", context):
+            for params in extension.offers():
+                if not isinstance(params, Params):
+                    raise TypeError(f"gave {type(params).__name__} as an offer, not Params")
+                check_wire_params(extension, params)
+                offers.append(Offer(extension.name, params))
     return offers
 
 
@@ -250,9 +309,35 @@ def confirm(
     """Client side: check the server's answer and make the codecs (RFC 6455 §4.1).
 
     Raises:
-        NegotiationError: If the answer is malformed, was not offered, comes twice, or makes two
-            extensions share a reserved bit or opcode. Codecs that were made are closed.
+        NegotiationError: If the answer is malformed, was not offered, comes twice, makes two
+            extensions share a reserved bit or opcode, or an extension fails or cannot use it.
+            Codecs that were made are closed. An asynchronous `confirm` counts as a failure here.
     """
+    return finish(_confirm(offers, values, installed, ctx))
+
+
+async def aconfirm(
+    offers: Sequence[Offer],
+    values: Sequence[str],
+    installed: Sequence[ExtensionLike],
+    ctx: NegotiationContext,
+    *,
+    wait: Wait | None = None,
+) -> Negotiation:
+    """`confirm` where that of an extension may be asynchronous; ``wait`` awaits what it returned.
+
+    Raises:
+        NegotiationError: As `confirm`.
+    """
+    return await afinish(_confirm(offers, values, installed, ctx), wait)
+
+
+def _confirm(
+    offers: Sequence[Offer],
+    values: Sequence[str],
+    installed: Sequence[ExtensionLike],
+    ctx: NegotiationContext,
+) -> Steps[Negotiation]:
     by_name = {extension.name: extension for extension in installed}
     offered: dict[str, list[Params]] = {}
     for offer in offers:
@@ -261,10 +346,11 @@ def confirm(
     agreed: list[Agreed] = []
     try:
         for answer in parse_offers(values):
-            agreed.append(_confirm_one(answer, by_name, offered, claims, agreed, ctx))
-            claims.claim(agreed[-1].extension)
-    except BaseException:
-        Negotiation(agreed=tuple(agreed)).close()
+            item = yield from _confirm_one(answer, by_name, offered, claims, agreed, ctx)
+            agreed.append(item)
+            claims.claim(item.extension)
+    except BaseException as error:
+        yield from close_after(error, *[item.boundary for item in agreed])
         raise
     records = []
     names = {item.name: item for item in agreed}
@@ -283,7 +369,7 @@ def _confirm_one(
     claims: _Claims,
     agreed: list[Agreed],
     ctx: NegotiationContext,
-) -> Agreed:
+) -> Steps[Agreed]:
     name = answer.name
     if answer.problem is not None:
         raise NegotiationError(f"the server's answer is malformed: {answer.problem}", name)
@@ -297,11 +383,13 @@ def _confirm_one(
         raise NegotiationError(conflict, name)
     try:
         answer.params.only(*extension.wire_params)
-        codec = extension.confirm(offered[name], answer.params, ctx)
+        arguments = offered[name], answer.params, ctx
+        codec = yield from ask(extension, "confirm", arguments, ctx)
+        with contained(extension, "confirm", ctx):
+            return (yield from _agreed(extension, answer.params, codec, ctx))
     except NegotiationError as error:
         error.extension = name
         raise
-    return Agreed(extension, answer.params, codec)
 
 
 def find_missing(required: Iterable[str], negotiation: Negotiation) -> str | None:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from wsext.errors import NegotiationError
 
-__all__ = ["Params"]
+__all__ = ["ParamValue", "Params"]
 
 ParamValue: TypeAlias = "str | int | bool | None"
 

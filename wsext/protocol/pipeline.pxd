@@ -22,6 +22,7 @@ cdef class Stage:
     cdef public int rsv
     cdef public object wants
     cdef public object codec
+    cdef public object boundary
     cdef public frozenset opcodes
     cdef public str name
 
@@ -43,8 +44,6 @@ cdef class Stage:
 
     cpdef count(self, Py_ssize_t size)
 
-    cdef _frames(self, object result)
-
 
 cdef class Pipeline:
     # What every frame meets comes first, so that it shares a cache line.
@@ -57,15 +56,21 @@ cdef class Pipeline:
     cdef tuple _encoders
     cdef tuple _receiving
     cdef tuple _sending
+    cdef object _message_received
+    cdef object _message_sending
     cdef object _trace
     cdef bint _closed
+    cdef public object wait
+    cdef object _asked
     cdef public bint is_async
     cdef public tuple stages
     cdef public int rsv_first
+    cdef public int rsv_foreign
     cdef public int rsv_rest
     cdef public int rsv_control
     cdef public frozenset opcodes
     cdef public long long wire_limit
+    cdef public long long max_message_size
     cdef public object shared_key
 
     cpdef list encode(self, Frame frame)
@@ -79,12 +84,10 @@ cdef class Pipeline:
     @cython.locals(stage=Stage)
     cpdef skip_shared(self, tuple stages)
 
-    cdef list _start_encode(self, Frame frame)
-
     @cython.locals(frame=Frame)
     cdef list _end_encode(self, list frames)
 
-    @cython.locals(allowed=int)
+    @cython.locals(allowed=int, wrong=int)
     cdef _check_rsv(self, Frame frame)
 
     cpdef list decode(self, Frame frame)
@@ -92,10 +95,11 @@ cdef class Pipeline:
     @cython.locals(stage=Stage, many=list, opcode=int)
     cpdef object decode_one(self, Frame frame)
 
-    cdef list _start_decode(self, Frame frame)
+    @cython.locals(frame=Frame)
+    cdef list _cleared(self, list frames)
 
-    @cython.locals(frame=Frame, out=list)
-    cdef list _end_decode(self, list frames)
+    @cython.locals(wrong=int)
+    cdef _check_cleared(self, Frame frame)
 
 
 @cython.locals(out=list)

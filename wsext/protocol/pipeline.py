@@ -13,13 +13,13 @@ allows, counted over all its fragments, and not a byte more.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
-from wsext.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
-from wsext.escape import get_logger
+from wsext.errors import LocalProtocolError, RemoteProtocolError
+from wsext.protocol.boundary import FAULTS, Boundary
 from wsext.protocol.codes import RSV
-from wsext.protocol.contract import CodecLike, FrameHook, Trace
+from wsext.protocol.contract import CodecLike, FrameHook, MessageHook, Trace
 from wsext.protocol.frames import Frame
 from wsext.protocol.leaf import size_of
 
@@ -30,13 +30,14 @@ except ImportError:  # needed to compile this module, not to run it
 
 __all__ = ["Pipeline", "Stage", "run_hooks"]
 
-logger = get_logger("wsext.pipeline")
-
 _NO_HINTS: Mapping[str, Any] = {}
 _NO_OPCODES: frozenset[int] = frozenset()  # every new one would take 200 bytes
 
 #: Yields what codecs return, is sent what that stands for, and returns the frames.
 _Steps: TypeAlias = Generator[Any, Any, list[Frame]]
+
+#: Awaits what a method of a codec has returned, in place of ``await``.
+Wait: TypeAlias = "Callable[[Awaitable[Any], Boundary | None, str], Awaitable[Any]]"
 
 
 @cython.final
@@ -49,6 +50,7 @@ class Stage:
         codec: The codec of this connection.
         rsv: The reserved bits that the extension claims.
         opcodes: The reserved opcodes that it claims.
+        boundary: Where the codec's faults go.
     """
 
     __slots__ = (
@@ -56,6 +58,7 @@ class Stage:
         "active",
         "always",
         "below",
+        "boundary",
         "codec",
         "control",
         "decode",
@@ -73,10 +76,16 @@ class Stage:
     )
 
     def __init__(
-        self, name: str, codec: CodecLike, rsv: RSV, opcodes: frozenset[int] = frozenset()
+        self,
+        name: str,
+        codec: CodecLike,
+        rsv: RSV,
+        opcodes: frozenset[int] = frozenset(),
+        boundary: Boundary | None = None,
     ) -> None:
         codec.rsv = rsv
         self.name = name
+        self.boundary: Any = boundary or Boundary(name, codec)
         self.codec = codec
         self.rsv = int(rsv)
         self.opcodes = opcodes
@@ -86,10 +95,10 @@ class Stage:
         self.wants = codec.wants
         self.is_async = any(
             inspect.iscoroutinefunction(getattr(codec, method, None))
-            for method in ("encode", "decode", "encode_message", "decode_message")
+            for method in ("encode", "decode", "encode_message", "decode_message", "seal", "unseal")
         )
         #: Whether the codec takes every message, so that it need not be asked.
-        self.always = _is_default(codec, "wants")
+        self.always = codec.mandatory or _is_default(codec, "wants")
         #: Whether it does anything with what goes out, and with what comes in.
         self.encodes = not all(
             _is_default(codec, method)
@@ -114,7 +123,7 @@ class Stage:
         if opcode >= 8:
             return self.ignores(opcode)
         if opcode:  # a message starts: one decision for all its frames
-            self.active = self.wants(frame, _NO_HINTS if hints is None else hints)
+            self.active = self.always or self.wants(frame, _NO_HINTS if hints is None else hints)
         return not self.active
 
     def budget(self, frame: Frame) -> Any:
@@ -128,15 +137,11 @@ class Stage:
         return self.limit - self.produced
 
     def collect_encoded(self, result: Any, out: list[Frame]) -> None:
-        if type(result) is Frame:
-            result = (result,)
-        for frame in self._frames(result):
+        for frame in _frames_of(result):
             out.append(frame)
 
     def collect_decoded(self, source: Frame, result: Any, out: list[Frame]) -> None:
-        if type(result) is Frame:
-            result = (result,)
-        for frame in self._frames(result):
+        for frame in _frames_of(result):
             out.append(self.check_decoded(source, frame))
 
     def check_decoded(self, source: Frame, frame: Frame) -> Frame:
@@ -153,18 +158,9 @@ class Stage:
         if self.produced > self.limit:
             raise RemoteProtocolError(1009, f"message grows beyond {self.limit} bytes", self.name)
 
-    def _frames(self, result: Any) -> Iterable[Frame]:
-        if result is None or isinstance(result, (bytes, str)):
-            raise LocalProtocolError(
-                f"codec returned {type(result).__name__}, not a Frame or frames",
-                extension=self.name,
-            )
-        frames: Iterable[Frame] = result
-        return frames
-
-    def fail(self, error: BaseException, decoding: bool) -> NoReturn:
+    def fail(self, error: BaseException, doing: str) -> NoReturn:
         """Raise what fails the connection, for an exception of the codec."""
-        failure = self._failure(error, decoding)
+        failure = self.boundary.failure(error, doing)
         try:
             if failure is error:
                 raise failure  # its own cause would make it a cycle, which keeps what it is about
@@ -172,22 +168,21 @@ class Stage:
         finally:
             del error, failure  # the traceback has this frame
 
-    def _failure(self, error: BaseException, decoding: bool) -> ProtocolError:
-        """The exception of a codec as a protocol error.
 
-        Also of what is not an `Exception`, such as a cancellation: nobody cancels a codec that is
-        not asynchronous. What is meant for the whole process is raised again.
-        """
-        if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
-            raise error
-        if isinstance(error, ProtocolError):
-            error.extension = error.extension or self.name
-            return error
-        if decoding and isinstance(error, ValueError):
-            return RemoteProtocolError(1007, "message cannot be decoded", self.name)
-        logger.error("extension %s failed: %s: %s", self.name, type(error).__name__, error)
-        logger.debug("extension %s: traceback", self.name, exc_info=error)
-        return LocalProtocolError("extension failed", extension=self.name)
+def _frames_of(result: Any) -> Iterator[Frame]:
+    """What a codec returned, as frames, one after the other: it may be a generator without end."""
+    if type(result) is Frame:
+        yield result
+        return
+    if inspect.iscoroutine(result):
+        result.close()
+        raise TypeError("returned a coroutine; a method that is awaited has to be `async def`")
+    if isinstance(result, (bytes, str)):
+        raise TypeError(f"returned {type(result).__name__}, not a Frame or frames")
+    for item in result:
+        if type(item) is not Frame:
+            raise TypeError(f"returned {type(item).__name__} among its frames")
+        yield item
 
 
 def _is_default(codec: CodecLike, method: str) -> bool:
@@ -218,12 +213,20 @@ class Pipeline:
         self._hints: Mapping[str, Any] | None = None
         self._receiving: tuple[FrameHook, ...] = ()
         self._sending: tuple[FrameHook, ...] = ()
+        self._message_received: MessageHook | None = None
+        self._message_sending: MessageHook | None = None
         self._trace: Trace | None = None
+        #: Awaits what is asynchronous; by default without any limit.
+        self.wait: Wait | None = None
+        self._asked: Boundary | None = None  # whom `_through` has asked last
         # Whether somebody else has to see what goes out, and what comes in.
         self._seen_out = self._seen_in = False
         self._closed = False
+        self.max_message_size = max_message_size
         self.is_async = any(stage.is_async for stage in stages)
         self.rsv_first = self.rsv_rest = self.rsv_control = 0
+        #: Bits that may stay on what is encoded and decoded, because somebody else handles them.
+        self.rsv_foreign = 0
         opcodes = _NO_OPCODES
         size = max_message_size
         for stage in self.stages:
@@ -235,7 +238,7 @@ class Pipeline:
             opcodes |= stage.opcodes
             stage.limit = stage.whole = size
             if stage.encodes or stage.decodes:
-                size = max(size, stage.codec.encoded_bound(size))
+                size = max(size, stage.boundary.encoded_bound(size))
         self.opcodes = opcodes
         self.wire_limit = size
         #: Nothing to do for any frame: the connection skips the pipeline.
@@ -249,6 +252,16 @@ class Pipeline:
     ) -> None:
         """Put local interceptors on the application side, in the order in which they run."""
         self._receiving, self._sending = tuple(receiving), tuple(sending)
+        self._update()
+
+    def set_message_hooks(
+        self, received: MessageHook | None = None, sending: MessageHook | None = None
+    ) -> None:
+        """Put message interceptors on the application side of the others; before any frame."""
+        self._message_received, self._message_sending = received, sending
+        for hook in (received, sending):
+            if hook is not None and hook.is_async:
+                self.is_async = True
         self._update()
 
     def set_trace(self, trace: Trace | None) -> None:
@@ -267,21 +280,20 @@ class Pipeline:
         for stage in self.stages:
             if stage.decodes or traced:
                 stage.above, self._first_decoder = self._first_decoder, stage
-        self._seen_out = traced or bool(self._sending)
-        self._seen_in = traced or bool(self._receiving)
+        self._seen_out = traced or bool(self._sending) or self._message_sending is not None
+        self._seen_in = traced or bool(self._receiving) or self._message_received is not None
         self.passive = not (
-            traced
+            self._seen_out
+            or self._seen_in
             or self._encoders
             or self._first_decoder is not None
             or self.rsv_first
             or self.opcodes
-            or self._receiving
-            or self._sending
         )
         self.shared_key = self._shared_key()
 
     def _shared_key(self) -> Hashable | None:
-        private = self.is_async or self._sending or self._trace is not None
+        private = self.is_async or self._seen_out
         return None if private else self.share_key
 
     @property
@@ -289,15 +301,22 @@ class Pipeline:
         """Equal keys mean that equal messages become equal bytes; ``None`` means never."""
         keys = []
         for stage in self._encoders:
-            if stage.codec.share_key is None:
+            key = stage.boundary.share_key
+            if key is None:
                 return None
-            keys.append((stage.name, stage.codec.share_key))
+            keys.append((stage.name, key))
         return tuple(keys)
 
     @property
     def held_bytes(self) -> int:
         """Bytes that the codecs hold, as far as they tell."""
-        return sum([stage.codec.held_bytes for stage in self.stages])
+        return sum([stage.boundary.held_bytes for stage in self.stages])
+
+    @property
+    def joined_bytes(self) -> int:
+        """Bytes of the incoming message that message interceptors join, or work on."""
+        hook = self._message_received
+        return 0 if hook is None else hook.held_bytes
 
     # --- outgoing -----------------------------------------------------------------------------
 
@@ -313,8 +332,7 @@ class Pipeline:
     def encode_one(self, frame: Frame) -> Any:
         """`encode`, without a list around the only frame: codecs that make one of one are many."""
         if self._seen_out:
-            steps = self._through(self._start_encode(frame), self._first_encoder, False)
-            return self._end_encode(_finish(steps))
+            return _finish(self._outgoing(frame))
         opcode = frame.opcode
         if frame.hints is not self._hints and 0 < opcode < 8:
             self._hints = frame.hints
@@ -333,7 +351,7 @@ class Pipeline:
                 stage = stage.below
         except BaseException as error:
             assert stage is not None
-            stage.fail(error, False)
+            stage.fail(error, "encode")
         if many is not None:
             below = stage.below if stage is not None else None
             return self._end_encode(_finish(self._through(many, below, False)))
@@ -361,7 +379,7 @@ class Pipeline:
                     passed.append(number)
                     stage.collect_encoded(stage.codec.encode_shared(item), out)
             except BaseException as error:
-                stage.fail(error, False)
+                stage.fail(error, "encode_shared")
             frames = out
         return self._end_encode(frames), tuple(dict.fromkeys(passed))
 
@@ -376,19 +394,27 @@ class Pipeline:
             try:
                 stage.codec.skip_shared()
             except BaseException as error:
-                stage.fail(error, False)
+                stage.fail(error, "skip_shared")
 
     async def aencode(self, frame: Frame) -> list[Frame]:
         """`encode` for a pipeline with an asynchronous codec; one call at a time."""
-        steps = self._through(self._start_encode(frame), self._first_encoder, False)
-        return self._end_encode(await _afinish(steps))
+        return await self._afinish(self._outgoing(frame), "encode")
 
-    def _start_encode(self, frame: Frame) -> list[Frame]:
+    def _outgoing(self, frame: Frame) -> _Steps:
+        """All the way of a frame from the application to the wire."""
         if 0 < frame.opcode < 8:
             self._hints = frame.hints
         if self._trace is not None:
             self._trace("out", "app", frame)
-        return run_hooks(self._sending, frame) if self._sending else [frame]
+        frames = [frame]
+        if self._message_sending is not None:
+            self._asked = None
+            frames = yield from self._message_sending(frame)
+        if self._sending:
+            frames = [item for each in frames for item in run_hooks(self._sending, each)]
+        if self._first_encoder is not None:
+            frames = yield from self._through(frames, self._first_encoder, False)
+        return self._end_encode(frames)
 
     def _end_encode(self, frames: list[Frame]) -> list[Frame]:
         for frame in frames:
@@ -403,10 +429,11 @@ class Pipeline:
             allowed = self.rsv_control
         else:
             allowed = self.rsv_first if frame.opcode else self.rsv_rest
-        if frame.rsv & ~allowed:
-            bits = RSV(frame.rsv & ~allowed).names()
-            names = ", ".join(stage.name for stage in self.stages) or "no extension"
-            raise LocalProtocolError(f"{bits} set on {frame!r}, claimed by none of: {names}")
+        wrong = frame.rsv & ~(allowed | self.rsv_foreign)
+        if wrong:
+            bits = RSV(wrong).names()
+            names = ", ".join(stage.name for stage in self.stages)
+            raise LocalProtocolError(f"{bits} is claimed by none", extension=names or None)
 
     # --- incoming -----------------------------------------------------------------------------
 
@@ -422,8 +449,7 @@ class Pipeline:
     def decode_one(self, frame: Frame) -> Any:
         """`decode`, without a list around the only frame: codecs that make one of one are many."""
         if self._seen_in:
-            steps = self._through(self._start_decode(frame), self._first_decoder, True)
-            return self._end_decode(_finish(steps))
+            return _finish(self._incoming(frame))
         many: list[Frame] | None = None
         stage = self._first_decoder
         try:
@@ -442,35 +468,50 @@ class Pipeline:
                 stage = stage.above
         except BaseException as error:
             assert stage is not None
-            stage.fail(error, True)
+            stage.fail(error, "decode")
         if many is not None:
             above = stage.above if stage is not None else None
-            return self._end_decode(_finish(self._through(many, above, True)))
+            return self._cleared(_finish(self._through(many, above, True)))
         if frame.rsv:
-            raise _unclaimed(frame)
+            self._check_cleared(frame)
         return frame
 
     async def adecode(self, frame: Frame) -> list[Frame]:
         """`decode` for a pipeline with an asynchronous codec; one call at a time."""
-        steps = self._through(self._start_decode(frame), self._first_decoder, True)
-        return self._end_decode(await _afinish(steps))
+        return await self._afinish(self._incoming(frame), "decode")
 
-    def _start_decode(self, frame: Frame) -> list[Frame]:
+    def _incoming(self, frame: Frame) -> _Steps:
+        """All the way of a frame from the wire to the application."""
         if self._trace is not None:
             self._trace("in", "wire", frame)
-        return [frame]
+        frames = [frame]
+        if self._first_decoder is not None:
+            frames = yield from self._through(frames, self._first_decoder, True)
+        frames = self._cleared(frames)
+        if self._receiving:
+            frames = [item for each in frames for item in run_hooks(self._receiving, each)]
+        if self._message_received is not None:
+            self._asked = None
+            fragments, frames = frames, []
+            for each in fragments:
+                frames += yield from self._message_received(each)
+        if self._trace is not None:
+            for each in frames:
+                self._trace("in", "app", each)
+        return frames
 
-    def _end_decode(self, frames: list[Frame]) -> list[Frame]:
+    def _cleared(self, frames: list[Frame]) -> list[Frame]:
+        """The frames, none of which has a reserved bit that no extension has handled."""
         for frame in frames:
             if frame.rsv:
-                raise _unclaimed(frame)
-        out = frames
-        if self._receiving:
-            out = [item for frame in frames for item in run_hooks(self._receiving, frame)]
-        if self._trace is not None:
-            for frame in out:
-                self._trace("in", "app", frame)
-        return out
+                self._check_cleared(frame)
+        return frames
+
+    def _check_cleared(self, frame: Frame) -> None:
+        wrong = frame.rsv & ~self.rsv_foreign
+        if wrong:
+            bits = RSV(wrong).names()
+            raise RemoteProtocolError(1002, f"{bits} set where no extension handles it")
 
     # --- both ways ----------------------------------------------------------------------------
 
@@ -484,6 +525,7 @@ class Pipeline:
             out: list[Frame] = []
             try:
                 for item in frames:
+                    self._asked = stage.boundary
                     if decoding:
                         if stage.ignores(item.opcode):
                             out.append(item)
@@ -495,7 +537,7 @@ class Pipeline:
                     else:
                         stage.collect_encoded((yield stage.encode(item)), out)
             except BaseException as error:
-                stage.fail(error, decoding)
+                stage.fail(error, "decode" if decoding else "encode")
             if self._trace is not None:
                 for frame in out:
                     self._trace("in" if decoding else "out", stage.name, frame)
@@ -503,18 +545,37 @@ class Pipeline:
             stage = stage.above if decoding else stage.below
         return frames
 
-    def close(self) -> None:
-        """Close every codec, exactly once; a codec that fails to close does not stop the others."""
-        if self._closed:
-            return
+    async def _afinish(self, steps: _Steps, doing: str) -> list[Frame]:
+        """What `_through` returns where codecs may be asynchronous."""
+        wait = self.wait
+        result = None
+        try:
+            while True:
+                result = steps.send(result)
+                while inspect.isawaitable(result):
+                    try:
+                        result = await (
+                            result if wait is None else wait(result, self._asked, doing)
+                        )
+                    except FAULTS as error:
+                        result = steps.throw(error)
+        except StopIteration as done:
+            frames: list[Frame] = done.value
+            return frames
+
+    def close(self) -> list[Boundary]:
+        """Close every codec, exactly once; a codec that fails to close does not stop the others.
+
+        Returns:
+            Whose `close` is asynchronous: to be closed with `Boundary.aclose`.
+        """
         self._closed = True
         self._receiving = self._sending = ()  # they refer to the session
+        self._message_received = self._message_sending = None
+        self.wait = None
         for stage in self.stages:
             stage.above = stage.below = None
-            try:
-                stage.codec.close()
-            except Exception as error:
-                logger.error("extension %s: close() failed: %r", stage.name, error)
+        return [stage.boundary for stage in self.stages if not stage.boundary.close()]
 
 
 def _finish(steps: _Steps) -> list[Frame]:
@@ -526,26 +587,6 @@ def _finish(steps: _Steps) -> list[Frame]:
     except StopIteration as done:
         frames: list[Frame] = done.value
         return frames
-
-
-async def _afinish(steps: _Steps) -> list[Frame]:
-    """What `Pipeline._through` returns where codecs may be asynchronous."""
-    result = None
-    try:
-        while True:
-            result = steps.send(result)
-            if inspect.isawaitable(result):
-                try:
-                    result = await result
-                except Exception as error:
-                    steps.throw(error)
-    except StopIteration as done:
-        frames: list[Frame] = done.value
-        return frames
-
-
-def _unclaimed(frame: Frame) -> RemoteProtocolError:
-    return RemoteProtocolError(1002, f"{RSV(frame.rsv).names()} set where no extension handles it")
 
 
 def run_hooks(hooks: Sequence[FrameHook], frame: Frame) -> list[Frame]:

@@ -49,8 +49,7 @@ cdef class Sender:
     cpdef send_control(self, int opcode, object payload)
     cpdef answer_ping(self, object payload)
 
-    @cython.locals(item=Frame)
-    cdef _send_through(self, Frame frame)
+    cdef list _encoded_control(self, Frame frame)
 
     @cython.locals(first=int, size=Py_ssize_t)
     cpdef _write(self, Frame frame)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wsext.errors import CloseInfo, LocalProtocolError, ProtocolError
-from wsext.protocol.closing import CloseCode, build_close, parse_close
+from wsext.protocol.closing import CloseCode, build_close, build_failure, parse_close
 from wsext.protocol.codes import Opcode
 from wsext.protocol.frames import Data, Frame, make_frame
 from wsext.protocol.leaf import build_frame, size_of
@@ -99,10 +99,13 @@ class Sender:
             # Without its traceback, whose frames would hold this connection in a cycle.
             self.failure = error.bare_copy()
         if self.local_close is None and not self.ended:
-            code, reason = error.code, error.reason
+            reason = error.reason
+            if error.extension and isinstance(error, LocalProtocolError):
+                reason = "extension failed"  # what it says is for this side
+            payload = build_failure(error.code, reason)
             self.local_first = self.remote_close is None
-            self.local_close = (code, reason)
-            self._write(Frame(Opcode.CLOSE, build_close(code, reason)))
+            self.local_close = parse_close(payload)
+            self._write(Frame(Opcode.CLOSE, payload))
         self._go(Happening.FAIL)
 
     def lose(self, error: BaseException | None = None, *, unsent: bool = False) -> None:
@@ -266,9 +269,10 @@ class Sender:
     # --- control frames -----------------------------------------------------------------------
 
     def send_control(self, opcode: int, payload: bytes | bytearray | memoryview) -> None:
-        """Queue a ping or a pong."""
+        """Queue a ping or a pong. A codec that fails on it fails the connection."""
         if self.local_close is None and not self.ended:
-            self._send_through(Frame(opcode, payload))
+            for frame in self._encoded_control(Frame(opcode, payload)):
+                self._write(frame)
 
     def answer_ping(self, payload: bytes | bytearray | memoryview) -> None:
         """Queue the pong for a ping, or remember it while the peer does not read."""
@@ -299,18 +303,29 @@ class Sender:
         return True
 
     def _send_close(self, code: int, reason: str) -> None:
-        payload = build_close(code, reason)
-        self.local_close = parse_close(payload)
+        close = Frame(Opcode.CLOSE, build_close(code, reason))
+        frames = self._encoded_control(close)
+        if self.ended:
+            return  # a codec has failed, and another Close frame says so
+        self.local_close = parse_close(close.payload)
         self._go(Happening.SEND_CLOSE)
-        self._send_through(Frame(Opcode.CLOSE, payload))
-
-    def _send_through(self, frame: Frame) -> None:
-        # Control frames are never asynchronous: a codec that wants them has to be synchronous.
-        if self.pipeline.passive:
+        if not any(frame.opcode == Opcode.CLOSE for frame in frames):
+            frames = [*frames, close]  # nothing may keep it from leaving
+        for frame in frames:
             self._write(frame)
-        else:
-            for item in self.pipeline.encode(frame):
-                self._write(item)
+
+    def _encoded_control(self, frame: Frame) -> list[Frame]:
+        """A control frame as it travels; nothing if a codec has failed the connection.
+
+        Control frames are never asynchronous: a codec that wants them has to be synchronous.
+        """
+        if self.pipeline.passive:
+            return [frame]
+        try:
+            return self.pipeline.encode(frame)
+        except ProtocolError as error:
+            self.fail(error)
+            return []
 
     # --- bytes --------------------------------------------------------------------------------
 

@@ -30,7 +30,6 @@ class Pinged(Protocol):
     def is_reading(self) -> bool: ...
     def has_heard(self) -> bool: ...
     def soon(self) -> None: ...
-    def write_out(self) -> None: ...
     def fail(self, error: ProtocolError) -> None: ...
 
 
@@ -106,8 +105,7 @@ class Keepalive:
 
     def mark(self, waiter: PongWaiter) -> None:
         """Send a ping that is wsext's own; the waiter gets the seconds until its pong."""
-        self._add(self._fresh(b"wsext"), waiter)
-        self._link.soon()  # together with the messages that stand before and after it
+        self._send(self._fresh(b"wsext"), waiter)
 
     def _fresh(self, prefix: bytes = b"") -> bytes:
         """A payload that no ping under way has."""
@@ -118,13 +116,10 @@ class Keepalive:
                 return payload
 
     def _send(self, payload: bytes, waiter: PongWaiter | None) -> None:
-        self._add(payload, waiter)
-        self._link.write_out()
-
-    def _add(self, payload: bytes, waiter: PongWaiter | None) -> None:
         link = self._link
         self._sent += ((payload, link.timers.time(), waiter),)
         link.connection.send_control(Opcode.PING, payload)
+        link.soon()  # together with the messages that stand before and after it
 
     def take_pong(self, payload: bytes) -> None:
         """A pong has come; it answers a ping, and with it all earlier ones (RFC 6455 §5.5.3)."""

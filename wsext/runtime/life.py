@@ -38,13 +38,14 @@ from wsext.errors import (
     ProtocolError,
 )
 from wsext.escape import get_logger
-from wsext.protocol.closing import CloseCode
+from wsext.protocol.closing import CloseCode, build_failure, parse_close
 from wsext.protocol.connection import Connection
 from wsext.protocol.states import State
 from wsext.runtime.drive import Drive
 from wsext.runtime.inbox import Inbox
 from wsext.runtime.link import Link
 from wsext.runtime.path import SessionPath
+from wsext.runtime.patience import close_rest
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.timers import Timers
 from wsext.runtime.writing import Writer
@@ -154,7 +155,8 @@ class Progress(NamedTuple):
 def usual_outcome(error: BaseException) -> Outcome:
     """How a failure ends a session where no application says anything else."""
     if isinstance(error, ProtocolError):
-        return error.code, error.reason, True
+        code, reason = parse_close(build_failure(error.code, error.reason))
+        return code, reason, code == error.code
     return CloseCode.INTERNAL_ERROR, "internal error", False
 
 
@@ -193,6 +195,7 @@ class Life:
     __slots__ = (
         "__weakref__",
         "_callbacks",
+        "_closing",
         "_listener",
         "_observers",
         "_outcome",
@@ -237,6 +240,7 @@ class Life:
         self._callbacks: dict[Callable[[CloseInfo], None], None] | None = None
         self._tasks: dict[asyncio.Task[Any], None] | None = None
         self._waiters: list[asyncio.Future[CloseInfo]] | None = None
+        self._closing: asyncio.Task[None] | None = None  # codecs whose `close` is asynchronous
         session._inbox = Inbox(options.incoming_capacity, options.incoming_bytes, self._read_on)
         self.link = self._connect(connection)
 
@@ -398,6 +402,9 @@ class Life:
 
     def lost(self, link: Link) -> None:
         """A connection's transport is gone."""
+        left = link.connection.pipeline.close()
+        if left:
+            self._closing = asyncio.get_running_loop().create_task(close_rest(left, self.options))
         if self.keep and self.stage is LifeStage.OPEN:
             self._go(LifeEvent.DETACH)
             self._session._inbox.undecoded = 0
@@ -498,12 +505,20 @@ class Life:
         if error is not None:
             self.end_with(error, f"task {task.get_name()}")
 
+    async def wait_freed(self) -> None:
+        """Wait until the codecs are closed whose `close` is asynchronous."""
+        if self._closing is not None:
+            await asyncio.wait({self._closing})
+
     async def release(self) -> None:
-        """The handler is done: cancel what `create_task` started, and wait for it."""
+        """The handler is done: cancel what `create_task` started, and wait for it and for codecs
+        that take a little longer to close."""
         while tasks := [task for task in self._tasks or () if task is not asyncio.current_task()]:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+        if self._closing is not None:
+            await self._closing
         if self.stage is LifeStage.ENDED:
             self._go(LifeEvent.RELEASE)
 
@@ -520,7 +535,7 @@ class Life:
         """The peer has read."""
         if self._writer is not None:
             self._writer.wake()
-        if self.link.listener_waits and not self.link.blocked:
+        if self.link.listener_waits and not self._is_listener_ahead():
             self.link.listener_waits = False
             self.link.go_on_soon()
 
@@ -556,10 +571,13 @@ class Life:
 
     def wait_for_listener(self) -> None:
         """A listener has sent more than the peer reads: read nothing more until that has left."""
-        link, writer = self.link, self._writer
-        if link._paused or (writer is not None and writer.has_own):
-            link.listener_waits = True
-            link.stall()
+        if self._is_listener_ahead():
+            self.link.listener_waits = True
+            self.link.stall()
+
+    def _is_listener_ahead(self) -> bool:
+        writer = self._writer
+        return self.link.is_paused or (writer is not None and writer.has_own)
 
     def overflow(self) -> None:
         """The inbox has passed its bounds."""

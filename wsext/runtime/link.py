@@ -18,7 +18,9 @@ from wsext.protocol.closing import build_close
 from wsext.protocol.connection import Connection
 from wsext.protocol.states import State
 from wsext.runtime.closing import Closing
+from wsext.runtime.deadline import Deadline
 from wsext.runtime.keepalive import Keepalive, PongWaiter
+from wsext.runtime.net import abort_if_reset
 from wsext.runtime.pacing import Pace
 from wsext.runtime.path import LinkPath
 from wsext.runtime.settings import WebSocketOptions
@@ -69,6 +71,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
     __slots__ = (
         "_close_after",
         "_closing",
+        "_deadline",
         "_decoding",
         "_held_until",
         "_hold",
@@ -105,6 +108,10 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self._turning = False  # whether other connections have their turn
         self.is_fresh = False  # see `keep_fresh`
         self._pace: Pace | None = None
+        self._deadline: Deadline | None = None
+        if self.is_async:
+            self._deadline = Deadline(self.timers, options.codec_timeout, self.fail)
+            connection.pipeline.wait = self._deadline.wait
 
     # --- the transport ------------------------------------------------------------------------
 
@@ -142,16 +149,11 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
         uvloop tells a reader once of an error and then no more; a reader that finds data there and
         leaves the error for the next time, as those of aiofastnet do, is never called again. And
-        while reading is paused nobody is told of a reset at all. Over HTTP/2, what carries the
-        session reads for all its streams.
+        while reading is paused nobody is told of a reset at all.
         """
-        carrier = self.get_extra_info("carrier")
-        if self.is_lost or not (self._has_read or not self._reading or carrier is not None):
-            return
-        self._has_read = False
-        sock = self.get_extra_info("socket")
-        if sock is not None and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            (carrier or self._transport).abort()
+        if not self.is_lost and (self._has_read or not self._reading):
+            self._has_read = False
+            abort_if_reset(self._transport)
 
     def eof_received(self) -> bool:
         return False  # the transport closes itself
@@ -180,7 +182,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         """Let go of everything: the link is of no more use."""
         self._session = None
         self._transport = self._write = None
-        self._closing = self._hold = self._pace = None
+        self._closing = self._hold = self._pace = self._deadline = None
         self._keepalive.release()
 
     # --- reading ------------------------------------------------------------------------------
@@ -331,9 +333,9 @@ class Link(LinkPath, asyncio.BufferedProtocol):
                 task.exception()
             return
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if error is not None:  # of the codec's own doing: nobody else cancels this task
-            logger.error("an extension failed to decode: %r", error)
-            self.fail(LocalProtocolError("extension failed"))
+        if error is not None:  # not of a codec, whose faults are the pipeline's
+            logger.error("decoding failed", exc_info=error)
+            self.fail(LocalProtocolError("decoding failed"))
         elif self.connection.state is not State.OPEN:
             self.progress_close()
         else:
@@ -503,11 +505,15 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
     def _expire(self) -> None:
         """The peer, or a codec, has taken too long to close."""
-        if self.connection.is_open and self._close_after is not None:
-            self._end().stop()
-            self.connection.send_close(*self._close_after)
-            self.write_out()
-        self.abort()
+        if not self.fail_codec():
+            self.abort()
+
+    def fail_codec(self) -> bool:
+        """Close without what a codec still works on; ``False`` if no Close frame waits for one."""
+        if self._deadline is None or self._close_after is None or not self.connection.is_open:
+            return False
+        self._deadline.give_up("encode", "did not end in the time that was left for closing")
+        return True
 
     def close_transport(self) -> None:
         """Close the transport after what is written; raw sessions end like this."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeAlias, cast
 
 __all__ = [
+    "abort_if_reset",
     "bind",
     "connect_accepted_socket",
     "connect_socket",
@@ -191,6 +192,13 @@ def half_close(transport: asyncio.WriteTransport) -> None:
     """
     with contextlib.suppress(OSError):
         transport.write_eof()
+
+
+def abort_if_reset(transport: Any) -> None:
+    """Drop a connection if the system knows that the peer has reset it."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        transport.abort()
 
 
 def receive_descriptors(channel: socket.socket) -> tuple[bytes, list[int]]:

@@ -272,7 +272,11 @@ class LinkPath:
         if session is not None:
             connection = self.connection
             inbox = session._inbox
-            inbox.undecoded = connection.undecoded_bytes if connection.has_more else 0
+            if connection.has_more:
+                joined = connection.pipeline.joined_bytes  # an interceptor may have them for long
+                inbox.undecoded = connection.undecoded_bytes + joined
+            else:
+                inbox.undecoded = 0
             inbox.count()
 
     def _has_to_wait(self) -> bool:

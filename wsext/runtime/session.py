@@ -133,7 +133,7 @@ class Session(SessionPath):
         self.options = options
         self.response_headers: Headers | None = None
         self._traces: tuple[Trace, ...] = ()
-        pipeline = make_pipeline(self.negotiation, options.max_message_size)
+        pipeline = make_pipeline(self.negotiation, options.max_message_size, self.id)
         installed.set_frame_hooks(self, pipeline)
         connection = Connection(
             role,
@@ -364,7 +364,8 @@ class Session(SessionPath):
         return self._life.close_info
 
     async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close the session and wait for the peer, at most ``close_timeout`` seconds.
+        """Close the session and wait for the peer, at most ``close_timeout`` seconds. Codecs whose
+        `Codec.close` is asynchronous may take as long again.
 
         What was sent before leaves before the Close frame. A second close, or one after the peer's,
         only waits. Cancelling it gives up waiting; the closing handshake goes on.
@@ -378,6 +379,7 @@ class Session(SessionPath):
         """
         self.close_nowait(code, reason)
         await self._life.wait_closed()
+        await self._life.wait_freed()
 
     def close_nowait(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Begin to close the session without waiting for the peer.

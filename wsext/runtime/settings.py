@@ -27,6 +27,9 @@ class WebSocketOptions(OptionSet):
         Annotated[float, local("seconds to wait for a sign of life after a ping", gt=0)] | None
     ) = 20.0
     close_timeout: Annotated[float, local("seconds to wait for the peer when closing", gt=0)] = 10.0
+    negotiation_timeout: Annotated[
+        float, local("seconds that the extensions of a handshake may take to answer", gt=0)
+    ] = 5.0
     max_message_size: Annotated[
         int, local("bytes of a received message, decoded (1009 beyond)", ge=1, le=1 << 31)
     ] = 1 << 20
@@ -67,6 +70,13 @@ class WebSocketOptions(OptionSet):
             local(
                 "seconds that a peer may take nothing of a full outgoing queue (1013 beyond)", gt=0
             ),
+        ]
+        | None
+    ) = 30.0
+    codec_timeout: (
+        Annotated[
+            float,
+            local("seconds that an asynchronous codec may take for one frame (1011 beyond)", gt=0),
         ]
         | None
     ) = 30.0

@@ -75,9 +75,14 @@ class Sweep:
     def _look(self) -> None:
         self._timer = self._timers.call_later(_EVERY, self._look) if self._seen else None
         now = self._timers.time()
+        carriers = set()  # HTTP/2: what carries many sessions is looked at once
         for session, seen in list(self._seen.items()):
             life = life_of(session)
-            life.link.find_reset()
+            if life.carrier is None:
+                life.link.find_reset()
+            elif life.carrier not in carriers:
+                carriers.add(life.carrier)
+                life.carrier.find_reset()
             progress = life.progress
             if seen is None:
                 if progress == _NOTHING:

@@ -272,7 +272,7 @@ class Writer:
         finally:
             if self._pump is asyncio.current_task():
                 self._pump = None
-        self._update()
+        link.write_on()
         if not link.is_open and not self.outbox and self._streaming is None:
             link.close_if_due()
 
@@ -293,8 +293,8 @@ class Writer:
                 self.outbox.put_back(entry)  # another connection sends it
             else:
                 entry.settle(self._closed_error())
-                if not link.is_lost:  # a codec has raised what it must not
-                    link.fail(LocalProtocolError("extension failed"))
+                if not link.is_lost:  # not of a codec, whose faults are the pipeline's
+                    link.fail(LocalProtocolError("encoding failed"))
             raise
         else:
             link.write_out()
@@ -351,11 +351,11 @@ class Writer:
             await self.wait_writable()
         if not link.is_open:
             raise self._closed_error()
+        entry = Waiting(frame, len(frame.payload))
         if not link.is_async:
-            link.connection.send_frame(frame)
-            link.soon()
+            self._write(entry)
             return
-        self._fragment = entry = Waiting(frame, len(frame.payload))
+        self._fragment = entry
         entry.waiter = asyncio.get_running_loop().create_future()
         self._start_pump()
         try:

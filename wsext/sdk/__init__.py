@@ -2,6 +2,7 @@
 
 options.py     option sets: typed, checked, documented
 codec.py       Codec, MessageCodec: what transforms the frames of one connection
+sealed.py      SealedCodec, SealedExtension: integrity and encryption
 extension.py   Extension, Interceptor: what is installed and negotiated
 hookspecs.py   every hook
 hooks.py       the implementations of hooks, as plain calls

@@ -4,18 +4,22 @@
         def encode_message(self, data: bytes) -> bytes:
             return data.upper()
 
-`MessageCodec` is the easy path, for whole messages; `Codec` sees every frame.
+`MessageCodec` is the easy path, for whole messages; `Codec` sees every frame. For integrity and
+encryption there is `wsext.SealedCodec`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from wsext.protocol.codes import RSV
+from wsext.errors import RemoteProtocolError
+from wsext.protocol.closing import CloseCode
+from wsext.protocol.codes import RSV, Opcode
 from wsext.protocol.frames import Frame
 
-__all__ = ["Codec", "MessageCodec"]
+__all__ = ["Codec", "MessageCodec", "MessageInfo"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -33,15 +37,24 @@ class Codec:
     of messages per direction. To fail the connection, raise `RemoteProtocolError` with a close
     code; a `ValueError` while decoding becomes 1007 and anything else 1011. Data that a codec
     failed on is never passed on.
+
+    Attributes:
+        rsv: The reserved bits that the extension claims. The core sets it before the first frame.
+        control_frames: Whether control frames pass this codec, too. Such a codec has to be
+            synchronous. The default is ``False``.
+        first_frame_rsv: Whether the claimed bits may stand on a message's first frame only, as RFC
+            7692 §6 has it. The core then refuses them on continuations before the codec is asked.
+            The default is ``False``.
+        mandatory: Whether every message has to pass this codec: `wants` is not asked then, and a
+            `MessageCodec` refuses a message without the extension's bits with 1002. Without it,
+            whoever clears a bit on the way has the message passed on as it is. The default is
+            ``False``.
     """
 
-    #: The bits that the extension claims; set by the core before the first frame.
     rsv: RSV = RSV.NONE
-    #: Whether control frames pass this codec, too. Such a codec has to be synchronous.
     control_frames: bool = False
-    #: Whether the claimed bits may stand on a message's first frame only (as RFC 7692 §6 has it);
-    #: the core then refuses them on continuations before the codec is asked.
     first_frame_rsv: bool = False
+    mandatory: bool = False
 
     @property
     def share_key(self) -> Hashable | None:
@@ -95,6 +108,8 @@ class Codec:
     def wants(self, frame: Frame, hints: Mapping[str, Any]) -> bool:
         """Whether an outgoing message is to pass this codec; asked once, before `encode`.
 
+        A `mandatory` codec is not asked.
+
         Args:
             frame: The message's first frame; ``frame.fin`` tells whether it is the whole message.
             hints: What the sender said: ``send(data, hints={"compress": False})``.
@@ -114,8 +129,47 @@ class Codec:
         0, the default, where it does not tell."""
         return 0
 
-    def close(self) -> None:
-        """Free what the codec holds. Called exactly once, whatever happened before."""
+    def close(self) -> Awaitable[None] | None:
+        """Free what the codec holds. Called exactly once, whatever happened before.
+
+        It may be ``async def`` where it can be awaited: on servers, clients and under uvicorn. It
+        then gets ``codec_timeout`` or ``close_timeout``, whichever is shorter. A plain
+        ``websockets`` server or client cannot use such a codec; who runs a `Connection` without
+        I/O awaits `Boundary.aclose` of what `Pipeline.close` returns.
+        """
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageInfo:
+    """What a `MessageCodec` may know of the message that it works on, besides the data.
+
+    Attributes:
+        opcode: 1 for a text message, 2 for a binary one, or an opcode that an extension claims.
+        rsv: The reserved bits that are set on it, as a number; compare with `RSV`. Outgoing, these
+            are the bits of the extensions above; the codec's own are added afterwards. Incoming,
+            its own are among them.
+        hints: What the sender said: ``send(data, hints={"compress": False})``. Empty on an incoming
+            message: hints are never sent.
+        meta: The metadata beside it: ``send(data, meta={...})``. Empty on an incoming message,
+            unless an extension below has found some.
+    """
+
+    opcode: int
+    rsv: int = 0
+    hints: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def type(self) -> str:
+        """``"text"`` or ``"binary"``."""
+        return "text" if self.opcode == Opcode.TEXT else "binary"
+
+
+def _info(first: Frame | None, method: str) -> MessageInfo:
+    if first is None:
+        raise RuntimeError(f"there is a message to ask about only while {method} runs")
+    return MessageInfo(first.opcode, first.rsv, first.hints or {}, first.meta or {})
 
 
 class _Parts:
@@ -146,8 +200,19 @@ class MessageCodec(Codec):
     """The easy path: transform whole messages.
 
     The base class joins fragments, sets and clears the reserved bits, passes control frames on as
-    they are and enforces the limit. A message without the extension's bits is passed on untouched;
-    an extension that claims no bit transforms every message.
+    they are and enforces the limit. A message without the extension's bits is passed on untouched,
+    or refused with 1002 if the codec is `mandatory`. An extension that claims no bit transforms
+    every message.
+
+    `outgoing_info` and `incoming_info` tell more of the message: its type, reserved bits, hints and
+    metadata.
+
+    Attributes:
+        rsv: The reserved bits that the extension claims, and that mark a message which
+            `encode_message` has made. The core sets it before the first frame.
+        control_frames: Leave it ``False``: this class passes control frames on as they are.
+        first_frame_rsv: ``True``: a mark on a continuation is refused with 1002.
+        mandatory: Whether an unmarked message is refused with 1002. The default is ``False``.
     """
 
     first_frame_rsv = True
@@ -156,6 +221,27 @@ class MessageCodec(Codec):
         self._outgoing = _Parts()
         self._incoming = _Parts()
         self._marked = False
+        # The first frames of the messages that are being encoded and decoded just now.
+        self._outgoing_first: Frame | None = None
+        self._incoming_first: Frame | None = None
+
+    @property
+    def outgoing_info(self) -> MessageInfo:
+        """The message that `encode_message` works on.
+
+        Raises:
+            RuntimeError: If it is read while `encode_message` does not run.
+        """
+        return _info(self._outgoing_first, "encode_message")
+
+    @property
+    def incoming_info(self) -> MessageInfo:
+        """The message that `decode_message` works on.
+
+        Raises:
+            RuntimeError: If it is read while `decode_message` does not run.
+        """
+        return _info(self._incoming_first, "decode_message")
 
     @property
     def held_bytes(self) -> int:
@@ -165,7 +251,8 @@ class MessageCodec(Codec):
         """A whole outgoing message, encoded; ``None`` sends it as it is, unmarked.
 
         Return ``None`` only if no state was changed, and only with a reserved bit: without one
-        the peer cannot tell. To decide by size or hints, override `wants`.
+        the peer cannot tell. A `mandatory` codec never does. To decide by size or hints, override
+        `wants`.
         """
         return data
 
@@ -186,6 +273,7 @@ class MessageCodec(Codec):
             if whole is None:
                 return ()
             first, data = whole
+        self._outgoing_first = first
         encoded = self.encode_message(data)
         if isinstance(encoded, Awaitable):
             return self._finish_encode(first, data, encoded)
@@ -197,9 +285,12 @@ class MessageCodec(Codec):
         return self._marked_frame(first, data, await encoded)
 
     def _marked_frame(self, first: Frame, data: bytes, encoded: bytes | None) -> Frame:
+        self._outgoing_first = None
         if encoded is None:
+            if self.mandatory:
+                raise TypeError("encode_message() of a mandatory codec returned None")
             return first.replace(payload=data, fin=True)
-        return first.replace(payload=encoded, fin=True, rsv=first.rsv | self.rsv)
+        return first.replace(payload=encoded, fin=True, rsv=first.rsv | int(self.rsv))
 
     def decode(
         self, frame: Frame, budget: int
@@ -207,8 +298,10 @@ class MessageCodec(Codec):
         if frame.is_control:
             return frame
         if frame.opcode:
-            self._marked = not self.rsv or bool(frame.rsv & self.rsv)
+            self._marked = not self.rsv or bool(frame.rsv & int(self.rsv))
         if not self._marked:
+            if self.mandatory:
+                raise RemoteProtocolError(CloseCode.PROTOCOL_ERROR, "the message is not marked")
             return frame
         if frame.opcode and frame.fin:
             first, data = frame, bytes(frame.payload)
@@ -217,6 +310,7 @@ class MessageCodec(Codec):
             if whole is None:
                 return ()
             first, data = whole
+        self._incoming_first = first
         decoded = self.decode_message(data, budget)
         if isinstance(decoded, Awaitable):
             return self._finish_decode(first, decoded)
@@ -226,4 +320,5 @@ class MessageCodec(Codec):
         return self._cleared_frame(first, await decoded)
 
     def _cleared_frame(self, first: Frame, decoded: bytes) -> Frame:
+        self._incoming_first = None
         return first.replace(payload=decoded, fin=True, rsv=first.rsv & ~int(self.rsv))

@@ -21,15 +21,17 @@ sees, replaces, drops or adds frames on its own side only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
-from wsext.errors import NegotiationError, OptionError
+from wsext.errors import NegotiationError, OptionError, PluginError
 from wsext.protocol.agreement import Agreement, Declined, NegotiationContext, Phase
+from wsext.protocol.boundary import distribution_of
 from wsext.protocol.codes import RSV
 from wsext.protocol.params import Params
+from wsext.sdk.checks import check_class, check_name
 from wsext.sdk.codec import Codec
-from wsext.sdk.options import OptionSet, option_fields
+from wsext.sdk.options import OptionSet, option_fields, show_options
 
 __all__ = ["Extension", "Installable", "Interceptor"]
 
@@ -47,25 +49,46 @@ class Installable:
 
     Raises:
         OptionError: For an unknown option or a value that does not fit.
+        PluginError: If its option set or its `setup` raises anything else.
+        TypeError: When a subclass is made, for an attribute that cannot be used.
+
+    Attributes:
+        name: The token: the entry point's name, and for a wire extension the name in the header.
+        Options: The class of the option set; a set without options if there are none.
+        options: The option set of this instance, checked and immutable.
+        conformance: What `wsext ext check` cannot find out itself: names and values of attributes
+            of the kit's suite, for example ``{"options": {"key": "a key for tests"}}``.
     """
 
-    #: The token: the entry point's name, and for a wire extension the name in the header.
     name: ClassVar[str]
-    #: The class of the option set.
     Options: ClassVar[type[OptionSet]] = NoOptions
-    #: What `wsext ext check` has to know: attributes of `wsext.testing.ExtensionSuite`.
     conformance: ClassVar[Mapping[str, Any]] = {}
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_class(cls)
+
     def __init__(self, options: OptionSet | None = None, /, **values: Any) -> None:
+        check_name(type(self))
+        doing = "its option set"
+        try:
+            self.options: Any = self._take_options(options, values)
+            doing = "setup()"
+            self.setup()
+        except (OptionError, PluginError):
+            raise
+        except BaseException as error:
+            problem = f"{doing} failed: {type(error).__name__}: {error}"
+            raise PluginError(self.name, problem, distribution_of(type(self)) or None) from error
+
+    def _take_options(self, options: OptionSet | None, values: dict[str, Any]) -> OptionSet:
         if options is None:
-            self.options: Any = self.Options.parse(values, owner=self.name)
-        elif not isinstance(options, self.Options):
+            return self.Options.parse(values, owner=self.name)
+        if not isinstance(options, self.Options):
             raise OptionError(
                 self.name, None, f"expected {self.Options.__name__}, got {type(options).__name__}"
             )
-        else:
-            self.options = options.replace(values, owner=self.name) if values else options
-        self.setup()
+        return options.replace(values, owner=self.name) if values else options
 
     def setup(self) -> None:
         """Override to derive things from ``self.options`` once, when it is installed."""
@@ -75,8 +98,7 @@ class Installable:
         return None
 
     def __repr__(self) -> str:
-        changed = ", ".join(f"{k}={v!r}" for k, v in self.options.changed().items())
-        return f"{type(self).__name__}({changed})"
+        return f"{type(self).__name__}({show_options(self.options, self.options.changed())})"
 
 
 class Extension(Installable):
@@ -84,38 +106,63 @@ class Extension(Installable):
 
     The default negotiates a token without parameters; override `make_codec` for that. Override
     `offers`, `accept` and `confirm` to negotiate parameters.
+
+    Attributes:
+        name: The token: the entry point's name, and the name in the header.
+        phase: Where it sits in the stack, from the application (first) to the wire (last). The
+            default is ``Phase.SEMANTIC``.
+        rsv: The reserved bits that it claims: one of `RSV`, or several with ``|``. Two extensions
+            on one connection never share one. The default is ``RSV.NONE``.
+        opcodes: The reserved opcodes that it claims: 3 to 7 and 11 to 15. The default is none.
+        Options: The class of the option set; a set without options if there are none.
+        options: The option set of this instance, checked and immutable.
+        wire_params: The parameters that may stand in a header: the option set's wire fields and
+            ``extra_wire_params``. The core sets it when the class is made.
+        extra_wire_params: Parameters that are no option, such as the name of a dictionary: names,
+            or a mapping that describes each for ``wsext ext show``, such as
+            ``{"dict": Annotated[str, wire("hash of the dictionary")]}``.
+        off_until_configured: Whether ``wsext serve`` leaves it off until somebody configures it,
+            if only with its name. What has a required option is off until then anyway. The default
+            is ``False``.
+        conformance: What `wsext ext check` cannot find out itself: names and values of attributes
+            of `wsext.testing.ExtensionSuite`, for example ``{"detects_corruption": True}``.
     """
 
-    #: Where it sits in the stack, from the application (first) to the wire (last).
     phase: ClassVar[Phase] = Phase.SEMANTIC
-    #: The reserved bits that it claims; two extensions on one connection never share one.
     rsv: ClassVar[RSV] = RSV.NONE
-    #: The reserved opcodes that it claims: 3 to 7 and 11 to 15.
     opcodes: ClassVar[frozenset[int]] = frozenset()
-    #: The parameters that may stand in a header: the option set's wire fields, and what a subclass
-    #: adds by setting ``extra_wire_params``.
+    off_until_configured: ClassVar[bool] = False
     wire_params: ClassVar[frozenset[str]] = frozenset()
-    extra_wire_params: ClassVar[frozenset[str]] = frozenset()
+    extra_wire_params: ClassVar[Collection[str]] = frozenset()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.rsv, cls.opcodes = RSV(cls.rsv), frozenset(cls.opcodes)
         declared = {field.wire for field in option_fields(cls.Options) if field.wire}
-        cls.wire_params = frozenset(declared) | cls.extra_wire_params
+        cls.wire_params = frozenset(declared) | frozenset(cls.extra_wire_params)
 
     def offers(self) -> Sequence[Params]:
         """Client: what to ask for, as alternatives, the best first."""
         return [Params()]
 
-    def accept(self, offer: Params, ctx: NegotiationContext) -> Agreement | Declined:
+    def accept(
+        self, offer: Params, ctx: NegotiationContext
+    ) -> Agreement | Declined | Awaitable[Agreement | Declined]:
         """Server: answer one offer.
 
         Parameters that are not in `wire_params` were refused before. Raise `NegotiationError`
         (the readers of `Params` do) or return `Declined`: the client's next offer is tried.
+
+        It may be ``async def``. Servers and uvicorn wait for all extensions of a handshake together
+        as long as ``negotiation_timeout`` allows, and decline what takes longer. Where nothing can
+        be awaited (``websockets``, a `Connection` without I/O) such an extension is declined.
         """
         return Agreement(self.make_codec(Params(), ctx), Params())
 
-    def confirm(self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext) -> Codec:
-        """Client: take the server's answer to `offers`.
+    def confirm(
+        self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext
+    ) -> Codec | Awaitable[Codec]:
+        """Client: take the server's answer to `offers`. It may be ``async def``, as `accept`.
 
         Raises:
             NegotiationError: If the answer cannot be used; the connection is failed (RFC 6455
@@ -131,7 +178,8 @@ class Extension(Installable):
 
 
 class Interceptor(Installable):
-    """Local, without any negotiation: sees frames on the application's side of the codecs.
+    """Local, without any negotiation: sees messages or frames on the application's side of the
+    codecs.
 
     Mark the hooks that it needs with `hookimpl`::
 
@@ -139,10 +187,25 @@ class Interceptor(Installable):
             name = "shout"
 
             @hookimpl
-            def wsext_frame_sending(self, session, frame):
-                return frame.replace(payload=bytes(frame.payload).upper())
+            def wsext_message_sending(self, session, message):
+                return message.upper()
 
-    Outgoing frames run through interceptors in the order of installation, incoming ones in the
-    reverse. An interceptor that raises is isolated, and disabled for the session after three
-    faults in a row; the frame goes on as it was.
+    Outgoing data passes first the message hooks and then the frame hooks, both in the order of
+    installation; incoming data takes the reverse way. To end the session, raise `EndSession`.
+
+    An interceptor fails open by default: if it raises, or returns what it must not, that is logged,
+    and the frame or message passes as it was. After three faults in a row the hook is left out for
+    the rest of the session.
+
+    Attributes:
+        name: The token: the entry point's name. It never stands in a header.
+        Options: The class of the option set; a set without options if there are none.
+        options: The option set of this instance, checked and immutable.
+        fail_closed: Whether its first fault ends the session with 1011 instead. Set it where
+            nothing may pass that the interceptor has not seen.
+        conformance: What `wsext ext check` cannot find out itself: names and values of attributes
+            of `wsext.testing.InterceptorSuite`, for example ``{"transparent": False}``.
     """
+
+    #: Whether its first fault ends the session with 1011.
+    fail_closed: ClassVar[bool] = False

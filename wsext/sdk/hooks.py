@@ -8,20 +8,20 @@ from typing import Any
 
 import pluggy
 
-from wsext.errors import CloseInfo, PluginError
+from wsext.errors import CloseInfo, HandshakeRejected, OptionError, PluginError, RouteError
 from wsext.escape import get_logger
-from wsext.protocol.contract import FrameHook
-from wsext.protocol.frames import Frame
+from wsext.protocol.boundary import FAULTS, distribution_of, report
 from wsext.protocol.http import Request, Response
 from wsext.protocol.pipeline import Pipeline
 from wsext.sdk import hookspecs
+from wsext.sdk.interceptors import MessageHooks, bind_hook, guard_frames
 
-__all__ = ["Hooks", "bind_hook", "has_hooks", "hook_names", "new_manager"]
+__all__ = ["Hooks", "has_hooks", "hook_names", "new_manager"]
 
 logger = get_logger("wsext.installed")
 
-#: Faults in a row after which an interceptor is left out of a session.
-_MAX_FAULTS = 3
+#: The hooks that may be coroutine functions.
+_MAY_WAIT = ("wsext_handshake", "wsext_message_received", "wsext_message_sending")
 
 
 def new_manager() -> pluggy.PluginManager:
@@ -41,17 +41,36 @@ class Hooks:
         """Register an object with hook implementations.
 
         Raises:
-            PluginError: If a hook's arguments are wrong, or it is registered already.
+            PluginError: If a hook's arguments are wrong or it is ``async def`` and must not be, or
+                if the plugin is registered already.
         """
         if self._manager is None:
             self._manager = new_manager()
-        label = name or getattr(plugin, "__name__", None) or repr(plugin)
+        label = name or getattr(plugin, "__name__", None) or type(plugin).__name__
         try:
             self._manager.register(plugin, name)
         except (pluggy.PluginValidationError, ValueError) as error:
             raise PluginError(label, str(error)) from error
-        if not self._manager.get_hookcallers(plugin):
-            raise PluginError(label, "has no hook implementation (functions with @hookimpl)")
+        callers = self._manager.get_hookcallers(plugin)
+        if not callers:
+            problem = (
+                "has no hook implementation (functions with @hookimpl), and is neither an "
+                "extension nor an interceptor nor a named option set"
+            )
+            raise PluginError(label, problem)
+        waiting = [
+            caller.name
+            for caller in callers
+            for impl in caller.get_hookimpls()
+            if impl.plugin is plugin and inspect.iscoroutinefunction(impl.function)
+        ]
+        for hook in waiting:
+            if hook not in _MAY_WAIT:
+                self._manager.unregister(plugin)
+                only = ", ".join(_MAY_WAIT)
+                raise PluginError(
+                    label, f"{hook} is a coroutine function; only these may be: {only}"
+                )
 
     def unregister(self, plugin: Any) -> None:
         """Take a plugin's hooks out; nothing happens when there are none."""
@@ -67,39 +86,64 @@ class Hooks:
 
     def _calls(self, hook: str) -> list[Callable[..., Any]]:
         """The implementations of a hook as plain calls, in pluggy's order."""
+        return [call for call, _ in self._origins(hook)]
+
+    def _origins(self, hook: str) -> list[tuple[Callable[..., Any], Any]]:
+        """The same, each with the function that its author has written."""
         if self._manager is None:
             return []
         impls = getattr(self._manager.hook, hook).get_hookimpls()
-        return [bind_hook(impl) for impl in reversed(impls)]
+        return [(bind_hook(impl), impl.function) for impl in reversed(impls)]
 
     async def refusal(self, request: Request) -> Response | None:
         """Ask ``wsext_handshake``: the first `Response` refuses the handshake.
 
+        A hook that fails, or answers anything else, cannot be asked whether the peer may connect:
+        its handshake is refused with 503.
+
         Raises:
-            TypeError: If a hook returns anything else; and whatever a hook raises.
+            HandshakeRejected: If a hook does.
         """
-        for call in self._calls("wsext_handshake"):
-            result = call(request=request)
-            if inspect.isawaitable(result):
-                result = await result
-            if isinstance(result, Response):
-                return result
+        for call, origin in self._origins("wsext_handshake"):
+            try:
+                result = call(request=request)
+                if inspect.isawaitable(result):
+                    result = await result
+                if result is not None and not isinstance(result, Response):
+                    raise TypeError(f"returned {result!r}, not a Response")
+            except HandshakeRejected:
+                raise
+            except FAULTS as error:
+                report("hook wsext_handshake", error, kind=origin, where=request.path)
+                return Response(503, "the server cannot decide about this request\n")
             if result is not None:
-                raise TypeError(f"hook wsext_handshake returned {result!r}, not a Response")
+                return result
         return None
 
     def add_routes(self, app: Any) -> None:
-        """Let plugins add their routes."""
-        for call in self._calls("wsext_routes"):
-            call(app=app)
+        """Let plugins add their routes.
+
+        Raises:
+            PluginError: If a plugin fails with anything else than what installing raises.
+            OptionError, RouteError: If a plugin does.
+        """
+        for call, origin in self._origins("wsext_routes"):
+            try:
+                call(app=app)
+            except (OptionError, PluginError, RouteError):
+                raise
+            except BaseException as error:
+                problem = f"wsext_routes failed: {type(error).__name__}: {error}"
+                distribution = distribution_of(origin) or None
+                raise PluginError(origin.__module__, problem, distribution) from error
 
     def not_ready(self) -> str | None:
         """Ask ``wsext_not_ready``: the first reason, or ``None`` when all is well."""
-        for call in self._calls("wsext_not_ready"):
+        for call, origin in self._origins("wsext_not_ready"):
             try:
                 reason = call()
-            except Exception as error:
-                logger.error("hook wsext_not_ready failed: %r", error)
+            except BaseException as error:
+                report("hook wsext_not_ready", error, kind=origin)
                 return "not ready"
             if reason is not None:
                 return str(reason)
@@ -117,14 +161,16 @@ class Hooks:
 
     def session_opened(self, session: Any) -> None:
         """Tell the hooks, all of them; the first fault of one ends the session."""
-        first: Exception | None = None
+        first: BaseException | None = None
         for call in self._calls("wsext_session_opened"):
             try:
                 call(session=session)
-            except Exception as error:
+            except BaseException as error:
                 first = first or error
-        if first is not None:
+        if isinstance(first, Exception):
             raise first
+        if first is not None:  # it ends the session only
+            raise RuntimeError(f"a hook raised {type(first).__name__}") from first
 
     def session_closed(self, session: Any, info: CloseInfo) -> None:
         """Tell the hooks; a fault is logged and changes nothing."""
@@ -132,29 +178,48 @@ class Hooks:
             self._notify("wsext_session_closed", session=session, info=info)
 
     def _notify(self, hook: str, **arguments: Any) -> None:
-        for call in self._calls(hook):
+        for call, origin in self._origins(hook):
             try:
                 call(**arguments)
-            except Exception as error:
-                logger.error("hook %s failed: %r", hook, error)
+            except BaseException as error:
+                report(f"hook {hook}", error, kind=origin)
 
     def set_frame_hooks(self, session: Any, pipeline: Pipeline) -> None:
-        """Compile the frame hooks into plain calls for one session; none, when there are none."""
+        """Compile the hooks for frames and messages into plain calls for one session; none, when
+        there are none."""
         if self._manager is None:
             return
         hooks = self._manager.hook
-        # pluggy's order is last in, first out: right for incoming frames, for the interceptor
-        # that was installed last stands nearest to the wire. Outgoing frames go the other way.
-        received = list(reversed(hooks.wsext_frame_received.get_hookimpls()))
-        sending = sorted(
-            hooks.wsext_frame_sending.get_hookimpls(),
-            key=lambda impl: 0 if impl.tryfirst else 2 if impl.trylast else 1,
+        coming = [guard_frames(impl, session) for impl in _inwards(hooks.wsext_frame_received)]
+        going = [guard_frames(impl, session) for impl in _outwards(hooks.wsext_frame_sending)]
+        if coming or going:
+            pipeline.set_hooks(coming, going)
+        most = pipeline.max_message_size
+        received, sending = (
+            MessageHooks(impls, session, most, sending=outwards) if impls else None
+            for impls, outwards in (
+                (_inwards(hooks.wsext_message_received), False),
+                (_outwards(hooks.wsext_message_sending), True),
+            )
         )
         if received or sending:
-            pipeline.set_hooks(
-                [_guarded(impl, session) for impl in received],
-                [_guarded(impl, session) for impl in sending],
-            )
+            pipeline.set_message_hooks(received, sending)
+
+
+def _inwards(caller: pluggy.HookCaller) -> list[pluggy.HookImpl]:
+    """Implementations in the order for what comes in.
+
+    pluggy's order is last in, first out: the interceptor that was installed last stands nearest to
+    the wire.
+    """
+    return list(reversed(caller.get_hookimpls()))
+
+
+def _outwards(caller: pluggy.HookCaller) -> list[pluggy.HookImpl]:
+    """Implementations in the order for what goes out: the other way."""
+    return sorted(
+        caller.get_hookimpls(), key=lambda impl: 0 if impl.tryfirst else 2 if impl.trylast else 1
+    )
 
 
 def hook_names(plugin: Any) -> list[str]:
@@ -169,41 +234,3 @@ def hook_names(plugin: Any) -> list[str]:
 def has_hooks(item: object) -> bool:
     """Whether an instance carries hook implementations."""
     return any(hasattr(getattr(type(item), name), "wsext_impl") for name in hook_names(type(item)))
-
-
-def _guarded(impl: pluggy.HookImpl, session: Any) -> FrameHook:
-    """One frame hook for one session, isolated: after three faults in a row it is left out."""
-    call = bind_hook(impl)
-    name = impl.plugin_name
-    faults = 0
-
-    def hook(frame: Frame) -> Any:
-        nonlocal faults
-        if faults >= _MAX_FAULTS:
-            return None
-        try:
-            result = call(session=session, frame=frame)
-            if result is not None and type(result) is not Frame:
-                result = list(result)
-        except Exception as error:
-            faults += 1
-            logger.error("interceptor %s failed: %r", name, error)
-            logger.debug("interceptor %s: traceback", name, exc_info=error)
-            if faults == _MAX_FAULTS:
-                logger.error("interceptor %s is disabled for this session", name)
-            return None
-        faults = 0
-        return result
-
-    return hook
-
-
-def bind_hook(impl: pluggy.HookImpl) -> Callable[..., Any]:
-    """A hook implementation as a function that takes all arguments and passes on those it names."""
-    function: Callable[..., Any] = impl.function
-    names = impl.argnames
-
-    def call(**arguments: Any) -> Any:
-        return function(*(arguments[name] for name in names))
-
-    return call

@@ -16,7 +16,7 @@ objects attributes, in a later version; they lose none without a major version.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import pluggy
 
@@ -36,6 +36,9 @@ __all__ = ["API_VERSION", "hookimpl", "hookspec"]
 API_VERSION = 1
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+#: What a message hook answers: see `wsext_message_received`.
+MessageVerdict: TypeAlias = "str | bytes | tuple[()] | None"
 
 #: Marks the specification of a hook.
 hookspec = pluggy.HookspecMarker("wsext")
@@ -121,9 +124,39 @@ def wsext_session_closed(session: Any, info: CloseInfo) -> None:
 
 @_spec()
 def wsext_frame_received(session: Any, frame: Frame) -> Frame | Iterable[Frame] | None:
-    """A frame has come, decoded. ``None`` leaves it, a frame replaces it, ``()`` drops it."""
+    """A frame has come, decoded. ``None`` leaves it, a frame replaces it, ``()`` drops it.
+
+    A message may come in several frames: to filter what is said, use `wsext_message_received`.
+    Raise `EndSession` to end the session.
+    """
 
 
 @_spec()
 def wsext_frame_sending(session: Any, frame: Frame) -> Frame | Iterable[Frame] | None:
-    """A frame is about to be encoded. ``None`` leaves it, a frame replaces it, ``()`` drops it."""
+    """A frame is about to be encoded. ``None`` leaves it, a frame replaces it, ``()`` drops it.
+
+    As `wsext_frame_received`, for the other direction.
+    """
+
+
+@_spec()
+def wsext_message_received(
+    session: Any, message: str | bytes, meta: Mapping[str, Any]
+) -> MessageVerdict | Awaitable[MessageVerdict]:
+    """A whole message has come, decoded. Sync or async; the next message waits meanwhile.
+
+    ``None`` leaves it as it is, ``str`` or bytes replace it, ``()`` drops it. Raise `EndSession` to
+    end the session with a close code of your choice. ``meta`` is what an extension carried beside
+    the message. Do not wait for another message of the session here: it comes after this one.
+    """
+
+
+@_spec()
+def wsext_message_sending(
+    session: Any, message: str | bytes, hints: Mapping[str, Any], meta: Mapping[str, Any]
+) -> MessageVerdict | Awaitable[MessageVerdict]:
+    """A whole message is about to be encoded. Sync or async; the next message waits meanwhile.
+
+    As `wsext_message_received`, for the other direction. ``hints`` and ``meta`` are what the sender
+    passed to `Session.send`. Do not wait for another `Session.send` of the session here.
+    """

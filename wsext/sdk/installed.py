@@ -10,13 +10,16 @@ from typing import Any
 from wsext.errors import ExtensionConflict, OptionError, PluginError
 from wsext.escape import get_logger
 from wsext.protocol.agreement import Negotiation, Offer
+from wsext.protocol.boundary import distribution_of, report
 from wsext.protocol.http import Request
 from wsext.protocol.negotiation import shared_claim
 from wsext.protocol.pipeline import Pipeline, Stage
+from wsext.sdk.checks import check_class
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.hooks import Hooks, has_hooks
 from wsext.sdk.options import NamedOptionSet
-from wsext.sdk.plugins import Plugins, default_plugins, is_installable
+from wsext.sdk.plugins import Plugins, default_plugins, is_codec, is_installable
+from wsext.sdk.values import as_list
 
 __all__ = ["Installed"]
 
@@ -81,6 +84,10 @@ class Installed(Hooks):
         elif is_installable(what):
             item = what(**{**self._from_sets.get(what.name, {}), **options})
         else:
+            if is_codec(what):
+                name = getattr(what, "__name__", type(what).__name__)
+                problem = "is a codec: install the Extension whose make_codec() gives it"
+                raise PluginError(name, problem)
             if options or required:
                 raise OptionError(repr(what), None, "this plugin takes no options")
             self.register(what)
@@ -99,7 +106,16 @@ class Installed(Hooks):
         return self.plugins.extension(name)
 
     def _install_set(self, named: NamedOptionSet) -> NamedOptionSet:
-        for token, values in named.extensions.items():
+        try:
+            self._install_all(named.extensions)
+        except OptionError as error:
+            error.source = f"option set {named.name}"
+            raise
+        return named
+
+    def _install_all(self, extensions: Mapping[str, Mapping[str, Any]]) -> None:
+        """Install what an option set names, or change the options of what is there."""
+        for token, values in extensions.items():
             current = self._items.get(token)
             if current is None:
                 self._from_sets[token] = dict(values)
@@ -108,7 +124,15 @@ class Installed(Hooks):
                 options = current.options.replace(values, owner=token)
                 self._from_sets.setdefault(token, {}).update(values)
                 self._put(type(current)(options), token in self._required)
-        return named
+
+    def find(self, token: str) -> Any:
+        """What a token stands for: the class of what is installed, or what the plugins have.
+
+        Raises:
+            PluginError: If it cannot be found or loaded.
+        """
+        current = self._items.get(token)
+        return self._resolve(token) if current is None else type(current)
 
     def configure(self, token: str, options: Mapping[str, Any]) -> Installable:
         """Change options of what is installed, or install it.
@@ -134,6 +158,11 @@ class Installed(Hooks):
             self.unregister(item)
 
     def _put(self, item: Installable, required: bool) -> None:
+        try:
+            check_class(type(item))
+        except TypeError as error:
+            distribution = distribution_of(type(item)) or None
+            raise PluginError(item.name, str(error), distribution) from error
         old = self._items.get(item.name)
         if required:
             if not isinstance(item, Extension):
@@ -199,7 +228,7 @@ class Installed(Hooks):
 
         A hook that fails, or returns anything else than offers, is logged and ignored.
         """
-        for call in self._calls("wsext_negotiate"):
+        for call, origin in self._origins("wsext_negotiate"):
             try:
                 chosen = call(request=request, offers=offers, installed=self.extensions)
                 if chosen is None:
@@ -208,24 +237,34 @@ class Installed(Hooks):
                 if all(isinstance(offer, Offer) for offer in chosen):
                     return chosen
                 raise TypeError(f"returned {chosen!r}, which are not all offers")
-            except Exception as error:
-                logger.error("hook wsext_negotiate failed: %r; ignored", error)
+            except BaseException as error:
+                report("hook wsext_negotiate", error, kind=origin, where=request.path)
         return None
 
     def backplanes(self) -> dict[str, Callable[[str], Any]]:
         """What plugins bring, by URL scheme; those installed here go before the environment's."""
         found = self.plugins.backplanes()
-        for brought in (call() for call in self._calls("wsext_backplanes")):
-            found.update(brought or {})
+        for call, origin in self._origins("wsext_backplanes"):
+            try:
+                found.update(call() or {})
+            except BaseException as error:
+                report("hook wsext_backplanes", error, kind=origin)
         return found
 
 
-def make_pipeline(negotiation: Negotiation, max_message_size: int) -> Pipeline:
-    """The pipeline of what was agreed, in the order of the response."""
-    stages = [
-        Stage(agreed.name, agreed.codec, agreed.extension.rsv, agreed.extension.opcodes)
-        for agreed in negotiation.agreed
-    ]
+def make_pipeline(negotiation: Negotiation, max_message_size: int, session: str = "") -> Pipeline:
+    """The pipeline of what was agreed, in the order of the response.
+
+    Args:
+        negotiation: What was agreed.
+        max_message_size: The limit of a whole message, in bytes.
+        session: What the log calls the connection.
+    """
+    stages = []
+    for agreed in negotiation.agreed:
+        extension, boundary = agreed.extension, agreed.boundary
+        boundary.where = f"session {session}" if session else ""
+        stages.append(Stage(agreed.name, agreed.codec, extension.rsv, extension.opcodes, boundary))
     return Pipeline(stages, max_message_size=max_message_size)
 
 
@@ -239,6 +278,6 @@ def _tell_of_conflict(level: int, one: str, other: str, what: str) -> None:
 def build(what: Iterable[Any] | Mapping[str, Mapping[str, Any]]) -> Installed:
     """Install several things at once; a mapping gives options by token."""
     installed = Installed()
-    for item in what:
+    for item in as_list("extensions", what):
         installed.install(item, **(what[item] if isinstance(what, Mapping) else {}))
     return installed

@@ -3,38 +3,38 @@
     class Options(OptionSet):
         level: Annotated[int, local("zlib level", ge=0, le=9)] = 6
         server_max_window_bits: Annotated[int, wire("window of the server", ge=9, le=15)] = 15
+        dictionaries: Annotated[Store, in_code("where dictionaries come from")] | None = None
 
 `local` fields never leave the process. Only `wire` fields name parameters that may stand in a
-``Sec-WebSocket-Extensions`` header.
+``Sec-WebSocket-Extensions`` header. `in_code` fields hold objects, so no text can set them.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    ClassVar,
-    Self,
-    cast,
-    dataclass_transform,
-    get_args,
-    get_origin,
-)
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast, dataclass_transform
 
 import msgspec
 
 from wsext.errors import OptionError, nearest
 from wsext.sdk.secret import Secret
+from wsext.sdk.values import bounds, check_object, convert, expected, from_text, metas, type_name
 
-__all__ = ["NamedOptionSet", "OptionField", "OptionSet", "local", "option_fields", "wire"]
-
-#: A number with ``_`` between its digits, as in TOML and Python.
-_GROUPED = re.compile(r"[+-]?\d+(_\d+)+(\.\d+)?")
+__all__ = [
+    "NamedOptionSet",
+    "OptionField",
+    "OptionSet",
+    "in_code",
+    "local",
+    "option_fields",
+    "refuse_code_options",
+    "show_options",
+    "wire",
+    "wire_field",
+]
 
 
 def local(description: str, **bounds: Any) -> msgspec.Meta:
@@ -48,15 +48,37 @@ def local(description: str, **bounds: Any) -> msgspec.Meta:
     return msgspec.Meta(description=description, **bounds)
 
 
-def wire(description: str, *, name: str | None = None, **bounds: Any) -> msgspec.Meta:
+def wire(
+    description: str,
+    *,
+    name: str | None = None,
+    direction: Literal["offer", "answer", "both"] = "both",
+    **bounds: Any,
+) -> msgspec.Meta:
     """Describe an option that may be sent as a parameter of the extension (RFC 6455 §9.1).
 
     Args:
         description: One line for ``wsext ext show``.
         name: The parameter's name, when it is not the field's.
+        direction: Whether it stands in a client's offer, in a server's answer or in both, for
+            ``wsext ext show``.
         bounds: As for `local`.
     """
-    return msgspec.Meta(description=description, extra={"wire": name or True}, **bounds)
+    extra = {"wire": name or True, "direction": direction}
+    return msgspec.Meta(description=description, extra=extra, **bounds)
+
+
+def in_code(description: str) -> msgspec.Meta:
+    """Describe an option that only code can set: an object, such as a service or a function.
+
+    The command line, ``wsext.toml`` and the environment cannot set it, and no text is parsed. A
+    value has to be an instance of the field's type, or have the members of its `Protocol`. It stays
+    in this process, and nothing shows it.
+
+    Args:
+        description: As for `local`.
+    """
+    return msgspec.Meta(description=description, extra={"in_code": True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +88,13 @@ class OptionField:
     Attributes:
         name: The option's name.
         type: Its type as text, for example ``int`` or ``float | null``.
-        default: Its default value.
+        default: Its default value; ``None`` if it is required.
         bounds: The accepted range as text; empty without one.
         description: One line.
         wire: The name of the header parameter it stands for; ``None`` for a local option.
+        scope: ``wire``, ``local``, or ``code`` for an option that only code can set.
+        required: Whether it has no default.
+        direction: Of a wire parameter: ``offer``, ``answer`` or ``both``; empty if nobody said.
     """
 
     name: str
@@ -78,6 +103,9 @@ class OptionField:
     bounds: str
     description: str
     wire: str | None
+    scope: str
+    required: bool
+    direction: str
 
 
 if TYPE_CHECKING:
@@ -94,6 +122,10 @@ else:
             config = {"frozen": True, "kw_only": True, **config}
             return super().__new__(mcls, name, bases, namespace, **config)
 
+        def __call__(cls, *args, **values):
+            _check_names(cls, values)
+            return super().__call__(*args, **values)
+
     class _Struct(msgspec.Struct, metaclass=_OptionSetMeta):
         pass
 
@@ -104,7 +136,7 @@ class OptionSet(_Struct):
     Add rules over several fields by overriding `check`.
 
     Raises:
-        OptionError: From the constructor and from `parse`, naming the field, the bound and the
+        OptionError: From the constructor and from `parse`, naming the field, what fits it, and the
             nearest valid name.
     """
 
@@ -112,7 +144,11 @@ class OptionSet(_Struct):
         owner = _owner(type(self))
         try:
             for info in _fields(type(self)):
-                value = _convert(info, getattr(self, info.name), strict=True)
+                value = getattr(self, info.name)
+                if _is_in_code(info):
+                    check_object(info.name, info.type, value)
+                    continue
+                value = convert(info.name, info.type, value)
                 if isinstance(value, Secret):
                     msgspec.structs.force_setattr(cast("Any", self), info.name, value)
             self.check()
@@ -134,23 +170,17 @@ class OptionSet(_Struct):
             owner: What the options belong to, for error messages.
 
         Raises:
-            OptionError: For an unknown name or a value that does not fit.
+            OptionError: For an unknown name, a value that does not fit, or one that is missing.
         """
-        owner = owner or _owner(cls)
-        infos = {info.name: info for info in _fields(cls)}
-        converted = {}
+        converted = _named(values)
         try:
-            for raw, value in values.items():
-                name = raw.replace("-", "_")
-                if name not in infos:
-                    known = ", ".join(infos) or "none"
-                    raise OptionError(
-                        owner, raw, f"no such option; known: {known}", nearest(name, infos)
-                    )
-                converted[name] = _from_text(infos[name], value)
+            for info in _fields(cls):
+                if info.name in converted and not _is_in_code(info):
+                    value = from_text(info.name, info.type, converted[info.name])
+                    converted[info.name] = value
             return cls(**converted)
         except OptionError as error:
-            error.owner = owner
+            error.owner = owner or _owner(cls)
             raise
 
     def replace(self, values: Mapping[str, Any], *, owner: str | None = None) -> Self:
@@ -162,6 +192,9 @@ class OptionSet(_Struct):
         current = {name: getattr(self, name) for name in self.__struct_fields__}
         return type(self).parse({**current, **_named(values)}, owner=owner)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({show_options(self, self.__struct_fields__)})"
+
     def changed(self) -> dict[str, Any]:
         """The options that differ from their defaults."""
         return {
@@ -172,7 +205,12 @@ class OptionSet(_Struct):
 
 
 def _fields(cls: Any) -> tuple[msgspec.structs.FieldInfo, ...]:
-    return msgspec.structs.fields(cls)
+    return _resolved_fields(cls)
+
+
+@lru_cache(maxsize=256)
+def _resolved_fields(cls: Any) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(cls)  # resolves annotations, which takes its time
 
 
 def _named(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,121 +221,88 @@ def _owner(cls: type[OptionSet]) -> str:
     return str(getattr(cls, "__owner__", cls.__name__))
 
 
-def _convert(info: msgspec.structs.FieldInfo, value: Any, *, strict: bool) -> Any:
-    try:
-        if _is_secret(info.type):
-            return msgspec.convert(value, info.type, strict=strict, dec_hook=_make_secret)
-        return msgspec.convert(value, info.type, strict=strict)
-    except msgspec.ValidationError as error:
-        shown = "a hidden value" if _is_secret(info.type) else _show(value)
-        problem = f"{str(error)[0].lower()}{str(error)[1:]}, got {shown}"
-        bounds = _bounds(info.type)
-        if bounds and bounds not in problem:
-            problem += f" (allowed: {bounds})"
-        raise OptionError("options", info.name, problem) from None
+def _is_in_code(info: msgspec.structs.FieldInfo) -> bool:
+    return any((meta.extra or {}).get("in_code") for meta in metas(info.type))
 
 
-def _make_secret(kind: type, value: Any) -> Any:
-    if isinstance(value, Secret):
-        return value
-    if not isinstance(value, str):
-        raise TypeError("expected a text")
-    return Secret(value)
+def _check_names(cls: Any, given: Iterable[str]) -> None:
+    """Check that every name is one of an option, and that none is missing."""
+    infos = {info.name: info for info in _fields(cls)}
+    for name in given:
+        if name not in infos:
+            known = ", ".join(infos) or "none"
+            problem = f"no such option; known: {known}"
+            raise OptionError(_owner(cls), name, problem, nearest(name, infos))
+    for info in infos.values():
+        if info.name not in given and info.required:
+            problem = f"is required: {expected(info.type)}"
+            if _is_in_code(info):
+                problem += f"; only code can set it: install(..., {info.name}=...)"
+            raise OptionError(_owner(cls), info.name, problem)
 
 
-def _is_secret(kind: Any) -> bool:
-    return kind is Secret or any(_is_secret(part) for part in get_args(kind))
-
-
-def _from_text(info: msgspec.structs.FieldInfo, value: Any) -> Any:
-    """A value as its field's type; text from a command line or an environment is parsed."""
-    if isinstance(value, str) and _is_sequence(info.type):
-        value = [item.strip() for item in value.split(",") if item.strip()]
-    if isinstance(value, str) and value.lower() == "none" and type(None) in get_args(info.type):
-        return None
-    if isinstance(value, str) and not _is_text(info.type) and _GROUPED.fullmatch(value):
-        value = value.replace("_", "")
-    return _convert(info, value, strict=not isinstance(value, str))
-
-
-def _is_text(kind: Any) -> bool:
-    return kind in (str, Secret, Any) or any(_is_text(part) for part in get_args(kind))
-
-
-def _is_sequence(kind: Any) -> bool:
-    if get_origin(kind) in (tuple, list):
-        return True
-    return any(_is_sequence(part) for part in get_args(kind) if not isinstance(part, msgspec.Meta))
-
-
-def _show(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _metas(kind: Any) -> list[msgspec.Meta]:
-    if get_origin(kind) is Annotated:
-        return [item for item in get_args(kind)[1:] if isinstance(item, msgspec.Meta)]
-    return [meta for part in get_args(kind) for meta in _metas(part)]
-
-
-def _bounds(kind: Any) -> str:
-    parts = []
-    for meta in _metas(kind):
-        if meta.ge is not None and meta.le is not None:
-            parts.append(f"{meta.ge} to {meta.le}")
-        else:
-            for sign, value in ((">=", meta.ge), (">", meta.gt), ("<=", meta.le), ("<", meta.lt)):
-                if value is not None:
-                    parts.append(f"{sign} {value}")
-        if meta.pattern is not None:
-            parts.append(f"matching {meta.pattern}")
-    return ", ".join(parts)
-
-
-def _type_name(kind: Any) -> str:
-    if get_origin(kind) is Annotated:
-        return _type_name(get_args(kind)[0])
-    if kind is type(None):
-        return "none"
-    origin = get_origin(kind)
-    if origin is None:
-        return str(getattr(kind, "__name__", kind))
-    args = get_args(kind)
-    if str(origin) in ("typing.Union", "<class 'types.UnionType'>"):
-        return " | ".join(_type_name(arg) for arg in args)
-    if str(origin) == "typing.Literal":
-        return " | ".join(repr(arg) for arg in args)
-    if getattr(origin, "__name__", "") == "Callable":
-        return "callable"
-    names = ", ".join(_type_name(arg) for arg in args if arg is not Ellipsis)
-    return f"{getattr(origin, '__name__', origin)}[{names}]"
+def show_options(options: OptionSet, names: Iterable[str]) -> str:
+    """Some options as ``level=6, store=<Store>``: an object that only code sets shows its type."""
+    in_code = {info.name for info in _fields(type(options)) if _is_in_code(info)}
+    values = {name: getattr(options, name) for name in names}
+    return ", ".join(
+        f"{name}=<{type(value).__name__}>" if name in in_code and value is not None
+        else f"{name}={value!r}"
+        for name, value in values.items()
+    )  # fmt: skip
 
 
 def option_fields(cls: type[OptionSet]) -> tuple[OptionField, ...]:
     """Every option of a set, in the order of declaration."""
     fields = []
     for info in _fields(cls):
-        metas = _metas(info.type)
-        name: str | None = None
-        for meta in metas:
-            mark = (meta.extra or {}).get("wire")
-            if mark:
-                name = info.name if mark is True else str(mark)
-        default = info.default
+        default = None if info.required else info.default
         if info.default_factory is not msgspec.NODEFAULT:
             default = info.default_factory()
-        fields.append(
-            OptionField(
-                info.name,
-                _type_name(info.type),
-                default,
-                _bounds(info.type),
-                next((meta.description for meta in metas if meta.description), ""),
-                name,
-            )
-        )
+        fields.append(_describe(info.name, info.type, default, required=info.required))
     return tuple(fields)
+
+
+def wire_field(name: str, kind: Any) -> OptionField:
+    """A parameter beside the options, as ``extra_wire_params`` describes it."""
+    return _describe(name, kind, None, required=False)
+
+
+def _describe(name: str, kind: Any, default: Any, *, required: bool) -> OptionField:
+    described = metas(kind)
+    marks: dict[str, Any] = {}
+    for meta in described:
+        marks |= meta.extra or {}
+    wire = marks.get("wire")
+    return OptionField(
+        name,
+        type_name(kind),
+        default,
+        bounds(kind),
+        next((meta.description for meta in described if meta.description), ""),
+        name if wire is True else wire,
+        "code" if "in_code" in marks else "wire" if wire else "local",
+        required,
+        marks.get("direction", ""),
+    )
+
+
+def refuse_code_options(cls: type[OptionSet], names: Iterable[str], owner: str) -> None:
+    """Refuse to take options from text that only code can set.
+
+    Args:
+        cls: The option set.
+        names: The names of the options that were set by text.
+        owner: What the options belong to.
+
+    Raises:
+        OptionError: For the first one that only code can set, saying how.
+    """
+    only_code = {field.name for field in option_fields(cls) if field.scope == "code"}
+    for name in names:
+        if (name := name.replace("-", "_")) in only_code:
+            problem = f"can only be set in code: install({owner!r}, {name}=...)"
+            raise OptionError(owner, name, problem)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,10 @@ from typing import Any, TypeGuard
 
 from wsext.errors import PluginError, nearest
 from wsext.escape import get_logger
+from wsext.protocol.boundary import FAULTS, GROUP
 from wsext.sdk import hookspecs
+from wsext.sdk.checks import check_class, check_name
+from wsext.sdk.codec import Codec
 from wsext.sdk.extension import Installable
 from wsext.sdk.hooks import hook_names, new_manager
 from wsext.sdk.options import NamedOptionSet
@@ -36,13 +39,12 @@ __all__ = [
 
 logger = get_logger("wsext.plugins")
 
-GROUP = "wsext"
-
 
 class PluginStatus(StrEnum):
     """Whether a plugin can be used."""
 
     ACTIVE = "active"
+    OFF = "off"  # until it is configured
     DISABLED = "disabled"
     FAILED = "failed"
     INCOMPATIBLE = "incompatible"
@@ -175,7 +177,7 @@ class Plugins:
         try:
             plugin = self._entries[name].load()
             self._check(name, plugin)
-        except Exception as error:
+        except FAULTS as error:
             raise self._failed(info, error) from error
         self._loaded[name] = plugin
         return plugin
@@ -187,9 +189,26 @@ class Plugins:
                 f"needs version {version} of the hooks; this wsext has {hookspecs.API_VERSION}"
             )
         if is_installable(plugin):
-            if plugin.name != name:
-                raise TypeError(f"the entry point's name is not the extension's: {plugin.name!r}")
+            check_class(plugin)
+            if getattr(plugin, "name", None) != name:
+                raise TypeError(
+                    f"the entry point's name is not the extension's, which is "
+                    f"{getattr(plugin, 'name', None)!r}: write {name!r} in both places"
+                )
             return
+        if isinstance(plugin, Installable):
+            kind = type(plugin)
+            raise TypeError(
+                f"names an object: name its class, {kind.__module__}:{kind.__name__}, "
+                "which users configure"
+            )
+        if is_codec(plugin):
+            raise TypeError("names a codec: name the Extension whose make_codec() gives it")
+        if not hook_names(plugin):
+            raise TypeError(
+                f"names {plugin!r}, which is no Extension or Interceptor class and has no hook "
+                "implementation (a function with @hookimpl whose name begins with wsext_)"
+            )
         probe = new_manager()
         probe.register(plugin)  # validates every hook's arguments
         unknown = [hook for hook in hook_names(plugin) if not hasattr(probe.hook, hook)]
@@ -198,10 +217,12 @@ class Plugins:
                 "plugin %s implements unknown hooks: %s", name, ", ".join(sorted(unknown))
             )
 
-    def _failed(self, info: PluginInfo, error: Exception) -> PluginError:
+    def _failed(self, info: PluginInfo, error: BaseException) -> PluginError:
         incompatible = isinstance(error, _Incompatible)
         status = PluginStatus.INCOMPATIBLE if incompatible else PluginStatus.FAILED
         reason = str(error) if incompatible else f"{type(error).__name__}: {error}"
+        if isinstance(error, SystemExit):
+            reason = f"calls sys.exit({error.code!r}) when it is loaded: raise an error instead"
         self._infos[info.name] = replace(info, status=status, reason=reason)
         failure = PluginError(info.name, reason, info.distribution)
         self._errors[info.name] = failure
@@ -233,7 +254,7 @@ class Plugins:
             PluginError: If there is none, or its plugin cannot be used.
         """
         if name in self._infos:
-            for kind in self._classes(name, self.load(name)):
+            for kind in self.extensions_of(name):
                 if kind.name == name:
                     return kind
         found = self.extensions().get(name)
@@ -248,6 +269,14 @@ class Plugins:
             for kind in self._classes(name, plugin):
                 found.setdefault(kind.name, kind)
         return found
+
+    def extensions_of(self, name: str) -> list[type[Installable]]:
+        """The extension classes that one plugin is or brings.
+
+        Raises:
+            PluginError: If the plugin cannot be loaded.
+        """
+        return self._classes(name, self.load(name))
 
     def _classes(self, name: str, plugin: Any) -> list[type[Installable]]:
         """The extension classes that a loaded plugin is or brings."""
@@ -296,8 +325,11 @@ class Plugins:
             return []
         try:
             brought = function()
-            return list(brought.items() if isinstance(brought, Mapping) else brought)
-        except Exception as error:
+            items = list(brought.items() if isinstance(brought, Mapping) else brought)
+            for item in items:
+                _check_contributed(hook, item)
+            return items
+        except FAULTS as error:
             failure = self._failed(self._infos[name], error)
             if self.strict:
                 raise failure from error
@@ -317,8 +349,23 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> PluginError:
     return PluginError(name, f"no such {what}; {hint}")
 
 
+def _check_contributed(hook: str, item: Any) -> None:
+    if hook == "wsext_extensions":
+        if not is_installable(item):
+            raise TypeError(f"{hook} gave {item!r}, not an Extension or Interceptor class")
+        check_class(item)
+        check_name(item)
+    elif hook == "wsext_option_sets" and not isinstance(item, NamedOptionSet):
+        raise TypeError(f"{hook} gave {item!r}, not a NamedOptionSet")
+
+
 def _is_static(cls: type, name: str) -> bool:
     return isinstance(inspect.getattr_static(cls, name), (staticmethod, classmethod))
+
+
+def is_codec(plugin: Any) -> bool:
+    """Whether it is a codec, or a class of codecs."""
+    return isinstance(plugin, Codec) or (inspect.isclass(plugin) and issubclass(plugin, Codec))
 
 
 def is_installable(plugin: Any) -> TypeGuard[type[Installable]]:

@@ -14,6 +14,7 @@ from wsext.escape import get_logger
 from wsext.protocol.http import Request, Response, rejection
 from wsext.runtime.life import life_of
 from wsext.runtime.net import half_close
+from wsext.runtime.patience import close_rest
 from wsext.runtime.session import Listener, Session
 from wsext.runtime.timers import Timers
 from wsext.server import access
@@ -261,7 +262,7 @@ class Handshake(asyncio.Protocol):
             return decision
         try:
             if self.transport is None or self.transport.is_closing():
-                decision.negotiation.close()
+                await close_rest(decision.negotiation.close(), options)
                 return None
             session = Session(
                 "server",
@@ -277,7 +278,7 @@ class Handshake(asyncio.Protocol):
             )
             self._write_acceptance(session)
         except BaseException:
-            decision.negotiation.close()
+            await close_rest(decision.negotiation.close(), options)
             raise
         return session
 

@@ -10,11 +10,13 @@ do with the decision is theirs. In this order:
     5. the plugins let it pass (`wsext_handshake`)                  what they say
     6. there still is a place, for guards may have taken their time 429, 503
     7. both sides speak a subprotocol                               400
-    8. the required extensions are agreed                           400
+    8. the extensions that are asked answer, and those that are     400
+       required are agreed
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from wsext.app.routing import Guard, as_response
 from wsext.errors import HandshakeRejected, NegotiationError
 from wsext.escape import get_logger
 from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
+from wsext.protocol.boundary import FAULTS
 from wsext.protocol.handshake import (
     check_origin,
     check_upgrade,
@@ -30,7 +33,8 @@ from wsext.protocol.handshake import (
     select_subprotocol,
 )
 from wsext.protocol.http import Request, Response, rejection
-from wsext.protocol.negotiation import find_missing, negotiate, parse_offers
+from wsext.protocol.negotiation import anegotiate, find_missing, parse_offers
+from wsext.runtime.patience import Patience, close_rest
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.installed import Installed
 
@@ -87,7 +91,13 @@ async def decide(request: Request, terms: Terms) -> Acceptance | Response:
         return await _decide(request, terms)
     except HandshakeRejected as error:
         return rejection(error)
-    except Exception:
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        logger.exception("a guard or hook for %s has cancelled itself", request.path)
+        return Response(503, "the server cannot decide about this request\n")
+    except FAULTS:
         logger.exception("deciding about a handshake for %s failed", request.path)
         return internal_error()
 
@@ -109,7 +119,8 @@ async def _decide(request: Request, terms: Terms) -> Acceptance | Response:
         return refusal
     terms.check_place()
     chosen = None if terms.subprotocols is None else select_subprotocol(spoken, terms.subprotocols)
-    return Acceptance(_agree(request, offers, terms), chosen)  # nothing may fail after `_agree`
+    negotiation = await _agree(request, offers, terms)
+    return Acceptance(negotiation, chosen)  # nothing may fail after `_agree`
 
 
 def _describe(origins: Sequence[str], request: Request) -> str:
@@ -143,7 +154,7 @@ async def ask_guards(guards: Iterable[Guard], request: Request) -> Response | No
     return None
 
 
-def _agree(request: Request, offers: Sequence[Offer], terms: Terms) -> Negotiation:
+async def _agree(request: Request, offers: Sequence[Offer], terms: Terms) -> Negotiation:
     """Agree on extensions.
 
     Raises:
@@ -152,13 +163,14 @@ def _agree(request: Request, offers: Sequence[Offer], terms: Terms) -> Negotiati
     installed, options = terms.installed, terms.options
     ctx = NegotiationContext("server", options.max_message_size, request)
     chosen = installed.choose_offers(request, offers) if offers else None
-    if chosen is None:
-        negotiation = negotiate(offers, installed.extensions, ctx, prefer=options.prefer)
-    else:
-        negotiation = negotiate(chosen, installed.extensions, ctx)
+    prefer = options.prefer if chosen is None else "client"
+    wait = Patience(options.negotiation_timeout).wait
+    negotiation = await anegotiate(
+        offers if chosen is None else chosen, installed.extensions, ctx, prefer=prefer, wait=wait
+    )
     missing = find_missing(installed.required, negotiation)
     if missing is not None:
-        negotiation.close()
+        await close_rest(negotiation.close(), options)
         raise HandshakeRejected(400, f"the extension {missing} is required here")
     return negotiation
 

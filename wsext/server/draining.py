@@ -23,6 +23,9 @@ _LOOK_EVERY = 0.01
 #: Seconds that connections which are being answered get at the very end.
 _LAST_ANSWERS = 1.0
 
+#: Seconds that peers get to read why a session failed whose codec did not end.
+_LAST_CLOSES = 0.5
+
 #: Seconds that accepted connections get to become sessions when another process takes over.
 _LAST_HANDSHAKES = 2.0
 
@@ -45,6 +48,8 @@ async def drain(
         session.close_nowait(code, reason)
         life_of(session).end_receiving()
     await connections.wait_idle(until - loop.time())
+    if any([life_of(session).link.fail_codec() for session in connections.ordered_sessions]):
+        await connections.wait_idle(_LAST_CLOSES)
     listening.close()
     await _wait(lambda: not connections.is_answering, min(until - loop.time(), _LAST_ANSWERS))
     await connections.abort_rest()

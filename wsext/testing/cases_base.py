@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import itertools
+import re
 import unittest
+from ast import literal_eval
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, NoReturn
 
-from wsext.errors import OptionError, ProtocolError
+from wsext.errors import OptionError, PluginError, ProtocolError
 from wsext.protocol.frames import Frame
 from wsext.runtime.session import Session
 from wsext.sdk import hookspecs
 from wsext.sdk.extension import Installable
 from wsext.sdk.hooks import hook_names
 from wsext.sdk.options import OptionField, option_fields
-from wsext.testing.engines import LIMIT, Engines, messages_of
+from wsext.sdk.sealed import SealedCodec
+from wsext.testing.corpus import Victim, data_of, frames_of, samples
+from wsext.testing.differences import check_same
+from wsext.testing.engines import LIMIT, Engines, messages_of, parse_wire
 
 __all__ = [
     "Cases",
@@ -24,7 +29,7 @@ __all__ = [
     "check_hooks",
     "edges",
     "exchange",
-    "fragments",
+    "other_values",
     "run_async",
     "skip",
 ]
@@ -33,14 +38,6 @@ __all__ = [
 def skip(reason: str) -> NoReturn:
     """Leave a case out, and say why."""
     raise unittest.SkipTest(reason)
-
-
-def fragments(payload: bytes, cuts: Sequence[int], opcode: int = 2) -> list[Frame]:
-    """A message cut at some places."""
-    places = [0, *sorted(cut % (len(payload) + 1) for cut in cuts), len(payload)]
-    parts = [payload[start:end] for start, end in itertools.pairwise(places)]
-    last = len(parts) - 1
-    return [Frame(0 if at else opcode, part, at == last) for at, part in enumerate(parts)]
 
 
 def run_async(case: Callable[[Any], Coroutine[Any, Any, None]]) -> Callable[[Any], None]:
@@ -54,16 +51,15 @@ def run_async(case: Callable[[Any], Coroutine[Any, Any, None]]) -> Callable[[Any
 
 
 async def exchange(
-    client: Session, server: Session, messages: Sequence[bytes], where: str = ""
+    client: Session, server: Session, payloads: Sequence[bytes], where: str = ""
 ) -> None:
-    """Send messages to and fro, and close from the client's side."""
-    for payload in messages:
-        await client.send(payload)
-        got = await asyncio.wait_for(server.receive(), 20)
-        assert got == payload, f"{where}{payload!r:.40} came as {got!r:.40}"
-        await server.send(payload)
-        got = await asyncio.wait_for(client.receive(), 20)
-        assert got == payload, f"{where}{payload!r:.40} came back as {got!r:.40}"
+    """Send messages to and fro, as text and as binary, and close from the client's side."""
+    for opcode, payload in samples("text and binary", payloads):
+        data = data_of(opcode, payload)
+        await client.send(data)
+        check_same([data], [await asyncio.wait_for(server.receive(), 20)], where)
+        await server.send(data)
+        check_same([data], [await asyncio.wait_for(client.receive(), 20)], f"{where}back, ")
     await client.close(3000, "done")
     assert server.close_info.remote == (3000, "done"), str(server.close_info)
 
@@ -94,6 +90,13 @@ class Cases:
     )
     examples: ClassVar[int] = 40
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """What the suite does not say itself, ``conformance`` of the extension may."""
+        super().__init_subclass__(**kwargs)
+        known = getattr(vars(cls).get("extension"), "conformance", {})
+        for name in known.keys() - vars(cls).keys():
+            setattr(cls, name, known[name])
+
     def make(self, **options: Any) -> Any:
         """An instance of the extension under test."""
         return self.extension(**{**self.options, **options})
@@ -106,18 +109,21 @@ class Cases:
         """Sets of options worth negotiating: the defaults, and the bounds of the wire options."""
         if self.variants is not None:
             return [dict(variant) for variant in self.variants]
-        found: list[dict[str, Any]] = [{}]
-        for field in self.fields():
-            if field.wire is None:
-                continue
-            if field.type == "bool":
-                values: list[Any] = [not field.default]
-            else:
-                values = [edge for edge in edges(field.bounds) if edge != field.default]
-            for value in values:
+        return [{}, *self._changes([field for field in self.fields() if field.wire])]
+
+    def all_settings(self) -> list[dict[str, Any]]:
+        """`all_variants`, and sets in which one of the local options differs from its default."""
+        local = [field for field in self.fields() if not field.wire]
+        return [*self.all_variants(), *self._changes(local)]
+
+    def _changes(self, fields: Sequence[OptionField]) -> list[dict[str, Any]]:
+        """Sets of options in which one of these fields has another value than by default."""
+        found = []
+        for field in fields:
+            for value in other_values(field):
                 try:
                     self.make(**{field.name: value})
-                except OptionError:
+                except (OptionError, PluginError):
                     continue  # it needs company; the author may say which, in `variants`
                 found.append({field.name: value})
         return found
@@ -126,17 +132,38 @@ class Cases:
 class EngineCases(Cases):
     """Base of the cases with two engines that have agreed."""
 
-    def engines(self, limit: int | None = None, **options: Any) -> Engines:
-        """A client and a server that have agreed on the extension."""
-        engines = Engines([self.make(**options)], [self.make(**options)], limit or LIMIT)
+    detects_corruption: ClassVar[bool | None] = None
+    detects_replay: ClassVar[bool | None] = None
+
+    def promises(self, attribute: str) -> bool:
+        """Whether the suite says of the extension that it ``detects_corruption`` or
+        ``detects_replay``; where it says nothing, a `SealedCodec` promises it."""
+        said: bool | None = getattr(self, attribute)
+        if said is not None:
+            return said
+        with self.engines() as engines:
+            codec = engines.on_server.agreed[0].codec
+        if not isinstance(codec, SealedCodec):
+            return False
+        return codec.ordered or attribute != "detects_replay"
+
+    def engines(self, limit: int = LIMIT) -> Engines:
+        """A client and a server that have agreed on the extension; all that a case opens are of the
+        same two instances, as those of an app are."""
+        client, server = self._instances
+        engines = Engines([client], [server], limit)
         if not engines.agreed:
             skip("nothing is agreed with the default options")
         return engines
 
+    @cached_property
+    def _instances(self) -> tuple[Any, Any]:
+        return self.make(), self.make()
+
     def _send(self, engines: Engines, sender: str, frames: Sequence[Frame]) -> bytes:
         """What travels when one side sends frames."""
         try:
-            return asyncio.run(engines.send(sender, frames))
+            return engines.finish(engines.send(sender, frames))
         except ProtocolError as error:
             raise AssertionError(f"a good message could not be sent: {error}") from error
 
@@ -148,15 +175,50 @@ class EngineCases(Cases):
             engines, sender, self._send(engines, sender, frames), *messages, what=what
         )
 
+    def _check_message(
+        self, engines: Engines, sender: str, opcode: int, payload: bytes, what: str = ""
+    ) -> None:
+        """Send a message that is not fragmented, and check that it comes out as it went in."""
+        frames = frames_of(opcode, payload)
+        self._check_passes(engines, sender, frames, data_of(opcode, payload), what=what)
+
+    def _encode_one(self, engines: Engines, victim: Victim) -> Frame:
+        """Send what comes before a message, and encode that message: as one frame of the wire."""
+        if victim.before:
+            self._check_message(engines, "client", victim.opcode, victim.before)
+        data = self._send(engines, "client", [Frame(victim.opcode, victim.payload)])
+        frames = parse_wire(data, masked=True)
+        assert frames, f"nothing was sent of {victim.payload!r:.40}"
+        payload = b"".join(bytes(frame.payload) for frame in frames)
+        return frames[0].replace(payload=payload, fin=True)
+
     def _check_arrives(
         self, engines: Engines, sender: str, data: bytes, *messages: Any, what: str = ""
     ) -> None:
         """Give the other side what a side has sent, and check that these messages come out."""
         try:
-            got = messages_of(asyncio.run(engines.receive(sender, data)))
+            got = messages_of(engines.finish(engines.receive(sender, data)))
         except ProtocolError as error:
             raise AssertionError(f"{what}a good message was refused: {error}") from error
-        assert got == [*messages], f"{what}{[*messages]!r:.60} came as {got!r:.60}"
+        check_same(messages, got, what)
+
+
+def other_values(field: OptionField) -> list[Any]:
+    """Values of an option other than its default: the bounds of a number and its double, every
+    choice. None for a text, whose meaning only the author knows."""
+    default = field.default
+    if field.type == "bool":
+        return [not default]
+    if field.type.startswith(("'", '"')):
+        found = [literal_eval(choice) for choice in field.type.split(" | ") if choice != "none"]
+    else:
+        found = list(edges(field.bounds))
+        lowest = re.match(r">= (\d+)$", field.bounds)
+        if lowest:
+            found.append(int(lowest[1]))
+        if type(default) is int and field.type.startswith("int"):
+            found.append(default * 2 + 1)
+    return [value for value in dict.fromkeys(found) if value != default]
 
 
 def edges(bounds: str) -> list[int]:

@@ -1,128 +1,175 @@
-"""Cases about the codec: any message, any fragments, any damage."""
+"""Cases about the codec: any message in any fragments, and the reserved bits."""
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Callable
-from inspect import isawaitable
-from typing import Any, ClassVar
+import itertools
+from typing import Any
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
-from wsext.errors import ProtocolError
 from wsext.protocol.codes import RSV
 from wsext.protocol.frames import Frame
-from wsext.testing.cases_base import EngineCases, fragments, skip
-from wsext.testing.engines import MASK, Engines, messages_of, parse_wire, write_wire
+from wsext.testing.cases_base import EngineCases, skip
+from wsext.testing.corpus import (
+    FAR,
+    KINDS,
+    ODD,
+    SIMILAR,
+    SIZED,
+    data_of,
+    frames_of,
+    is_text,
+    random_messages,
+    samples,
+)
+from wsext.testing.engines import MASK, Engines, frames_in, parse_wire, write_wire
 
 __all__ = ["CodecCases"]
 
-_payloads = st.one_of(
-    st.binary(max_size=300),
-    st.binary(min_size=1, max_size=8).map(lambda seed: seed * 500),
-)
-_cuts = st.lists(st.integers(0, 5000), max_size=4)
-_conversation = st.lists(
-    st.tuples(st.sampled_from(["client", "server"]), _payloads, _cuts, st.booleans()), max_size=6
-)
-
-#: Close codes that a codec may fail a connection with.
-_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1011})
-
-
-def _property(
-    unless: Callable[[Any], str | None] = lambda case: None, **strategies: Any
-) -> Callable[[Any], Any]:
-    """A random test of ``case.examples`` examples that runs in every subclass.
-
-    Args:
-        unless: Why a suite leaves it out, or ``None``.
-        strategies: What to draw.
-    """
-
-    def decorate(body: Any) -> Any:
-        def test(self: Any) -> None:
-            reason = unless(self)
-            if reason:
-                skip(reason)
-
-            @settings(
-                max_examples=self.examples,
-                deadline=None,
-                database=None,
-                suppress_health_check=list(HealthCheck),
-            )
-            @given(**strategies)
-            def attempt(**values: Any) -> None:
-                body(self, **values)
-
-            attempt()
-
-        test.__name__, test.__doc__ = body.__name__, body.__doc__
-        test.__qualname__ = body.__qualname__
-        return test
-
-    return decorate
+#: Where messages are cut: in two, with nothing at either end, into bytes, in the middle of a
+#: character of several bytes.
+_PLACES = ((), (1,), (0,), (-1,), (2, 2), (0, 1, 2, 3, 4, 5), (3, 700), (11, 12, 13, 14, 15, 16))
 
 
 class CodecCases(EngineCases):
     """What both peers may rely on once it is agreed."""
 
-    inflates: ClassVar[bool | None] = None
-    detects_corruption: ClassVar[bool] = False
-
     # --- messages -----------------------------------------------------------------------------
 
-    @_property(conversation=_conversation)
-    def test_messages_round_trip(self, conversation: Any) -> None:
+    def test_messages_round_trip(self) -> None:
         """Any messages in any fragments, with pings between them, come out as they went in."""
+        for kind in KINDS:
+            payloads = [*SIZED, *ODD, *SIMILAR[:8]]
+            if kind == KINDS[-1]:
+                payloads += [*self.messages, FAR]
+            with self.engines() as engines:
+                places = itertools.cycle(_PLACES)
+                both_ways = zip(samples(kind, payloads), samples(kind, payloads[::-1]), strict=True)
+                for there, back in both_ways:
+                    for sender, (opcode, payload) in (("client", there), ("server", back)):
+                        what = f"{kind}, {sender} sends: "
+                        self._converse(engines, sender, opcode, payload, next(places), what)
+        for number in range(self.examples):
+            with self.engines() as engines:
+                for sender, opcode, payload, cut in random_messages(number):
+                    what = f"random conversation {number}: "
+                    self._converse(engines, sender, opcode, payload, cut, what)
+
+    def _converse(
+        self, engines: Engines, sender: str, opcode: int, payload: bytes, places: Any, what: str
+    ) -> None:
+        frames: list[Frame] = []
+        for frame in frames_of(opcode, payload, places):
+            frames += [frame, Frame(9, b"kit")]
+        self._check_passes(engines, sender, frames, data_of(opcode, payload), what=what)
+
+    def test_similar_messages(self) -> None:
+        """Messages that follow others like them arrive, also when they cannot be made smaller,
+        when both sides send at the same time, and when many are on their way."""
+        for kind in KINDS:
+            for in_flight in (1, 5):
+                with self.engines() as engines:
+                    turns = [*samples(kind, SIMILAR)]
+                    for start in range(0, len(turns), in_flight):
+                        for sender, offset in (("client", start), ("server", -start - in_flight)):
+                            sent = [turns[(offset + at) % len(turns)] for at in range(in_flight)]
+                            data = b"".join(
+                                self._send(engines, sender, frames_of(*sample)) for sample in sent
+                            )
+                            expected = [data_of(*sample) for sample in sent]
+                            what = f"{kind}, {sender} sends, message {offset % len(turns)}: "
+                            self._check_arrives(engines, sender, data, *expected, what=what)
+
+    def test_many_messages(self) -> None:
+        """More messages than one byte can count arrive on one connection."""
         with self.engines() as engines:
-            for sender, payload, cuts, text in conversation:
-                if text:
-                    payload = payload.decode("latin-1").encode()
-                frames: list[Frame] = []
-                for frame in fragments(payload, cuts, 1 if text else 2):
-                    frames += [frame, Frame(9, b"kit")]
-                self._check_passes(engines, sender, frames, payload.decode() if text else payload)
+            for number in range(260):
+                for sender, opcode in (("client", 1 + number % 2), ("server", 2 - number % 2)):
+                    payload = b"%d of many" % number
+                    self._check_message(engines, sender, opcode, payload, f"message {number}: ")
 
     def test_empty_messages(self) -> None:
         """Messages and fragments without data arrive, again and again, between others."""
-        turns: Any = ((b"", []), (b"", [0]), (b"x", []), (b"", []), (b"ab", [0, 1, 2]))
-        with self.engines() as engines:
-            for sender in ("client", "server"):
-                for payload, cuts in turns:
-                    self._check_passes(engines, sender, fragments(payload, cuts), payload)
+        turns: Any = ((b"", ()), (b"", (0,)), (b"x", ()), (b"", ()), (b"ab", (0, 1, 2)))
+        for kind in KINDS:
+            with self.engines() as engines:
+                for sender in ("client", "server"):
+                    for payload, places in (*turns, *turns):
+                        for opcode, _ in samples(kind, [payload]):
+                            frames = frames_of(opcode, payload, places)
+                            data = data_of(opcode, payload)
+                            self._check_passes(engines, sender, frames, data, what=f"{kind}: ")
+
+    def test_messages_that_look_encoded(self) -> None:
+        """A message that looks like what the codec itself makes is a message like any other."""
+        for opcode, payload in samples(
+            "text and binary", (b"", b"ab", SIMILAR[0], SIMILAR[0] * 40)
+        ):
+            with self.engines() as engines:
+                for _ in range(3):
+                    data = self._send(engines, "client", [Frame(opcode, payload)])
+                    what = "made by the codec and sent again: "
+                    self._check_arrives(
+                        engines, "client", data, data_of(opcode, payload), what=what
+                    )
+                    encoded = b"".join(bytes(f.payload) for f in parse_wire(data, masked=True))
+                    payload = encoded if opcode == 2 or is_text(encoded) else payload
 
     def test_opcodes_and_metadata_survive(self) -> None:
         """Text stays text, binary stays binary, and what `send` was given beside it does no
         harm."""
-        frames = [
-            Frame(1, b"text", hints={"kit": 1}, meta={"kit": "meta"}),
-            Frame(2, b"binary", hints={"compress": False}),
-        ]
-        with self.engines() as engines:
-            self._check_passes(engines, "client", frames, "text", b"binary")
+        for size, opcode in itertools.product((1, 100), (1, 2)):
+            payload = b"payload " * size
+            frames = [
+                Frame(opcode, payload, hints={"kit": 1}, meta={"kit": "meta"}),
+                Frame(opcode, payload, hints={"compress": False}),
+                Frame(3 - opcode, payload, hints={}),
+                Frame(opcode, payload, hints={}),
+            ]
+            expected = [data_of(frame.opcode, payload) for frame in frames]
+            with self.engines() as engines:
+                self._check_passes(engines, "client", frames, *expected)
 
     def test_what_goes_in_is_not_changed(self) -> None:
-        """A codec makes new frames: the caller's frame and buffer stay as they were."""
-        payload = bytearray(b"the caller's own buffer " * 20)
-        frame = Frame(2, payload)
-        with self.engines() as engines:
-            self._send(engines, "client", [frame])
-        assert bytes(payload) == b"the caller's own buffer " * 20, "encode changed the payload"
-        assert (frame.opcode, frame.fin, frame.rsv) == (2, True, 0), "encode changed the frame"
+        """A codec makes new frames: the frames and buffers that it is given stay as they were, and
+        it keeps none of them, since their owner uses them again."""
+        for opcode, payload in samples("text and binary", (SIMILAR[0], SIMILAR[0] * 40)):
+            first = payload[::-1]
+            buffer = bytearray(first)
+            frame = Frame(opcode, buffer)
+            with self.engines() as engines:
+                data = self._send(engines, "client", [frame])
+                assert bytes(buffer) == first, "encode changed the payload"
+                assert (frame.opcode, frame.fin, frame.rsv) == (opcode, True, 0), (
+                    "encode changed the frame"
+                )
+                buffer[:] = payload
+                what = "its buffer is used for the next message: "
+                self._check_arrives(engines, "client", data, data_of(opcode, first), what=what)
+                self._check_message(engines, "client", opcode, payload, what)
+            with self.engines() as engines:
+                for sent in parse_wire(self._send(engines, "client", [frame]), masked=True):
+                    before = (sent.opcode, sent.fin, sent.rsv, bytes(sent.payload))
+                    frames_in(engines.on_server.agreed[0].codec.decode(sent, 1 << 20))
+                    after = (sent.opcode, sent.fin, sent.rsv, bytes(sent.payload))
+                    assert before == after, "decode changed the frame"
 
     def test_control_frames_pass(self) -> None:
-        """Pings and pongs pass unchanged, also in the middle of a message."""
-        seen = []
-        with self.engines() as engines:
-            for frame in (Frame(2, b"half", False), Frame(9, b"ping"), Frame(10, b"pong")):
-                events = asyncio.run(engines.pass_on("client", [frame]))
-                seen += [(e.opcode, bytes(e.payload)) for e in events if isinstance(e, Frame)]
-        assert (9, b"ping") in seen, f"the ping came as {seen}"
-        assert (10, b"pong") in seen, f"the pong came as {seen}"
+        """Pings and pongs pass unchanged, also in the middle of a message, and as large as they
+        may be."""
+        controls = [Frame(9, b"ping"), Frame(10, b"pong"), Frame(9, b""), Frame(9, b"x" * 125)]
+        for sender, opcode in itertools.product(("client", "server"), (1, 2)):
+            with self.engines() as engines:
+                for frame in (Frame(opcode, b"half", False), *controls, Frame(0, b" whole")):
+                    events = engines.finish(engines.pass_on(sender, [frame]))
+                    if frame.opcode in (9, 10):
+                        seen = [
+                            (event.opcode, bytes(event.payload))
+                            for event in events
+                            if isinstance(event, Frame)
+                        ]
+                        name, size = "ping" if frame.opcode == 9 else "pong", len(frame.payload)
+                        assert seen == [(frame.opcode, bytes(frame.payload))], (
+                            f"a {name} of {size} bytes came as {seen}"
+                        )
 
     # --- reserved bits ------------------------------------------------------------------------
 
@@ -132,9 +179,9 @@ class CodecCases(EngineCases):
         with self.engines() as engines:
             (agreed,) = engines.on_server.agreed
             claimed = int(agreed.extension.rsv)
-            for payload in self.messages:
-                data = self._send(engines, "server", [*fragments(payload, [3]), Frame(9, b"")])
-                for frame in parse_wire(data, masked=False):
+            for opcode, payload in samples("text and binary", [*self.messages, *SIMILAR]):
+                frames = [*frames_of(opcode, payload, [3]), Frame(9, b"")]
+                for frame in parse_wire(self._send(engines, "server", frames), masked=False):
                     bare = (
                         not agreed.codec.control_frames if frame.opcode >= 8
                         else frame.opcode == 0 and agreed.codec.first_frame_rsv
@@ -144,144 +191,54 @@ class CodecCases(EngineCases):
                         f"{frame!r}: it claims {RSV(claimed).names()!r}"
                     )
 
+    def test_decoding_clears_the_bits(self) -> None:
+        """What comes out of `decode` carries none of the claimed bits any more."""
+        claimed = int(self.make().rsv)
+        if not claimed:
+            skip("it claims no reserved bit")
+        with self.engines() as engines:
+            codec = engines.on_server.agreed[0].codec
+            for opcode, payload in samples("text and binary", SIMILAR):
+                data = self._send(engines, "client", frames_of(opcode, payload, [5]))
+                for sent in parse_wire(data, masked=True):
+                    for frame in frames_in(codec.decode(sent, 1 << 20)):
+                        assert not frame.rsv & claimed, (
+                            f"decode left {RSV(frame.rsv & claimed).names()} on {frame!r}"
+                        )
+
     def test_unmarked_messages_pass(self) -> None:
-        """With a reserved bit of its own, a message without the bit is not touched."""
+        """With a reserved bit of its own, a message without the bit is not touched; where the bit
+        is mandatory, it is refused with 1002."""
         if not self.make().rsv:
             skip("it claims no reserved bit, so every message is its own")
-        with self.engines() as engines:
-            before, after = b"a marked message before", b"the next marked message"
-            self._check_passes(engines, "client", [Frame(2, before)], before)
-            for sender, mask in (("client", MASK), ("server", b"")):
-                data = write_wire([Frame(2, b"plain")], mask)
-                self._check_arrives(engines, sender, data, b"plain", what="unmarked, ")
-            self._check_passes(engines, "client", [Frame(2, after)], after)
+        if self.promises("detects_corruption"):
+            skip("it promises integrity: see test_unmarked_messages_are_refused")
+        before, after = b"a marked message before", b"the next marked message"
+        for (sender, mask), places in itertools.product(
+            (("client", MASK), ("server", b"")), ((), (2,), (0, 5))
+        ):
+            for opcode, payload in samples("text and binary", (b"plain", b"", SIMILAR[0])):
+                with self.engines() as engines:
+                    self._check_message(engines, sender, opcode, before)
+                    data = write_wire(frames_of(opcode, payload, places), mask)
+                    if engines.on_server.agreed[0].codec.mandatory:
+                        code = engines.close_code(data, sender)
+                        assert code == 1002, f"an unmarked message gave {code}, not 1002"
+                        continue
+                    expected = data_of(opcode, payload)
+                    self._check_arrives(engines, sender, data, expected, what="unmarked, ")
+                    self._check_message(engines, sender, opcode, after, "after an unmarked one, ")
 
     def test_a_bit_in_the_wrong_place_is_refused(self) -> None:
         """A bit that nobody claimed is 1002; so is the own bit on a continuation where only first
         frames carry it."""
-        for bit in (RSV.RSV1, RSV.RSV2, RSV.RSV3):
+        for bit, opcode in itertools.product((RSV.RSV1, RSV.RSV2, RSV.RSV3), (1, 2)):
             with self.engines() as engines:
                 (agreed,) = engines.on_server.agreed
-                frames = [Frame(2, b"message", True, int(bit))]
+                frames = [Frame(opcode, b"message", True, int(bit))]
                 if bit & agreed.extension.rsv:
                     if not agreed.codec.first_frame_rsv:
                         continue
-                    frames = [Frame(2, b"start", False), Frame(0, b"rest", True, int(bit))]
+                    frames = [Frame(opcode, b"start", False), Frame(0, b"rest", True, int(bit))]
                 code = engines.close_code(write_wire(frames, MASK))
                 assert code == 1002, f"{RSV(bit).names()} out of place gave {code}, not 1002"
-
-    # --- limits and damage --------------------------------------------------------------------
-
-    def test_the_budget_is_kept(self) -> None:
-        """A message that grows beyond the limit fails with 1009, whole or in fragments, and the
-        codec does not make much more than its budget before it stops."""
-        size = 2_000_000
-        with self.engines() as engines:
-            wire = self._send(engines, "client", [Frame(2, bytes(size))])
-        if self.inflates is False or (self.inflates is None and len(wire) > size // 2):
-            skip("its messages do not grow when they are decoded")
-        for cuts in ([], [100_000], [1, 10, 500_000]):
-            with self.engines() as sender, self.engines(limit=100_000) as receiver:
-                data = self._send(sender, "client", fragments(bytes(size), cuts))
-                made = _measure(receiver)
-                code = receiver.close_code(data)
-                assert code == 1009, f"{size} bytes against a limit of 100000 gave {code}, not 1009"
-                assert made() <= 400_000, f"decode made {made()} bytes of a budget of 100000"
-
-    def test_the_budget_is_enough(self) -> None:
-        """A message of exactly the limit passes."""
-        payload = random.Random(0).randbytes(10_000)
-        with self.engines(limit=10_000) as engines:
-            self._check_passes(engines, "client", [Frame(2, payload)], payload)
-
-    def test_the_bound_of_encoding_holds(self) -> None:
-        """No message is encoded to more than `encoded_bound` allows: the peer would refuse it."""
-        for size in (0, 1, 100, 5000, 70_000):
-            with self.engines() as engines:
-                bound = engines.on_client.agreed[0].codec.encoded_bound(size)
-                for payload in (random.Random(size).randbytes(size), bytes(size)):
-                    data = self._send(engines, "client", [Frame(2, payload)])
-                    total = sum(len(frame.payload) for frame in parse_wire(data, masked=True))
-                    assert total <= bound, (
-                        f"{size} bytes became {total}; encoded_bound says {bound}"
-                    )
-
-    @_property(payload=_payloads, seed=st.integers(0, 1 << 16), kind=st.sampled_from("cfg"))
-    def test_damage_is_a_protocol_error(self, payload: bytes, seed: int, kind: str) -> None:
-        """Truncated, changed or random bytes end in a message or in a close code, never in
-        another exception."""
-        with self.engines() as engines:
-            agreed = engines.on_server.agreed[0]
-            data = self._send(engines, "client", [Frame(2, payload)])
-            body = b"".join(bytes(frame.payload) for frame in parse_wire(data, masked=True))
-            body = _damage(body, kind, random.Random(seed))
-            damaged = Frame(2, body, True, int(agreed.extension.rsv))
-            try:
-                for frame in asyncio.run(_decode(agreed.codec, damaged, 1 << 20)):
-                    assert isinstance(frame, Frame), f"decode returned {frame!r}"
-            except ProtocolError as error:
-                if error.code not in _CODES:
-                    raise AssertionError(f"damage gave the close code {error.code}") from error
-            except ValueError:
-                pass  # the core makes 1007 of it
-            except Exception as error:
-                raise AssertionError(
-                    f"damaged input made decode raise {type(error).__name__}: {error}; raise "
-                    "RemoteProtocolError (1002, 1007 or 1009) or ValueError"
-                ) from error
-
-    @_property(
-        unless=lambda case: (
-            None if case.detects_corruption else "it promises no integrity (detects_corruption)"
-        ),
-        payload=st.binary(min_size=1, max_size=200),
-        seed=st.integers(0, 1 << 16),
-    )
-    def test_corruption_is_detected(self, payload: bytes, seed: int) -> None:
-        """Where it promises integrity: no message comes out other than it went in."""
-        with self.engines() as engines:
-            (sent,) = parse_wire(self._send(engines, "client", [Frame(2, payload)]), masked=True)
-            body = _damage(bytes(sent.payload), "c", random.Random(seed))
-            data = write_wire([Frame(2, body, True, sent.rsv)], MASK)
-            try:
-                events = asyncio.run(engines.receive("client", data))
-            except ProtocolError:
-                return
-        # A bit that nobody reads, such as padding, may change without harm.
-        got = messages_of(events)
-        assert got == [payload], f"{payload!r} was changed on the wire and came as {got!r}"
-
-
-def _damage(body: bytes, kind: str, rng: random.Random) -> bytes:
-    if kind == "g":
-        return rng.randbytes(rng.randrange(1, 200))
-    if kind == "f" or not body:
-        return body[: rng.randrange(len(body) + 1)]
-    at = rng.randrange(len(body))
-    return body[:at] + bytes([body[at] ^ rng.randrange(1, 256)]) + body[at + 1 :]
-
-
-async def _decode(codec: Any, frame: Frame, budget: int) -> list[Frame]:
-    result = codec.decode(frame, budget)
-    if isawaitable(result):
-        result = await result
-    return [result] if isinstance(result, Frame) else list(result)
-
-
-def _measure(engines: Engines) -> Callable[[], int]:
-    """Watch how much the server's codec makes in one call at most, also when it then raises."""
-    made = [0]
-    for stage in engines.server.pipeline.stages:
-        inner = stage.decode
-
-        def decode(frame: Frame, budget: int, inner: Any = inner) -> Any:
-            result = inner(frame, budget)
-            if isinstance(result, Frame):
-                made[0] = max(made[0], len(result.payload))
-            elif not isawaitable(result):
-                result = list(result)
-                made[0] = max([made[0], *(len(item.payload) for item in result)])
-            return result
-
-        stage.decode = decode
-    return lambda: made[0]

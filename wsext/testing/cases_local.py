@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from contextlib import suppress
+from typing import Any, ClassVar
 
+from wsext.errors import ConnectionClosed, ProtocolError
 from wsext.protocol.frames import Frame
 from wsext.testing.cases_base import Cases, check_hooks, exchange, run_async, skip
 from wsext.testing.peers import pair
@@ -70,3 +72,38 @@ class LocalCases(Cases):
             await second.send("to the second")
             assert await second_server.receive() == "to the second"
             assert await first_server.receive() == "to the first"
+
+    @run_async
+    async def test_fragments_change_nothing(self) -> None:
+        """What it does to a message does not depend on the fragments that the message comes in."""
+        for payload in self.messages:
+            for sends in (True, False):
+                whole = await self._outcome([Frame(2, payload)], sends)
+                pieces = await self._outcome(_fragments(payload), sends)
+                way = "sent" if sends else "received"
+                assert pieces == whole, (
+                    f"{payload!r:.40}, {way} in fragments, became {pieces!r:.60}; "
+                    f"in one frame it became {whole!r:.60} (message hooks see whole messages)"
+                )
+
+    async def _outcome(self, frames: list[Frame], sends: bool) -> tuple[list[Any], Any]:
+        """What came of the frames of one message: what arrived, and how the session ended."""
+        async with pair([self.make()], client=[]) as (client, server):
+            sender, receiver = (server, client) if sends else (client, server)
+            with suppress(ConnectionClosed, ProtocolError):
+                for frame in frames:
+                    await sender.send_frame(frame)
+            await sender.close(3000)
+            arrived = []
+            with suppress(ConnectionClosed):
+                while True:
+                    arrived.append(await receiver.receive())
+            return arrived, client.close_info.code
+
+
+def _fragments(payload: bytes) -> list[Frame]:
+    """A binary message in fragments, so small that no word is left whole where that is possible."""
+    step = max(3, len(payload) // 1000)
+    pieces = [payload[start : start + step] for start in range(0, len(payload), step)]
+    first, *rest = pieces or [b""]
+    return [Frame(2, first, False), *(Frame(0, piece, False) for piece in rest), Frame(0)]

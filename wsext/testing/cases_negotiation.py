@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from wsext.errors import NegotiationError
 from wsext.protocol.agreement import Agreement, Declined, NegotiationContext, Verdict
-from wsext.protocol.frames import Frame
 from wsext.protocol.negotiation import (
     check_wire_params,
     confirm,
     make_offers,
-    negotiate,
     offers_header,
     parse_offers,
 )
 from wsext.protocol.params import Params
 from wsext.testing.cases_base import EngineCases, edges, skip
-from wsext.testing.engines import LIMIT, Engines, agree
+from wsext.testing.corpus import FAR, SIMILAR, samples
+from wsext.testing.engines import LIMIT, Engines, agree, free, negotiated, resolve
 
 __all__ = ["NegotiationCases"]
 
 _SERVER = NegotiationContext("server", LIMIT)
 _CLIENT = NegotiationContext("client", LIMIT)
+#: Messages that show whether both sides do what was agreed; the one in the middle needs the whole
+#: window.
+_TRIED = (*SIMILAR[:5], b"", FAR, *SIMILAR[8:16], SIMILAR[0] * 40)
 _VALUES = ("0", "-1", "1", "7", "16", "007", "99999999999999999999", "x", "true", "%00", "1e3")
 
 
@@ -51,10 +54,9 @@ class NegotiationCases(EngineCases):
             except NegotiationError as error:
                 raise AssertionError(f"{what}: the client refuses the answer: {error}") from error
             with engines:
-                for payload in (*self.messages, *self.messages):
+                for opcode, payload in samples("text and binary", _TRIED):
                     for sender in ("client", "server"):
-                        frames = [Frame(2, payload)]
-                        self._check_passes(engines, sender, frames, payload, what=f"{what}: ")
+                        self._check_message(engines, sender, opcode, payload, f"{what}: ")
 
     def test_only_wire_options_reach_a_header(self) -> None:
         """Offers and answers carry declared wire parameters and nothing else."""
@@ -73,14 +75,14 @@ class NegotiationCases(EngineCases):
         good = [f"{one.name}; {offer}" if offer else one.name for offer in one.offers()]
         bad = [f"{one.name}; kit-unknown=1", f"{one.name}; kit-a; kit-a", "x-kit-nothing"]
         for order in itertools.permutations([good[-1], *bad]):
-            outcome = negotiate(parse_offers([", ".join(order)]), [one], _SERVER)
+            outcome = negotiated(parse_offers([", ".join(order)]), [one], _SERVER)
             assert [item.name for item in outcome.agreed] == [one.name], (
                 f"the offers {', '.join(order)!r} were not answered: "
                 f"{[str(record.reason) for record in outcome.records]}"
             )
             outcome.close()
         everything = ", ".join([*bad, *good])
-        outcome = negotiate(parse_offers([everything]), [one], _SERVER)
+        outcome = negotiated(parse_offers([everything]), [one], _SERVER)
         assert outcome.agreed, f"the offers {everything!r} were not answered"
         outcome.close()
 
@@ -88,7 +90,7 @@ class NegotiationCases(EngineCases):
         """A server declines an offer with a parameter that it does not know; a client refuses
         such an answer."""
         one = self.make()
-        outcome = negotiate(parse_offers([f"{one.name}; kit-unknown"]), [one], _SERVER)
+        outcome = negotiated(parse_offers([f"{one.name}; kit-unknown"]), [one], _SERVER)
         outcome.close()
         assert not outcome.agreed, "a server accepted an unknown parameter"
         offers = make_offers([one])
@@ -105,22 +107,19 @@ class NegotiationCases(EngineCases):
         names = sorted(one.wire_params)
         if not names:
             skip("it has no wire parameters")
-        offered = one.offers()
-        for name, value in itertools.product(names, (None, *_VALUES)):
-            params = Params([(name, value)])
+        tried = [Params([(name, value)]) for name in names for value in (None, *_VALUES)]
+        tried += [
+            Params([(name, value) for name, value in offer.items() if name != missing])
+            for offer in one.offers()
+            for missing in offer
+        ]
+        for params in (Params(), *tried):
             self._answer(one, params)
-            try:
-                one.confirm(offered, params, _CLIENT).close()
-            except NegotiationError:
-                pass
-            except Exception as error:
-                raise AssertionError(
-                    f"confirm({str(params)!r}) raised {type(error).__name__}: {error}; "
-                    "use the readers of Params"
-                ) from error
+            self._confirms(one, params)
 
     def test_numbers_are_checked_against_their_bounds(self) -> None:
-        """A wire number outside its declared bounds, or not a plain number, is declined."""
+        """A wire number outside its declared bounds, or not a plain number, is declined in an offer
+        and refused in an answer."""
         one = self.make()
         numbers = [field for field in self.fields() if field.wire and edges(field.bounds)]
         if not numbers:
@@ -128,20 +127,39 @@ class NegotiationCases(EngineCases):
         for field in numbers:
             low, high = edges(field.bounds)
             for value in (str(low - 1), str(high + 1), "x", f"0{low}", f"+{low}"):
-                accepted = self._answer(one, Params([(str(field.wire), value)])) is not None
-                assert not accepted, (
-                    f"a server accepted {field.wire}={value} (allowed: {field.bounds})"
-                )
+                params = Params([(str(field.wire), value)])
+                wrong = f"{field.wire}={value} (allowed: {field.bounds})"
+                assert self._answer(one, params) is None, f"a server accepted {wrong}"
+                assert not self._confirms(one, params), f"a client took the answer {wrong}"
 
     def test_flags_take_no_value(self) -> None:
-        """A wire flag with a value is declined."""
+        """A wire flag with a value is declined in an offer and refused in an answer."""
         one = self.make()
         flags = [str(field.wire) for field in self.fields() if field.wire and field.type == "bool"]
         if not flags:
             skip("it has no flags among its wire parameters")
         for name in flags:
-            accepted = self._answer(one, Params([(name, "1")])) is not None
-            assert not accepted, f"a server accepted {name}=1, though it is a flag"
+            params = Params([(name, "1")])
+            assert self._answer(one, params) is None, f"a server accepted {name}=1, a flag"
+            assert not self._confirms(one, params), f"a client took the answer {name}=1, a flag"
+
+    def test_a_client_reads_the_whole_answer(self) -> None:
+        """A client looks at the value of every parameter of the answer: it has to do what was
+        agreed, or to refuse it."""
+        found = False
+        for ours, theirs in itertools.product(self.all_variants(), repeat=2):
+            client, server = self.make(**ours), self.make(**theirs)
+            offers = client.offers()
+            for offer in offers:
+                answer = self._answer(server, offer)
+                if not answer:
+                    continue
+                found, seen = True, _ReadParams(answer)
+                if self._confirms(client, seen, offers):
+                    ignored = ", ".join(sorted({*answer} - seen.read))
+                    assert not ignored, f"confirm({str(answer)!r}) took no notice of {ignored}"
+        if not found:
+            skip("its answers have no parameters")
 
     def test_every_negotiation_makes_a_codec_of_its_own(self) -> None:
         """Two connections never share a codec."""
@@ -157,7 +175,7 @@ class NegotiationCases(EngineCases):
         """The parameters with which a server accepts an offer, or ``None`` if it declines; any
         exception but a `NegotiationError` is a finding."""
         try:
-            answer = one.accept(params, _SERVER)
+            answer = resolve(one.accept(params, _SERVER))
         except NegotiationError:
             return None
         except Exception as error:
@@ -166,12 +184,54 @@ class NegotiationCases(EngineCases):
                 "return Declined, or use the readers of Params"
             ) from error
         if isinstance(answer, Agreement):
-            answer.codec.close()
+            free(answer.codec)
             return answer.params
         assert isinstance(answer, Declined), (
             f"accept({str(params)!r}) returned {answer!r}, neither Agreement nor Declined"
         )
         return None
+
+    def _confirms(self, one: Any, answer: Params, offers: Sequence[Params] = ()) -> bool:
+        """Whether a client takes an answer; any exception but a `NegotiationError` is a finding."""
+        try:
+            codec = resolve(one.confirm(offers or one.offers(), answer, _CLIENT))
+            free(codec)
+        except NegotiationError:
+            return False
+        except Exception as error:
+            raise AssertionError(
+                f"confirm({str(answer)!r}) raised {type(error).__name__}: {error}; "
+                "use the readers of Params"
+            ) from error
+        return True
+
+
+class _ReadParams(Params):
+    """Parameters that remember which of them were read."""
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> str | None:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def flag(self, name: str) -> bool:
+        self.read.add(name)
+        return super().flag(name)
+
+    def integer(self, name: str, low: int, high: int) -> int | None:
+        self.read.add(name)
+        return super().integer(name, low, high)
+
+    def text(self, name: str) -> str | None:
+        self.read.add(name)
+        return super().text(name)
+
+    def __str__(self) -> str:
+        self.read |= {*self}
+        return super().__str__()
 
 
 def _reasons(engines: Engines) -> str:

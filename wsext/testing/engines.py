@@ -3,24 +3,107 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Self
+import atexit
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from functools import cache
+from inspect import isawaitable
+from typing import Any, Self, TypeVar
 
 from wsext.errors import ProtocolError
-from wsext.protocol.agreement import Negotiation, NegotiationContext
+from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
 from wsext.protocol.connection import Connection
 from wsext.protocol.frames import Frame, Message
-from wsext.protocol.negotiation import confirm, make_offers, negotiate, offers_header, parse_offers
+from wsext.protocol.negotiation import (
+    aconfirm,
+    anegotiate,
+    make_offers,
+    offers_header,
+    parse_offers,
+)
 from wsext.protocol.wire import FrameParser, apply_mask, frame_header
 from wsext.sdk.extension import Extension
 from wsext.sdk.installed import make_pipeline
 
-__all__ = ["Engines", "agree", "lenient_parser", "messages_of", "parse_wire", "write_wire"]
+__all__ = [
+    "Engines",
+    "agree",
+    "finish",
+    "frames_in",
+    "free",
+    "lenient_parser",
+    "messages_of",
+    "negotiated",
+    "parse_wire",
+    "resolve",
+    "write_wire",
+]
 
 LIMIT = 1 << 22
 
+_T = TypeVar("_T")
+
+#: Seconds for which a codec may wait.
+PATIENCE = 10.0
+
 #: A masking key for frames that are made by hand.
 MASK = b"\x11\x22\x33\x44"
+
+
+def finish(coroutine: Coroutine[Any, Any, _T], *, waits: bool) -> _T:
+    """Run a coroutine to its end.
+
+    Args:
+        coroutine: What to run.
+        waits: Whether it may wait for something. What cannot wait needs no event loop, and is done
+            in a tenth of the time. All that waits runs on one loop, so that an extension may keep
+            what belongs to a loop.
+    """
+    if waits:
+        return _runner().run(_awaited(coroutine))
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: _T = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a codec waits, and none of its methods is `async def`")
+
+
+def resolve(result: Any) -> Any:
+    """What a method of an extension returned, or what it gives once it has been awaited."""
+    return _runner().run(_awaited(result)) if isawaitable(result) else result
+
+
+def free(codec: Any) -> None:
+    """Close a codec, also one whose `close` is asynchronous."""
+    resolve(codec.close())
+
+
+async def _awaited(awaitable: Awaitable[_T]) -> _T:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await awaitable
+    except TimeoutError as error:
+        raise AssertionError(f"it waits for something that has not come in {PATIENCE} s") from error
+
+
+async def _resolved(awaitable: Awaitable[Any]) -> Any:
+    """`resolve`, for who would await: the loop of the kit runs beside no other."""
+    return resolve(awaitable)
+
+
+@cache
+def _runner() -> asyncio.Runner:
+    runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+    atexit.register(runner.close)
+    return runner
+
+
+def negotiated(
+    offers: Sequence[Offer], installed: Sequence[Extension], ctx: NegotiationContext
+) -> Negotiation:
+    """What a server makes of some offers, also if `accept` is asynchronous."""
+    return finish(anegotiate(offers, installed, ctx, wait=_resolved), waits=False)
 
 
 def agree(
@@ -34,10 +117,12 @@ def agree(
     offers = make_offers(client)
     header = offers_header(offers)
     parsed = parse_offers([header] if header else [])
-    on_server = negotiate(parsed, server, NegotiationContext("server", limit))
+    server_side, client_side = (NegotiationContext(role, limit) for role in ("server", "client"))
+    on_server = negotiated(parsed, server, server_side)
     answer = [on_server.header] if on_server.header else []
     try:
-        return confirm(offers, answer, client, NegotiationContext("client", limit)), on_server
+        confirming = aconfirm(offers, answer, client, client_side, wait=_resolved)
+        return finish(confirming, waits=False), on_server
     except BaseException:
         on_server.close()
         raise
@@ -77,6 +162,12 @@ def messages_of(events: Iterable[Message | Frame]) -> list[str | bytes]:
     return [event.data for event in events if isinstance(event, Message)]
 
 
+def frames_in(result: Any) -> list[Frame]:
+    """What a method of a codec returned, as frames."""
+    result = resolve(result)
+    return [result] if isinstance(result, Frame) else list(result)
+
+
 class Engines:
     """A client's and a server's `Connection` that have agreed on extensions."""
 
@@ -101,6 +192,11 @@ class Engines:
         if sender == "client":
             return self.client, self.server
         return self.server, self.client
+
+    def finish(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Run what one of the methods below returned, outside of any event loop."""
+        waits = self.client.pipeline.is_async or self.server.pipeline.is_async
+        return finish(coroutine, waits=waits)
 
     async def send(self, sender: str, frames: Sequence[Frame]) -> bytes:
         """Encode frames; what travels.
@@ -129,10 +225,10 @@ class Engines:
         """Send frames and receive them on the other side."""
         return await self.receive(sender, await self.send(sender, frames))
 
-    def close_code(self, data: bytes) -> int | None:
-        """The close code that the server answers some bytes with; ``None`` if it takes them."""
+    def close_code(self, data: bytes, sender: str = "client") -> int | None:
+        """The close code that the other side answers some bytes with; ``None`` if it takes them."""
         try:
-            asyncio.run(self.receive("client", data))
+            self.finish(self.receive(sender, data))
         except ProtocolError as error:
             return error.code
         return None
@@ -144,6 +240,9 @@ class Engines:
         self.close()
 
     def close(self) -> None:
-        """End both connections as a lost transport does: every codec is closed."""
-        self.client.lose()
-        self.server.lose()
+        """End both connections as a lost transport does: every codec is closed, and what closes
+        asynchronously is awaited."""
+        for end in (self.client, self.server):
+            end.lose()
+            for boundary in end.pipeline.close():
+                resolve(boundary.aclose())

@@ -16,6 +16,7 @@ from wsext.protocol.frames import Frame
 from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
 from wsext.protocol.wire import MaskSource
 from wsext.runtime.session import Session
+from wsext.sdk.values import as_list
 from wsext.server.server import Server
 from wsext.testing.clock import Clock, make_clock, settle
 from wsext.testing.engines import lenient_parser, write_wire
@@ -154,6 +155,7 @@ async def pair(
         transcript: Where to record; by default a new one.
     """
     app = Application(options=app_options)
+    extensions = as_list("extensions", extensions)
     for item in extensions:
         app.install(item)
     sessions: asyncio.Queue[Session] = asyncio.Queue()
@@ -163,7 +165,7 @@ async def pair(
         sessions.put_nowait(session)
         await session.wait_closed()
 
-    offered = list(extensions if client is None else client)
+    offered = extensions if client is None else as_list("client", client)
     opening = connect(app, "/", extensions=offered, options=client_options, transcript=transcript)
     async with opening as session:
         yield session, await sessions.get()

@@ -7,43 +7,69 @@
 
 That is a whole test module. pytest runs it as it is; `run` runs it without pytest, which is what
 ``wsext ext check`` does. What a case says is its docstring; it is skipped, with the reason, where
-an extension has not what it tests. Needs hypothesis: ``pip install 'wsext[test]'``.
+an extension has not what it tests.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import os.path
 import traceback
 import unittest
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from wsext.sdk.conformance import check_conformance
 from wsext.sdk.extension import Extension, Installable, Interceptor
 from wsext.testing.cases_codec import CodecCases
+from wsext.testing.cases_damage import DamageCases
+from wsext.testing.cases_integrity import IntegrityCases
 from wsext.testing.cases_local import LocalCases
 from wsext.testing.cases_negotiation import NegotiationCases
 from wsext.testing.cases_options import OptionCases
 from wsext.testing.cases_plugin import PluginCases
 from wsext.testing.cases_session import SessionCases
+from wsext.testing.cases_sharing import SharingCases
 from wsext.testing.cases_state import StateCases
 
 __all__ = ["CaseResult", "ExtensionSuite", "InterceptorSuite", "Outcome", "run", "suite_for"]
 
 
-class ExtensionSuite(OptionCases, NegotiationCases, CodecCases, StateCases, SessionCases):
+class ExtensionSuite(
+    OptionCases,
+    NegotiationCases,
+    CodecCases,
+    DamageCases,
+    IntegrityCases,
+    StateCases,
+    SharingCases,
+    SessionCases,
+):
     """Everything that a wire extension has to hold.
+
+    A subclass says what cannot be found out::
+
+        class TestFoo(ExtensionSuite):
+            extension = Foo
+            options = {"key": "secret"}
+            detects_corruption = True
 
     Attributes:
         extension: The class under test.
         options: Options that every instance gets, for an extension that needs some.
-        variants: Sets of options to negotiate with each other; by default made of the bounds of
-            the wire options.
+        variants: Sets of options to negotiate with each other; by default one for each choice, and
+            for each bound of a number, of the wire options.
+        messages: Payloads that the cases use besides their own.
+        examples: How many random conversations are tried; they are the same in every run.
         inflates: Whether decoding may make much more than came in; found out when it is ``None``.
-        detects_corruption: Whether every change of a message on the wire has to be refused.
-        messages: Payloads that the cases use besides random ones.
-        examples: How many random examples each property gets.
+        detects_corruption: Whether every message is refused that was changed, cut off, made up or
+            sent without the extension's bit. ``None``: true for a `SealedCodec`, otherwise false.
+        detects_replay: Whether every message is refused that comes twice, too early, after one that
+            is missing, from another connection, or back to its sender. ``None``: true for a
+            `SealedCodec` that is ``ordered``, otherwise false.
     """
 
 
@@ -53,8 +79,17 @@ class InterceptorSuite(OptionCases, LocalCases):
     Attributes:
         extension: The class under test.
         options: Options that every instance gets.
+        messages: Payloads that are sent through it.
         transparent: Whether messages have to arrive as they were sent.
+        variants, examples: Not used for an interceptor, which negotiates nothing.
     """
+
+
+#: Folders whose lines say nothing to an author: wsext, and asyncio.
+_NOT_THEIRS = (
+    os.path.dirname(os.path.dirname(__file__)) + os.sep,
+    os.path.dirname(asyncio.__file__) + os.sep,
+)
 
 
 class Outcome(StrEnum):
@@ -84,7 +119,12 @@ class CaseResult:
 
 def suite_for(kind: Any, **attributes: Any) -> type[Any]:
     """The suite of what an entry point leads to: an extension, an interceptor, or a plugin of
-    hooks."""
+    hooks.
+
+    Raises:
+        TypeError: For an attribute that the suites do not have, or one of another type.
+    """
+    check_conformance(getattr(kind, "__name__", repr(kind)), attributes)
     if not (inspect.isclass(kind) and issubclass(kind, Installable)):
         return type("TestPlugin", (PluginCases,), {"plugin": kind, **attributes})
     if issubclass(kind, Extension):
@@ -107,14 +147,20 @@ def cases(suite: type[Any]) -> list[tuple[str, str]]:
     return list(dict(found).items())
 
 
-def run(suite: type[Any], started: Callable[[str], None] | None = None) -> Iterator[CaseResult]:
+def run(
+    suite: type[Any],
+    started: Callable[[str], None] | None = None,
+    *,
+    first: Sequence[str] = (),
+) -> Iterator[CaseResult]:
     """Run a suite without pytest, case by case.
 
     Args:
         suite: A subclass of `ExtensionSuite` or `InterceptorSuite`.
         started: Told the title of each case before it runs.
+        first: Names of cases that run before the others.
     """
-    for name, title in cases(suite):
+    for name, title in sorted(cases(suite), key=lambda case: case[0] not in first):
         if started is not None:
             started(title)
         try:
@@ -128,16 +174,18 @@ def run(suite: type[Any], started: Callable[[str], None] | None = None) -> Itera
 
 
 def _explain(error: BaseException) -> str:
-    """An assertion's text, or an exception with the place in the extension that it came from."""
+    """What was wrong, and the place in the author's code that an exception came from."""
     if isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    if isinstance(error, AssertionError):
-        lines = [str(error)]
-    else:
+    lines = [str(error)]
+    if not isinstance(error, AssertionError):
         lines = [f"{type(error).__name__}: {error}"]
-        for frame in reversed(traceback.extract_tb(error.__traceback__)):
-            if "/wsext/" not in frame.filename and "hypothesis" not in frame.filename:
-                lines.append(f"at {frame.filename}:{frame.lineno} in {frame.name}")
-                break
-    lines += [str(note).strip() for note in getattr(error, "__notes__", ())]
-    return "\n".join(line for line in lines if line)
+    cause: BaseException | None = error
+    while cause is not None:
+        for frame in reversed(traceback.extract_tb(cause.__traceback__)):
+            if not frame.filename.startswith(_NOT_THEIRS):
+                place = f"at {frame.filename}:{frame.lineno} in {frame.name}"
+                lines.append(place if cause is error else f"{place}: {type(cause).__name__}")
+                return "\n".join(lines)
+        cause = cause.__cause__
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The frame log, on the server and on the client."""
+"""The frame log and the message log, on the server and on the client."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ import logging
 from typing import Any
 
 import pytest
-from wsext_framelog import FrameLog
+from wsext_framelog import FrameLog, MessageLog
 
 import wsext
-from wsext import App, Frame, OptionError, Session
+from wsext import App, Frame, OptionError, Session, testing
+
+
+class TestFrameLog(testing.InterceptorSuite):
+    extension = FrameLog
+
+
+class TestMessageLog(testing.InterceptorSuite):
+    extension = MessageLog
 
 
 async def talk(*client: Any, **options: Any) -> None:
@@ -77,6 +85,39 @@ async def test_payloads_are_cut_quoted_and_redacted(caplog: pytest.LogCaptureFix
         "sending <Frame BINARY FIN 2 bytes>: '\\x00\\x01'",
         "received <Frame TEXT FIN 21 bytes>: 'token=[redacted] and'… and 5 more",
         "sending <Frame TEXT FIN 21 bytes>: 'token=[redacted] and'… and 5 more",
+    ]
+    assert "s3cret" not in caplog.text
+
+
+async def test_a_secret_in_two_fragments_is_found_in_the_message_and_not_in_the_frames(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    options: dict[str, Any] = {"payload": True, "redact": [r"(?<=token=)\w+"]}
+    both = [FrameLog(control=False, **options), MessageLog(**options)]
+    with caplog.at_level("INFO"):
+        async with testing.pair(both, client=[]) as (client, session):
+            await client.send_frame(Frame(1, b"tok", False))
+            await client.send_frame(Frame(0, b"en=s3cret"))
+            await session.send(await session.receive())
+            await client.receive()
+    assert lines(caplog) == [
+        "received <Frame TEXT 3 bytes>: 'tok'",
+        "received <Frame CONTINUATION FIN 9 bytes>: 'en=s3cret'",
+        "sending <Frame TEXT FIN 12 bytes>: 'token=[redacted]'",
+    ]
+    assert lines(caplog, "wsext.messagelog") == [
+        "received <TEXT 12 characters>: 'token=[redacted]'",
+        "sending <TEXT 12 characters>: 'token=[redacted]'",
+    ]
+
+
+async def test_messages_are_logged_without_payloads(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        await talk(MessageLog(), server=False)
+    assert sorted(lines(caplog, "wsext.messagelog")) == [
+        "received <BINARY 2 bytes>",
+        "received <TEXT 21 characters>",
+        "sending <TEXT 21 characters>",
     ]
     assert "s3cret" not in caplog.text
 

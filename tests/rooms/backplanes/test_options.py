@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from typing import Annotated
+
 import pytest
 
-from wsext import OptionError
+from wsext import OptionError, in_code
 from wsext.rooms.backplanes.options import MemoryOptions, NatsOptions, RemoteOptions, take_options
 
 
@@ -36,3 +40,12 @@ def test_what_does_not_fit_is_named_with_the_scheme(query: str, named: str) -> N
     with pytest.raises(OptionError, match=named) as caught:
         take_options(f"redis://host?{query}", RemoteOptions)
     assert "redis://" in str(caught.value)
+
+
+def test_a_url_cannot_set_what_only_code_sets() -> None:
+    class Mine(RemoteOptions):
+        clock: Annotated[Callable[[], float], in_code("seconds")] = time.monotonic
+
+    assert take_options("mine://host?retain=5", Mine)[1].clock is time.monotonic
+    with pytest.raises(OptionError, match=r"mine://: clock: can only be set in code"):
+        take_options("mine://host?clock=time.time", Mine)

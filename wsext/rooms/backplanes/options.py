@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from wsext.sdk.options import OptionSet, local
+from wsext.sdk.options import OptionSet, local, refuse_code_options
 
 __all__ = ["MemoryOptions", "NatsOptions", "RemoteOptions", "take_options"]
 
@@ -75,7 +75,7 @@ def take_options(
         passing: Others that stay in the URL, by how they start.
 
     Raises:
-        OptionError: For an unknown parameter or a value that does not fit.
+        OptionError: For an unknown parameter, a value that does not fit, or what only code sets.
     """
     parts = urlsplit(url)
     mine, others = {}, []
@@ -84,5 +84,7 @@ def take_options(
             others.append((name, value))
         else:
             mine[name] = value
-    options = kind.parse(mine, owner=f"{parts.scheme}://")
+    owner = f"{parts.scheme}://"
+    refuse_code_options(kind, mine, owner)
+    options = kind.parse(mine, owner=owner)
     return urlunsplit(parts._replace(query=urlencode(others))), options

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from inspect import isawaitable, iscoroutinefunction
 from typing import Any
 
 from wsext.protocol.agreement import Agreement
@@ -145,12 +146,18 @@ class CodecLedger:
                 kind.close = close
 
     def _counting(self, extension: Extension, method: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*arguments: Any, **options: Any) -> Any:
-            result = method(*arguments, **options)
+        def count(result: Any) -> Any:
             codec = result.codec if isinstance(result, Agreement) else result
             if isinstance(codec, Codec):
                 self._enter(codec, extension.name)
             return result
+
+        async def count_later(result: Awaitable[Any]) -> Any:
+            return count(await result)
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            result = method(*arguments, **options)
+            return count_later(result) if isawaitable(result) else count(result)
 
         return counted
 
@@ -162,13 +169,20 @@ class CodecLedger:
             own = vars(kind).get("close")
             inner = kind.close
 
-            def close(codec: Codec) -> None:
+            def count(codec: Codec) -> None:
                 if type(codec) is kind:  # not when a subclass calls this one
                     self._closed[id(codec)] = self._closed.get(id(codec), 0) + 1
+
+            def close(codec: Codec) -> None:
+                count(codec)
                 inner(codec)
 
+            async def aclose(codec: Codec) -> None:
+                count(codec)
+                await inner(codec)
+
             try:
-                kind.close = close
+                kind.close = aclose if iscoroutinefunction(inner) else close
             except TypeError:  # written in C: it cannot be counted
                 return
             self._patched[kind] = own

@@ -27,7 +27,12 @@ _SIZE = 4
 
 
 class ChecksumCodec(MessageCodec):
-    """Appends the CRC32C (RFC 3720 §B.4) of a message, big-endian; takes it off and compares."""
+    """Appends the CRC32C (RFC 3720 §B.4) of a message, big-endian; takes it off and compares.
+
+    It is mandatory: without that, a message whose mark was lost on the way would pass unchecked.
+    """
+
+    mandatory = True
 
     @property
     def share_key(self) -> Hashable:

@@ -7,7 +7,16 @@ from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
-from wsext import CloseCode, Frame, Interceptor, OptionSet, Session, hookimpl, local
+from wsext import (
+    CloseCode,
+    EndSession,
+    Frame,
+    Interceptor,
+    OptionSet,
+    Session,
+    hookimpl,
+    local,
+)
 
 __all__ = ["Bucket", "RateLimit", "RateLimitOptions"]
 
@@ -70,9 +79,12 @@ class RateLimit(Interceptor):
 
     ``drop`` loses whole messages, ``delay`` stops reading until the debt is paid, so that TCP slows
     the peer down, ``close`` ends the session with 1008. Control frames do not count.
+
+    It looks at frames, and not at whole messages: what is too much is refused before it is joined.
     """
 
     name: ClassVar[str] = "ratelimit"
+    fail_closed: ClassVar[bool] = True  # what does not count any more is no limit
     Options: ClassVar[type[OptionSet]] = RateLimitOptions
     options: RateLimitOptions
 
@@ -125,10 +137,8 @@ class RateLimit(Interceptor):
             session.hold_reading(wait)
             return None
         if verdict == "close":
-            if session.is_open:
-                self.closed += 1
-                session.close_nowait(CloseCode.POLICY_VIOLATION, "too many messages or bytes")
-            return ()
+            self.closed += 1
+            raise EndSession(CloseCode.POLICY_VIOLATION, "too many messages or bytes")
         if not frame.opcode:
             return None  # its beginning was let in, so all of it is
         self.dropped += 1

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 from wsext import (
     RSV,
@@ -61,7 +61,9 @@ class PermessageZstd(Extension):
     phase: ClassVar[Phase] = Phase.COMPRESSION
     rsv: ClassVar[RSV] = RSV.RSV1
     Options: ClassVar[type[OptionSet]] = ZstdOptions
-    extra_wire_params: ClassVar[frozenset[str]] = frozenset({"dict"})
+    extra_wire_params: ClassVar[Mapping[str, Any]] = {
+        "dict": Annotated[str, wire("dictionary to compress with: the hash of its content")]
+    }
     options: ZstdOptions
 
     def setup(self) -> None:

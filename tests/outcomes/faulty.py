@@ -1,0 +1,144 @@
+"""An extension that fails in one call, in one way, when it is armed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from wsext import (
+    Codec,
+    Extension,
+    NegotiationContext,
+    OptionSet,
+    Params,
+    RemoteProtocolError,
+    hookimpl,
+)
+
+__all__ = ["LEGAL", "NAME", "SECRET", "Counting", "faulty", "faulty_plugin"]
+
+NAME = "x-faulty"
+
+#: Stands in every exception, and must never reach a peer.
+SECRET = "hunter2"
+
+#: What the extension says of the peer where it may: code and reason.
+LEGAL = (1008, "not like this")
+
+RAISED: dict[str, Callable[[], BaseException]] = {
+    "Exception": lambda: RuntimeError(SECRET),
+    "ValueError": lambda: ValueError(SECRET),
+    "legal code": lambda: RemoteProtocolError(*LEGAL),
+    "illegal code": lambda: RemoteProtocolError(1005, SECRET),
+    "SystemExit": lambda: SystemExit(SECRET),
+    "KeyboardInterrupt": lambda: KeyboardInterrupt(SECRET),
+    "CancelledError": lambda: asyncio.CancelledError(SECRET),
+}
+
+#: What is of a wrong type for a call; 5 for all others.
+WRONG: dict[str, Any] = {"share_key": [SECRET], "wsext_not_ready": SECRET}
+
+
+def _fault(call: str, kind: str, asynchronous: bool) -> Callable[..., Any]:
+    """A function that fails."""
+
+    def happen() -> Any:
+        if kind in RAISED:
+            raise RAISED[kind]()
+        return None if kind == "None" else WRONG.get(call, 5)
+
+    def fail(*arguments: Any, **named: Any) -> Any:
+        return happen()
+
+    async def fail_later(*arguments: Any, **named: Any) -> Any:
+        await asyncio.sleep(0)
+        if kind == "never returns":
+            await asyncio.Event().wait()
+        return happen()
+
+    return fail_later if asynchronous else fail
+
+
+class CountingCodec(Codec):
+    """Changes nothing, and is counted."""
+
+    key: Any = None
+
+    def __init__(self, extension: Counting) -> None:
+        self.extension = extension
+        extension.made += 1
+
+    @property
+    def share_key(self) -> Any:
+        return self.key
+
+    def encode(self, frame: Any) -> Any:
+        return frame
+
+    def decode(self, frame: Any, budget: int) -> Any:
+        return frame
+
+    def close(self) -> None:
+        self.extension.closed += 1
+
+
+class Counting(Extension):
+    """Makes codecs that change nothing.
+
+    Attributes:
+        made, closed: How many codecs.
+    """
+
+    name: ClassVar[str] = NAME
+    codec: ClassVar[type[CountingCodec]] = CountingCodec
+
+    made = closed = 0
+
+    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+        return self.codec(self)
+
+
+def faulty(call: str, kind: str, *, asynchronous: bool = False) -> type[Counting]:
+    """An extension that fails in a call, on connections while the class's ``armed`` is true."""
+    fail = _fault(call, kind, asynchronous)
+    if call == "option-set":
+        options = type("Options", (OptionSet,), {"check": fail})
+        return type("Faulty", (Counting,), {"Options": options})
+    extension: type[Counting] = type("Faulty", (Counting,), {"armed": True})
+    of_codec = hasattr(CountingCodec, call)
+    inner = getattr(CountingCodec if of_codec else Counting, call)
+
+    def method(self: Any, *arguments: Any) -> Any:
+        if call == "close":
+            inner(self)
+        return fail() if extension.armed else inner(self, *arguments)  # type: ignore[attr-defined]
+
+    async def later(self: Any, *arguments: Any) -> Any:
+        return await fail()
+
+    members: dict[str, Any] = {call: later if asynchronous else method}
+    if not of_codec:
+        setattr(extension, call, members[call])
+        return extension
+    if call == "share_key":
+        members = {call: property(fail)}
+    elif call in ("encode_shared", "skip_shared"):
+        members["key"] = "all the same"
+    extension.codec = type("FaultyCodec", (CountingCodec,), members)
+    return extension
+
+
+def faulty_plugin(hook: str, kind: str, *, asynchronous: bool = False) -> Any:
+    """A plugin with one hook implementation, which fails."""
+    fail = _fault(hook, kind, asynchronous)
+
+    def implementation(self: Any) -> Any:
+        return fail()
+
+    async def later(self: Any) -> Any:
+        return await fail()
+
+    function: Any = later if asynchronous else implementation
+    function.__name__ = hook
+    return type("Plugin", (), {hook: hookimpl(function), "__module__": __name__})()
