@@ -52,7 +52,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
         "zstd-commands",
     ],
 )
-def test_what_is_here_conforms(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_here_conforms(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # some write files
     monkeypatch.delenv("WSEXT_PLUGINS", raising=False)
     done = run(name, "--examples", "4")
     assert done.exit_code == 0, done.output

@@ -432,8 +432,8 @@ class Pipeline:
         wrong = frame.rsv & ~(allowed | self.rsv_foreign)
         if wrong:
             bits = RSV(wrong).names()
-            names = ", ".join(stage.name for stage in self.stages) or "no extension"
-            raise LocalProtocolError(f"{bits} set on {frame!r}, claimed by none of: {names}")
+            names = ", ".join(stage.name for stage in self.stages)
+            raise LocalProtocolError(f"{bits} is claimed by none", extension=names or None)
 
     # --- incoming -----------------------------------------------------------------------------
 
