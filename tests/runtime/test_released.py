@@ -27,19 +27,19 @@ SOON = 3
 
 @pytest.fixture(autouse=True)
 def collector_off() -> Iterator[None]:
-    """No collector; and no log, for its records keep exceptions, and these the frames they left."""
+    """No collector for what is made here, and none ever for what was there before.
+
+    And no log, for its records keep exceptions, and these the frames they left.
+    """
     logging.disable(logging.CRITICAL)
     gc.disable()
+    gc.freeze()
     try:
         yield
     finally:
+        gc.unfreeze()
         gc.enable()
         logging.disable(logging.NOTSET)
-
-
-def collect_what_others_left() -> None:
-    """Called by a test itself: until it runs, pytest keeps the failure of the one before it."""
-    gc.collect()
 
 
 def left_to_the_collector() -> list[str]:
@@ -302,7 +302,6 @@ async def test_a_server_s_session_is_freed_when_it_has_ended(
 ) -> None:
     if end is is_dropped and CODEC == "python":
         pytest.skip("the frames of the sources keep what they throw into the handler")
-    collect_what_others_left()
     watch = Watch()
     more = f"Sec-WebSocket-Extensions: {offer}\r\n" if offer else ""
     async with wsext.serve(make_app(watch)) as server:
@@ -356,7 +355,6 @@ CLIENTS: dict[str, tuple[str, list[Any], Callable[[Session], Awaitable[None]]]] 
 async def test_a_client_s_session_is_freed_when_it_has_ended(
     path: str, extensions: list[Any], use: Callable[[Session], Awaitable[None]], opened: str
 ) -> None:
-    collect_what_others_left()
     on_server, on_client = Watch(), Watch()
 
     async def run(url: str) -> None:
@@ -379,7 +377,6 @@ async def test_a_client_s_session_is_freed_when_it_has_ended(
 
 
 async def test_a_session_is_freed_when_its_server_drains() -> None:
-    collect_what_others_left()
     watch = Watch()
     async with wsext.serve(make_app(watch)) as server:
         client = await wsext.connect(server.url + "/echo")
