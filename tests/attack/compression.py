@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import brotli
 import zstandard
 
 from tests.attack.registry import attack
@@ -15,6 +16,7 @@ KIB, MIB = 1 << 10, 1 << 20
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
 ZSTD = "Sec-WebSocket-Extensions: permessage-zstd; client_no_context_takeover\r\n"
+BROTLI = "Sec-WebSocket-Extensions: permessage-brotli; client_no_context_takeover\r\n"
 ASYNC = "Sec-WebSocket-Extensions: x-async-inflate\r\n"
 
 
@@ -30,6 +32,10 @@ INFLATED = bytes(512 * KIB)
 SMALL = {
     "permessage-deflate": (DEFLATE, masked(2, deflated(INFLATED), rsv=0x40)),
     "permessage-zstd": (ZSTD, masked(2, zstd(INFLATED), rsv=0x40)),
+    "permessage-brotli": (
+        BROTLI,
+        masked(2, brotli.compress(INFLATED, quality=4, lgwin=16), rsv=0x40),
+    ),
     "an asynchronous codec": (ASYNC, masked(2, deflated(INFLATED))),
 }
 
@@ -53,27 +59,40 @@ for one in SMALL:
     inflating(one, ("http1", "http2", "tls", "workers") + ("uvicorn",) * (not own), 1)
     inflating(one, ("http1", "http2"), 40)
 
-BOMB = masked(1, deflated(bytes(50 * MIB)), rsv=0x40)
+LARGE = bytes(50 * MIB)
+BOMBS = {
+    "permessage-deflate": (DEFLATE, masked(1, deflated(LARGE), rsv=0x40)),
+    "permessage-zstd": (ZSTD, masked(1, zstd(LARGE), rsv=0x40)),
+    "permessage-brotli": (BROTLI, masked(1, brotli.compress(LARGE, quality=4, lgwin=16), rsv=0x40)),
+}
 
 
-@attack(
-    "a message of 50 KB that would inflate to 50 MiB",
-    "a compression bomb",
-    fronts=("http1", "http2", "tls", "workers", "uvicorn"),
-    sessions=8,
-)
-async def bomb(target: Target) -> None:
-    async def one(number: int) -> int | None:
-        peer = await target.websocket(more=DEFLATE)
-        await peer.push(BOMB)
-        try:
-            return await peer.close_code()
-        finally:
-            peer.close()
+def bomb(name: str, fronts: tuple[str, ...]) -> None:
+    offer, message = BOMBS[name]
 
-    while target.time_is_left:
-        codes = await target.each(8, one, at_once=8)
-        assert all(code == 1009 or isinstance(code, DROPPED) for code in codes), codes
+    @attack(
+        f"a message of {name} that would inflate to 50 MiB",
+        "a compression bomb",
+        fronts=fronts,
+        sessions=8,
+    )
+    async def run(target: Target) -> None:
+        async def one(number: int) -> int | None:
+            peer = await target.websocket(more=offer)
+            await peer.push(message)
+            try:
+                return await peer.close_code()
+            finally:
+                peer.close()
+
+        while target.time_is_left:
+            codes = await target.each(8, one, at_once=8)
+            assert all(code == 1009 or isinstance(code, DROPPED) for code in codes), codes
+
+
+for one in BOMBS:
+    more = ("http2", "tls", "workers", "uvicorn") if one == "permessage-deflate" else ()
+    bomb(one, ("http1", *more))
 
 
 def compressed(name: str, promise: str, offer: str, data: bytes, codes: set[int | None]) -> None:
