@@ -20,6 +20,7 @@ from wsext.testing.corpus import (
     random_messages,
     samples,
 )
+from wsext.testing.differences import check_same
 from wsext.testing.engines import MASK, Engines, frames_in, parse_wire, write_wire
 
 __all__ = ["CodecCases"]
@@ -137,7 +138,7 @@ class CodecCases(EngineCases):
             frame = Frame(opcode, buffer)
             with self.engines() as engines:
                 data = self._send(engines, "client", [frame])
-                assert bytes(buffer) == first, "encode changed the payload"
+                check_same([first], [bytes(buffer)], "encode changed the payload: ")
                 assert (frame.opcode, frame.fin, frame.rsv) == (opcode, True, 0), (
                     "encode changed the frame"
                 )
@@ -147,10 +148,10 @@ class CodecCases(EngineCases):
                 self._check_message(engines, "client", opcode, payload, what)
             with self.engines() as engines:
                 for sent in parse_wire(self._send(engines, "client", [frame]), masked=True):
-                    before = (sent.opcode, sent.fin, sent.rsv, bytes(sent.payload))
+                    before, was = (sent.opcode, sent.fin, sent.rsv), bytes(sent.payload)
                     frames_in(engines.on_server.agreed[0].codec.decode(sent, 1 << 20))
-                    after = (sent.opcode, sent.fin, sent.rsv, bytes(sent.payload))
-                    assert before == after, "decode changed the frame"
+                    check_same([was], [bytes(sent.payload)], "decode changed the frame: ")
+                    assert before == (sent.opcode, sent.fin, sent.rsv), "decode changed the frame"
 
     def test_control_frames_pass(self) -> None:
         """Pings and pongs pass unchanged, also in the middle of a message, and as large as they

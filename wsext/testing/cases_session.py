@@ -8,6 +8,7 @@ from typing import Any
 from wsext.errors import ConnectionClosed
 from wsext.protocol.frames import Frame
 from wsext.testing.cases_base import Cases, exchange, run_async
+from wsext.testing.differences import check_same
 from wsext.testing.peers import pair
 from wsext.testing.simulation.books import logged_errors
 
@@ -43,7 +44,7 @@ class SessionCases(Cases):
             except ConnectionClosed:
                 pass
             await closing
-            assert got == [*sent, "last"], f"they came as {[str(m)[:3] for m in got]}"
+            check_same([*sent, "last"], got)
 
     @run_async
     async def test_a_streamed_message_arrives(self) -> None:

@@ -53,7 +53,8 @@ class StateCases(EngineCases):
         with self.engines() as first, self.engines() as second:
             deterministic = self._bodies(first) == self._bodies(second)
         if deterministic:
-            assert got == expected, "another connection's messages changed what this one sends"
+            same = got == expected  # in an `assert`, pytest would look for all differences
+            assert same, "another connection's messages changed what this one sends"
 
     def _bodies(self, engines: Engines) -> list[tuple[int, int, bool, bytes]]:
         """The frames of two messages without their masks, which differ every time."""
