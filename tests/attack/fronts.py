@@ -27,7 +27,8 @@ from tests.brokers import running
 __all__ = ["FRONTS", "Front", "Serving", "key_of", "serving"]
 
 ROOT = Path(__file__).parents[2]
-PLUGINS = "permessage-deflate,permessage-zstd,permessage-brotli,permessage-fragment,permessage-meta,metrics"
+COMPRESSION = "permessage-deflate,permessage-zstd,permessage-brotli"
+PLUGINS = f"{COMPRESSION},permessage-fragment,permessage-meta,metrics"
 #: Limits that are reached soon; an attack's own options come after them.
 OPTIONS = {
     "server.drain_timeout": 1,
