@@ -74,13 +74,13 @@ class TestMarked(testing.ExtensionSuite):
 
 def sent(engines: Engines, *messages: Frame, by: str = "client") -> list[Frame]:
     """What one side puts on the wire for some messages."""
-    return parse_wire(asyncio.run(engines.send(by, messages)), masked=by == "client")
+    return parse_wire(engines.finish(engines.send(by, messages)), masked=by == "client")
 
 
 def arrive(engines: Engines, frames: Sequence[Frame], by: str = "client") -> list[str | bytes]:
     """The messages that the other side makes of some frames."""
     data = write_wire(frames, MASK if by == "client" else b"")
-    return messages_of(asyncio.run(engines.receive(by, data)))
+    return messages_of(engines.finish(engines.receive(by, data)))
 
 
 def assert_refused(engines: Engines, frames: Sequence[Frame], by: str = "client") -> None:

@@ -45,7 +45,9 @@ def run_async(case: Callable[[Any], Coroutine[Any, Any, None]]) -> Callable[[Any
 
     @functools.wraps(case)
     def test(self: Any) -> None:
-        asyncio.run(case(self))
+        # `asyncio.run` would take away the current loop, which other plugins of pytest keep.
+        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            runner.run(case(self))
 
     return test
 
