@@ -7,7 +7,7 @@ from wsext.protocol.prepared cimport PreparedMessage
 from wsext.runtime.inbox cimport Inbox
 from wsext.runtime.turns cimport Turns
 
-cdef Py_ssize_t _LARGE, _SEND_TURN, _PER_MESSAGE
+cdef Py_ssize_t _LARGE, _SEND_TURN
 cdef int _ROUNDS
 
 
@@ -23,7 +23,7 @@ cdef class LinkPath:
     cdef public bint _paused
     cdef public bint queueing
     cdef public long long free_until
-    cdef public Py_ssize_t sent_in_turn
+    cdef public long long turn_until
     cdef public bint _stalled
     cdef public bint _pulling
     cdef public bint _gathering
@@ -67,6 +67,11 @@ cdef class LinkPath:
 
     @cython.locals(connection=Connection)
     cpdef bint send_prepared(self, PreparedMessage message) except -1
+
+    @cython.locals(connection=Connection)
+    cdef long long _sent(self) except -1
+
+    cdef _begin_turn(self)
 
     cdef _send(self, object data, object hints, object meta)
 

@@ -67,10 +67,9 @@ class _Shared(threading.local):
 
 _shared = _Shared()
 
-#: Bytes that a session sends before `send` lets others have their turn, and what a message counts
-#: beside its own: one that sends without ever having to wait would keep the event loop for itself.
+#: Bytes that a session sends before `send` lets others have their turn: one that sends without ever
+#: having to wait would keep the event loop for itself.
 _SEND_TURN = 1 << 18
-_PER_MESSAGE = 64
 
 #: How often a connection looks at the clock in one turn, at most.
 _ROUNDS = 64
@@ -126,7 +125,7 @@ class LinkPath:
         self._stalled = False  # nothing more is decoded: the application has enough for now
         self._pulling = False
         self._gathering = False
-        self.sent_in_turn = 0  # bytes, since the event loop has had its turn
+        self.turn_until = _SEND_TURN  # when more than this was sent, it is the others' turn
         self._heard = False  # since the last ping
         self._has_read = False  # since `find_reset` has looked
         self._in_place = False  # the buffer that was asked for is the payload's own
@@ -164,6 +163,7 @@ class LinkPath:
 
     def _read(self, data: bytes | bytearray | None, size: int) -> None:
         self._heard = self._has_read = True
+        self._begin_turn()
         turns = self._turns
         if (
             self.is_async
@@ -316,7 +316,11 @@ class LinkPath:
     @property
     def has_had_turn(self) -> bool:
         """Whether so much was sent in this turn of the event loop that it is the others' turn."""
-        return self.sent_in_turn > _SEND_TURN
+        return self._sent() > self.turn_until
+
+    def begin_turn(self) -> None:
+        """The others have had their turn."""
+        self._begin_turn()
 
     @property
     def blocked(self) -> bool:
@@ -334,7 +338,7 @@ class LinkPath:
     def write_soon(self) -> None:
         """What `soon` asked for."""
         self._is_dirty = False
-        self.sent_in_turn = 0
+        self._begin_turn()
         if self.connection.pending_bytes:
             self._write_out()
         if self.connection.state is not _OPEN:
@@ -361,6 +365,14 @@ class LinkPath:
         return True
 
     # Compiled, those with an underscore are calls in C; no subclass may override them.
+
+    def _sent(self) -> int:
+        """What was sent so far, in bytes: 64 for each message, beside its own."""
+        connection = self.connection
+        return connection.app_bytes_out + 64 * connection.messages_out
+
+    def _begin_turn(self) -> None:
+        self.turn_until = self._sent() + _SEND_TURN
 
     def _send(
         self, data: Data, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
@@ -468,9 +480,8 @@ class Send:
             and not link._paused
             and not link.queueing
             and session._connection.wire_bytes_out <= link.free_until
-            and link.sent_in_turn <= _SEND_TURN
+            and link._sent() <= link.turn_until
         ):
-            link.sent_in_turn += len(data) + _PER_MESSAGE
             link._send(data, hints, meta)
             return DONE
         return session._send_slowly(data, hints, meta).__await__()

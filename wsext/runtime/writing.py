@@ -78,8 +78,7 @@ class Writer:
         entry = _entry(data, hints, meta)
         if self._link.has_had_turn:
             await asyncio.sleep(0)
-            self._link.sent_in_turn = 0
-        self._link.sent_in_turn += entry.size
+            self._link.begin_turn()
         if self._try_now(entry):
             return
         if self._lane.policy == "suspend":
