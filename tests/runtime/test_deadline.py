@@ -276,24 +276,34 @@ async def until_closed(server: Server) -> None:
 # --- the end --------------------------------------------------------------------------------------
 
 
+def stuck(where: Where) -> Extension:
+    """An extension whose codec does not come to an end, there or when it is closed."""
+    if where != "close":
+        return hanging(where)
+    extension = ClosesLater()
+    extension.hangs = True
+    return extension
+
+
+async def get_stuck(world: testing.World, where: Where, **options: Any) -> tuple[Server, Session]:
+    """A server and a client's session with it, whose codec on the server hangs since a second."""
+    extension = stuck(where)
+    server = await world.serve(app_with(extension, codec_timeout=None, **options))
+    session = await world.connect(server, "/", extensions=[type(extension)])
+    if where == "decode":
+        await session.send("hello")
+    elif where == "close":
+        assert await session.receive() == "hello"
+    await asyncio.sleep(1)
+    return server, session
+
+
 @pytest.mark.parametrize("where", ["encode", "decode", "close"])
 def test_close_timeout_holds_whatever_a_codec_does(where: Where) -> None:
-    extension: Extension = hanging(where)
-    if where == "close":
-        extension = ClosesLater()
-        extension.hangs = True
-
     async def scenario(world: testing.World) -> None:
-        app = app_with(extension, codec_timeout=None, close_timeout=4.0)
-        server = await world.serve(app)
-        loop = asyncio.get_running_loop()
-        session = await world.connect(server, "/", extensions=[type(extension)])
-        if where == "decode":
-            await session.send("hello")
-        elif where == "close":
-            assert await session.receive() == "hello"
+        server, session = await get_stuck(world, where, close_timeout=4.0)
         (served,) = server.sessions
-        await asyncio.sleep(1)
+        loop = asyncio.get_running_loop()
         began = loop.time()
         await served.close()
         assert loop.time() - began < 4.5
@@ -306,21 +316,9 @@ def test_close_timeout_holds_whatever_a_codec_does(where: Where) -> None:
 
 @pytest.mark.parametrize("where", ["encode", "decode", "close"])
 def test_a_drain_ends_in_time_whatever_a_codec_does(where: Where) -> None:
-    extension: Extension = hanging(where)
-    if where == "close":
-        extension = ClosesLater()
-        extension.hangs = True
-
     async def scenario(world: testing.World) -> None:
-        app = app_with(extension, codec_timeout=None)
-        server = await world.serve(app)
+        server, session = await get_stuck(world, where)
         loop = asyncio.get_running_loop()
-        session = await world.connect(server, "/", extensions=[type(extension)])
-        if where == "decode":
-            await session.send("hello")
-        elif where == "close":
-            assert await session.receive() == "hello"
-        await asyncio.sleep(1)
         began = loop.time()
         await server.close(2)
         assert loop.time() - began < 3.5
