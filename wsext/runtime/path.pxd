@@ -33,6 +33,7 @@ cdef class LinkPath:
     cdef list _dirty
     cdef public Turns _turns
     cdef public double used
+    cdef public double last
     cdef public bint is_queued
     cdef public object options
     cdef public object _loop

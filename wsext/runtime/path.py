@@ -20,7 +20,7 @@ from wsext.protocol.prepared import PreparedMessage
 from wsext.protocol.states import State
 from wsext.runtime.inbox import DONE, Inbox
 from wsext.runtime.settings import WebSocketOptions
-from wsext.runtime.turns import Turns, turns_of
+from wsext.runtime.turns import SLICE, Turns, turns_of
 
 try:
     import cython  # type: ignore
@@ -111,6 +111,7 @@ class LinkPath:
         self._dirty = _shared.dirty_of(self._loop)
         self._turns: Turns = turns_of(self._loop)
         self.used = 0.0
+        self.last = 0.0 if connection.pipeline.passive else SLICE
         self.is_queued = False
         self._is_dirty = False
         self._transport: Any = None
