@@ -19,7 +19,7 @@ from tests.lives import compiled, sources
 from tests.raw import masked, raw_peer
 from tests.runtime.sessions import SOON, app_of
 from tests.waiting import at_rest, until
-from wsext import App, Held, ServerOptions, Session
+from wsext import App, Held, Listener, ServerOptions, Session
 from wsext.runtime.turns import SLICE, turns_of
 
 MS = 0.001
@@ -310,6 +310,30 @@ async def test_others_have_their_turn_while_a_flood_is_decoded(flood: str) -> No
             await until(lambda: seen[-1] >= count)
     steps = [after - before for before, after in itertools.pairwise(seen)]
     assert max(steps) <= 200
+
+
+async def test_others_have_their_turn_while_a_listener_works() -> None:
+    """What the application does with a message belongs to the session's turn: here, 0.5 ms."""
+    loop: Any = asyncio.get_running_loop()
+    clock = Clock()
+    loop.work_time = clock
+    passes = 0
+    seen: list[int] = []
+
+    class Slow(Listener):
+        def on_message(self, session: Session, message: Any) -> None:
+            clock.now += 0.5 * MS
+            seen.append(passes)
+
+    app = App()
+    app.websocket("/")(Slow)
+    async with wsext.serve(app) as server, raw_peer(server.port) as peer:
+        await peer.shake()
+        peer.send(masked(1, b"x") * 200)
+        while len(seen) < 200:
+            await asyncio.sleep(0)
+            passes += 1
+    assert max(Counter(seen).values()) <= 16
 
 
 # --- what waits in all sessions -------------------------------------------------------------------
