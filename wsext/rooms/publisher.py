@@ -23,7 +23,7 @@ from wsext.rooms.ports import Key
 from wsext.rooms.presence import Presence
 from wsext.sdk.plugins import default_plugins
 
-__all__ = ["MakeBackplane", "Publisher"]
+__all__ = ["MakeBackplane", "Publisher", "outside_backplane"]
 
 #: Where the rooms are: a URL, or what makes a backplane.
 MakeBackplane: TypeAlias = "str | Callable[[], Backplane]"
@@ -58,7 +58,7 @@ class Publisher:
             problem = f"expected seconds above 0 and at most {_LONGEST:g}, got {timeout!r}"
             raise OptionError("publisher", "timeout", problem)
         self._timeout = timeout
-        self._backplane = _make(backplane)
+        self._backplane = outside_backplane(backplane)
         self._faults = Faults(self._backplane.status)
         self._speaker: _Speaker | None = None
 
@@ -184,7 +184,12 @@ class _Speaker:
         self.back.set()
 
 
-def _make(backplane: MakeBackplane) -> Backplane:
+def outside_backplane(backplane: MakeBackplane) -> Backplane:
+    """A backplane that reaches other processes.
+
+    Raises:
+        OptionError: If it does not, or the URL cannot be used.
+    """
     if isinstance(backplane, str):
         made = make_backplane(backplane, default_plugins().backplanes)
     else:
