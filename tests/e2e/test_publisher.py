@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -20,6 +21,7 @@ from werkzeug.wrappers import Request, Response
 
 from tests import brokers
 from tests.rooms.backplanes.processes import Client, joined, processes
+from tests.test_docs import PAGES, blocks
 from wsext import BlockingPublisher
 
 FULL = os.environ.get("SHOW") == "full"
@@ -102,3 +104,20 @@ async def test_what_web_views_publish_is_delivered_once(
                 }
             await asyncio.to_thread(publisher.publish, "tea", "end")
             assert await a.receive(1) == await b.receive(1) == ["end"]  # no second copies
+
+
+async def test_the_page_about_publishers_is_true(tmp_path: Path) -> None:
+    (page,) = [path for path in PAGES if path.name == "publishing.md"]
+    with brokers.running("redis", tmp_path) as broker:
+        code = "\n".join(blocks(page, "python")).replace("redis://localhost", broker.url)
+        said: dict[str, Any] = {}
+        exec(code, said)  # our own page
+        async with processes(broker.url, 1) as (one,), joined(one, "reports") as reader:
+            assert await asyncio.to_thread(said["place_order"], 17) == "placed"
+            assert await asyncio.to_thread(said["nightly_report"], "all is well") == 1
+            assert await reader.receive(1) == ["all is well"]
+        assert await said["announce"]("tea is ready") == ["tea is ready"]
+        orders = await asyncio.to_thread(said["publisher"].history, "orders", 5)
+        assert [message.data for message in orders] == ["order 17 is placed"]
+        assert await asyncio.to_thread(said["try_to_place"], 18) == "placed"
+        await asyncio.to_thread(said["publisher"].close)

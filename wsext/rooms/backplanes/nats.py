@@ -329,10 +329,7 @@ class NatsBroker(Broker):
         info = await self._js.stream_info(self._options.prefix, subjects_filter=f"{start}*")
         tokens = {subject.removeprefix(start) for subject in info.state.subjects or ()}
         tokens |= {name.partition(".")[0] for name in await self._entries("members", "")}
-        found = []
-        for token in tokens:
-            with suppress(ValueError):  # not one of ours
-                found.append(_room(token))
+        found = [room for token in tokens if (room := _room(token)) is not None]
         return found[:most]
 
     async def _entries(self, bucket: str, start: str) -> dict[str, bytes]:
@@ -357,8 +354,13 @@ def _token(room: str) -> str:
     return urlsafe_b64encode(room.encode()).decode().rstrip("=")
 
 
-def _room(token: str) -> str:
-    return urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+def _room(token: str) -> str | None:
+    """The room of a token; ``None`` if it is none of ours."""
+    try:
+        room = urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+    except ValueError:
+        return None
+    return room if _token(room) == token else None  # base64 passes over other characters
 
 
 def _place(message: Msg) -> Place:
