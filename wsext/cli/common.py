@@ -1,7 +1,8 @@
-"""What several commands share: options, one-line errors, completion of names."""
+"""What several commands share: options, messages, one-line errors, completion of names."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import NoReturn
 
