@@ -22,6 +22,7 @@ from wsext.integrations.uvicorn import WebSocketProtocol
 from wsext.protocol.handshake import build_request
 from wsext.protocol.http import serialize_request
 from wsext.testing import RawPeer, Transcript, World, calm, simulate
+from wsext.testing.simulation.loop import no_automatic_collection
 
 __all__ = ["FRONTS", "Seen"]
 
@@ -170,6 +171,7 @@ def uvicorn_(*installed: Any) -> Seen:
     return seen
 
 
+@no_automatic_collection()  # `websockets` tells an extension of the end by letting go of it
 def websockets(kind: type[Counting]) -> Seen:
     """A server of ``websockets`` with the adapter; it is armed when it has been rehearsed."""
     seen = Seen()

@@ -14,15 +14,8 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from wsext.cli.common import (
-    ExtensionToken,
-    as_json,
-    config_option,
-    fail,
-    json_option,
-    output,
-    plugins_from,
-)
+from wsext.cli.common import ExtensionToken, config_option, fail, json_option, plugins_from
+from wsext.cli.results import as_json, output
 from wsext.sdk.extension import Installable
 from wsext.sdk.plugins import Plugins
 
