@@ -151,9 +151,6 @@ def test_the_package_s_own_tests_are_asked_too(install: Any, tmp_path: Path) -> 
     (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\naddopts = "-n 2"\n')
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_tried.py").write_text(OWN_TEST)
-    report = json.loads(run("tried", "--mutate", "--kit-only", "--json", "--examples", "1").stdout)
-    assert report["tests"] is None
-    assert "missed" in [change["verdict"] for change in report["changes"]]
     done = run("tried", "--mutate", "--examples", "1")
     assert f"noticed by the kit and {tmp_path / 'tests'}, 0 were not" in done.output
     assert done.exit_code == 0, done.output

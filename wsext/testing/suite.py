@@ -93,7 +93,7 @@ class InterceptorSuite(OptionCases, LocalCases):
 _NOT_THEIRS = (
     os.path.dirname(os.path.dirname(__file__)) + os.sep,
     os.path.dirname(asyncio.__file__) + os.sep,
-    *(module.__file__ for module in (contextlib, selectors, threading)),
+    *(str(module.__file__) for module in (contextlib, selectors, threading)),
 )
 
 
