@@ -86,7 +86,8 @@ def check_request(request: Request, max_size: int, max_count: int) -> None:
     if size + len(request.target) > max_size:
         raise HandshakeRejected(431, f"request headers too large: more than {max_size} bytes")
     target = request.target
-    if not (target.startswith("/") and target.isascii() and target.isprintable()):
+    is_path = target.startswith("/") and "#" not in target
+    if not (is_path and target.isascii() and target.isprintable()):
         raise HandshakeRejected(400, "malformed :path")
     if not (request.method.isascii() and request.method.isalpha()):
         raise HandshakeRejected(400, "malformed :method")
