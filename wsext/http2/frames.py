@@ -246,8 +246,9 @@ class FrameGuard:
             self.count_reset()
         elif kind == _SETTINGS:
             self._count_control(1 + length // _SETTINGS_SIZE)
-            is_odd = length % 6 or flags & _ACK  # h2 ends the connection if it is wrong
-            return frame if is_odd else _known_settings(flags, number, frame)
+            if flags & _ACK and length:
+                raise Violation(ErrorCodes.FRAME_SIZE_ERROR, "more than an acknowledgement")
+            return frame if length % 6 else _known_settings(flags, number, frame)
         elif kind == _WINDOW_UPDATE and self._updates:
             self._updates -= 1
         else:
