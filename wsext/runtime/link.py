@@ -94,8 +94,8 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         "_pace",
         "_reading",
         "_turning",
-        "is_fresh",
         "is_final",
+        "is_fresh",
         "resumed",
         "timers",
     )
