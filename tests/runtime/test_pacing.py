@@ -361,8 +361,9 @@ async def test_each_connection_of_a_session_has_a_pace_of_its_own() -> None:
     pair = Pair()
     life_of(pair.server).link.keep_fresh()
     pair.wire.client.pause_reading()  # and so it answers no marker
-    for number in range(300):
-        pair.server.send_nowait(update(number))
+    updates = [update(number) for number in range(300)]
+    for each in updates:
+        pair.server.send_nowait(each)
     held = pair.server.buffered_amount
     assert held > 10_000
     await pair.cut()
@@ -374,8 +375,7 @@ async def test_each_connection_of_a_session_has_a_pace_of_its_own() -> None:
 
     pair.resume()
     pair.server.trace(count)
-    for number in range(300):
-        assert await pair.client.receive() == update(number)
+    assert [await pair.client.receive() for _ in updates] == updates
     assert markers
     assert pair.server.buffered_amount == 0
     await pair.close()

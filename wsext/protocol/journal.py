@@ -60,6 +60,7 @@ class Journal:
             set by the extension.
         fresh: Client: why the server did not resume the session before this one; for the front, set
             by the extension.
+        claim: For the extension: whose resumption of the session it is, where two come at once.
         drop: What cuts off the session's connection; see `cut_off`.
         queue: What of the received messages nobody has taken yet.
     """
@@ -80,6 +81,7 @@ class Journal:
         "_told",
         "acknowledged",
         "acks",
+        "claim",
         "drop",
         "fresh",
         "is_full",
@@ -119,6 +121,7 @@ class Journal:
         self.is_started = False
         self.peer_received: int | None = None
         self.fresh = ""
+        self.claim: Any = None
         self.drop: Callable[[], None] | None = None
         self.queue: Sized = ()
         self._kept: list[
