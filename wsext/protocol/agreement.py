@@ -55,12 +55,15 @@ class NegotiationContext:
         request: The handshake request.
         binding: Bytes that no other session has and that both sides know, where the extension is a
             `wsext.SealedExtension`; otherwise empty.
+        worker: The name of the worker that negotiates, for `Extension.worker_of`; a token without
+            dots, and empty without workers.
     """
 
     role: str
     max_message_size: int
     request: Any = None
     binding: bytes = b""
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
