@@ -24,6 +24,13 @@ class ServerOptions(OptionSet):
     drain_timeout: Annotated[float, local("seconds that sessions get to end at shutdown", ge=0)] = (
         10.0
     )
+    drain_detached: Annotated[
+        bool,
+        local(
+            "whether sessions without a connection are kept at shutdown, for drain_timeout at most,"
+            " so that their clients can come back for what waits"
+        ),
+    ] = True
     worker_timeout: (
         Annotated[
             float,

@@ -225,6 +225,7 @@ class WorkerProcess:
 
     def close(self) -> None:
         """Its process has ended, and there is nothing left to take back."""
-        asyncio.get_running_loop().remove_reader(self._channel)
+        if self._channel.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._channel)
         self._channel.close()
         self._far_end.close()

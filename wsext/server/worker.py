@@ -33,8 +33,8 @@ from wsext.server.server import Server
 
 __all__ = ["Ready", "run_worker"]
 
-#: What may be a worker's number.
-_NUMBER = re.compile("[0-9]{1,18}")
+#: What may be a worker's number, or nothing.
+_NUMBER = re.compile("[0-9]{0,18}")
 
 _complain = Rarely(get_logger("wsext.workers").warning)
 
@@ -58,7 +58,7 @@ class _CountedServer(Server):
     async def hand_over(self, connection: Handshake, request: Request, worker: str) -> bool:
         if not _NUMBER.fullmatch(worker):
             return False
-        number = int(worker).to_bytes(8, "big")
+        number = int(worker or 0).to_bytes(8, "big")
 
         def send(sock: Any, note: Note) -> bool:
             with contextlib.suppress(OSError), note.write() as file:

@@ -112,7 +112,7 @@ class Desk:
             self._counters["max_rate"] += 1
             session.abort()
             raise _Refused("unknown")
-        if not journal.acknowledged <= received <= journal.sent:
+        if not journal.can_rewind(received):
             session.abort()  # its client does not come back to it
             raise _Refused("counts")
         if session.connected:
