@@ -34,6 +34,7 @@ _NAMES = {
     "wsext.protocol.frames": "Frame Message",
     "wsext.protocol.headers": "Headers",
     "wsext.protocol.http": "Request Response",
+    "wsext.protocol.journal": "Journal",
     "wsext.protocol.params": "Params",
     "wsext.protocol.prepared": "PreparedMessage",
     "wsext.rooms.backplanes.contract": "Backplane BackplaneStatus",
@@ -107,6 +108,7 @@ if TYPE_CHECKING:
     from wsext.protocol.headers import Headers as Headers
     from wsext.protocol.http import Request as Request
     from wsext.protocol.http import Response as Response
+    from wsext.protocol.journal import Journal as Journal
     from wsext.protocol.params import Params as Params
     from wsext.protocol.prepared import PreparedMessage as PreparedMessage
     from wsext.rooms.backplanes.broker import Broker as Broker

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 from wsext.protocol.boundary import Boundary
 from wsext.protocol.codes import RSV
 from wsext.protocol.contract import CodecLike
+from wsext.protocol.journal import Journal
 from wsext.protocol.params import Params
 
 __all__ = [
@@ -55,12 +56,14 @@ class NegotiationContext:
         request: The handshake request.
         binding: Bytes that no other session has and that both sides know, where the extension is a
             `wsext.SealedExtension`; otherwise empty.
+        session: Client: the session that comes back and asks to be resumed; otherwise ``None``.
     """
 
     role: str
     max_message_size: int
     request: Any = None
     binding: bytes = b""
+    session: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class ExtensionLike(Protocol):
     wire_params: ClassVar[frozenset[str]]
 
     def offers(self) -> Sequence[Params]: ...
+    def resume_offers(self, session: Any) -> Sequence[Params]: ...
     def accept(
         self, offer: Params, ctx: NegotiationContext
     ) -> Agreement | Declined | Awaitable[Agreement | Declined]: ...
@@ -173,6 +177,12 @@ class Negotiation:
     def header(self) -> str | None:
         """The value of the response's ``Sec-WebSocket-Extensions``, or ``None`` for no header."""
         return ", ".join(str(agreed) for agreed in self.agreed) or None
+
+    @property
+    def journal(self) -> Journal | None:
+        """The journal of the codec that has one, if the session may outlive its connection."""
+        journals = (getattr(agreed.codec, "journal", None) for agreed in self.agreed)
+        return next((journal for journal in journals if journal is not None), None)
 
     def close(self) -> list[Boundary]:
         """Free the codecs of a handshake that failed after all; those that are left have an

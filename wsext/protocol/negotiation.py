@@ -277,17 +277,23 @@ def _agreed(
 # --- client -----------------------------------------------------------------------------------
 
 
-def make_offers(installed: Iterable[ExtensionLike]) -> list[Offer]:
+def make_offers(installed: Iterable[ExtensionLike], session: Any = None) -> list[Offer]:
     """Client side: every extension's offers, by phase, then in the order of installation.
+
+    Args:
+        installed: The extensions.
+        session: The session that comes back, if one does.
 
     Raises:
         NegotiationError: If an extension fails, or offers a parameter that it did not declare.
     """
     offers = []
-    context = NegotiationContext("client", 0)
+    context = NegotiationContext("client", 0, session=session)
     for extension in sorted(installed, key=lambda item: item.phase):
-        with contained(extension, "offers", context):
-            for params in extension.offers():
+        method = "offers" if session is None else "resume_offers"
+        with contained(extension, method, context):
+            asked = extension.offers() if session is None else extension.resume_offers(session)
+            for params in asked:
                 if not isinstance(params, Params):
                     raise TypeError(f"gave {type(params).__name__} as an offer, not Params")
                 check_wire_params(extension, params)

@@ -38,8 +38,11 @@ from wsext.errors import (
     ProtocolError,
 )
 from wsext.escape import get_logger
+from wsext.protocol.agreement import Negotiation
 from wsext.protocol.closing import CloseCode, build_failure, parse_close
 from wsext.protocol.connection import Connection
+from wsext.protocol.http import Request
+from wsext.protocol.journal import Journal
 from wsext.protocol.states import State
 from wsext.runtime.drive import Drive
 from wsext.runtime.inbox import Inbox
@@ -166,6 +169,20 @@ def closed_error(info: CloseInfo) -> ConnectionClosed:
     return (ConnectionClosedOK if planned else ConnectionClosedError)(info)
 
 
+def life_to_resume(negotiation: Negotiation) -> Life | None:
+    """The life of the session that a handshake resumes, for `Life.resume`; ``None`` for a new one.
+
+    Raises:
+        ConnectionClosed: If the session has ended since it was found.
+    """
+    journal = negotiation.journal
+    if journal is None or not journal.is_started:
+        return None
+    if journal.session is None:
+        raise ConnectionClosedError(CloseInfo())
+    return life_of(journal.session)
+
+
 def life_of(session: SessionPath) -> Life:
     """The life of a session: what servers, clients and rooms do with it."""
     life: Life = session._life
@@ -190,6 +207,10 @@ class Life:
         carrier: HTTP/2: the connection whose stream carries the session.
         keep: Whether it is kept without a connection (`DETACHED`) until another one comes.
         failed: Whether a failure has ended it, or is just ending it.
+        journal: What it keeps, if it can be resumed.
+        resumptions: How often it was.
+        on_detached: Client: called when the connection is lost and another one has to be made. A
+            client without it never detaches.
     """
 
     __slots__ = (
@@ -208,9 +229,12 @@ class Life:
         "failed",
         "id",
         "info",
+        "journal",
         "keep",
         "link",
+        "on_detached",
         "options",
+        "resumptions",
         "stage",
     )
 
@@ -228,6 +252,9 @@ class Life:
         self.keep = False
         self.carrier: Any = None
         self.failed = False
+        self.journal: Journal | None = None
+        self.resumptions = 0
+        self.on_detached: Callable[[], None] | None = None
         self.id: str = session.id
         self.options = options
         self._session: Any = session
@@ -384,6 +411,57 @@ class Life:
         self.link.send_close(code, reason)
         if self.stage is LifeStage.DETACHED:
             self.expire()
+
+    # --- resuming -----------------------------------------------------------------------------
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection just now."""
+        return self.stage in (LifeStage.OPENING, LifeStage.OPEN, LifeStage.CLOSING)
+
+    @property
+    def unconfirmed(self) -> list[str | bytes]:
+        """See `Session.unconfirmed`."""
+        return [] if self.journal is None else self.journal.unconfirmed()
+
+    def cut_off(self) -> None:
+        """Freeze the connection and drop it: from now on nothing that it reads or writes counts.
+
+        Nothing happens where there is none.
+        """
+        raise NotImplementedError
+
+    def resume(
+        self,
+        request: Request,
+        negotiation: Negotiation,
+        transport: asyncio.Transport,
+        rest: bytes = b"",
+        peer_received: int = 0,
+    ) -> None:
+        """Go on with another connection, whose opening handshake is done.
+
+        Args:
+            request: The new handshake's request; it becomes the session's.
+            negotiation: What was agreed; with the session's journal.
+            transport: The transport.
+            rest: The bytes that came with the handshake.
+            peer_received: How many messages the peer has received.
+
+        Raises:
+            ConnectionClosed: If the session has ended in the meantime. The transport is the
+                caller's.
+            ValueError: If the peer cannot have received so many (`Journal.can_rewind`).
+        """
+        raise NotImplementedError
+
+    def give_up(self, error: BaseException) -> None:
+        """No connection is to come any more: end a session that has none.
+
+        Args:
+            error: Why, for ``close_info.exception``.
+        """
+        raise NotImplementedError
 
     # --- what the link tells ------------------------------------------------------------------
 

@@ -77,6 +77,12 @@ class Listener:
     def on_message(self, session: Session, message: str | bytes) -> None:
         """A message has come."""
 
+    def on_detach(self, session: Session) -> None:
+        """The connection is lost, and the session waits for another one."""
+
+    def on_resume(self, session: Session) -> None:
+        """The session has a connection again."""
+
     def on_close(self, session: Session, info: CloseInfo) -> None:
         """The session has ended."""
 
@@ -93,12 +99,14 @@ class Session(SessionPath):
         negotiation: Every extension offer with its verdict, and what is in use.
         options: The options in force.
         response_headers: Client: the headers of the server's response.
+        fresh_start: Client: whether it takes the place of a session that could not be resumed.
     """
 
     __slots__ = (
         "__dict__",  # for the application; there is none until it is used
         "__weakref__",
         "_traces",
+        "fresh_start",
         "id",
         "name",
         "negotiation",
@@ -132,6 +140,7 @@ class Session(SessionPath):
         self.negotiation = negotiation or Negotiation()
         self.options = options
         self.response_headers: Headers | None = None
+        self.fresh_start = False
         self._traces: tuple[Trace, ...] = ()
         pipeline = make_pipeline(self.negotiation, options.max_message_size, self.id)
         installed.set_frame_hooks(self, pipeline)
@@ -354,6 +363,25 @@ class Session(SessionPath):
     def is_open(self) -> bool:
         """Whether messages can be sent."""
         return self._life.is_open
+
+    @property
+    def connected(self) -> bool:
+        """Whether the session has a connection just now; one that can be resumed may have none."""
+        return self._life.is_connected
+
+    @property
+    def resumptions(self) -> int:
+        """How often the session has gone on with another connection."""
+        return self._life.resumptions
+
+    @property
+    def unconfirmed(self) -> list[str | bytes]:
+        """Messages that were sent and that the peer's program has not taken, as far as is known;
+        empty where the session could not be resumed anyway.
+
+        Once the session has ended, nobody knows of these whether they were handled.
+        """
+        return self._life.unconfirmed
 
     @property
     def close_info(self) -> CloseInfo:

@@ -145,6 +145,15 @@ class Extension(Installable):
         """Client: what to ask for, as alternatives, the best first."""
         return [Params()]
 
+    def resume_offers(self, session: Any) -> Sequence[Params]:
+        """Client: what to ask for when a session comes back whose connection was lost; by default
+        the `offers`.
+
+        Args:
+            session: The session. `NegotiationContext.session` is the same one in `confirm`.
+        """
+        return self.offers()
+
     def accept(
         self, offer: Params, ctx: NegotiationContext
     ) -> Agreement | Declined | Awaitable[Agreement | Declined]:
