@@ -22,13 +22,12 @@ from wsext.client.headers import HeadersChoice, RequestHeaders
 from wsext.client.opening import ALPN, HTTP2Choice, OpeningProtocol, check_http2
 from wsext.client.proxies import connect_through, find_proxy
 from wsext.client.reconnection import Waits, finish, reconnect
-from wsext.client.resuming import Accepted, Return
+from wsext.client.resuming import MISSING, Accepted, Return, check_return
 from wsext.client.settings import ClientLimits
 from wsext.client.targets import Target
 from wsext.errors import (
     CloseInfo,
     HandshakeError,
-    InvalidHandshake,
     NegotiationError,
     NotResumed,
     nearest,
@@ -57,8 +56,6 @@ __all__ = ["connect"]
 T = TypeVar("T")
 
 logger = get_logger("wsext.client")
-
-_MISSING = "is required, and the server did not agree to it"
 
 
 @cache
@@ -178,7 +175,7 @@ class connect:
         missing = find_missing(self._required, session.negotiation)
         if missing is not None:
             await session.close(CloseCode.MANDATORY_EXTENSION, missing)
-            raise NegotiationError(_MISSING, missing)
+            raise NegotiationError(MISSING, missing)
         return session
 
     async def _dial(
@@ -227,8 +224,8 @@ class connect:
                     subprotocol,
                     agreed,
                 )
-                if session is not None:
-                    self._check_return(session, accepted, elsewhere)
+                if session and not check_return(session, accepted, self._required) and elsewhere:
+                    raise NotResumed("elsewhere")  # a new session begins at the program's address
                 return use(accepted)
             except BaseException as error:
                 if isinstance(error, HandshakeError):
@@ -238,22 +235,6 @@ class connect:
         except BaseException as error:
             await protocol.drop(error)
             raise
-
-    def _check_return(self, session: Session, accepted: Accepted, elsewhere: Target | None) -> None:
-        """Check that a session which is resumed is still what it was.
-
-        Raises:
-            NotResumed: If it is not resumed at an address where nothing else will do.
-            NegotiationError: If a required extension is missing.
-            InvalidHandshake: If the subprotocol is another one.
-        """
-        if accepted.negotiation.journal is not life_of(session).journal:
-            if elsewhere is not None:
-                raise NotResumed("elsewhere")
-        elif missing := find_missing(self._required, accepted.negotiation):
-            raise NegotiationError(_MISSING, missing)
-        elif accepted.subprotocol != session.subprotocol:
-            raise InvalidHandshake("the server resumed the session with another subprotocol")
 
     def _check_required(self, offers: list[Offer]) -> None:
         """Check that every required extension is offered, before anything is sent."""

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from wsext.client.reconnection import RETRIED, Waits, is_worth_retrying
 from wsext.client.targets import Target
-from wsext.errors import CloseInfo, ConnectionClosed, InvalidStatus, NotResumed
+from wsext.errors import (
+    CloseInfo,
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidStatus,
+    NegotiationError,
+    NotResumed,
+)
 from wsext.escape import get_logger
 from wsext.protocol.agreement import Negotiation
 from wsext.protocol.headers import Headers
 from wsext.protocol.http import Request
+from wsext.protocol.negotiation import find_missing
 from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
 
-__all__ = ["Accepted", "Dial", "Return"]
+__all__ = ["MISSING", "Accepted", "Dial", "Return", "check_return"]
 
 logger = get_logger("wsext.client")
+
+#: What is wrong when a required extension was not agreed.
+MISSING = "is required, and the server did not agree to it"
 
 #: The status by which a server says that another one has the session (RFC 9110 §15.4.8).
 _ELSEWHERE = 307
@@ -57,6 +68,24 @@ class Dial(Protocol):
             elsewhere: Where to, if not to the program's address. There, a new session is refused.
             use: Called as soon as the server has accepted; if it raises, the connection is dropped.
         """
+
+
+def check_return(session: Session, accepted: Accepted, required: Iterable[str]) -> bool:
+    """Whether a server resumes a session, as it was.
+
+    Raises:
+        NegotiationError: If a required extension is missing.
+        InvalidHandshake: If the subprotocol is another one.
+    """
+    agreed = accepted.negotiation
+    if agreed.journal is not life_of(session).journal:
+        return False
+    missing = find_missing(required, agreed)
+    if missing is not None:
+        raise NegotiationError(MISSING, missing)
+    if accepted.subprotocol != session.subprotocol:
+        raise InvalidHandshake("the server resumed the session with another subprotocol")
+    return True
 
 
 class Return:
@@ -144,10 +173,12 @@ class Return:
 
     def _use(self, accepted: Accepted) -> None:
         life = life_of(self._session)
-        journal = accepted.negotiation.journal
+        transport, rest, request, headers, _, agreed = accepted
+        journal = agreed.journal
         if journal is not None and journal is life.journal:
-            life.resume(accepted.request, accepted.negotiation, accepted.transport, accepted.rest)
-            self._session.response_headers = accepted.headers
+            request.transport = transport
+            self._session.response_headers = headers
+            life.resume(request, agreed, transport, rest, journal.peer_received or 0)
             self._waits.note_open()
             self._refused = ""
             logger.info("session %s: resumed", life.id)
