@@ -91,7 +91,7 @@ class Target:
             hosts: Names that may be followed to, beside this target's own host; ``*.example.com``
                 stands for all names below example.com.
         """
-        if self.uds is not None:
+        if self.uds is not None or not location:
             return None
         try:
             scheme, _, rest = urljoin(self.url.replace("ws", "http", 1), location).partition("://")
