@@ -11,7 +11,7 @@ from wsext.app.application import Application
 from wsext.app.routing import Route, as_response
 from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
-from wsext.protocol.http import Request, Response, rejection
+from wsext.protocol.http import Request, Response, rejection, serialize_request
 from wsext.runtime.life import life_of
 from wsext.runtime.net import half_close
 from wsext.runtime.patience import close_rest
@@ -20,6 +20,7 @@ from wsext.runtime.timers import Timers
 from wsext.server import access
 from wsext.server.admission import Addresses, Admission
 from wsext.server.decision import Terms, ask_guards, decide, internal_error
+from wsext.server.handing import Note, find_worker
 from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
 
@@ -41,6 +42,7 @@ class Host(Protocol):
         hosts: Which hosts may be asked for.
         addresses: What each address takes.
         draining: Whether the server is shutting down.
+        worker: The worker that it runs in; empty without workers.
     """
 
     app: Application
@@ -49,6 +51,7 @@ class Host(Protocol):
     hosts: Hosts
     addresses: Addresses
     draining: bool
+    worker: str
 
     def admit(self, connection: Handshake) -> str | None:
         """Count a new connection; empty if it has a place, the limit's name if it is only told that
@@ -59,6 +62,9 @@ class Host(Protocol):
 
     def release(self, connection: Handshake) -> None:
         """A connection is gone."""
+
+    async def hand_over(self, connection: Handshake, request: Request, worker: str) -> bool:
+        """Have another worker answer; ``False`` if that cannot be now."""
 
     def start_session(self, connection: Handshake, session: Session) -> None:
         """A handshake has become a session."""
@@ -72,6 +78,10 @@ class Handshake(asyncio.Protocol):
 
     The transport is a connection's (HTTP/1.1) or a stream's (HTTP/2). Subclasses read the request
     and write the answer; `wsext.server.decision` decides what the answer is.
+
+    Args:
+        host: The server.
+        note: What another worker has read of the connection, which has handed it over.
     """
 
     __slots__ = (
@@ -82,6 +92,7 @@ class Handshake(asyncio.Protocol):
         "_rest",
         "_timeout",
         "made",
+        "note",
         "task",
         "transport",
     )
@@ -89,8 +100,9 @@ class Handshake(asyncio.Protocol):
     #: The status of an accepted handshake.
     accepted: ClassVar[int] = 101
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, note: Note | None = None) -> None:
         self._host = host
+        self.note = note
         self._timeout: Any = None
         self.task: asyncio.Task[None] | None = None
         self._rest = bytearray()
@@ -176,7 +188,10 @@ class Handshake(asyncio.Protocol):
             return
         self._host.heard(self)
         request.transport = transport
-        request.secure = transport.get_extra_info("ssl_object") is not None
+        if self.note is not None:
+            request.secure = self.note.secure
+        else:
+            request.secure = transport.get_extra_info("ssl_object") is not None
         request.draining = self._host.draining
         admission.complete(request)
         if admission.is_flood:
@@ -249,6 +264,11 @@ class Handshake(asyncio.Protocol):
         """A session whose handshake was accepted, a refusal, or ``None`` if the client has gone."""
         host = self._host
         options, installed = host.app.profile(route)
+        if host.worker and self.note is None:
+            limit = host.app.server_options.max_offers
+            worker = find_worker(request, installed.extensions, limit)
+            if worker not in ("", host.worker) and await host.hand_over(self, request, worker):
+                return None
         terms = Terms(
             options,
             installed,
@@ -256,6 +276,7 @@ class Handshake(asyncio.Protocol):
             route.guards,
             self._check_place,
             host.app.server_options.max_offers,
+            host.worker,
         )
         decision = await decide(request, terms)
         if isinstance(decision, Response):
@@ -314,6 +335,13 @@ class Handshake(asyncio.Protocol):
             response = internal_error()
             self._write_response(response, head_only)
         self._tell(request, response.status)
+        self.finish()
+
+    def finish(self) -> None:
+        """Close the connection, once the peer has had time to read what was written."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
         # Unread data in the socket would make TCP drop the answer: half-close, then wait a little.
         self._answered = True
         self._rest.clear()
@@ -334,6 +362,23 @@ class Handshake(asyncio.Protocol):
                 transport.abort()
 
         self._timeout = self._host.timers.call_later(_LINGER, end)
+
+    # --- another worker's answer --------------------------------------------------------------
+
+    def read_so_far(self, request: Request) -> bytes:
+        """What was read: the request, as HTTP/1.1 has it, and what has come behind it."""
+        return serialize_request(request) + self._rest
+
+    def pass_on(self) -> None:
+        """Another worker answers."""
+        self.stop_timeout()
+        self._is_session = True  # as far as this worker has to know
+        self._rest.clear()
+
+    def write_foreign(self, data: bytes) -> None:
+        """Write what another worker answers, in HTTP/1.1, and what its session sends."""
+        assert self.transport is not None
+        self.transport.write(data)
 
     def _write_acceptance(self, session: Session) -> None:
         """Accept the handshake."""

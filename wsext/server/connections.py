@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from wsext.app.application import Application
 from wsext.escape import get_logger
+from wsext.protocol.http import Request
 from wsext.runtime.session import Session
 from wsext.runtime.sweep import Sweep
 from wsext.runtime.timers import Timers
@@ -89,6 +90,7 @@ class Connections(Host):
     def __init__(self, app: Application, timers: Timers | None = None) -> None:
         self.app = app
         self.draining = False
+        self.worker = ""
         self.loop = asyncio.get_running_loop()
         self.timers: Timers = timers or self.loop
         turns_of(self.loop).limit(app.server_options.incoming_total)
@@ -164,6 +166,9 @@ class Connections(Host):
         connection.uncount()
         if not self._sessions and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
+
+    async def hand_over(self, connection: Handshake, request: Request, worker: str) -> bool:
+        return False  # there are no other workers
 
     def start_session(self, connection: Handshake, session: Session) -> None:
         self._sessions[session] = connection

@@ -59,6 +59,7 @@ class Terms:
         guards: Asked in this order.
         check_place: Raises `HandshakeRejected` when there is no place; asked twice.
         max_offers: Extension offers beyond this number are ignored.
+        worker: The worker that decides; empty without workers.
     """
 
     options: WebSocketOptions
@@ -67,6 +68,7 @@ class Terms:
     guards: Sequence[Guard] = ()
     check_place: Callable[[], None] = _always
     max_offers: int = 32
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,9 @@ async def _agree(request: Request, offers: Sequence[Offer], terms: Terms) -> Neg
         HandshakeRejected: 400 if a required extension is not agreed.
     """
     installed, options = terms.installed, terms.options
-    ctx = NegotiationContext("server", options.max_message_size, request)
+    ctx = NegotiationContext(
+        "server", options.max_message_size, request, worker=terms.worker
+    )
     chosen = installed.choose_offers(request, offers) if offers else None
     prefer = options.prefer if chosen is None else "client"
     wait = Patience(options.negotiation_timeout).wait

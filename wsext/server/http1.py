@@ -13,6 +13,7 @@ from wsext.protocol.handshake import accept_response
 from wsext.protocol.http import RequestReader, Response, rejection
 from wsext.runtime.session import Session
 from wsext.server.answering import Handshake, Host
+from wsext.server.handing import Note
 from wsext.server.transports import Transports
 
 __all__ = ["HTTP2Host", "HandshakeProtocol", "Successor"]
@@ -44,8 +45,8 @@ class HandshakeProtocol(Handshake):
 
     __slots__ = ("_http2", "_max_early", "_preface", "_reader", "_setting_up")
 
-    def __init__(self, host: HTTP2Host) -> None:
-        super().__init__(host)
+    def __init__(self, host: HTTP2Host, note: Note | None = None) -> None:
+        super().__init__(host, note)
         options = host.app.server_options
         self._max_early = options.max_header_size
         self._reader: RequestReader | None = RequestReader(
@@ -81,6 +82,8 @@ class HandshakeProtocol(Handshake):
         tls = transport.get_extra_info("ssl_object")
         if self._preface is not None and tls is not None and tls.selected_alpn_protocol() == "h2":
             self._hand_over(b"")
+        if self.note is not None:
+            self.data_received(self.note.data)
 
     def _hand_over(self, data: bytes) -> None:
         assert self.transport is not None

@@ -16,6 +16,7 @@ from wsext.runtime.timers import Timers
 from wsext.server.answering import Handshake
 from wsext.server.connections import Connections
 from wsext.server.draining import drain, wait_for_handshakes
+from wsext.server.handing import Note
 from wsext.server.http1 import HandshakeProtocol, HTTP2Host, Successor
 from wsext.server.listening import Listening, Source
 from wsext.server.transports import Transports
@@ -45,6 +46,7 @@ class Server(Connections, HTTP2Host):
         self.http2 = app.server_options.http2 and http2.is_available()
         self._ssl = ssl
         self._transports = Transports(ssl, app.server_options.handshake_timeout)
+        self._plain = Transports(None, app.server_options.handshake_timeout)
         self._listening = Listening(self.take, ssl is not None, app.server_options.backlog)
         self._started = False
         self._closed = self.loop.create_future()
@@ -120,22 +122,27 @@ class Server(Connections, HTTP2Host):
         """Close this, too, when the server has drained."""
         self._listening.add(source)
 
-    def take(self, sock: socket.socket) -> None:
-        """Serve a connection that was accepted, here or by somebody else; it counts from now on."""
+    def take(self, sock: socket.socket, note: Note | None = None) -> None:
+        """Serve a connection that was accepted, here or by somebody else; it counts from now on.
+
+        Args:
+            sock: The connection.
+            note: What another worker has read of it; there is no TLS any more then.
+        """
         try:
-            peername = sock.getpeername()
+            peername = sock.getpeername() if note is None else note.peername
         except OSError:  # it has gone already
             sock.close()
             return
-        connection = self.new_connection()
+        connection = self.new_connection(note)
         if connection.enter(peername):
-            connection.set_up(sock, self._transports)
+            connection.set_up(sock, self._transports if note is None else self._plain)
         else:
             self._listening.refuse(sock)
 
-    def new_connection(self) -> HandshakeProtocol:
+    def new_connection(self, note: Note | None = None) -> HandshakeProtocol:
         """The protocol of one more connection."""
-        return HandshakeProtocol(self)
+        return HandshakeProtocol(self, note)
 
     def make_http2(self, owner: Handshake) -> Successor:
         from wsext.server.http2 import ServerConnection  # needs the package h2
