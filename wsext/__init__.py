@@ -23,7 +23,7 @@ _NAMES = {
     "wsext.errors": (
         "CloseInfo ConnectionClosed ConnectionClosedError ConnectionClosedOK "
         "EndSession ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake "
-        "InvalidStatus LocalProtocolError MessageError NegotiationError OptionError "
+        "InvalidStatus LocalProtocolError MessageError NegotiationError NotResumed OptionError "
         "PluginError ProtocolError QueueFull RemoteProtocolError RoomError RouteError WsextError"
     ),
     "wsext.protocol.agreement": (
@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from wsext.errors import LocalProtocolError as LocalProtocolError
     from wsext.errors import MessageError as MessageError
     from wsext.errors import NegotiationError as NegotiationError
+    from wsext.errors import NotResumed as NotResumed
     from wsext.errors import OptionError as OptionError
     from wsext.errors import PluginError as PluginError
     from wsext.errors import ProtocolError as ProtocolError

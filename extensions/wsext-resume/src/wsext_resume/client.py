@@ -1,0 +1,78 @@
+"""What does a client ask for, and what may the server answer?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from wsext import Codec, Journal, NegotiationContext, NegotiationError, Params, Session
+
+__all__ = ["ComingCodec", "ask", "take"]
+
+_MOST = (1 << 63) - 1
+
+
+class ComingCodec(Codec):
+    """Changes nothing; it carries the journal of a client's session, and the id to come back with.
+
+    Args:
+        journal: What the session has sent and received.
+        id: The secret of the server's last answer.
+    """
+
+    def __init__(self, journal: Journal, id: str) -> None:
+        super().__init__()
+        self.journal = journal
+        self.id = id
+        self._process = os.getpid()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process has got the id. After a fork two have it, and they would take the
+        session from each other in turns."""
+        return self._process == os.getpid()
+
+
+def ask(session: Session, token: str) -> Sequence[Params]:
+    """The offer by which a session comes back."""
+    codec = session.extension(token).codec
+    if not codec.is_ours:
+        return [Params()]
+    return [Params(id=codec.id, received=codec.journal.received)]
+
+
+def take(
+    offers: Sequence[Params],
+    answer: Params,
+    ctx: NegotiationContext,
+    token: str,
+    make_journal: Callable[[int], Journal],
+) -> Codec:
+    """The codec for a server's answer: with the journal of the session that comes back, or with a
+    new one if the server has begun a new session.
+
+    Raises:
+        NegotiationError: If the answer breaks the rules.
+    """
+    id = answer.text("id")
+    window = answer.integer("window", 1, 86400)
+    received = answer.integer("received", 0, _MOST)
+    fresh = answer.text("fresh")
+    if id is None or window is None:
+        raise NegotiationError("the answer has no id, or no window")
+    if not any("id" in offer for offer in offers):
+        if "received" in answer or fresh is not None:
+            raise NegotiationError("the answer is about a session, and none was to be resumed")
+        return ComingCodec(make_journal(window), id)
+    if (received is None) is (fresh is None):
+        raise NegotiationError("the answer has to have either received or fresh")
+    if received is None:
+        journal = make_journal(window)
+        journal.fresh = fresh or ""
+        return ComingCodec(journal, id)
+    kept: Journal = ctx.session.extension(token).codec.journal
+    if not kept.can_rewind(received):
+        raise NegotiationError("the server says that it has received what was not sent")
+    kept.peer_received = received
+    kept.window = window
+    return ComingCodec(kept, id)
