@@ -74,8 +74,8 @@ async def test_the_one_that_an_extension_names_gets_the_connection_and_what_was_
     async with team(one.app, two.app) as workers:
         peer = await workers.peer(1)
         host, port = peer.writer.get_extra_info("sockname")
-        peer.send(asking(2) + masked(1, b"came with the request"))
-        assert "x-at; worker=2" in await peer.read_head()
+        peer.send(asking("2-abc") + masked(1, b"came with the request"))
+        assert "x-at; worker=2-abc" in await peer.read_head()
         for expected in (f"{host}:{port} False".encode(), b"came with the request"):
             frame = await peer.frame()
             assert frame is not None
@@ -93,28 +93,28 @@ async def test_its_guards_and_its_limits_decide() -> None:
     one, two = Guarded(), Guarded(max_connections=1)
     async with team(one.app, two.app) as workers:
         refused = await workers.peer(1)
-        refused.send(asking(2, "/"))
+        refused.send(asking("2-abc", "/"))
         assert (await refused.read_head()).startswith("HTTP/1.1 403")
         refused.writer.transport.abort()
         await until(lambda: not workers.boards[1].connections)
         first = await workers.peer(2)
         assert "101" in await first.shake("/?please")
         full = await workers.peer(1)
-        full.send(asking(2))
+        full.send(asking("2-abc"))
         assert (await full.read_head()).startswith("HTTP/1.1 503")
         for peer in (first, full):
             peer.writer.transport.abort()
     assert two.seen.limits == ["max_connections"]
 
 
-@pytest.mark.parametrize("worker", [9, "nobody", "18446744073709551616", "1", "x.y"])
+@pytest.mark.parametrize("worker", ["9-abc", "nobody", "18446744073709551616-abc", "1-abc", "2-abd", "2", "0-abc", "x.y"])
 async def test_who_is_not_there_is_answered_for_by_who_has_read_it(worker: object) -> None:
     one, two = Guarded(), Guarded()
     async with team(one.app, two.app) as workers:
         peer = await workers.peer(1)
         peer.send(asking(worker))
-        assert "x-at; worker=1" in await peer.read_head()
-        assert len(workers.passed) == (worker == 9)
+        assert "x-at; worker=1-abc" in await peer.read_head()
+        assert len(workers.passed) == (worker == "9-abc")
         peer.writer.close()
 
 
@@ -126,7 +126,7 @@ async def test_an_extension_that_fails_is_logged_and_knows_nobody(
     async with team(one.app, two.app) as workers:
         peer = await workers.peer(1)
         peer.send(asking(worker))
-        assert "x-at; worker=1" in await peer.read_head()
+        assert "x-at; worker=1-abc" in await peer.read_head()
         peer.writer.close()
     (record,) = [r for r in caplog.records if r.levelno >= logging.ERROR]
     assert "x-at.worker_of()" in record.getMessage()
@@ -140,7 +140,7 @@ async def test_one_that_shuts_down_lets_another_one_answer_and_that_one_nobody()
         workers.tell(2, b"s")
         assert await holding.close_code() == 1001  # it drains, and waits for this one
         peer = await workers.peer(1)
-        peer.send(asking(2))
+        peer.send(asking("2-abc"))
         assert (await peer.read_head()).startswith("HTTP/1.1 503")
         assert workers.passed == [(1, 2)]
         peer.writer.close()

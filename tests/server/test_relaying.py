@@ -25,10 +25,10 @@ class To(At):
     """Asks for the second worker."""
 
     def offers(self) -> list[Params]:
-        return [Params(worker=2)]
+        return [Params(worker="2-abc")]
 
     def confirm(self, offers: Any, answer: Params, ctx: Any) -> Any:
-        assert answer == Params(worker=2)
+        assert answer == Params(worker="2-abc")
         return self.make_codec(answer, ctx)
 
 

@@ -19,6 +19,9 @@ from wsext.server.worker import run_worker
 
 __all__ = ["Team", "team"]
 
+#: Of the supervisor.
+NODE = 0xABC
+
 
 class Team:
     """Workers by their numbers, from 1."""
@@ -37,7 +40,7 @@ class Team:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         number = len(self._channels) + 1
-        self.boards.append(Board.send(ours, number))
+        self.boards.append(Board.send(ours, number, NODE))
         work = asyncio.create_task(run_worker(app, theirs.detach(), context))
         loop = asyncio.get_running_loop()
         await loop.sock_recv(ours, 4096)  # it serves

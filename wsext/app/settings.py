@@ -98,6 +98,16 @@ class ServerOptions(OptionSet):
         float,
         local("streams of HTTP/2 reset per second, ten times that at once (GOAWAY beyond)", gt=0),
     ] = 10.0
+    advertise: (
+        Annotated[
+            str,
+            local(
+                "URL at which clients reach this server and no other one of its backplane",
+                pattern="^wss?://[^/]",
+            ),
+        ]
+        | None
+    ) = None
     backplane: (
         Annotated[str, local("URL of the broker that joins the rooms of several processes")] | None
     ) = None

@@ -70,6 +70,9 @@ class Host(Protocol):
         """Have another worker answer, if ``worker`` is empty any one that does not shut down;
         ``False`` if that cannot be now."""
 
+    async def locate(self, worker: str) -> str | None:
+        """The address of the server that a worker belongs to; ``None`` if it is not known."""
+
     def start_session(self, connection: Handshake, session: Session) -> None:
         """A handshake has become a session."""
 
@@ -274,7 +277,7 @@ class Handshake(asyncio.Protocol):
         if host.worker and self.note is None:
             limit = host.app.server_options.max_offers
             worker = find_worker(request, installed.extensions, limit)
-            if worker not in ("", host.worker) and await host.hand_over(self, request, worker):
+            if worker not in ("", host.worker) and await self._lead_to(worker, request):
                 return None
         terms = Terms(
             options,
@@ -317,6 +320,21 @@ class Handshake(asyncio.Protocol):
             await close_rest(decision.negotiation.close(), options)
             raise
         return session
+
+    async def _lead_to(self, worker: str, request: Request) -> bool:
+        """Have another worker answer a handshake; ``False`` if it is not there.
+
+        Raises:
+            HandshakeRejected: 307 if it is one of another server.
+        """
+        if await self._host.hand_over(self, request, worker):
+            return True
+        self._check_place()  # to ask costs something
+        url = await self._host.locate(worker)
+        if url is not None:
+            where = {"Location": url.rstrip("/") + request.target}
+            raise HandshakeRejected(307, "another server has the session", where)
+        return False
 
     def _resume(self, session: Session, request: Request, negotiation: Negotiation) -> None:
         """Go on with a session that has its handler, and from now on this connection."""

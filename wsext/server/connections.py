@@ -174,6 +174,9 @@ class Connections(Host):
     async def hand_over(self, connection: Handshake, request: Request, worker: str) -> bool:
         return False  # there are no other workers
 
+    async def locate(self, worker: str) -> str | None:
+        return None  # there are no other servers
+
     @property
     def may_resume(self) -> bool:
         """Whether there are sessions that can be resumed."""
