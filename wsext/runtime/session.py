@@ -142,16 +142,31 @@ class Session(SessionPath):
         self.response_headers: Headers | None = None
         self.fresh_start = False
         self._traces: tuple[Trace, ...] = ()
+        connection = self._engine(role, installed)
+        self._life: Life = Life(self, connection, options, installed, timers, outcome)
+
+    def _engine(self, role: str, installed: Installed) -> Connection:
+        """The engine of a connection for what was negotiated."""
+        options = self.options
         pipeline = make_pipeline(self.negotiation, options.max_message_size, self.id)
         installed.set_frame_hooks(self, pipeline)
-        connection = Connection(
+        return Connection(
             role,
             pipeline,
             max_message_size=options.max_message_size,
             max_frame_size=options.max_frame_size,
-            raw=raw,
+            raw=self._raw,
         )
-        self._life: Life = Life(self, connection, options, installed, timers, outcome)
+
+    def _renew(self, request: Request, negotiation: Negotiation, installed: Installed) -> Connection:
+        """Take over what another handshake has decided; the engine of its connection."""
+        self.request.transport = None
+        self.request = request
+        self.negotiation = negotiation
+        connection = self._engine(self.role, installed)
+        self._connection = connection
+        self._set_trace()
+        return connection
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -422,8 +437,8 @@ class Session(SessionPath):
         return await self._life.wait_closed()
 
     def abort(self) -> None:
-        """Drop the connection at once; the peer sees 1006."""
-        self._life.link.abort()
+        """Drop the connection at once; the peer sees 1006. It cannot be resumed."""
+        self._life.abort()
 
     # --- tasks --------------------------------------------------------------------------------
 
