@@ -60,6 +60,8 @@ class Journal:
             set by the extension.
         fresh: Client: why the server did not resume the session before this one; for the front, set
             by the extension.
+        claim: Server: the codec of the last handshake that was to resume the session, set by the
+            extension. Of two at once only the last one does.
         drop: What cuts off the session's connection; see `cut_off`.
         queue: What of the received messages nobody has taken yet.
     """
@@ -80,6 +82,7 @@ class Journal:
         "_told",
         "acknowledged",
         "acks",
+        "claim",
         "drop",
         "fresh",
         "is_full",
@@ -119,6 +122,7 @@ class Journal:
         self.is_started = False
         self.peer_received: int | None = None
         self.fresh = ""
+        self.claim: Any = None
         self.drop: Callable[[], None] | None = None
         self.queue: Sized = ()
         self._kept: list[Any] = []  # those after `acknowledged`: text, bytes, Frame, PreparedMessage

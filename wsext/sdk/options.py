@@ -53,6 +53,7 @@ def wire(
     *,
     name: str | None = None,
     direction: Literal["offer", "answer", "both"] = "both",
+    secret: bool = False,
     **bounds: Any,
 ) -> msgspec.Meta:
     """Describe an option that may be sent as a parameter of the extension (RFC 6455 §9.1).
@@ -62,9 +63,10 @@ def wire(
         name: The parameter's name, when it is not the field's.
         direction: Whether it stands in a client's offer, in a server's answer or in both, for
             ``wsext ext show``.
+        secret: Whether its value must not be shown: no log, capture or page has it.
         bounds: As for `local`.
     """
-    extra = {"wire": name or True, "direction": direction}
+    extra = {"wire": name or True, "direction": direction, "secret": secret}
     return msgspec.Meta(description=description, extra=extra, **bounds)
 
 
