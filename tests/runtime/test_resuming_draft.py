@@ -1,6 +1,7 @@
 import asyncio
+
 from tests.resuming import Pair
-from tests.waiting import until
+
 
 async def test_basic():
     pair = Pair()
@@ -17,6 +18,7 @@ async def test_basic():
     await t
     assert pair.server.resumptions == 1
     await pair.close()
+
 
 async def test_lost_in_flight():
     pair = Pair()

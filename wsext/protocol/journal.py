@@ -125,7 +125,9 @@ class Journal:
         self.claim: Any = None
         self.drop: Callable[[], None] | None = None
         self.queue: Sized = ()
-        self._kept: list[Any] = []  # those after `acknowledged`: text, bytes, Frame, PreparedMessage
+        self._kept: list[
+            Any
+        ] = []  # those after `acknowledged`: text, bytes, Frame, PreparedMessage
         self._lost = 0  # the number of the last message that was too large to keep
         # Outgoing fragments of the message that is half way: as the program gave them, and as they
         # entered the codecs.
@@ -271,7 +273,10 @@ class Journal:
 
     def is_ack_due(self) -> bool:
         """Whether the peer is to be told now how many messages were taken."""
-        if self.received - self._told < self._every and self._bytes - self._bytes_told < self._quarter:
+        if (
+            self.received - self._told < self._every
+            and self._bytes - self._bytes_told < self._quarter
+        ):
             return False
         news = self.taken - self._told
         return news >= self._every or (news > 0 and self._bytes - self._bytes_told >= self._quarter)

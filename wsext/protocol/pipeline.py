@@ -327,8 +327,8 @@ class Pipeline:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that the codecs hold, as far as they tell."""
-        return sum([stage.boundary.held_bytes for stage in self.stages])
+        """Bytes that the codecs hold, as far as they tell; closed ones hold nothing."""
+        return 0 if self._closed else sum([stage.boundary.held_bytes for stage in self.stages])
 
     @property
     def joined_bytes(self) -> int:

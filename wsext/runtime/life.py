@@ -319,6 +319,7 @@ class Life:
         """
         self._go(LifeEvent.ATTACH)
         self.link.attach(transport)
+        self._session._forget_secrets()
         self.carrier = transport.get_extra_info("carrier")
         session = self._session
         try:

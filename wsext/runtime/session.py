@@ -20,6 +20,7 @@ from wsext.protocol.closing import CloseCode
 from wsext.protocol.connection import Connection
 from wsext.protocol.contract import Trace
 from wsext.protocol.frames import Frame
+from wsext.protocol.headers import hide_values
 from wsext.protocol.http import Headers, Request
 from wsext.runtime.channels import Incoming, Outgoing
 from wsext.runtime.formats import NAMES, Format, decode, encode
@@ -158,7 +159,9 @@ class Session(SessionPath):
             raw=self._raw,
         )
 
-    def _renew(self, request: Request, negotiation: Negotiation, installed: Installed) -> Connection:
+    def _renew(
+        self, request: Request, negotiation: Negotiation, installed: Installed
+    ) -> Connection:
         """Take over what another handshake has decided; the engine of its connection."""
         self.request.transport = None
         self.request = request
@@ -166,7 +169,16 @@ class Session(SessionPath):
         connection = self._engine(self.role, installed)
         self._connection = connection
         self._set_trace()
+        self._forget_secrets()
         return connection
+
+    def _forget_secrets(self) -> None:
+        """The handshake is over, and nobody needs its secret parameters any more."""
+        secrets = self.negotiation.forget_secrets()
+        if secrets:
+            self.request.hide(secrets)
+            if self.response_headers is not None:
+                hide_values(self.response_headers, secrets)
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)

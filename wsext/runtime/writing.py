@@ -51,7 +51,7 @@ class _Nobody:
         closed_error: Makes what is raised by whoever still sends.
     """
 
-    journal = None
+    journal: Journal | None = None
     is_open = False
 
     def __init__(self, closed_error: Callable[[], BaseException]) -> None:

@@ -63,7 +63,8 @@ def wire(
         name: The parameter's name, when it is not the field's.
         direction: Whether it stands in a client's offer, in a server's answer or in both, for
             ``wsext ext show``.
-        secret: Whether its value must not be shown: no log, capture or page has it.
+        secret: Whether nobody is to see its values: once the handshake is over, they are neither in
+            `Session.negotiation` nor in the headers of the session's request and response.
         bounds: As for `local`.
     """
     extra = {"wire": name or True, "direction": direction, "secret": secret}
@@ -97,6 +98,7 @@ class OptionField:
         scope: ``wire``, ``local``, or ``code`` for an option that only code can set.
         required: Whether it has no default.
         direction: Of a wire parameter: ``offer``, ``answer`` or ``both``; empty if nobody said.
+        secret: Of a wire parameter: whether nobody is to see its values.
     """
 
     name: str
@@ -108,6 +110,7 @@ class OptionField:
     scope: str
     required: bool
     direction: str
+    secret: bool = False
 
 
 if TYPE_CHECKING:
@@ -286,6 +289,7 @@ def _describe(name: str, kind: Any, default: Any, *, required: bool) -> OptionFi
         "code" if "in_code" in marks else "wire" if wire else "local",
         required,
         marks.get("direction", ""),
+        marks.get("secret", False),
     )
 
 
