@@ -439,7 +439,7 @@ class Pipeline:
             frames = yield from self._message_sending(frame)
         if self._sending and not again:
             frames = [item for each in frames for item in run_hooks(self._sending, each)]
-        if self.journal is not None:
+        if self.journal is not None and frame.opcode < 8 and not again:
             self.entered = frames
         if self._first_encoder is not None:
             frames = yield from self._through(frames, self._first_encoder, False)
