@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import pty
@@ -10,12 +11,15 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.processes import ENV, WSEXT, Served, serving, wsext
+from tests.relay import Relay, relaying
+from wsext import App, Server, Session, serve
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +109,70 @@ def test_a_terminal_gets_what_a_server_says_escaped_and_a_pipe_the_bytes(tmp_pat
     assert b"closed: 3000 c\\x1b]0;d\\x07\\nclosed: 1000\r\n" in seen
     assert piped.stdout == "a\x1b[2J\x9b\u202e\n< b\n"
     assert "closed: 3000 c\\x1b" in piped.stderr
+
+
+class Talk:
+    """``wsext connect --resume`` through a relay, whose echo the test writes and reads."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    async def echo(self, line: str) -> None:
+        """Type a line, and wait until it has come back."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(f"{line}\n".encode())
+        assert (await self.process.stdout.readline()).decode() == f"{line}\n"
+
+    async def end(self) -> tuple[int, str]:
+        """Type no more; the exit code, and what was said."""
+        _, said = await self.process.communicate()
+        assert self.process.returncode is not None
+        return self.process.returncode, said.decode()
+
+
+@asynccontextmanager
+async def talking() -> AsyncIterator[tuple[Talk, Relay, Server]]:
+    app = App()
+    app.install("session-resume")
+
+    @app.websocket("/")
+    async def echo(session: Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    async with serve(app) as server, relaying(server.port) as relay:
+        pipe = asyncio.subprocess.PIPE
+        command = [*WSEXT, "connect", "--resume", "--wait", "0", "--no-ext", "all", relay.url]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=pipe, stdout=pipe, stderr=pipe
+        )
+        yield Talk(process), relay, server
+
+
+async def test_a_lost_connection_is_said_and_the_session_goes_on() -> None:
+    async with talking() as (talk, relay, _):
+        await talk.echo("one")
+        relay.cut()
+        await talk.echo("two")
+        code, said = await talk.end()
+    assert code == 0
+    lines = said.splitlines()
+    assert lines[2].startswith("extensions: session-resume; ")
+    assert lines[3:6] == ["connection lost; connecting again", "resumed", "closed: 1000"]
+    assert lines[6].startswith("sent: 2 messages")
+
+
+async def test_a_session_that_cannot_be_resumed_is_begun_anew() -> None:
+    async with talking() as (talk, relay, server):
+        await talk.echo("one")
+        for session in server.sessions:
+            session.abort()
+        await talk.echo("two")
+        code, said = await talk.end()
+    assert code == 0
+    assert "begun anew: the session could not be resumed (unknown): " in said
+    assert said.count("connected to ") == 2
 
 
 def read_until(fd: int, enough: Callable[[bytes], bool]) -> bytes:

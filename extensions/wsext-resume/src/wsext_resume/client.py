@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 
 from wsext import Codec, Journal, NegotiationContext, NegotiationError, Params, Session
 
 __all__ = ["ComingCodec", "ask", "take"]
-
-_MOST = (1 << 63) - 1
 
 
 class ComingCodec(Codec):
@@ -46,7 +45,7 @@ def take(
     answer: Params,
     ctx: NegotiationContext,
     token: str,
-    make_journal: Callable[[int], Journal],
+    make_journal: Callable[[], Journal],
 ) -> Codec:
     """The codec for a server's answer: with the journal of the session that comes back, or with a
     new one if the server has begun a new session.
@@ -56,23 +55,22 @@ def take(
     """
     id = answer.text("id")
     window = answer.integer("window", 1, 86400)
-    received = answer.integer("received", 0, _MOST)
+    received = answer.integer("received", 0, sys.maxsize)
     fresh = answer.text("fresh")
     if id is None or window is None:
         raise NegotiationError("the answer has no id, or no window")
-    if not any("id" in offer for offer in offers):
-        if "received" in answer or fresh is not None:
-            raise NegotiationError("the answer is about a session, and none was to be resumed")
-        return ComingCodec(make_journal(window), id)
-    if (received is None) is (fresh is None):
+    is_asked = any("id" in offer for offer in offers)
+    if not is_asked and not (received is None and fresh is None):
+        raise NegotiationError("the answer is about a session, and none was to be resumed")
+    if is_asked and (received is None) is (fresh is None):
         raise NegotiationError("the answer has to have either received or fresh")
     if received is None:
-        journal = make_journal(window)
+        journal = make_journal()
         journal.fresh = fresh or ""
-        return ComingCodec(journal, id)
-    kept: Journal = ctx.session.extension(token).codec.journal
-    if not kept.can_rewind(received):
-        raise NegotiationError("the server says that it has received what was not sent")
-    kept.peer_received = received
-    kept.window = window
-    return ComingCodec(kept, id)
+    else:
+        journal = ctx.session.extension(token).codec.journal
+        if not journal.can_rewind(received):
+            raise NegotiationError("the server says that it has received what was not sent")
+        journal.peer_received = received
+    journal.window = window
+    return ComingCodec(journal, id)

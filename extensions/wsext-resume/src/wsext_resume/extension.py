@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from wsext import (
     Agreement,
     CloseInfo,
+    Codec,
     Extension,
     Journal,
     NegotiationContext,
@@ -20,6 +21,7 @@ from wsext import (
     local,
     wire,
 )
+from wsext_resume.client import ask, take
 from wsext_resume.server import Desk, KeptCodec
 from wsext_resume.store import Kept, worker_in
 from wsext_resume.waiting import Waiting
@@ -97,6 +99,14 @@ class SessionResume(Extension):
 
     def memory_estimate(self) -> int:
         return self.options.max_bytes + _IDLE
+
+    # --- client -------------------------------------------------------------------------------
+
+    def resume_offers(self, session: Session) -> Sequence[Params]:
+        return ask(session, self.name)
+
+    def confirm(self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext) -> Codec:
+        return take(offers, answer, ctx, self.name, self._make_journal)
 
     # --- server -------------------------------------------------------------------------------
 
