@@ -59,6 +59,17 @@ class _H2(H2Connection):
     MAX_CLOSED_STREAMS = 1000
 
 
+def _closed() -> H2Connection:
+    h2 = _H2()
+    h2.close_connection()
+    h2.clear_outbound_data_buffer()
+    return h2
+
+
+#: What a connection that is over has instead of its own: it sends nothing, and keeps nothing.
+_CLOSED = _closed()
+
+
 class HTTP2Connection(asyncio.Protocol, Carrier):
     """The protocol of a transport on which HTTP/2 is spoken.
 
@@ -152,9 +163,6 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(exc)
-        for timer in (*self._ending.values(), self._rest):
-            if timer is not None:
-                timer.cancel()
         self._transport = None
         if not self.gone.done():
             self.gone.set_result(None)
@@ -215,6 +223,8 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
             handler = self._handlers.get(type(event))
             if handler is not None and not self._over:
                 handler(event)
+        if self._over:
+            return
         for goaway in self._guard.goaways:
             self.going_away(goaway)
         self._guard.goaways.clear()
@@ -440,6 +450,17 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
             self._transport.abort()
 
     def _end(self, error: Exception | None) -> None:
+        """Nothing more is handled or sent; whatever was kept for it is freed at once."""
+        if self._over:
+            return
         self._over = True
         for stream in list(self.streams.values()):
             stream.lose(error)
+        for timer in (*self._ending.values(), self._rest):
+            if timer is not None:
+                timer.cancel()
+        self._ending.clear()
+        self._rest = None
+        vars(self.h2).clear()  # its parts know each other: the garbage collector would come late
+        self.h2 = _CLOSED
+        self._guard.forget()

@@ -102,6 +102,7 @@ class ExtensionLike(Protocol):
     rsv: ClassVar[RSV]
     opcodes: ClassVar[frozenset[int]]
     wire_params: ClassVar[frozenset[str]]
+    secret_params: ClassVar[frozenset[str]]
 
     def offers(self) -> Sequence[Params]: ...
     def resume_offers(self, session: Any) -> Sequence[Params]: ...
@@ -124,6 +125,11 @@ class Offer:
     def __str__(self) -> str:
         params = str(self.params)
         return f"{self.name}; {params}" if params else self.name
+
+    @property
+    def header(self) -> str:
+        """As it stands in the header, also the secret parameters, which ``str`` does not show."""
+        return f"{self.name}; {self.params.header}" if self.params else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +185,17 @@ class Negotiation:
     @property
     def header(self) -> str | None:
         """The value of the response's ``Sec-WebSocket-Extensions``, or ``None`` for no header."""
-        return ", ".join(str(agreed) for agreed in self.agreed) or None
+        items = [Offer(agreed.name, agreed.params).header for agreed in self.agreed]
+        return ", ".join(items) or None
+
+    def forget_secrets(self) -> set[str]:
+        """The handshake is over: forget the values of the secret parameters; what they were."""
+        params = [record.offer.params for record in self.records]
+        params += [agreed.params for agreed in self.agreed]
+        secrets = {value for each in params for value in each.secrets.values()}
+        for each in params:
+            each.forget()
+        return secrets
 
     @property
     def journal(self) -> Journal | None:

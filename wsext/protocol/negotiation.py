@@ -11,7 +11,7 @@ The order of the response is the order of operations: with ``foo, bar`` outgoing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from websockets.exceptions import InvalidHeader
@@ -206,7 +206,8 @@ def _negotiate(
     records: list[OfferRecord] = []
     agreed: list[Agreed] = []
     try:
-        for offer in offers:
+        for each in offers:
+            offer = _hidden(each, by_name)
             verdict, reason, won = yield from _try_offer(offer, by_name, claims, agreed, ctx)
             records.append(OfferRecord(offer, verdict, reason))
             if won is not None:
@@ -217,6 +218,14 @@ def _negotiate(
         raise
     agreed.sort(key=lambda item: item.extension.phase)  # stable: then the order of the offers
     return Negotiation(tuple(records), tuple(agreed))
+
+
+def _hidden(offer: Offer, by_name: Mapping[str, ExtensionLike]) -> Offer:
+    """An offer, or an answer, whose secret parameters are shown to nobody."""
+    extension = by_name.get(offer.name)
+    if extension is None or not extension.secret_params:
+        return offer
+    return Offer(offer.name, offer.params.hide(extension.secret_params), offer.problem)
 
 
 def _try_offer(
@@ -262,6 +271,8 @@ def _agreed(
         TypeError, NegotiationError: If codec or parameters cannot be used.
     """
     check_codec(codec, ctx.max_message_size)
+    if isinstance(params, Params):
+        params = params.hide(extension.secret_params)
     agreed = Agreed(extension, params, codec)
     try:
         if not isinstance(params, Params):
@@ -297,13 +308,13 @@ def make_offers(installed: Iterable[ExtensionLike], session: Any = None) -> list
                 if not isinstance(params, Params):
                     raise TypeError(f"gave {type(params).__name__} as an offer, not Params")
                 check_wire_params(extension, params)
-                offers.append(Offer(extension.name, params))
+                offers.append(Offer(extension.name, params.hide(extension.secret_params)))
     return offers
 
 
 def offers_header(offers: Iterable[Offer]) -> str | None:
     """The value of the request's ``Sec-WebSocket-Extensions``, or ``None`` for no header."""
-    return ", ".join(str(offer) for offer in offers) or None
+    return ", ".join(offer.header for offer in offers) or None
 
 
 def confirm(
@@ -351,7 +362,8 @@ def _confirm(
     claims = _Claims()
     agreed: list[Agreed] = []
     try:
-        for answer in parse_offers(values):
+        for each in parse_offers(values):
+            answer = _hidden(each, by_name)
             item = yield from _confirm_one(answer, by_name, offered, claims, agreed, ctx)
             agreed.append(item)
             claims.claim(item.extension)

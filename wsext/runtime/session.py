@@ -20,6 +20,7 @@ from wsext.protocol.closing import CloseCode
 from wsext.protocol.connection import Connection
 from wsext.protocol.contract import Trace
 from wsext.protocol.frames import Frame
+from wsext.protocol.headers import hide_values
 from wsext.protocol.http import Headers, Request
 from wsext.runtime.channels import Incoming, Outgoing
 from wsext.runtime.formats import NAMES, Format, decode, encode
@@ -142,16 +143,42 @@ class Session(SessionPath):
         self.response_headers: Headers | None = None
         self.fresh_start = False
         self._traces: tuple[Trace, ...] = ()
+        connection = self._engine(role, installed)
+        self._life: Life = Life(self, connection, options, installed, timers, outcome)
+
+    def _engine(self, role: str, installed: Installed) -> Connection:
+        """The engine of a connection for what was negotiated."""
+        options = self.options
         pipeline = make_pipeline(self.negotiation, options.max_message_size, self.id)
         installed.set_frame_hooks(self, pipeline)
-        connection = Connection(
+        return Connection(
             role,
             pipeline,
             max_message_size=options.max_message_size,
             max_frame_size=options.max_frame_size,
-            raw=raw,
+            raw=self._raw,
         )
-        self._life: Life = Life(self, connection, options, installed, timers, outcome)
+
+    def _renew(
+        self, request: Request, negotiation: Negotiation, installed: Installed
+    ) -> Connection:
+        """Take over what another handshake has decided; the engine of its connection."""
+        self.request.transport = None
+        self.request = request
+        self.negotiation = negotiation
+        connection = self._engine(self.role, installed)
+        self._connection = connection
+        self._set_trace()
+        self._forget_secrets()
+        return connection
+
+    def _forget_secrets(self) -> None:
+        """The handshake is over, and nobody needs its secret parameters any more."""
+        secrets = self.negotiation.forget_secrets()
+        if secrets:
+            self.request.hide(secrets)
+            if self.response_headers is not None:
+                hide_values(self.response_headers, secrets)
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -422,8 +449,8 @@ class Session(SessionPath):
         return await self._life.wait_closed()
 
     def abort(self) -> None:
-        """Drop the connection at once; the peer sees 1006."""
-        self._life.link.abort()
+        """Drop the connection at once; the peer sees 1006. It cannot be resumed."""
+        self._life.abort()
 
     # --- tasks --------------------------------------------------------------------------------
 

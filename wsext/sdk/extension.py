@@ -32,7 +32,7 @@ from wsext.protocol.codes import RSV
 from wsext.protocol.params import Params
 from wsext.sdk.checks import check_class, check_name
 from wsext.sdk.codec import Codec
-from wsext.sdk.options import OptionSet, option_fields, show_options
+from wsext.sdk.options import OptionSet, option_fields, show_options, wire_field
 
 __all__ = ["Extension", "Installable", "Interceptor"]
 
@@ -122,6 +122,8 @@ class Extension(Installable):
         options: The option set of this instance, checked and immutable.
         wire_params: The parameters that may stand in a header: the option set's wire fields and
             ``extra_wire_params``. The core sets it when the class is made.
+        secret_params: Those of them whose values nobody is to see (``wire(..., secret=True)``): no
+            log, no tool, and not `Session.negotiation`. The core sets it, too.
         extra_wire_params: Parameters that are no option, such as the name of a dictionary: names,
             or a mapping that describes each for ``wsext ext show``, such as
             ``{"dict": Annotated[str, wire("hash of the dictionary")]}``.
@@ -137,13 +139,18 @@ class Extension(Installable):
     opcodes: ClassVar[frozenset[int]] = frozenset()
     off_until_configured: ClassVar[bool] = False
     wire_params: ClassVar[frozenset[str]] = frozenset()
+    secret_params: ClassVar[frozenset[str]] = frozenset()
     extra_wire_params: ClassVar[Collection[str]] = frozenset()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.rsv, cls.opcodes = RSV(cls.rsv), frozenset(cls.opcodes)
-        declared = {field.wire for field in option_fields(cls.Options) if field.wire}
-        cls.wire_params = frozenset(declared) | frozenset(cls.extra_wire_params)
+        fields = [field for field in option_fields(cls.Options) if field.wire]
+        extra = cls.extra_wire_params
+        if isinstance(extra, Mapping):
+            fields += [wire_field(name, kind) for name, kind in extra.items()]
+        cls.wire_params = frozenset(field.wire for field in fields if field.wire) | frozenset(extra)
+        cls.secret_params = frozenset(field.wire for field in fields if field.wire and field.secret)
 
     def offers(self) -> Sequence[Params]:
         """Client: what to ask for, as alternatives, the best first."""
