@@ -11,6 +11,7 @@ from wsext.app.application import Application
 from wsext.app.routing import Route, as_response
 from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
+from wsext.protocol.agreement import Negotiation
 from wsext.protocol.http import Request, Response, rejection, serialize_request
 from wsext.runtime.life import life_of
 from wsext.runtime.net import half_close
@@ -19,7 +20,7 @@ from wsext.runtime.session import Listener, Session
 from wsext.runtime.timers import Timers
 from wsext.server import access
 from wsext.server.admission import Addresses, Admission
-from wsext.server.decision import Terms, ask_guards, decide, internal_error
+from wsext.server.decision import Acceptance, Terms, ask_guards, decide, internal_error
 from wsext.server.handing import Note, find_worker
 from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
@@ -43,6 +44,7 @@ class Host(Protocol):
         addresses: What each address takes.
         draining: Whether the server is shutting down.
         worker: The worker that it runs in; empty without workers.
+        may_resume: Whether it has sessions that can be resumed.
     """
 
     app: Application
@@ -52,6 +54,7 @@ class Host(Protocol):
     addresses: Addresses
     draining: bool
     worker: str
+    may_resume: bool
 
     def admit(self, connection: Handshake) -> str | None:
         """Count a new connection; empty if it has a place, the limit's name if it is only told that
@@ -64,10 +67,17 @@ class Host(Protocol):
         """A connection is gone."""
 
     async def hand_over(self, connection: Handshake, request: Request, worker: str) -> bool:
-        """Have another worker answer; ``False`` if that cannot be now."""
+        """Have another worker answer, if ``worker`` is empty any one that does not shut down;
+        ``False`` if that cannot be now."""
+
+    async def locate(self, worker: str) -> str | None:
+        """The address of the server that a worker belongs to; ``None`` if it is not known."""
 
     def start_session(self, connection: Handshake, session: Session) -> None:
         """A handshake has become a session."""
+
+    def resume_session(self, connection: Handshake, session: Session) -> None:
+        """A session goes on with another connection."""
 
     def end_session(self, connection: Handshake, session: Session) -> None:
         """A session has ended, and its handler, too."""
@@ -267,7 +277,7 @@ class Handshake(asyncio.Protocol):
         if host.worker and self.note is None:
             limit = host.app.server_options.max_offers
             worker = find_worker(request, installed.extensions, limit)
-            if worker not in ("", host.worker) and await host.hand_over(self, request, worker):
+            if worker not in ("", host.worker) and await self._lead_to(worker, request):
                 return None
         terms = Terms(
             options,
@@ -282,9 +292,17 @@ class Handshake(asyncio.Protocol):
         if isinstance(decision, Response):
             return decision
         try:
-            if self.transport is None or self.transport.is_closing():
+            transport = self.transport
+            if transport is None or transport.is_closing():
                 await close_rest(decision.negotiation.close(), options)
                 return None
+            if decision.session is not None:
+                self._write_acceptance(request, decision)
+                self._resume(decision.session, request, decision.negotiation)
+                return None
+            if host.draining:
+                await close_rest(decision.negotiation.close(), options)
+                return await self._send_elsewhere(request)
             session = Session(
                 "server",
                 request,
@@ -297,16 +315,52 @@ class Handshake(asyncio.Protocol):
                 timers=host.timers,
                 outcome=host.app.close_for,
             )
-            self._write_acceptance(session)
+            self._write_acceptance(request, decision)
         except BaseException:
             await close_rest(decision.negotiation.close(), options)
             raise
         return session
 
+    async def _lead_to(self, worker: str, request: Request) -> bool:
+        """Have another worker answer a handshake; ``False`` if it is not there.
+
+        Raises:
+            HandshakeRejected: 307 if it is one of another server.
+        """
+        if await self._host.hand_over(self, request, worker):
+            return True
+        self._check_place()  # to ask costs something
+        url = await self._host.locate(worker)
+        if url is not None:
+            where = {"Location": url.rstrip("/") + request.target}
+            raise HandshakeRejected(307, "another server has the session", where)
+        return False
+
+    def _resume(self, session: Session, request: Request, negotiation: Negotiation) -> None:
+        """Go on with a session that has its handler, and from now on this connection."""
+        transport, journal = self.transport, negotiation.journal
+        assert transport is not None  # it was there when the answer was written
+        assert journal is not None  # or no session would have been found
+        self._is_session = True
+        self.stop_timeout()
+        rest, self._rest = bytes(self._rest), bytearray()
+        self._host.resume_session(self, session)
+        life_of(session).resume(request, negotiation, transport, rest, journal.peer_received or 0)
+        self._tell(request, self.accepted)
+        request.pack()
+
+    async def _send_elsewhere(self, request: Request) -> Response | None:
+        """Answer a handshake that resumes nothing while the server shuts down; a worker that was
+        handed it lets another one do so."""
+        note = self.note
+        if note is not None and not note.returned and await self._host.hand_over(self, request, ""):
+            return None
+        return rejection(_shutting_down())
+
     def _check_place(self) -> None:
         """Refuse handshakes when there is no place; plain requests are answered all the same."""
-        if self._host.draining:
-            raise HandshakeRejected(503, "the server is shutting down", {"Retry-After": "5"})
+        if self._host.draining and not self._host.may_resume:
+            raise _shutting_down()
         if self._admission is not None:
             self._admission.check()
 
@@ -380,13 +434,17 @@ class Handshake(asyncio.Protocol):
         assert self.transport is not None
         self.transport.write(data)
 
-    def _write_acceptance(self, session: Session) -> None:
+    def _write_acceptance(self, request: Request, acceptance: Acceptance) -> None:
         """Accept the handshake."""
         raise NotImplementedError
 
     def _write_response(self, response: Response, head_only: bool) -> None:
         """Write any other answer, for HEAD without its body."""
         raise NotImplementedError
+
+
+def _shutting_down() -> HandshakeRejected:
+    return HandshakeRejected(503, "the server is shutting down", {"Retry-After": "5"})
 
 
 async def _ask_http(route: Route, params: Mapping[str, Any], request: Request) -> Response:

@@ -4,7 +4,8 @@ An extension may know of an offer that another worker of this server has to answ
 (`Extension.worker_of`), for example because that one has the session that is to be resumed. The
 worker that has read the request then answers nothing. It hands over the connection and a note of
 what it has read, so that the other one decides about the handshake as about any: its guards are
-asked, and its limits hold. A connection is handed over once.
+asked, and its limits hold. A connection is handed over once; if the other one shuts down and does not have what the
+extension looked for, it hands the connection on, once.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ class Note(msgspec.Struct):
         data: What it has read: the request, as HTTP/1.1 has it, and what came behind it.
         peername: The peer's address, as a transport has it; ``None`` if it has none.
         secure: Whether the connection came over TLS.
+        returned: Whether it was handed over twice.
     """
 
     data: bytes
     peername: tuple[Any, ...] | None
     secure: bool
+    returned: bool = False
 
     def write(self) -> io.FileIO:
         """The note as a file without a name."""

@@ -10,9 +10,9 @@ from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
 from wsext.http2 import PREFACE
 from wsext.protocol.handshake import accept_response
-from wsext.protocol.http import RequestReader, Response, rejection
-from wsext.runtime.session import Session
+from wsext.protocol.http import Request, RequestReader, Response, rejection
 from wsext.server.answering import Handshake, Host
+from wsext.server.decision import Acceptance
 from wsext.server.handing import Note
 from wsext.server.transports import Transports
 
@@ -134,12 +134,12 @@ class HandshakeProtocol(Handshake):
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
 
-    def _write_acceptance(self, session: Session) -> None:
+    def _write_acceptance(self, request: Request, acceptance: Acceptance) -> None:
         assert self.transport is not None
         response = accept_response(
-            session.request,
-            subprotocol=session.subprotocol,
-            extensions=session.negotiation.header,
+            request,
+            subprotocol=acceptance.subprotocol,
+            extensions=acceptance.negotiation.header,
         )
         self.transport.write(response)
 

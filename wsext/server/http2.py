@@ -15,8 +15,8 @@ from wsext.http2.frames import Limits
 from wsext.http2.stream import StreamTransport
 from wsext.protocol.handshake import accept_headers
 from wsext.protocol.http import Request, Response, ResponseReader, rejection
-from wsext.runtime.session import Session
 from wsext.server.answering import Handshake, Host
+from wsext.server.decision import Acceptance
 
 __all__ = ["ServerConnection", "StreamHandshake"]
 
@@ -137,11 +137,11 @@ class StreamHandshake(Handshake):
             self._stream.write(bytes(answer.body) + self._foreign.take_rest())
             self._foreign = None
 
-    def _write_acceptance(self, session: Session) -> None:
+    def _write_acceptance(self, request: Request, acceptance: Acceptance) -> None:
         agreed = accept_headers(
-            session.request,
-            subprotocol=session.subprotocol,
-            extensions=session.negotiation.header,
+            request,
+            subprotocol=acceptance.subprotocol,
+            extensions=acceptance.negotiation.header,
         )
         self._connection.send_headers(self._stream, fields.response_fields(200, agreed.items()))
 

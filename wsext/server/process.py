@@ -88,6 +88,7 @@ class WorkerProcess:
         env: Mapping[str, str] | None = None,
         *,
         number: int = 0,
+        node: int = 0,
         pass_on: PassOn | None = None,
     ) -> WorkerProcess:
         """Start one.
@@ -95,13 +96,14 @@ class WorkerProcess:
         Args:
             command: The command; the descriptor of the worker's end of the channel is appended.
             env: Its environment; by default this process's.
-            number: What it is called by others.
+            number: The worker's, and
+            node: the supervisor's: what the worker is called by others.
             pass_on: Called when it hands a connection over: with it, the number of the worker that
                 is to answer, and the connection. By default it gets the connection back.
         """
         ours, theirs = socket.socketpair()
         try:
-            board = Board.send(ours, number)
+            board = Board.send(ours, number, node)
             process = await asyncio.create_subprocess_exec(
                 *command,
                 str(theirs.fileno()),
@@ -225,6 +227,7 @@ class WorkerProcess:
 
     def close(self) -> None:
         """Its process has ended, and there is nothing left to take back."""
-        asyncio.get_running_loop().remove_reader(self._channel)
+        if self._channel.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._channel)
         self._channel.close()
         self._far_end.close()

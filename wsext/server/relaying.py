@@ -34,8 +34,12 @@ async def hand_over(
     if transport is None or transport.is_closing():
         return False
     secure = transport.get_extra_info("ssl_object") is not None
-    peername = transport.get_extra_info("peername")
-    note = Note(b"", peername if isinstance(peername, tuple) else None, secure)
+    first = connection.note
+    if first is None:
+        peername = transport.get_extra_info("peername")
+        note = Note(b"", peername if isinstance(peername, tuple) else None, secure)
+    else:  # what another worker has handed over is plain, whatever it was there
+        note = Note(b"", first.peername, first.secure, returned=True)
     if secure or request.version == "HTTP/2":
         return await _relay(connection, request, note, send)
     note.data = connection.read_so_far(request)

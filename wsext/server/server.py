@@ -19,6 +19,7 @@ from wsext.server.draining import drain, wait_for_handshakes
 from wsext.server.handing import Note
 from wsext.server.http1 import HandshakeProtocol, HTTP2Host, Successor
 from wsext.server.listening import Listening, Source
+from wsext.server.nodes import Nodes, name_of, new_node
 from wsext.server.transports import Transports
 
 __all__ = ["Server"]
@@ -49,6 +50,9 @@ class Server(Connections, HTTP2Host):
         self._transports = Transports(ssl, app.server_options.handshake_timeout)
         self._plain = Transports(None, app.server_options.handshake_timeout)
         self._listening = Listening(self.take, ssl is not None, app.server_options.backlog)
+        if app.server_options.advertise is not None:
+            self.worker = name_of(0, new_node())
+        self._nodes: Nodes | None = None
         self._started = False
         self._closed = self.loop.create_future()
 
@@ -110,6 +114,12 @@ class Server(Connections, HTTP2Host):
             )
         self.app.hub.hold(self)
         await self.app.hub.start()
+        if self.worker:
+            self._nodes = Nodes(self.app.hub, self.worker, self.app.server_options.advertise)
+            await self._nodes.tell()
+
+    async def locate(self, worker: str) -> str | None:
+        return None if self._nodes is None else await self._nodes.find(worker)
 
     async def listen(
         self,

@@ -32,6 +32,7 @@ supervisor dies, the workers see the end of the stream, and drain.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -44,6 +45,7 @@ from wsext.server.accepting import raise_descriptor_limit
 from wsext.server.board import BEAT
 from wsext.server.dealing import Dealer
 from wsext.server.handing import Begun
+from wsext.server.nodes import new_node
 from wsext.server.process import LATE, Ready, WorkerProcess
 
 __all__ = ["Supervisor"]
@@ -108,7 +110,8 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._reloading = False
-        self._started_workers = 0
+        self._numbers = itertools.count(1)
+        self._node = new_node()
 
     async def run(self) -> int:
         """Supervise until a signal ends it; the exit code."""
@@ -197,10 +200,12 @@ class Supervisor:
         return workers, said
 
     async def _spawn(self) -> WorkerProcess:
-        self._started_workers += 1
-        number = self._started_workers
         worker = await WorkerProcess.start(
-            self._command, self._env, number=number, pass_on=self._pass_on
+            self._command,
+            self._env,
+            number=next(self._numbers),
+            node=self._node,
+            pass_on=self._pass_on,
         )
         self._alive[worker] = asyncio.get_running_loop().create_task(self._reap(worker))
         return worker
@@ -248,9 +253,10 @@ class Supervisor:
         return worker.process.returncode or 0 if task is None else await asyncio.shield(task)
 
     def _pass_on(self, giver: WorkerProcess, number: int, connection: Begun) -> None:
-        """Hand a connection over to the worker of a number, or else back to who has read it."""
+        """Hand a connection over to the worker of a number, or else back to who has read it; 0 is any
+        worker that does not shut down."""
         takers = [w for w in self._alive if w.board.number == number and w.is_ready]
-        if any(worker.give(connection) for worker in (*takers, giver) if not worker.is_late):
+        if number and any(worker.give(connection) for worker in (*takers, giver) if not worker.is_late):
             connection.close()
         else:
             self._dealer.hand_over(connection)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import signal
 import socket
 import ssl as ssl_module
@@ -27,14 +26,12 @@ from wsext.server.accepting import raise_descriptor_limit
 from wsext.server.answering import Handshake
 from wsext.server.board import BEAT, Board
 from wsext.server.handing import Note
+from wsext.server.nodes import name_of, number_of
 from wsext.server.process import Ready
 from wsext.server.relaying import hand_over
 from wsext.server.server import Server
 
 __all__ = ["Ready", "run_worker"]
-
-#: What may be a worker's number.
-_NUMBER = re.compile("[0-9]{1,18}")
 
 _complain = Rarely(get_logger("wsext.workers").warning)
 
@@ -50,19 +47,20 @@ class _CountedServer(Server):
         channel: socket.socket,
     ) -> None:
         super().__init__(app, ssl)
-        self.worker = str(board.number)
+        self.worker = name_of(board.number, board.node)
         self._board = board
         self._channel = channel
         self._session_count = 0
 
     async def hand_over(self, connection: Handshake, request: Request, worker: str) -> bool:
-        if not _NUMBER.fullmatch(worker):
+        number = number_of(worker, self._board.node) if worker else 0
+        if number is None:
             return False
-        number = int(worker).to_bytes(8, "big")
+        word = number.to_bytes(8, "big")
 
         def send(sock: Any, note: Note) -> bool:
             with contextlib.suppress(OSError), note.write() as file:
-                socket.send_fds(self._channel, [number], [sock.fileno(), file.fileno()])
+                socket.send_fds(self._channel, [word], [sock.fileno(), file.fileno()])
                 return True
             return False
 

@@ -88,11 +88,11 @@ class SessionResume(Extension):
     def _count(self, name: str) -> None:
         self.counters[name] += 1
 
-    def _make_journal(self) -> Journal:
+    def _make_journal(self, window: int) -> Journal:
         options = self.options
         return Journal(
             0xB,
-            window=options.window,
+            window=window,
             max_bytes=options.max_bytes,
             max_messages=options.max_messages,
         )

@@ -33,7 +33,7 @@ class Desk:
     """Gives sessions their ids, and takes them back from who may have them.
 
     Args:
-        make_journal: Makes the journal of a new session.
+        make_journal: Makes the journal of a new session, for a window.
         window: Seconds that a session is kept without a connection.
         rate: Resumptions of a session in a minute, at most.
         waiting: The sessions without a connection.
@@ -42,7 +42,7 @@ class Desk:
 
     def __init__(
         self,
-        make_journal: Callable[[], Journal],
+        make_journal: Callable[[int], Journal],
         window: int,
         rate: int,
         waiting: Waiting,
@@ -87,7 +87,7 @@ class Desk:
         return Agreement(codec, params)
 
     def _begin(self, ctx: NegotiationContext, fresh: str | None = None) -> Agreement:
-        kept = Kept(self._make_journal(), self._rate)
+        kept = Kept(self._make_journal(self._window), self._rate)
         params = Params(id=kept.give_id(ctx.worker), window=self._window, fresh=fresh or False)
         return Agreement(KeptCodec(kept), params)
 
@@ -112,7 +112,7 @@ class Desk:
             self._counters["max_rate"] += 1
             session.abort()
             raise _Refused("unknown")
-        if not journal.acknowledged <= received <= journal.sent:
+        if not journal.can_rewind(received):
             session.abort()  # its client does not come back to it
             raise _Refused("counts")
         if session.connected:
