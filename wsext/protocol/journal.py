@@ -80,6 +80,7 @@ class Journal:
         "_told",
         "acknowledged",
         "acks",
+        "claim",
         "drop",
         "fresh",
         "is_full",
@@ -119,6 +120,7 @@ class Journal:
         self.is_started = False
         self.peer_received: int | None = None
         self.fresh = ""
+        self.claim: Any = None
         self.drop: Callable[[], None] | None = None
         self.queue: Sized = ()
         self._kept: list[

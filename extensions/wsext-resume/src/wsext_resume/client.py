@@ -45,7 +45,7 @@ def take(
     answer: Params,
     ctx: NegotiationContext,
     token: str,
-    make_journal: Callable[[], Journal],
+    make_journal: Callable[[int], Journal],
 ) -> Codec:
     """The codec for a server's answer: with the journal of the session that comes back, or with a
     new one if the server has begun a new session.
@@ -55,22 +55,21 @@ def take(
     """
     id = answer.text("id")
     window = answer.integer("window", 1, 86400)
-    received = answer.integer("received", 0, sys.maxsize)
-    fresh = answer.text("fresh")
     if id is None or window is None:
         raise NegotiationError("the answer has no id, or no window")
     is_asked = any("id" in offer for offer in offers)
-    if not is_asked and not (received is None and fresh is None):
-        raise NegotiationError("the answer is about a session, and none was to be resumed")
-    if is_asked and (received is None) is (fresh is None):
-        raise NegotiationError("the answer has to have either received or fresh")
-    if received is None:
-        journal = make_journal()
-        journal.fresh = fresh or ""
-    else:
-        journal = ctx.session.extension(token).codec.journal
-        if not journal.can_rewind(received):
-            raise NegotiationError("the server says that it has received what was not sent")
-        journal.peer_received = received
+    if sum(name in answer for name in ("received", "fresh")) != is_asked:
+        raise NegotiationError(
+            "an answer has either received or fresh if a session was to be resumed, else neither"
+        )
+    if "received" not in answer:
+        journal = make_journal(window)
+        journal.fresh = answer.text("fresh") or ""
+        return ComingCodec(journal, id)
+    received = answer.integer("received", 0, sys.maxsize)
+    journal = ctx.session.extension(token).codec.journal
+    if received is None or not journal.can_rewind(received):
+        raise NegotiationError("the server says that it has received what was not sent")
+    journal.peer_received = received
     journal.window = window
     return ComingCodec(journal, id)
