@@ -24,7 +24,7 @@ from wsext.runtime.life import life_of
 from wsext.sdk.installed import Installed
 from wsext.testing.memory import Wire
 
-__all__ = ["Keeping", "Pair", "Resumable"]
+__all__ = ["Cutting", "Keeping", "Pair", "Resumable"]
 
 
 class Keeping(Codec):
@@ -42,16 +42,39 @@ class Resumable(Extension):
     opcodes = frozenset({0xB})
 
 
+class Cutting(Wire):
+    """Resets the connection once one side has read so many bytes."""
+
+    def __init__(self, side: str, most: int) -> None:
+        super().__init__()
+        self._side = side
+        self._left = most
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it has done so."""
+        return self._left <= 0
+
+    def piece(self, side: str, waiting: int) -> int:
+        return min(waiting, self._left) if side == self._side else waiting
+
+    def has_read(self, side: str, size: int) -> None:
+        if side == self._side and not self.is_cut:
+            self._left -= size
+            if self.is_cut:
+                self.reset()
+
+
 class Pair:
-    """A server's and a client's session with one connection after the other between them.
+    """A server's and a client's session, with one connection after the other between them.
 
     Args:
         options: Of both sessions.
-        journals: Makes the journals, first the server's.
-        codecs: Makes a connection's other codecs on one side, each with its extension's class.
-        installed: Hooks of the two sides, first the server's.
-        listener: The listener of the server's session, in place of a handler.
-        wire: Makes a connection's wire.
+        journals: Makes the journals.
+        codecs: Makes a connection's other codecs, each with its extension.
+        hooks: Of the server's side, and of the client's.
+        listener: Makes the listener of the server's session.
+        wire: The first connection's wire.
     """
 
     def __init__(
@@ -59,59 +82,55 @@ class Pair:
         options: WebSocketOptions | None = None,
         *,
         journals: Callable[[], Journal] = Journal,
-        codecs: Callable[[str], Sequence[tuple[type[Extension], Codec]]] = lambda role: (),
-        installed: tuple[Installed, Installed] | None = None,
-        listener: type[Listener] | None = None,
-        wire: Callable[[], Wire] = Wire,
+        codecs: Callable[[], Sequence[tuple[Extension, Codec]]] = tuple,
+        hooks: tuple[Installed, Installed] | None = None,
+        listener: Callable[[], Listener] | None = None,
+        wire: Wire | None = None,
     ) -> None:
         self._codecs = codecs
-        self._make_wire = wire
         self.journals = {"server": journals(), "client": journals()}
-        both = installed or (Installed(), Installed())
+        both = hooks or (Installed(), Installed())
         self.server, self.client = (
             Session(
                 role,
                 Request("GET", "/", Headers()),
                 options=options or WebSocketOptions(),
-                installed=hooks,
-                negotiation=self._negotiate(role),
+                installed=installed,
+                negotiation=self.negotiate(role),
             )
-            for role, hooks in zip(("server", "client"), both, strict=True)
+            for role, installed in zip(("server", "client"), both, strict=True)
         )
-        self.lost = asyncio.Event()
-        life_of(self.client).on_detached = self.lost.set
-        self.wire = wire()
+        life_of(self.client).on_detached = lambda: None
+        self.wire = wire or Wire()
         life_of(self.server).start(self.wire.server, listener=listener)
         life_of(self.client).start(self.wire.client)
 
-    def _negotiate(self, role: str) -> Negotiation:
-        journal = Resumable(), Keeping(self.journals[role])
-        others = [(kind(), codec) for kind, codec in self._codecs(role)]
-        return Negotiation(
-            agreed=tuple(Agreed(kind, Params(), codec) for kind, codec in [journal, *others])
-        )
+    def negotiate(self, role: str) -> Negotiation:
+        """What the next connection agrees on, for one side."""
+        keeping: tuple[Extension, Codec] = (Resumable(), Keeping(self.journals[role]))
+        codecs = [keeping, *self._codecs()]
+        return Negotiation(agreed=tuple(Agreed(kind, Params(), codec) for kind, codec in codecs))
 
     async def cut(self) -> None:
         """Reset the connection, and wait until both sides know."""
         self.wire.reset()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert not self.server.connected
-        assert not self.client.connected
+        while self.server.connected or self.client.connected:
+            await asyncio.sleep(0)
 
-    def resume(self) -> None:
-        """Let the client come back: the order that ``docs/resuming.md`` fixes."""
+    def resume(self, wire: Wire | None = None) -> None:
+        """Let the client come back, in the order that ``docs/resuming.md`` fixes."""
         offered = self.journals["client"].received
         self.journals["server"].cut_off()
         answered = self.journals["server"].received
-        self.wire = wire = self._make_wire()
-        for session, role, received in (
-            (self.server, "server", offered),
-            (self.client, "client", answered),
-        ):
-            request = Request("GET", "/", Headers())
-            transport: Any = getattr(wire, role)
-            life_of(session).resume(request, self._negotiate(role), transport, b"", received)
+        self.wire = wire or Wire()
+        for session, received in ((self.server, offered), (self.client, answered)):
+            transport: Any = getattr(self.wire, session.role)
+            life_of(session).resume(
+                Request("GET", "/", Headers()),
+                self.negotiate(session.role),
+                transport,
+                peer_received=received,
+            )
 
     async def close(self) -> None:
         """End both sessions."""

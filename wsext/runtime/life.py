@@ -483,6 +483,7 @@ class Life:
     def _detach(self) -> None:
         session = self._session
         self._go(LifeEvent.DETACH)
+        self.link.connection.failure = None  # that the connection is lost is no failure
         self._close_after = self._close_after or self.link.close_after
         session._inbox.undecoded = 0
         session._inbox.count()
