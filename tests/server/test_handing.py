@@ -107,7 +107,9 @@ async def test_its_guards_and_its_limits_decide() -> None:
     assert two.seen.limits == ["max_connections"]
 
 
-@pytest.mark.parametrize("worker", ["9-abc", "nobody", "18446744073709551616-abc", "1-abc", "2-abd", "2", "0-abc", "x.y"])
+@pytest.mark.parametrize(
+    "worker", ["9-abc", "nobody", "18446744073709551616-abc", "1-abc", "2-abd", "2", "0-abc", "x.y"]
+)
 async def test_who_is_not_there_is_answered_for_by_who_has_read_it(worker: object) -> None:
     one, two = Guarded(), Guarded()
     async with team(one.app, two.app) as workers:

@@ -26,10 +26,7 @@ class ServerOptions(OptionSet):
     )
     drain_detached: Annotated[
         bool,
-        local(
-            "whether sessions without a connection are kept at shutdown, for drain_timeout at most,"
-            " so that their clients can come back for what waits"
-        ),
+        local("whether shutdown waits for clients to come back for their sessions"),
     ] = True
     worker_timeout: (
         Annotated[

@@ -45,8 +45,8 @@ class Watching(Struct, tag="watching"):
 
 
 class Overview(Struct, tag="overview"):
-    """All sessions in short. ``counted`` is the time of the totals; ``detached`` are sessions without
-    a connection, and ``resumptions`` how often one has got another connection."""
+    """All sessions in short. ``counted`` is the time of the totals. ``detached`` sessions have no
+    connection, and ``resumptions`` is how often one has got another one."""
 
     uptime: float
     sessions: int

@@ -294,9 +294,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._answer(request, Acceptance(session.negotiation, subprotocol), headers)
         self._start(session)
 
-    def _answer(
-        self, request: Request, acceptance: Acceptance, headers: RawHeaders = ()
-    ) -> None:
+    def _answer(self, request: Request, acceptance: Acceptance, headers: RawHeaders) -> None:
         own = accept_headers(
             request,
             subprotocol=acceptance.subprotocol,
@@ -329,7 +327,7 @@ class WebSocketProtocol(asyncio.Protocol):
         negotiation = acceptance.negotiation
         journal = negotiation.journal
         assert journal is not None  # or no session would have been found
-        self._answer(request, acceptance)
+        self._answer(request, acceptance, [])
         # uvicorn goes on counting the connection on which the application has accepted it.
         self._state.connections.discard(cast("Any", self))
         self._profiles.enter(session, self._admission)

@@ -39,6 +39,7 @@ cdef class Journal:
     cdef public bint is_started
     cdef public object peer_received
     cdef public str fresh
+    cdef public object claim
     cdef public object drop
 
     cpdef record(self, object data, Py_ssize_t size)

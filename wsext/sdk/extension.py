@@ -130,6 +130,7 @@ class Extension(Installable):
         off_until_configured: Whether ``wsext serve`` leaves it off until somebody configures it,
             if only with its name. What has a required option is off until then anyway. The default
             is ``False``.
+        counters: What it counts, by name; `wsext-metrics` shows it. The default is nothing.
         conformance: What `wsext ext check` cannot find out itself: names and values of attributes
             of `wsext.testing.ExtensionSuite`, for example ``{"detects_corruption": True}``.
     """
@@ -233,6 +234,7 @@ class Interceptor(Installable):
         options: The option set of this instance, checked and immutable.
         fail_closed: Whether its first fault ends the session with 1011 instead. Set it where
             nothing may pass that the interceptor has not seen.
+        counters: What it counts, by name; `wsext-metrics` shows it. The default is nothing.
         conformance: What `wsext ext check` cannot find out itself: names and values of attributes
             of `wsext.testing.InterceptorSuite`, for example ``{"transparent": False}``.
     """

@@ -44,7 +44,6 @@ class Host(Protocol):
         addresses: What each address takes.
         draining: Whether the server is shutting down.
         worker: The worker that it runs in; empty without workers.
-        may_resume: Whether it has sessions that can be resumed.
     """
 
     app: Application
@@ -54,7 +53,10 @@ class Host(Protocol):
     addresses: Addresses
     draining: bool
     worker: str
-    may_resume: bool
+
+    @property
+    def may_resume(self) -> bool:
+        """Whether it has sessions that can be resumed."""
 
     def admit(self, connection: Handshake) -> str | None:
         """Count a new connection; empty if it has a place, the limit's name if it is only told that

@@ -108,7 +108,7 @@ class Connections(Host):
         self.most, refused = most_connections(app.server_options.max_connections)
         self._places = (_Places(self.most, ""), _Places(refused, "max_connections"))
         self._sessions: dict[Session, Handshake] = {}  # with what runs their handlers
-        self._later: dict[Session, Handshake] = {}  # the connections of those that were resumed
+        self._carriers: dict[Session, Handshake] = {}  # the connections of those that were resumed
         self._resumable = 0
         self._idle: asyncio.Future[None] | None = None
 
@@ -191,11 +191,11 @@ class Connections(Host):
             life.on_detached = partial(self._free_place, session)
 
     def resume_session(self, connection: Handshake, session: Session) -> None:
-        self._later[session] = connection
+        self._carriers[session] = connection
 
     def _free_place(self, session: Session) -> None:
         """A session has no connection any more: what it had takes no place."""
-        self.release(self._later.pop(session, None) or self._sessions[session])
+        self.release(self._carriers.pop(session, self._sessions[session]))
 
     def end_session(self, connection: Handshake, session: Session) -> None:
         self._free_place(session)

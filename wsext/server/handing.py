@@ -4,8 +4,8 @@ An extension may know of an offer that another worker of this server has to answ
 (`Extension.worker_of`), for example because that one has the session that is to be resumed. The
 worker that has read the request then answers nothing. It hands over the connection and a note of
 what it has read, so that the other one decides about the handshake as about any: its guards are
-asked, and its limits hold. A connection is handed over once; if the other one shuts down and does not have what the
-extension looked for, it hands the connection on, once.
+asked, and its limits hold. A connection is handed over once. If the other one shuts down and does
+not have what the extension looked for, it hands the connection on, once.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ async def _relay(
     return True
 
 
-class _Side(asyncio.Protocol):
+class _Relayed(asyncio.Protocol):
     """One of the two transports; what happens on it happens to the other one, too.
 
     Args:
@@ -93,7 +93,7 @@ class _Side(asyncio.Protocol):
             self.other.resume_reading()
 
 
-class _FromPeer(_Side):
+class _FromPeer(_Relayed):
     """The peer's transport: TLS, or a stream of HTTP/2."""
 
     def data_received(self, data: bytes) -> None:
@@ -106,7 +106,7 @@ class _FromPeer(_Side):
             self.other.close()
 
 
-class _FromWorker(_Side):
+class _FromWorker(_Relayed):
     """The other worker's end of the socket pair."""
 
     def data_received(self, data: bytes) -> None:

@@ -253,10 +253,14 @@ class Supervisor:
         return worker.process.returncode or 0 if task is None else await asyncio.shield(task)
 
     def _pass_on(self, giver: WorkerProcess, number: int, connection: Begun) -> None:
-        """Hand a connection over to the worker of a number, or else back to who has read it; 0 is any
-        worker that does not shut down."""
+        """Hand a connection over to the worker of a number, or else back to who has read it.
+
+        The number 0 stands for any worker that does not shut down.
+        """
         takers = [w for w in self._alive if w.board.number == number and w.is_ready]
-        if number and any(worker.give(connection) for worker in (*takers, giver) if not worker.is_late):
+        if number and any(
+            worker.give(connection) for worker in (*takers, giver) if not worker.is_late
+        ):
             connection.close()
         else:
             self._dealer.hand_over(connection)

@@ -46,8 +46,8 @@ class Instruments:
             ["route"], multiprocess_mode="livesum",
         )  # fmt: skip
         self.away = Histogram(
-            "wsext_detached_seconds", "How long sessions had no connection until they were resumed.",
-            ["route"], buckets=_ABSENCES,
+            "wsext_detached_seconds", "How long resumed sessions had no connection.", ["route"],
+            buckets=_ABSENCES,
         )  # fmt: skip
         self.replayed = Counter(
             "wsext_replayed_messages", "Messages that were written again on a new connection.",

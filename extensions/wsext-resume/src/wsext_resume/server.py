@@ -63,6 +63,7 @@ class Desk:
         Raises:
             NegotiationError: If the offer is malformed.
         """
+        offer.only("id", "received")
         text = offer.text("id")
         received = offer.integer("received", 0, (1 << 63) - 1)
         if (text is None) is not (received is None):

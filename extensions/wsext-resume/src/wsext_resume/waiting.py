@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from ipaddress import IPv6Address, ip_address, ip_network
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from wsext import Session
 from wsext_resume.store import Kept
@@ -116,14 +117,17 @@ def _peer_of(session: Session) -> Hashable:
         except TypeError:
             identity = repr(identity)
         return "identity", identity
-    host = (session.request.remote or "").rpartition(":")[0].strip("[]").partition("%")[0]
-    try:
-        address = ip_address(host)
-    except ValueError:
+    address = _address_in(session.request.remote or "")
+    if address is None or address.is_loopback:
         return None
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        elif not address.is_loopback:
-            return ip_network((address, 64), strict=False)
-    return None if address.is_loopback else address
+    return ip_network((address, 64), strict=False) if address.version == 6 else address
+
+
+def _address_in(remote: str) -> IPv4Address | IPv6Address | None:
+    """The address in ``192.0.2.1:5000``, ``[2001:db8::1]:5000`` or what a proxy says, which has no
+    port."""
+    for text in (remote, remote.rpartition(":")[0].strip("[]")):
+        with suppress(ValueError):
+            address = ip_address(text.partition("%")[0])
+            return getattr(address, "ipv4_mapped", None) or address
+    return None
