@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import click
 
+from wsext.cli.common import show_message
 from wsext.cli.dialing import dial, dial_options, input_lines
 from wsext.errors import ConnectionClosed, NotResumed
 from wsext.escape import escape, safe_url
@@ -44,22 +46,15 @@ def connect(url: str, **given: Any) -> None:
     say: Callable[[str], None] = (lambda text: None) if given["quiet"] else _say
 
     async def talk(opening: Any, url: str) -> int:
-        terminal = sys.stdout.isatty()
-        interactive = sys.stdin.isatty() and terminal
-        mark = "< " if interactive else ""
-        show: Callable[[str | bytes], None] = (
-            (lambda data: _show(data, mark)) if terminal else _write
-        )
+        interactive = sys.stdin.isatty() and sys.stdout.isatty()
+        show = partial(show_message, mark="< " if interactive else "")
         lost = 0
-        async with AsyncExitStack() as stack:
-            lines = None
+        async with input_lines(interactive) as lines:
             while True:
                 async with opening as session:
                     say(f"connected to {safe_url(url)}")
                     say(f"subprotocol: {session.subprotocol or 'none'}")
                     say(f"extensions: {session.negotiation.header or 'none'}")
-                    if lines is None:
-                        lines = await stack.enter_async_context(input_lines(interactive))
                     await converse(session, lines, given, interactive, show)
                 info = session.close_info
                 if not (given["resume"] and isinstance(info.exception, NotResumed)):
@@ -154,19 +149,6 @@ async def _linger(session: Session, receiver: asyncio.Future[None], wait: float 
         done, _ = await asyncio.wait({receiver}, timeout=wait)
         if done or session.stats.messages_in == before:
             return
-
-
-def _show(message: str | bytes, mark: str) -> None:
-    """On a terminal: the lines after a message's first one are indented, so as to be no others."""
-    text = message if isinstance(message, str) else f"{len(message)} bytes: {message.hex(' ')}"
-    click.echo(mark + escape(text, keep="\n\t").replace("\n", "\n  "))
-
-
-def _write(message: str | bytes) -> None:
-    """Into a pipe or a file: the bytes as they came."""
-    data = message.encode() if isinstance(message, str) else message
-    sys.stdout.buffer.write(data + b"\n")
-    sys.stdout.flush()
 
 
 def _say(text: str) -> None:

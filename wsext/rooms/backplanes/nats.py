@@ -12,7 +12,7 @@ room delivers what is stored, first what was there and then what comes.
 from __future__ import annotations
 
 import asyncio
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -324,6 +324,14 @@ class NatsBroker(Broker):
         there = [name for name in found if name.partition(".")[0] in alive]
         return {name: found[name] for name in there[:most]}
 
+    async def rooms(self, most: int) -> list[str]:
+        start = f"{self._options.prefix}.room."
+        info = await self._js.stream_info(self._options.prefix, subjects_filter=f"{start}*")
+        tokens = {subject.removeprefix(start) for subject in info.state.subjects or ()}
+        tokens |= {name.partition(".")[0] for name in await self._entries("members", "")}
+        found = [room for token in tokens if (room := _room(token)) is not None]
+        return found[:most]
+
     async def _entries(self, bucket: str, start: str) -> dict[str, bytes]:
         """What a bucket has under keys that start so."""
         bucket = f"{self._options.prefix}-{bucket}"
@@ -344,6 +352,15 @@ class NatsBroker(Broker):
 
 def _token(room: str) -> str:
     return urlsafe_b64encode(room.encode()).decode().rstrip("=")
+
+
+def _room(token: str) -> str | None:
+    """The room of a token; ``None`` if it is none of ours."""
+    try:
+        room = urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+    except ValueError:
+        return None
+    return room if _token(room) == token else None  # base64 passes over other characters
 
 
 def _place(message: Msg) -> Place:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 
 from wsext import Codec, Journal, NegotiationContext, NegotiationError, Params, Session
 
 __all__ = ["ComingCodec", "ask", "take"]
-
-_MOST = (1 << 63) - 1
 
 
 class ComingCodec(Codec):
@@ -56,23 +55,21 @@ def take(
     """
     id = answer.text("id")
     window = answer.integer("window", 1, 86400)
-    received = answer.integer("received", 0, _MOST)
-    fresh = answer.text("fresh")
     if id is None or window is None:
         raise NegotiationError("the answer has no id, or no window")
-    if not any("id" in offer for offer in offers):
-        if "received" in answer or fresh is not None:
-            raise NegotiationError("the answer is about a session, and none was to be resumed")
-        return ComingCodec(make_journal(window), id)
-    if (received is None) is (fresh is None):
-        raise NegotiationError("the answer has to have either received or fresh")
-    if received is None:
+    is_asked = any("id" in offer for offer in offers)
+    if sum(name in answer for name in ("received", "fresh")) != is_asked:
+        raise NegotiationError(
+            "an answer has either received or fresh if a session was to be resumed, else neither"
+        )
+    if "received" not in answer:
         journal = make_journal(window)
-        journal.fresh = fresh or ""
+        journal.fresh = answer.text("fresh") or ""
         return ComingCodec(journal, id)
-    kept: Journal = ctx.session.extension(token).codec.journal
-    if not kept.can_rewind(received):
+    received = answer.integer("received", 0, sys.maxsize)
+    journal = ctx.session.extension(token).codec.journal
+    if received is None or not journal.can_rewind(received):
         raise NegotiationError("the server says that it has received what was not sent")
-    kept.peer_received = received
-    kept.window = window
-    return ComingCodec(kept, id)
+    journal.peer_received = received
+    journal.window = window
+    return ComingCodec(journal, id)
