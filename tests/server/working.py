@@ -34,6 +34,8 @@ class Team:
         self.passed: list[tuple[int, int]] = []
         #: Who is not there, although it was.
         self.gone: set[int] = set()
+        #: The connections through `open_door`.
+        self.accepted: list[socket.socket] = []
 
     async def add(self, app: App, context: ssl.SSLContext | None, stack: AsyncExitStack) -> None:
         """Start one more."""
@@ -78,6 +80,28 @@ class Team:
         self.tell(number, b"c", [self._listener.accept()[0].detach()])
         return sock
 
+    def open_door(self) -> str:
+        """Deal connections out to one worker after the other; where they are accepted."""
+
+        def accept() -> None:
+            sock = self._listener.accept()[0]
+            self.accepted.append(sock)
+            number = len(self.accepted) % len(self._channels) or len(self._channels)
+            self.tell(number, b"c", [sock.dup().detach()])
+
+        asyncio.get_running_loop().add_reader(self._listener, accept)
+        return f"localhost:{self._listener.getsockname()[1]}"
+
+    def cut(self) -> None:
+        """Cut the last connection that came through the door."""
+        self.accepted[-1].shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        asyncio.get_running_loop().remove_reader(self._listener)
+        for sock in (self._listener, *self.accepted):
+            sock.close()
+
     async def peer(self, number: int) -> RawPeer:
         """A connection with a worker."""
         return RawPeer(*await asyncio.open_connection(sock=await self._dial(number)))
@@ -91,7 +115,8 @@ class Team:
 async def team(*apps: App, context: ssl.SSLContext | None = None) -> AsyncIterator[Team]:
     """One worker for each of the apps."""
     async with AsyncExitStack() as stack:
-        made = Team(stack.enter_context(socket.create_server(("127.0.0.1", 0))))
+        made = Team(socket.create_server(("127.0.0.1", 0)))
+        stack.callback(made.close)
         for app in apps:
             await made.add(app, context, stack)
         yield made
