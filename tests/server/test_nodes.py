@@ -92,7 +92,9 @@ async def test_who_has_no_place_asks_nobody() -> None:
     async with wsext.serve(app) as one:
         for status in ("101", "429"):
             async with raw_peer(one.port) as peer:
-                lines = asking(name_of(1, 1)).replace(b"\r\n", b"\r\nX-Forwarded-For: 192.0.2.1\r\n", 1)
+                lines = asking(name_of(1, 1)).replace(
+                    b"\r\n", b"\r\nX-Forwarded-For: 192.0.2.1\r\n", 1
+                )
                 peer.send(lines)
                 assert f" {status} " in await peer.read_head()
     assert away.asked == 1

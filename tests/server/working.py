@@ -34,8 +34,9 @@ class Team:
         self.passed: list[tuple[int, int]] = []
         #: Who is not there, although it was.
         self.gone: set[int] = set()
-        #: The connections through `open_door`.
+        #: The connections through `open_door`, for `cut`: they do not end as long as they are here.
         self.accepted: list[socket.socket] = []
+        self._dealt = 0
 
     async def add(self, app: App, context: ssl.SSLContext | None, stack: AsyncExitStack) -> None:
         """Start one more."""
@@ -86,7 +87,8 @@ class Team:
         def accept() -> None:
             sock = self._listener.accept()[0]
             self.accepted.append(sock)
-            number = len(self.accepted) % len(self._channels) or len(self._channels)
+            self._dealt += 1
+            number = self._dealt % len(self._channels) or len(self._channels)
             self.tell(number, b"c", [sock.dup().detach()])
 
         asyncio.get_running_loop().add_reader(self._listener, accept)
@@ -95,12 +97,18 @@ class Team:
     def cut(self) -> None:
         """Cut the last connection that came through the door."""
         self.accepted[-1].shutdown(socket.SHUT_RDWR)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Cut none of the connections so far."""
+        while self.accepted:
+            self.accepted.pop().close()
 
     def close(self) -> None:
         """Let nobody in any more."""
         asyncio.get_running_loop().remove_reader(self._listener)
-        for sock in (self._listener, *self.accepted):
-            sock.close()
+        self._listener.close()
+        self.let_go()
 
     async def peer(self, number: int) -> RawPeer:
         """A connection with a worker."""
