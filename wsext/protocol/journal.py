@@ -153,7 +153,7 @@ class Journal:
             self.drop()
 
     def can_rewind(self, received: int) -> bool:
-        """Whether the peer may have received so many messages, so that the rest can be sent again."""
+        """Whether the peer may have received so many messages, and the rest can be sent again."""
         return self.acknowledged <= received <= self.sent and self.is_resumable
 
     @property
