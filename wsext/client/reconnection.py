@@ -48,11 +48,10 @@ class Waits:
         self._lasting = backoff.maximum if backoff.lasting is None else backoff.lasting
         self._delays = backoff.delays()
         self._opened: float | None = None
-        self._loop = asyncio.get_running_loop()
 
     def note_open(self) -> None:
         """There is a connection."""
-        self._opened = self._loop.time()
+        self._opened = asyncio.get_running_loop().time()
 
     def after_loss(self, info: CloseInfo, since: float) -> float:
         """Seconds to wait after the loss of a connection.
