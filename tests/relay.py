@@ -19,7 +19,7 @@ class Relay:
         plan: What is done with the connections that come, one after the other. A number lets so
             many bytes of the server through and then drops the connection; bytes are an answer
             instead of the server's. All others are passed on.
-        asked: The head of each request, as it came.
+        asked: What each client has said first: its request, if that is not encrypted.
     """
 
     def __init__(self, target: int) -> None:
@@ -48,9 +48,9 @@ class Relay:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         planned = self.plan.popleft() if self.plan else None
         self._writers.add(writer)
-        with suppress(OSError, asyncio.IncompleteReadError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            self.asked.append(head.decode())
+        with suppress(OSError):
+            head = await reader.read(1 << 16)
+            self.asked.append(head.decode("latin-1"))
             if isinstance(planned, bytes):
                 writer.write(planned)
                 writer.close()

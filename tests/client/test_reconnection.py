@@ -43,13 +43,16 @@ async def test_async_for_reconnects_until_it_is_left() -> None:
             session.abort()  # not even a goodbye
 
     got: list[Any] = []
+    fresh = []
     async with wsext.serve(app) as server:
         async for session in wsext.connect(server.url, backoff=FAST):
+            fresh.append(session.fresh_start)
             async for message in session:
                 got.append(message)
             if len(got) >= 4:
                 break
     assert got == ["1", "2", "3", "4"]
+    assert fresh == [False, True, True, True]
 
 
 async def test_async_for_waits_for_a_server_that_comes_back() -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+import trustme
 from wsext_resume import SessionResume
 
 import wsext
@@ -175,6 +179,65 @@ async def test_a_server_that_is_gone_for_a_while() -> None:
         assert session.resumptions == 1
 
 
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.mark.parametrize("http2", [False, True])
+@pytest.mark.parametrize("tls", [False, True])
+async def test_over_tls_and_http2_it_comes_back_as_it_came(
+    tls: bool, http2: bool, authority: trustme.CA
+) -> None:
+    ours = theirs = None
+    if tls:
+        theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(theirs)
+        theirs.set_alpn_protocols(["h2", "http/1.1"])
+        ours = ssl.create_default_context()
+        authority.configure_trust(ours)
+    app = echo_app()
+    app.install("permessage-deflate")
+    resumable: list[Any] = [SessionResume(), "permessage-deflate"]
+    async with wsext.serve(app, ssl=theirs) as server, relaying(server.port) as relay:
+        url = relay.url.replace("ws", "wss", 1) if tls else relay.url
+        opening = wsext.connect(url, extensions=resumable, backoff=FAST, ssl=ours, http2=http2)
+        async with opening as session:
+            for number in range(3):
+                text = f"message {number} " * 10
+                await session.send(text)
+                assert await session.receive() == text
+                relay.cut()
+            await session.send("last")
+            assert await session.receive() == "last"
+            assert len(session.extensions) == 2
+            assert session.resumptions == 3
+        assert session.close_info.ok
+
+
+async def test_over_a_unix_socket_it_comes_back_as_it_came(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    async with wsext.serve(echo_app()) as server, relaying(server.port) as relay:
+        async with await asyncio.start_unix_server(relay.take, path):
+            url = f"ws+unix:{path}:/"
+            async with wsext.connect(url, extensions=[SessionResume()], backoff=FAST) as session:
+                for text in ("one", "two"):
+                    await session.send(text)
+                    assert await session.receive() == text
+                    relay.cut()
+        assert session.resumptions == 2
+
+
+async def test_a_session_on_a_socket_of_the_program_ends_with_it() -> None:
+    async with wsext.serve(echo_app()) as server, relaying(server.port) as relay:
+        sock = socket.create_connection(("127.0.0.1", relay.port))
+        opening = wsext.connect(relay.url, extensions=[SessionResume()], sock=sock)
+        async with opening as session:
+            relay.cut()
+            with pytest.raises(ConnectionClosed, match="1006"):
+                await session.receive()
+
+
 def test_a_fresh_token_is_made_for_each_attempt() -> None:
     tokens: list[str | None] = []
     app = echo_app()
@@ -242,6 +305,31 @@ def test_the_waits_grow_when_connections_are_accepted_and_fail_at_once() -> None
     assert max(waits) > 5
     assert max(waits) < 15.1  # a quarter of the window
     assert session.resumptions > 5
+
+
+@pytest.mark.parametrize("code", [1012, 1013])
+def test_a_server_that_is_busy_is_left_alone_for_a_while(code: int) -> None:
+    times: list[float] = []
+    app = App()
+    app.install(SessionResume(window=60))
+
+    @app.websocket("/")
+    async def leave(session: Session) -> None:
+        await session.send("welcome")
+        await session.close(code)
+
+    async def scenario(world: testing.World) -> None:
+        server = await world.serve(app)
+        async with dial(world, server) as session:
+            assert await session.receive() == "welcome"
+            await until(lambda: not session.connected)
+            assert session.is_open
+            with pytest.raises(ConnectionClosed, match="unknown"):
+                await session.receive()
+        times.extend(event.time for event in world.network.events if event.what == "connects")
+
+    run(scenario)
+    assert 5 < times[1] - times[0] < 15.1
 
 
 def guarded_app(*answers: HandshakeRejected | None, **options: Any) -> App:

@@ -178,7 +178,19 @@ async def input_lines(interactive: bool) -> AsyncIterator[AsyncIterator[bytes]]:
 
 
 def piped_lines() -> AsyncIterator[bytes]:
-    """Lines of stdin, read in a thread: a file or a pipe that waits must not stop the loop."""
+    """Lines of stdin; nothing is read before somebody wants one."""
+    queue: asyncio.Queue[bytes | None] | None = None
+
+    async def read() -> bytes | None:
+        nonlocal queue
+        queue = queue or _read_pipe()
+        return await queue.get()
+
+    return _Lines(read)
+
+
+def _read_pipe() -> asyncio.Queue[bytes | None]:
+    """Read stdin in a thread: a file or a pipe that waits must not stop the loop."""
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=256)
 
@@ -190,4 +202,4 @@ def piped_lines() -> AsyncIterator[bytes]:
             asyncio.run_coroutine_threadsafe(queue.put(None), loop).result()
 
     threading.Thread(target=read, daemon=True).start()
-    return _Lines(queue.get)
+    return queue

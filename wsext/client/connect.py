@@ -162,7 +162,7 @@ class connect:
         self._user_agent = user_agent
         self._limits = limits or ClientLimits()
         self._backoff = backoff or Backoff()
-        self._waits: Waits | None = None
+        self._waits = Waits(self._backoff)
         self._hosts = tuple(name.lower() for name in as_list("follow", follow))
         self._session: Session | None = None
         self._iterates = False
@@ -247,12 +247,12 @@ class connect:
                 problem = f"is required, but this client does not offer it: it offers {known}{hint}"
                 raise NegotiationError(problem, name)
 
-    def _start(self, accepted: Accepted, *, is_wanted: bool = True) -> Session:
+    def _start(self, accepted: Accepted, *, is_fresh: bool = False) -> Session:
         """The session of an accepted handshake.
 
         Args:
             accepted: The handshake.
-            is_wanted: Whether the session is to come back when it loses its connection.
+            is_fresh: Whether it takes the place of a session that could not be resumed.
         """
         session = self.session_class(
             "client",
@@ -264,11 +264,12 @@ class connect:
             timers=self._timers,
         )
         session.response_headers = accepted.headers
+        session.fresh_start = is_fresh
         self._watch(session)
-        waits = self._waits = self._waits or Waits(self._backoff)
+        is_wanted = self._iterates or not is_fresh
         if accepted.negotiation.journal is not None and is_wanted and self._sock is None:
-            Return(session, waits, self._dial, self._follow, self._begin_fresh)
-        waits.note_open()
+            Return(session, self._waits, self._dial, self._follow, self._begin_fresh)
+        self._waits.note_open()
         accepted.request.transport = accepted.transport
         life_of(session).start(accepted.transport, accepted.rest)
         return session
@@ -278,14 +279,14 @@ class connect:
 
         `async for` gives it to the program. Otherwise nobody has asked for it: it is closed.
         """
+        session = self._start(accepted, is_fresh=True)
         missing = find_missing(self._required, accepted.negotiation)
-        is_wanted = self._iterates and missing is None
-        session = self._start(accepted, is_wanted=is_wanted)
-        if is_wanted or not self._iterates:
-            self._fresh = session
-        if not is_wanted:
-            code = CloseCode.NORMAL if missing is None else CloseCode.MANDATORY_EXTENSION
-            life_of(session).close(code, missing or "")
+        if missing is not None:
+            life_of(session).close(CloseCode.MANDATORY_EXTENSION, missing)
+            return
+        if not self._iterates:
+            life_of(session).close(CloseCode.NORMAL, "")
+        self._fresh = session
 
     def _take_fresh(self) -> Session | None:
         session, self._fresh = self._fresh, None

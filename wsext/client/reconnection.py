@@ -17,7 +17,6 @@ from wsext.errors import (
     HandshakeError,
     InvalidHandshake,
     InvalidStatus,
-    NotResumed,
 )
 from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
@@ -49,11 +48,10 @@ class Waits:
         self._lasting = backoff.maximum if backoff.lasting is None else backoff.lasting
         self._delays = backoff.delays()
         self._opened: float | None = None
-        self._loop = asyncio.get_running_loop()
 
     def note_open(self) -> None:
         """There is a connection."""
-        self._opened = self._loop.time()
+        self._opened = asyncio.get_running_loop().time()
 
     def after_loss(self, info: CloseInfo, since: float) -> float:
         """Seconds to wait after the loss of a connection.
@@ -104,7 +102,7 @@ async def reconnect(
     """
     loop = asyncio.get_running_loop()
     session: Session | None = None
-    was_lost = False
+    is_first = True
     try:
         while True:
             while session is None:
@@ -116,7 +114,7 @@ async def reconnect(
                     delay = waits.after_failure(error)
                     logger.info("connecting failed (%s); next attempt in %.1f s", error, delay)
                     await asyncio.sleep(delay)
-            session.fresh_start = was_lost
+            session.fresh_start, is_first = not is_first, False
             ended = loop.time()
 
             def note_end(info: CloseInfo) -> None:
@@ -132,7 +130,6 @@ async def reconnect(
                 raise
             await finish(session, None)
             info = session.close_info
-            was_lost = isinstance(info.exception, NotResumed)
             session = take_fresh()
             if session is None:
                 await asyncio.sleep(waits.after_loss(info, ended))
