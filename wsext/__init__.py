@@ -23,9 +23,9 @@ _NAMES = {
     "wsext.errors": (
         "CloseInfo ConnectionClosed ConnectionClosedError ConnectionClosedOK "
         "EndSession ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake "
-        "InvalidStatus LocalProtocolError MessageError NegotiationError OptionError OutcomeUnknown "
-        "PluginError ProtocolError PublishError QueueFull RemoteProtocolError RoomError RouteError "
-        "WsextError"
+        "InvalidStatus LocalProtocolError MessageError NegotiationError NotResumed OptionError "
+        "OutcomeUnknown PluginError ProtocolError PublishError QueueFull RemoteProtocolError "
+        "RoomError RouteError WsextError"
     ),
     "wsext.protocol.agreement": (
         "Agreed Agreement Declined Negotiation NegotiationContext Offer Phase Verdict"
@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from wsext.errors import LocalProtocolError as LocalProtocolError
     from wsext.errors import MessageError as MessageError
     from wsext.errors import NegotiationError as NegotiationError
+    from wsext.errors import NotResumed as NotResumed
     from wsext.errors import OptionError as OptionError
     from wsext.errors import OutcomeUnknown as OutcomeUnknown
     from wsext.errors import PluginError as PluginError
