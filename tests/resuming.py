@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tests.waiting import until
 from wsext import (
     Agreed,
     Codec,
@@ -114,8 +115,7 @@ class Pair:
     async def cut(self) -> None:
         """Reset the connection, and wait until both sides know."""
         self.wire.reset()
-        while self.server.connected or self.client.connected:
-            await asyncio.sleep(0)
+        await until(lambda: not (self.server.connected or self.client.connected), every=0)
 
     def resume(self, wire: Wire | None = None) -> None:
         """Let the client come back, in the order that ``docs/resuming.md`` fixes."""

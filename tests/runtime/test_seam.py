@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -32,7 +32,6 @@ from wsext.protocol.agreement import NegotiationContext
 from wsext.runtime.life import LIFE, LifeEvent, LifeStage, life_of
 from wsext.runtime.sweep import Sweep
 from wsext.sdk.installed import Installed
-from wsext.testing.memory import Wire
 
 SOON = 3
 

@@ -52,7 +52,7 @@ class Inbox:
     Attributes:
         is_counted: Whether what waits here is in the sum of all sessions, which `pop` then changes.
         is_held: Whether it gets nothing more until there is room in all sessions, or none is left.
-        is_watched: Whether ``on_room`` is called each time when what was left after a read is taken.
+        is_watched: Whether ``on_room`` is also called when all that a read had left was taken.
     """
 
     __slots__ = (

@@ -801,7 +801,7 @@ class Life:
             self._is_diverted = False
             session._on_message = listener.on_message
             while len(session._inbox) and not self._is_diverted and not self.failed:
-                session._deliver(session._inbox.pop_message())
+                self.link.deliver(session._inbox.pop_message())
         self.link.go_on_soon()
 
     def filled(self) -> None:
