@@ -34,6 +34,9 @@ class Team:
         self.passed: list[tuple[int, int]] = []
         #: Who is not there, although it was.
         self.gone: set[int] = set()
+        #: The connections through `open_door`, for `cut`: they do not end as long as they are here.
+        self.accepted: list[socket.socket] = []
+        self._dealt = 0
 
     async def add(self, app: App, context: ssl.SSLContext | None, stack: AsyncExitStack) -> None:
         """Start one more."""
@@ -78,6 +81,35 @@ class Team:
         self.tell(number, b"c", [self._listener.accept()[0].detach()])
         return sock
 
+    def open_door(self) -> str:
+        """Deal connections out to one worker after the other; where they are accepted."""
+
+        def accept() -> None:
+            sock = self._listener.accept()[0]
+            self.accepted.append(sock)
+            self._dealt += 1
+            number = self._dealt % len(self._channels) or len(self._channels)
+            self.tell(number, b"c", [sock.dup().detach()])
+
+        asyncio.get_running_loop().add_reader(self._listener, accept)
+        return f"localhost:{self._listener.getsockname()[1]}"
+
+    def cut(self) -> None:
+        """Cut the last connection that came through the door."""
+        self.accepted[-1].shutdown(socket.SHUT_RDWR)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Cut none of the connections so far."""
+        while self.accepted:
+            self.accepted.pop().close()
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.close()
+        self.let_go()
+
     async def peer(self, number: int) -> RawPeer:
         """A connection with a worker."""
         return RawPeer(*await asyncio.open_connection(sock=await self._dial(number)))
@@ -91,7 +123,8 @@ class Team:
 async def team(*apps: App, context: ssl.SSLContext | None = None) -> AsyncIterator[Team]:
     """One worker for each of the apps."""
     async with AsyncExitStack() as stack:
-        made = Team(stack.enter_context(socket.create_server(("127.0.0.1", 0))))
+        made = Team(socket.create_server(("127.0.0.1", 0)))
+        stack.callback(made.close)
         for app in apps:
             await made.add(app, context, stack)
         yield made

@@ -130,11 +130,11 @@ class Profiles:
         """A session goes on with a connection, until it leaves it."""
         self._carried[session] = admission
 
-    def leave(self, session: Session) -> None:
-        """A session has lost its connection."""
+    def leave(self, session: Session, loop: Timers) -> None:
+        """A session of an event loop has lost its connection."""
         admission = self._carried.pop(session, None)
         if admission is not None:
-            self.release(admission)
+            self.release(admission, loop)
 
     def hosts(self, config: uvicorn.Config) -> Hosts:
         """Which hosts are served here."""

@@ -311,11 +311,11 @@ class WebSocketProtocol(asyncio.Protocol):
         sweep = self._profiles.sweep(self._loop)
         sweep.add(session)
         self._profiles.enter(session, self._admission)
-        life.on_detached = partial(self._profiles.leave, session)
+        life.on_detached = partial(self._profiles.leave, session, self._loop)
 
         def ended(info: CloseInfo) -> None:
             sweep.remove(session)
-            self._profiles.leave(session)
+            self._profiles.leave(session, self._loop)
             self._forget()
 
         life.add_callback(ended)

@@ -237,9 +237,9 @@ class Handshake(asyncio.Protocol):
                 await life.run(route.handler, session, **session.path_params)
         except Exception:
             logger.exception("session %s failed", session.id)
-            transport.abort()
+            self._drop(session)
         except BaseException:
-            transport.abort()
+            self._drop(session)
             raise
         finally:  # whatever has happened, the session is counted out again
             try:
@@ -248,6 +248,11 @@ class Handshake(asyncio.Protocol):
                 self._host.end_session(self, session)
                 # A task that was cancelled keeps its frames, and this one keeps the session.
                 self.task = None
+
+    def _drop(self, session: Session) -> None:
+        """End a session whose handler does not go on; it may have another connection by now."""
+        session.abort()
+        self.abort()  # it may have none yet
 
     async def _answer(self, request: Request) -> tuple[Session | None, Route | None]:
         """Write the answer; the session and its route, if it is one."""

@@ -195,7 +195,9 @@ class Connections(Host):
 
     def _free_place(self, session: Session) -> None:
         """A session has no connection any more: what it had takes no place."""
-        self.release(self._carriers.pop(session, self._sessions[session]))
+        connection = self._carriers.pop(session, None) or self._sessions.get(session)
+        if connection is not None:
+            self.release(connection)
 
     def end_session(self, connection: Handshake, session: Session) -> None:
         self._free_place(session)

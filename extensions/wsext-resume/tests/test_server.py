@@ -536,3 +536,48 @@ def test_many_abandoned_sessions_are_as_few_as_may_be_kept() -> None:
 
     play(shop, scenario)
     assert shop.count("max_detached") == 180
+
+
+# --- shutting down --------------------------------------------------------------------------------
+
+
+def test_a_server_that_drains_waits_for_who_comes_back_and_refuses_others() -> None:
+    shop = Shop()
+
+    async def scenario(world: testing.World, server: wsext.Server) -> None:
+        async with visit(world, server) as first:
+            first.say("2")
+            await first.hear(1)
+        closing = asyncio.create_task(server.close())
+        await asyncio.sleep(5)
+        async with visit(world, server) as late:
+            assert late.status == 503
+        async with visit(world, server, "x" * 32) as guess:
+            assert guess.status == 503
+        async with visit(world, server, first.id, 1) as second:
+            assert await second.hear(1) == ["1.1"]
+            assert await second.peer.receive_close() == 1001
+            second.peer.send_frame(Frame(8, b"\x03\xe9"))
+            await closing
+        async with visit(world, server, second.id) as gone:
+            assert gone.status == 503
+
+    play(shop, scenario)
+    assert shop.runs == 1
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_it_waits_for_nobody_if_it_is_told_so(wait: bool) -> None:
+    shop = Shop()
+    shop.app.server_options = shop.app.server_options.replace({"drain_detached": wait})
+
+    async def scenario(world: testing.World, server: wsext.Server) -> None:
+        async with visit(world, server):
+            pass
+        await asyncio.sleep(1)
+        began = asyncio.get_running_loop().time()
+        await server.close()
+        assert (asyncio.get_running_loop().time() - began > 9.9) is wait
+        assert not server.sessions
+
+    play(shop, scenario)
