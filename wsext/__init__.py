@@ -39,6 +39,7 @@ _NAMES = {
     "wsext.rooms.backplanes.contract": "Backplane BackplaneStatus",
     "wsext.rooms.backplanes.broker": "Broker Record",
     "wsext.rooms.backplanes.options": "RemoteOptions",
+    "wsext.rooms.backplanes.positions": "LogHead Position",
     "wsext.rooms.backplanes.remote": "RemoteBackplane",
     "wsext.rooms.hub": "Hub",
     "wsext.rooms.presence": "Presence PresenceChange",
@@ -113,6 +114,8 @@ if TYPE_CHECKING:
     from wsext.rooms.backplanes.contract import Backplane as Backplane
     from wsext.rooms.backplanes.contract import BackplaneStatus as BackplaneStatus
     from wsext.rooms.backplanes.options import RemoteOptions as RemoteOptions
+    from wsext.rooms.backplanes.positions import LogHead as LogHead
+    from wsext.rooms.backplanes.positions import Position as Position
     from wsext.rooms.backplanes.remote import RemoteBackplane as RemoteBackplane
     from wsext.rooms.hub import Hub as Hub
     from wsext.rooms.presence import Presence as Presence
