@@ -12,6 +12,8 @@ JOBS   ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 LOWEST ?= tests/protocol tests/sdk tests/app tests/config tests/http2 tests/server tests/client
 # The time in what is built is that of the commit, so that who builds it again gets the same bytes.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+# Hundreds of tests start processes. Without bytecode each of them compiles all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: install serve test lint bench docs dist lowest audit format clean help
 .DEFAULT_GOAL := help

@@ -112,7 +112,16 @@ def test_the_reference_knows_every_hook_error_and_command() -> None:
         value = getattr(wsext, name)
         if inspect.isclass(value) and issubclass(value, wsext.WsextError):
             assert name in text
-    for command in ("serve", "connect", "inspect", "asyncapi", "config", "completion"):
+    for command in (
+        "serve",
+        "connect",
+        "inspect",
+        "publish",
+        "rooms",
+        "asyncapi",
+        "config",
+        "completion",
+    ):
         assert command in cli.list_commands(None)  # type: ignore[arg-type]
         assert f"`wsext {command}" in text
     for command in ext.list_commands(None):  # type: ignore[arg-type]

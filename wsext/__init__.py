@@ -23,8 +23,9 @@ _NAMES = {
     "wsext.errors": (
         "CloseInfo ConnectionClosed ConnectionClosedError ConnectionClosedOK "
         "EndSession ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake "
-        "InvalidStatus LocalProtocolError MessageError NegotiationError OptionError "
-        "PluginError ProtocolError QueueFull RemoteProtocolError RoomError RouteError WsextError"
+        "InvalidStatus LocalProtocolError MessageError NegotiationError OptionError OutcomeUnknown "
+        "PluginError ProtocolError PublishError QueueFull RemoteProtocolError RoomError RouteError "
+        "WsextError"
     ),
     "wsext.protocol.agreement": (
         "Agreed Agreement Declined Negotiation NegotiationContext Offer Phase Verdict"
@@ -41,8 +42,10 @@ _NAMES = {
     "wsext.rooms.backplanes.options": "RemoteOptions",
     "wsext.rooms.backplanes.positions": "LogHead Position",
     "wsext.rooms.backplanes.remote": "RemoteBackplane",
+    "wsext.rooms.blocking": "BlockingPublisher",
     "wsext.rooms.hub": "Hub",
     "wsext.rooms.presence": "Presence PresenceChange",
+    "wsext.rooms.publisher": "Publisher",
     "wsext.rooms.room": "Membership Room",
     "wsext.rooms.settings": "RoomOptions",
     "wsext.runtime.backoff": "Backoff",
@@ -84,8 +87,10 @@ if TYPE_CHECKING:
     from wsext.errors import MessageError as MessageError
     from wsext.errors import NegotiationError as NegotiationError
     from wsext.errors import OptionError as OptionError
+    from wsext.errors import OutcomeUnknown as OutcomeUnknown
     from wsext.errors import PluginError as PluginError
     from wsext.errors import ProtocolError as ProtocolError
+    from wsext.errors import PublishError as PublishError
     from wsext.errors import QueueFull as QueueFull
     from wsext.errors import RemoteProtocolError as RemoteProtocolError
     from wsext.errors import RoomError as RoomError
@@ -117,9 +122,11 @@ if TYPE_CHECKING:
     from wsext.rooms.backplanes.positions import LogHead as LogHead
     from wsext.rooms.backplanes.positions import Position as Position
     from wsext.rooms.backplanes.remote import RemoteBackplane as RemoteBackplane
+    from wsext.rooms.blocking import BlockingPublisher as BlockingPublisher
     from wsext.rooms.hub import Hub as Hub
     from wsext.rooms.presence import Presence as Presence
     from wsext.rooms.presence import PresenceChange as PresenceChange
+    from wsext.rooms.publisher import Publisher as Publisher
     from wsext.rooms.room import Membership as Membership
     from wsext.rooms.room import Room as Room
     from wsext.rooms.settings import RoomOptions as RoomOptions

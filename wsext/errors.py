@@ -19,6 +19,8 @@
     │   ├── ConnectionClosedOK          with 1000 or 1001
     │   └── ConnectionClosedError       in any other way
     ├── MessageError                    a message that the application cannot use, or refuses
+    ├── PublishError                    a `Publisher` could not publish a message
+    │   └── OutcomeUnknown              the broker was given it, and did not say that it took it
     └── QueueFull                       `send_nowait` while the outgoing queue is full
 
 Exceptions carry attributes; the sentence is made in ``__str__``. `CloseInfo` stands here because
@@ -48,8 +50,10 @@ __all__ = [
     "MessageError",
     "NegotiationError",
     "OptionError",
+    "OutcomeUnknown",
     "PluginError",
     "ProtocolError",
+    "PublishError",
     "QueueFull",
     "RemoteProtocolError",
     "RoomError",
@@ -414,6 +418,36 @@ class MessageError(WsextError):
     def __str__(self) -> str:
         text = f"{self.code}: {self.message}" if self.message else self.code
         return f"{text} (at {self.path})" if self.path else text
+
+
+class PublishError(WsextError):
+    """A message was not published, and will not be: publish it again if it still matters.
+
+    Attributes:
+        room: The room that it was for.
+        id: The message's id.
+        problem: Why it was not published.
+    """
+
+    def __init__(self, room: str, id: str, problem: str) -> None:
+        super().__init__(room, id, problem)
+        self.room = room
+        self.id = id
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"message {self.id} for room {self.room!r} was not published: {self.problem}"
+
+
+class OutcomeUnknown(PublishError):
+    """A message was given to the broker, which has not said that it took it.
+
+    Members may have got it or not; it is not sent again. If you publish it again, do so with the
+    same ``id``: then it is delivered once.
+    """
+
+    def __str__(self) -> str:
+        return f"message {self.id} for room {self.room!r}: outcome unknown: {self.problem}"
 
 
 class QueueFull(WsextError):

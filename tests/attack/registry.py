@@ -39,6 +39,7 @@ class Attack:
         fronts: Where it applies, of `tests.attack.fronts.FRONTS`.
         sessions: How many sessions it holds at once; each may cost 8 MiB.
         seconds: How long it goes on in a full run.
+        at_least: How long it goes on in any run, for what it waits for takes so long.
         options: Options of the server by path, such as ``server.max_connections``.
         args: More arguments of ``wsext serve``.
         descriptors: The server's limit of file descriptors; ``None`` leaves the system's.
@@ -53,6 +54,7 @@ class Attack:
     fronts: tuple[str, ...]
     sessions: int = 1
     seconds: float = 3
+    at_least: float = 0
     options: tuple[tuple[str, Any], ...] = ()
     args: tuple[str, ...] = ()
     descriptors: int | None = None

@@ -82,11 +82,12 @@ async def run(
     rest: float = 5.0,
     bounds: Bounds = Bounds(),
 ) -> Result:
-    """Attack, look, wait for ``rest`` seconds or less, and look again.
+    """Attack for some seconds, look, wait for ``rest`` seconds or less, and look again.
 
     Without a rest, it is waited at most five seconds for what is promised to be so.
     """
     server, meter = around.server, around.meter
+    seconds = max(seconds, attack.at_least)
     before = await _state(server, attack, front)
     meter.begin()
     around.honest.begin()

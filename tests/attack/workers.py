@@ -48,6 +48,7 @@ def hanging(name: str) -> Callable[[Run], Run]:
         newcomers=False,
         ends_sessions=True,
         seconds=8,
+        at_least=6,  # until it counts as hanging, and another one has started
         short=False,
     )
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -27,9 +25,7 @@ def complete(words: str) -> list[str]:
         "COMP_WORDS": words,
         "COMP_CWORD": str(len(words.split(" ")) - 1),
     }
-    command = Path(sys.executable).with_name("wsext")
-    done = subprocess.run([command], capture_output=True, text=True, env=env, check=False)
-    return [line.split(",", 1)[1] for line in done.stdout.splitlines()]
+    return [line.split(",", 1)[1] for line in wsext(env=env).stdout.splitlines()]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import pkgutil
 import re
 import signal
 import subprocess
@@ -10,7 +12,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
+
+from wsext import cli
 
 WSEXT = [sys.executable, "-m", "wsext"]
 
@@ -68,17 +73,48 @@ def serving(
     assert code == ends_with, f"wsext serve ended with {code}"
 
 
+#: Most of what a short command does is to start Python and to import wsext. So one process does
+#: that once, and is forked for each command.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(
+    ["__main__", *(module.name for module in pkgutil.iter_modules(cli.__path__, "wsext.cli."))]
+)
+
+
 def wsext(
     *args: str, stdin: str = "", cwd: Path | None = None, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """``wsext ARGS``, to its end."""
-    return subprocess.run(
-        [*WSEXT, *args],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=100,  # a slow machine is not what is tested
-        cwd=cwd,
-        env=env or ENV,
-        check=False,
-    )
+    """``wsext ARGS``, to its end; a pipe has to hold the whole input."""
+    with TemporaryDirectory() as folder:
+        output = [Path(folder, name) for name in ("stdout", "stderr")]
+        process = _FORKS.Process(target=_command, args=(args, stdin, output, cwd, env or ENV))
+        process.start()
+        process.join(100)  # a slow machine is not what is tested
+        if process.exitcode is None:
+            process.kill()
+            raise subprocess.TimeoutExpired(args, 100)
+        return subprocess.CompletedProcess(
+            args, process.exitcode, *(path.read_text() for path in output)
+        )
+
+
+def _command(
+    args: Sequence[str],
+    stdin: str,
+    output: Sequence[Path],
+    cwd: Path | None,
+    env: dict[str, str],
+) -> None:
+    """Be the command: what a process has from its start is put into place here."""
+    source, sink = os.pipe()
+    os.write(sink, stdin.encode())
+    os.close(sink)
+    os.dup2(source, 0)
+    sys.stdin = os.fdopen(0, closefd=False)
+    for number, path in enumerate(output, 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    os.chdir(cwd or os.curdir)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.path[:0] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
+    cli.main(list(args))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
 import socket
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -21,6 +24,7 @@ from hyperframe.frame import (
     HeadersFrame,
     PingFrame,
     PriorityFrame,
+    RstStreamFrame,
     SettingsFrame,
     WindowUpdateFrame,
 )
@@ -386,6 +390,37 @@ async def test_a_peer_that_pings_slowly_and_never_reads_is_dropped() -> None:
 
         with pytest.raises(ConnectionError):
             await pour()
+
+
+@pytest.mark.parametrize(
+    "breach",
+    [
+        bytes(100_000),  # DATA on stream 0
+        HeadersFrame(1, data=Encoder().encode(CONNECT)).serialize()
+        + ContinuationFrame(1).serialize() * 2000,
+        REQUEST.serialize() + RstStreamFrame(1).serialize() * 2000,
+        b"\xff" * 100_000,
+    ],
+    ids=["data", "continuations", "resets", "a frame of 16 MiB"],
+)
+async def test_a_connection_that_has_failed_keeps_nothing(server: Server, breach: bytes) -> None:
+    """It stays for two seconds, so that the peer reads the GOAWAY, and holds nothing meanwhile."""
+    here = [tracemalloc.Filter(True, f"*/{name}/*") for name in ("wsext/http2", "h2", "hyperframe")]
+    gc.collect()
+    gc.disable()  # nor should it take a collection to free it
+    tracemalloc.start()
+    try:
+        async with AsyncExitStack() as stack:
+            for _ in range(4):
+                peer = await stack.enter_async_context(raw_peer(server.port))
+                peer.send(PREFACE + SettingsFrame(0).serialize() + breach)
+                await asyncio.wait_for(peer.reader.read(), 10)  # to its end
+            assert len(server.connections) == 4
+            held = tracemalloc.take_snapshot().filter_traces(here).statistics("filename")
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert sum(one.size for one in held) < 4 * 4096, held
 
 
 async def test_a_header_bomb_ends_the_connection(server: Server) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from wsext import Presence
-from wsext.rooms.notes import MEMBERS, NOTES, Back, Came, Said, Went, encode
+from wsext import BackplaneStatus, PreparedMessage, Presence
+from wsext.rooms.backplanes.faults import Faults
+from wsext.rooms.notes import NOTES, Back, Came, Said, Went, encode, read_members
 
 MEMBER = Presence("1.s1", "Ada", {"mood": "fine"})
 
@@ -41,8 +42,17 @@ def test_what_has_another_type_is_refused(data: object) -> None:
         NOTES.decode(encode(data))
 
 
-def test_members_are_strict_too() -> None:
-    assert MEMBERS.decode(encode(MEMBER)) == MEMBER
-    for data in (["1.s1"], [1, "Ada"], ["1.s1", "Ada", ["fine"]]):
-        with pytest.raises(msgspec.ValidationError):
-            MEMBERS.decode(encode(data))
+def test_a_prepared_message_is_told_with_all_that_it_has() -> None:
+    message = PreparedMessage("text", hints={"compress": False}, meta={"a": 1})
+    said = Said.of(message, "key", {"b", "a"})
+    assert said == Said("text", "key", ["a", "b"], {"compress": False}, {"a": 1})
+
+
+def test_members_that_cannot_be_read_are_left_out_and_counted() -> None:
+    status = BackplaneStatus()
+    wrong = [["1.s1"], [1, "Ada"], ["1.s1", "Ada", ["fine"]], ["1.another", "Ada"]]
+    for data in wrong:
+        assert read_members(Faults(status), "tea", {"1.s1": encode(data)}) == []
+    assert status.unreadable == len(wrong)
+    found = {"2.s1": encode(Presence("2.s1", "Bob")), "1.s1": encode(MEMBER)}
+    assert read_members(Faults(status), "tea", found) == [MEMBER, Presence("2.s1", "Bob")]

@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
+from tests.codecs import Counting
 from wsext import App, Frame, Session, WebSocketOptions, testing
+from wsext.runtime.held import Held
 from wsext.testing import World, calm, simulate
 
 
@@ -58,6 +60,22 @@ async def test_a_failed_connection_stays_for_a_moment_so_that_its_close_frame_ca
         await peer.clock.advance(0.1)
         assert session not in peer.server.sessions
         assert session.close_info.local is not None
+
+
+async def test_the_codecs_of_a_failed_connection_are_closed_at_once() -> None:
+    """What they hold would be held for as long as the peer has to read the Close frame."""
+    app = waiting_app(60)
+    counting = app.install(Counting)
+    app.install("permessage-deflate")
+    async with testing.raw_peer(app, extensions="x-counting, permessage-deflate") as peer:
+        (session,) = peer.server.sessions
+        assert Held.of(session).codecs > 0
+        peer.send_frame(Frame(1, b"not masked"), mask=False)
+        assert await peer.receive_close() == 1002
+        assert session in peer.server.sessions
+        assert counting.closed == 1
+        assert Held.of(session).codecs == 0
+    assert counting.closed == 1
 
 
 def test_a_client_gives_a_server_that_does_not_answer_the_same_time() -> None:

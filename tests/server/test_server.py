@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
+import pytest
+
 import wsext
 from tests.server.apps import echo_app
 from tests.server.test_running import Noted
-from wsext import App, Server, hookimpl, testing
+from wsext import App, Server, ServerOptions, hookimpl, testing
 
 
 async def test_two_servers_of_one_app() -> None:
@@ -45,6 +49,17 @@ async def test_whoever_gives_a_server_its_connections_it_starts_the_same() -> No
         await session.send("x")
         assert await session.receive() == "x"
     assert not plane.running
+
+
+async def test_http2_is_imported_before_anybody_is_connected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It takes tens of milliseconds, for which every session would have to wait."""
+    monkeypatch.delitem(sys.modules, "wsext.server.http2", raising=False)
+    async with wsext.serve(App(server=ServerOptions(http2=False))):
+        assert "wsext.server.http2" not in sys.modules  # nor at all where it is not spoken
+    async with wsext.serve(App()):
+        assert "wsext.server.http2" in sys.modules
 
 
 async def test_a_server_that_never_started_can_be_closed() -> None:

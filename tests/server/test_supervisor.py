@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 import wsext
-from tests.e2e.processes import ENV, Served, serving
+from tests.e2e.processes import Served, serving
 from tests.e2e.processes import wsext as run_wsext
 from tests.raw import raw_peer
 from tests.waiting import until
@@ -46,8 +46,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def write_app(folder: Path, version: str) -> None:
-    """An app of some version; complete at every moment, for it may be imported at any."""
-    (folder / "new").write_text(APP.replace("VERSION", version))
+    """An app of some version; complete at every moment, for it may be imported at any.
+
+    Each version has a size of its own: Python tells old bytecode apart by that and whole seconds.
+    """
+    (folder / "new").write_text(APP.replace("VERSION", version) + "#" * int(version))
     (folder / "new").rename(folder / "demo.py")
 
 
@@ -285,9 +288,7 @@ async def test_workers_end_when_their_supervisor_is_killed(folder: Path) -> None
 
 
 async def test_changed_files_reload(folder: Path) -> None:
-    # Bytecode is told apart by whole seconds, and this file changes faster.
-    env = {**ENV, "PYTHONDONTWRITEBYTECODE": "1"}
-    with serving("demo:app", "--reload", cwd=folder, env=env) as served:
+    with serving("demo:app", "--reload", cwd=folder) as served:
         assert (await first_words(served.ws))[0] == "1"
         write_app(folder, "2")
 

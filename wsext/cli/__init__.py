@@ -1,4 +1,4 @@
-"""The ``wsext`` command: serve, connect, inspect, asyncapi, config, ext, completion."""
+"""The ``wsext`` command, and where each of its commands is."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _COMMANDS = {
     "serve": ("wsext.cli.serve", "serve"),
     "connect": ("wsext.cli.connect", "connect"),
     "inspect": ("wsext.cli.inspect", "inspect_"),
+    "publish": ("wsext.cli.publish", "publish"),
+    "rooms": ("wsext.cli.rooms", "rooms"),
     "asyncapi": ("wsext.cli.asyncapi", "asyncapi"),
     "config": ("wsext.cli.config", "config"),
     "ext": ("wsext.cli.ext", "ext"),

@@ -35,6 +35,7 @@ __all__ = [
     "plugins_from",
     "server_config_option",
     "set_option",
+    "show_message",
 ]
 
 
@@ -73,6 +74,19 @@ def plugins_from(config: str | None) -> Plugins:
         OptionError: If it cannot be read.
     """
     return plugins_of(read_config(config, trust_folder=False))
+
+
+def show_message(data: str | bytes, mark: str = "") -> None:
+    """Print a message: as it came into a pipe or a file, and escaped on a terminal.
+
+    On a terminal, the lines after a message's first one are indented, so as to be no others.
+    """
+    if sys.stdout.isatty():
+        text = data if isinstance(data, str) else f"{len(data)} bytes: {data.hex(' ')}"
+        click.echo(mark + escape(text, keep="\n\t").replace("\n", "\n  "))
+    else:
+        sys.stdout.buffer.write((data.encode() if isinstance(data, str) else data) + b"\n")
+        sys.stdout.flush()
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

@@ -6,10 +6,12 @@ import asyncio
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import click
 
+from wsext.cli.common import show_message
 from wsext.cli.dialing import dial, dial_options, input_lines
 from wsext.errors import ConnectionClosed
 from wsext.escape import escape, safe_url
@@ -34,12 +36,8 @@ def connect(url: str, **given: Any) -> None:
 
     async def talk(opening: Any, url: str) -> int:
         say: Callable[[str], None] = (lambda text: None) if given["quiet"] else _say
-        terminal = sys.stdout.isatty()
-        interactive = sys.stdin.isatty() and terminal
-        mark = "< " if interactive else ""
-        show: Callable[[str | bytes], None] = (
-            (lambda data: _show(data, mark)) if terminal else _write
-        )
+        interactive = sys.stdin.isatty() and sys.stdout.isatty()
+        show = partial(show_message, mark="< " if interactive else "")
         async with opening as session:
             say(f"connected to {safe_url(url)}")
             say(f"subprotocol: {session.subprotocol or 'none'}")
@@ -114,19 +112,6 @@ async def _linger(session: Session, receiver: asyncio.Future[None], wait: float 
         done, _ = await asyncio.wait({receiver}, timeout=wait)
         if done or session.stats.messages_in == before:
             return
-
-
-def _show(message: str | bytes, mark: str) -> None:
-    """On a terminal: the lines after a message's first one are indented, so as to be no others."""
-    text = message if isinstance(message, str) else f"{len(message)} bytes: {message.hex(' ')}"
-    click.echo(mark + escape(text, keep="\n\t").replace("\n", "\n  "))
-
-
-def _write(message: str | bytes) -> None:
-    """Into a pipe or a file: the bytes as they came."""
-    data = message.encode() if isinstance(message, str) else message
-    sys.stdout.buffer.write(data + b"\n")
-    sys.stdout.flush()
 
 
 def _say(text: str) -> None:

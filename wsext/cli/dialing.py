@@ -26,7 +26,7 @@ from wsext.escape import safe_url
 from wsext.runtime.loop import new_event_loop
 from wsext.runtime.settings import WebSocketOptions
 
-__all__ = ["dial", "dial_options", "input_lines"]
+__all__ = ["dial", "dial_options", "input_lines", "piped_lines"]
 
 _OPTIONS = (
     click.argument("url"),
@@ -129,7 +129,7 @@ def _trust_anyone() -> ssl_module.SSLContext:
 async def input_lines(interactive: bool) -> AsyncIterator[AsyncIterator[bytes]]:
     """The lines of a terminal, with editing and history, or of a pipe."""
     if not interactive:
-        yield _piped_lines()
+        yield piped_lines()
         return
     from prompt_toolkit import PromptSession
     from prompt_toolkit.patch_stdout import patch_stdout
@@ -148,7 +148,7 @@ async def input_lines(interactive: bool) -> AsyncIterator[AsyncIterator[bytes]]:
         yield typed()
 
 
-async def _piped_lines() -> AsyncIterator[bytes]:
+async def piped_lines() -> AsyncIterator[bytes]:
     """Lines of stdin, read in a thread: a file or a pipe that waits must not stop the loop."""
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=256)

@@ -33,7 +33,7 @@ from wsext.http2.frames import LONGEST_FRAME, FrameGuard, GoAway, Limits, Violat
 from wsext.http2.stream import Carrier, StreamTransport
 from wsext.runtime.net import abort_if_reset, half_close
 from wsext.runtime.timers import Timers
-from wsext.runtime.turns import turns_of
+from wsext.runtime.turns import SLICE, turns_of
 
 __all__ = ["HTTP2Connection"]
 
@@ -59,6 +59,17 @@ class _H2(H2Connection):
     MAX_CLOSED_STREAMS = 1000
 
 
+def _closed() -> H2Connection:
+    h2 = _H2()
+    h2.close_connection()
+    h2.clear_outbound_data_buffer()
+    return h2
+
+
+#: What a connection that is over has instead of its own: it sends nothing, and keeps nothing.
+_CLOSED = _closed()
+
+
 class HTTP2Connection(asyncio.Protocol, Carrier):
     """The protocol of a transport on which HTTP/2 is spoken.
 
@@ -78,7 +89,7 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         self._guard = FrameGuard(limits, timers.time, self._may_send, after_preface=not client_side)
         self._loop = asyncio.get_running_loop()
         self._turns = turns_of(self._loop)
-        self.used = 0.0  # seconds of its turns
+        self.used, self.last = 0.0, SLICE  # seconds of its turns
         self.is_queued = False  # for its next turn
         self._rest: Any = None  # the timer until what has come is handled
         #: Done when the connection is gone, which is later than the end of its last stream.
@@ -152,9 +163,6 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(exc)
-        for timer in (*self._ending.values(), self._rest):
-            if timer is not None:
-                timer.cancel()
         self._transport = None
         if not self.gone.done():
             self.gone.set_result(None)
@@ -215,6 +223,8 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
             handler = self._handlers.get(type(event))
             if handler is not None and not self._over:
                 handler(event)
+        if self._over:
+            return
         for goaway in self._guard.goaways:
             self.going_away(goaway)
         self._guard.goaways.clear()
@@ -440,6 +450,17 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
             self._transport.abort()
 
     def _end(self, error: Exception | None) -> None:
+        """Nothing more is handled or sent; whatever was kept for it is freed at once."""
+        if self._over:
+            return
         self._over = True
         for stream in list(self.streams.values()):
             stream.lose(error)
+        for timer in (*self._ending.values(), self._rest):
+            if timer is not None:
+                timer.cancel()
+        self._ending.clear()
+        self._rest = None
+        vars(self.h2).clear()  # its parts know each other: the garbage collector would come late
+        self.h2 = _CLOSED
+        self._guard.forget()

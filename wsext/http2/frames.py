@@ -181,6 +181,12 @@ class FrameGuard:
         """Take what the peer has sent; `next` hands it on."""
         self._data += data
 
+    def forget(self) -> None:
+        """Free what is kept: the connection has ended."""
+        self._data = bytearray()
+        self._ignored.clear()
+        self.goaways.clear()
+
     def next(self) -> bytes | None:
         """What h2 may have next; ``None`` when no whole frame is here.
 

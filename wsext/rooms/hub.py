@@ -17,7 +17,8 @@ from wsext.rooms.backplanes.contract import Backplane, BackplaneStatus
 from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.kept import Bounds, KeptMessages
 from wsext.rooms.counters import Counters
-from wsext.rooms.notes import MEMBERS, NOTES, Back, Came, Note, Said, Went, encode
+from wsext.rooms.names import check_name
+from wsext.rooms.notes import NOTES, Back, Came, Note, Said, Went, encode, read_members
 from wsext.rooms.ports import Key, RoomHub
 from wsext.rooms.presence import Presence
 from wsext.rooms.room import Room
@@ -38,9 +39,6 @@ _MOST_WORK = 500
 #: Pieces of work that may wait for the broker, and how many more for each session in a room.
 _MOST_TASKS = 1000
 _TASKS_PER_MEMBER = 4
-
-#: The longest name of a room, in bytes of UTF-8: brokers put it into theirs.
-_LONGEST_NAME = 255
 
 
 class Hub(RoomHub):
@@ -118,12 +116,7 @@ class Hub(RoomHub):
         """The room of a name; see `App.room`."""
         room = self._rooms.get(name)
         if room is None:
-            try:
-                size = len(name.encode())
-            except UnicodeEncodeError:
-                raise RoomError("a room's name is text that UTF-8 can encode") from None
-            if not 1 <= size <= _LONGEST_NAME:
-                raise RoomError(f"a room's name has 1 to {_LONGEST_NAME} bytes")
+            check_name(name)
             room = self._rooms[name] = Room(self, name)
         return room
 
@@ -235,15 +228,7 @@ class Hub(RoomHub):
     def say(
         self, room: str, message: PreparedMessage, key: Key | None, left_out: frozenset[str]
     ) -> None:
-        hints, meta = message.hints, message.meta
-        said = Said(
-            message.data,
-            key,
-            sorted(left_out),
-            None if hints is None else dict(hints),
-            None if meta is None else dict(meta),
-        )
-        self._publish(room, encode(said), kept=True)
+        self._publish(room, encode(Said.of(message, key, left_out)), kept=True)
         target = self._rooms[room]
         target.deliver(message, key, left_out)
         self._work += len(target) * (1 + (message.size >> 13))
@@ -280,16 +265,8 @@ class Hub(RoomHub):
         except ConnectionError:
             found = {}
         here, own = self._rooms[name].here(), f"{self.origin}."
-        others = sorted((id, info) for id, info in found.items() if not id.startswith(own))
-        members = [self._read_member(name, id, info) for id, info in others]
-        return [*here, *(member for member in members if member is not None)]
-
-    def _read_member(self, room: str, id: str, info: bytes) -> Presence | None:
-        member = self._faults.read("a member", room, MEMBERS, info)
-        if member is not None and member.id != id:
-            self._faults.add("a member", room, "its id is another's")
-            return None
-        return member
+        others = {id: info for id, info in found.items() if not id.startswith(own)}
+        return [*here, *read_members(self._faults, name, others)]
 
     # --- for the backplane --------------------------------------------------------------------
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
 
 from wsext.protocol.prepared import PreparedMessage
+from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.presence import Presence
 
-__all__ = ["MEMBERS", "NOTES", "Back", "Came", "Note", "Said", "Went", "encode"]
+__all__ = ["NOTES", "Back", "Came", "Note", "Said", "Went", "encode", "read_members"]
 
 
 class Said(msgspec.Struct, array_like=True, tag="m", omit_defaults=True):
@@ -24,6 +26,23 @@ class Said(msgspec.Struct, array_like=True, tag="m", omit_defaults=True):
     def __post_init__(self) -> None:
         if not isinstance(self.data, (str, bytes)):
             raise ValueError("expected text or bytes")
+
+    @classmethod
+    def of(
+        cls,
+        message: PreparedMessage,
+        key: str | int | None = None,
+        left_out: Collection[str] = (),
+    ) -> Said:
+        """How a message is told to others."""
+        hints, meta = message.hints, message.meta
+        return cls(
+            message.data,
+            key,
+            sorted(left_out),
+            None if hints is None else dict(hints),
+            None if meta is None else dict(meta),
+        )
 
     @property
     def message(self) -> PreparedMessage:
@@ -58,4 +77,22 @@ encode = msgspec.msgpack.Encoder().encode
 
 #: Read what comes from a broker: with `Faults.read`.
 NOTES: msgspec.msgpack.Decoder[Note] = msgspec.msgpack.Decoder(Note, ext_hook=_refuse)
-MEMBERS = msgspec.msgpack.Decoder(Presence, ext_hook=_refuse)
+_MEMBERS = msgspec.msgpack.Decoder(Presence, ext_hook=_refuse)
+
+
+def read_members(faults: Faults, room: str, found: Mapping[str, bytes]) -> list[Presence]:
+    """Who is in a room, sorted by id; what cannot be read is left out and counted.
+
+    Args:
+        faults: Reads and counts.
+        room: The room.
+        found: What the broker has of each member, by id.
+    """
+    members = []
+    for id, info in sorted(found.items()):
+        member = faults.read("a member", room, _MEMBERS, info)
+        if member is not None and member.id != id:
+            faults.add("a member", room, "its id is another's")
+        elif member is not None:
+            members.append(member)
+    return members

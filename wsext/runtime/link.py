@@ -487,8 +487,11 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self._keepalive.stop()
         if self._pace is not None:
             self._pace.end()
+        more = self.connection.state is State.CLOSE_SENT
+        if not more and not self.is_async:
+            self.connection.pipeline.close()  # it may be a while until the transport is gone
         if self._owner is not None:
-            self._owner.closing(more=self.connection.state is State.CLOSE_SENT)
+            self._owner.closing(more=more)
         if self._stalled and not self._turning:
             self.go_on()  # the peer's Close may stand behind data that nobody wants any more
         self._update_reading()

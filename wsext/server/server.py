@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl as ssl_module
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from wsext import http2
@@ -43,6 +43,7 @@ class Server(Connections, HTTP2Host):
     ) -> None:
         super().__init__(app, timers)
         self.http2 = app.server_options.http2 and http2.is_available()
+        self._make_http2: Callable[[HTTP2Host, Handshake], Successor] | None = None
         self._ssl = ssl
         self._transports = Transports(ssl, app.server_options.handshake_timeout)
         self._listening = Listening(self.take, ssl is not None, app.server_options.backlog)
@@ -91,8 +92,13 @@ class Server(Connections, HTTP2Host):
             return
         self._started = True
         self.app.prepare()
-        if self._ssl is not None and self.http2:
-            self._ssl.set_alpn_protocols(["h2", "http/1.1"])
+        if self.http2:
+            # Not when it is first spoken: those who are connected would wait for the import.
+            from wsext.server.http2 import ServerConnection  # needs the package h2
+
+            self._make_http2 = ServerConnection
+            if self._ssl is not None:
+                self._ssl.set_alpn_protocols(["h2", "http/1.1"])
         wanted = self.app.server_options.max_connections
         if self.most != wanted:
             logger.warning(
@@ -138,9 +144,8 @@ class Server(Connections, HTTP2Host):
         return HandshakeProtocol(self)
 
     def make_http2(self, owner: Handshake) -> Successor:
-        from wsext.server.http2 import ServerConnection  # needs the package h2
-
-        return ServerConnection(self, owner)
+        assert self._make_http2 is not None
+        return self._make_http2(self, owner)
 
     # --- the end ------------------------------------------------------------------------------
 

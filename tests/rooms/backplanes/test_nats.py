@@ -144,3 +144,21 @@ async def test_members_that_cannot_be_read_are_left_out(
 def test_its_url_is_checked(query: str) -> None:
     with pytest.raises(OptionError, match=query.partition("=")[0]):
         nats_backplane(f"nats://127.0.0.1:1?{query}")
+
+
+async def test_only_our_own_subjects_are_rooms(broker: brokers.Broker, client: Client) -> None:
+    async with (
+        processes(broker.url, 1) as (one,),
+        joined(one, "only:members"),
+        joined(one, "tea") as tea,
+    ):
+        await tea.session.send("hello")
+        await tea.receive(1)
+        await one.app.hub.flush()
+        js = client.jetstream()
+        for token in ("%%%", "_w", "dGVh"):  # no base64, no UTF-8, a second time "tea"
+            await js.publish(f"wsext.room.{token}", b"")
+            await client.publish(f"$KV.wsext-members.{token}.nobody.s1", b"")
+        await client.flush()
+        assert sorted(await one.app.hub.backplane.rooms(10)) == ["only:members", "tea"]
+        assert len(await one.app.hub.backplane.rooms(1)) == 1

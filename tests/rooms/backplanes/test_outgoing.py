@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
 
-from wsext import BackplaneStatus
+from wsext import BackplaneStatus, OutcomeUnknown, PublishError
 from wsext.rooms.backplanes.broker import Record
 from wsext.rooms.backplanes.outgoing import OutgoingRecords
 
@@ -123,3 +124,64 @@ def test_a_room_asks_for_its_own_by_their_numbers(status: BackplaneStatus) -> No
     for number in range(1, 7):
         outgoing.put(record(number, "tea" if number % 2 else "coffee"))
     assert numbers(outgoing.of("tea", 1, 5)) == [3, 5]
+
+
+class Outcome:
+    """A message with an outcome."""
+
+    def __init__(self, outgoing: OutgoingRecords, number: int, size: int = 10) -> None:
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        outgoing.put(record(number, size=size), self.future)
+
+    @property
+    def error(self) -> BaseException | None:
+        return self.future.exception()
+
+
+async def test_an_outcome_is_known_when_the_broker_has_taken_the_message(
+    status: BackplaneStatus,
+) -> None:
+    outgoing = OutgoingRecords(status, 1000)
+    one = Outcome(outgoing, 1)
+    outgoing.put(record(2))
+    outgoing.take()
+    assert not one.future.done()
+    outgoing.confirm()
+    assert one.future.done()
+    assert one.error is None
+    two = Outcome(outgoing, 3)
+    outgoing.take()
+    outgoing.sort_out({"tea": 3})
+    assert two.error is None
+
+
+async def test_what_is_given_up_is_not_sent_and_tells_whether_it_was(
+    status: BackplaneStatus,
+) -> None:
+    outgoing = OutgoingRecords(status, 1000)
+    sent, waits = Outcome(outgoing, 1), Outcome(outgoing, 3)
+    assert numbers(outgoing.take()) == [1, 3]
+    outgoing.sort_out({})
+    assert numbers(outgoing.take()) == [1, 3]
+    outgoing.put(record(4))
+    never = Outcome(outgoing, 5)
+    outgoing.give_up(1, "too late")
+    assert status.queued == 3
+    outgoing.give_up_all("the end")
+    assert (status.queued, status.queued_bytes) == (1, 10)
+    assert isinstance(sent.error, OutcomeUnknown)
+    assert isinstance(waits.error, OutcomeUnknown)
+    assert type(never.error) is PublishError
+    assert [each.future.done() for each in (sent, waits, never)] == [True] * 3
+    outgoing.confirm()
+    outgoing.sort_out({})
+    assert numbers(outgoing.take()) == [4]
+
+
+async def test_what_has_to_go_tells_so(status: BackplaneStatus) -> None:
+    outgoing = OutgoingRecords(status, 25)
+    first, large = Outcome(outgoing, 1), Outcome(outgoing, 2, size=20)
+    assert type(first.error) is PublishError
+    assert "too much waits" in str(first.error)
+    outgoing.sort_out({}, most=15)
+    assert "too large" in str(large.error)

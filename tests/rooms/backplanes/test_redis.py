@@ -224,3 +224,24 @@ def test_its_url_is_checked(query: str) -> None:
 def test_what_redis_py_may_be_told_stays_in_the_url() -> None:
     url = "rediss://127.0.0.1:1?ssl_cert_reqs=none&db=3&retain=5"
     assert redis_backplane(url).status.url.startswith("rediss://127.0.0.1:1")
+
+
+async def test_only_our_own_keys_are_rooms(broker: brokers.Broker, client: Redis) -> None:
+    for key in (
+        b"wsext:room:\xff",
+        b"wsext:room",
+        b"wsext:alive:x",
+        b"other:room:x",
+        b"wsext2:y:z",
+    ):
+        await client.set(key, b"")
+    async with (
+        processes(broker.url, 1) as (one,),
+        joined(one, "only:members"),
+        joined(one, "tea") as tea,
+    ):
+        await tea.session.send("hello")
+        await tea.receive(1)
+        await one.app.hub.flush()
+        assert sorted(await one.app.hub.backplane.rooms(10)) == ["only:members", "tea"]
+        assert len(await one.app.hub.backplane.rooms(1)) == 1

@@ -136,6 +136,10 @@ class Broker(ABC):
         """Who is in a room, of the processes that gave a sign of life. A member's name starts with
         its process's origin and a dot. Of very many, some may be missing."""
 
+    async def rooms(self, most: int) -> list[str] | None:  # noqa: B027  # not every broker can
+        """Names of rooms that have messages or members, in any order; at most so many, and no name
+        that cannot be read. ``None`` if this broker cannot tell."""
+
     @abstractmethod
     async def beat(self, origin: str, seconds: float) -> None:
         """Give a sign of life of this process, good for some seconds; zero takes it back."""

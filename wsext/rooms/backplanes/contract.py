@@ -7,9 +7,12 @@ it over any `Broker`: order, exactly once, reconnection.
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
+
+from wsext.errors import OutcomeUnknown
 
 __all__ = ["Backplane", "BackplaneStatus", "Subscriber"]
 
@@ -116,6 +119,51 @@ class Backplane(ABC):
             ValueError: If the broker does not take messages of this size; a `RoomError` does not
                 end a session with a traceback.
         """
+
+    async def store(self, room: str, payload: bytes, seconds: float) -> None:
+        """Say something in a room that belongs to its history, and wait until the broker has it.
+
+        After the time it is given up: it is not sent any more.
+
+        Args:
+            room: Any text.
+            payload: The message.
+            seconds: How long to try.
+
+        Raises:
+            PublishError: If the broker has not been given it.
+            OutcomeUnknown: If the broker has been given it and has not said that it took it.
+            ValueError: As `publish`.
+        """
+        self.publish(room, payload)
+        try:
+            async with asyncio.timeout(seconds):
+                await self.wait_sent()
+        except TimeoutError:
+            raise OutcomeUnknown(room, "", f"{self.status.url} has not taken it") from None
+        if not self.status.connected:
+            raise OutcomeUnknown(room, "", f"{self.status.url} is away")
+
+    async def last(self, room: str, count: int) -> list[bytes]:
+        """The last messages of a room that is not open here, oldest first; fewer if they are large.
+
+        Raises:
+            ConnectionError: If the broker is away.
+        """
+        payloads = await self.open(room, count)
+        await self.shut(room)
+        if not self.status.connected:
+            raise ConnectionError(f"{self.status.url} is away")
+        return payloads
+
+    async def rooms(self, most: int) -> list[str]:
+        """Names of rooms that have messages or members, in any order; at most so many.
+
+        Raises:
+            ConnectionError: If the broker is away.
+            NotImplementedError: If it cannot tell.
+        """
+        raise NotImplementedError(f"{self.status.url} cannot tell which rooms there are")
 
     @property
     def is_behind(self) -> bool:

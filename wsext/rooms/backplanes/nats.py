@@ -34,7 +34,7 @@ from nats.js.kv import KV_OP, KeyValue
 
 from wsext.rooms.backplanes.broker import Broker, Deliver, Lost, Record
 from wsext.rooms.backplanes.nats_log import BATCHES, OVERHEAD, Batch
-from wsext.rooms.backplanes.nats_rooms import NatsLogs, room_token, stored
+from wsext.rooms.backplanes.nats_rooms import NatsLogs, room_of, room_token, stored
 from wsext.rooms.backplanes.options import NatsOptions, take_options
 from wsext.rooms.backplanes.positions import LogHead, Position
 from wsext.rooms.backplanes.remote import RemoteBackplane
@@ -301,6 +301,14 @@ class NatsBroker(Broker):
         alive = await self._entries("alive", "")
         there = [name for name in found if name.partition(".")[0] in alive]
         return {name: found[name] for name in there[:most]}
+
+    async def rooms(self, most: int) -> list[str]:
+        start = f"{self.options.prefix}.room."
+        info = await self._js.stream_info(self.options.prefix, subjects_filter=f"{start}*")
+        tokens = {subject.removeprefix(start) for subject in info.state.subjects or ()}
+        tokens |= {name.partition(".")[0] for name in await self._entries("members", "")}
+        found = [room for token in tokens if (room := room_of(token)) is not None]
+        return found[:most]
 
     async def _entries(self, bucket: str, start: str) -> dict[str, bytes]:
         """What a bucket has under keys that start so."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -24,7 +24,7 @@ from wsext.rooms.backplanes.nats_log import Batch, LogEnd
 from wsext.rooms.backplanes.options import NatsOptions
 from wsext.rooms.backplanes.positions import LogHead, Position
 
-__all__ = ["NatsLogs", "room_token", "stored"]
+__all__ = ["NatsLogs", "room_of", "room_token", "stored"]
 
 #: The room's last message has to have this number, or nothing is stored; and what JetStream says.
 _EXPECT = "Nats-Expected-Last-Subject-Sequence"
@@ -337,6 +337,15 @@ async def stored(
 def room_token(room: str) -> str:
     """A room's name as NATS can use it in subjects and keys."""
     return urlsafe_b64encode(room.encode()).decode().rstrip("=")
+
+
+def room_of(token: str) -> str | None:
+    """The room of a token; ``None`` if it is none of ours."""
+    try:
+        room = urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+    except ValueError:
+        return None
+    return room if room_token(room) == token else None  # base64 passes over other characters
 
 
 def _size(batch: Batch) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from wsext.errors import OutcomeUnknown, PublishError
 from wsext.escape import get_logger
 from wsext.rooms.backplanes.broker import Record
 from wsext.rooms.backplanes.contract import BackplaneStatus
@@ -44,6 +46,8 @@ class OutgoingRecords:
         self._taken_bytes = 0
         self._sending: list[Record] = []
         self._waiting: deque[Record] = deque()
+        self._outcomes: dict[int, asyncio.Future[None]] = {}
+        self._given = 0
         self._recount()
 
     def __bool__(self) -> bool:
@@ -54,14 +58,23 @@ class OutgoingRecords:
         """Whether more than half of what may wait does, or more than is sent at once."""
         return self._status.queued_bytes > min(self._limit // 2, _BATCH_BYTES)
 
-    def put(self, record: Record) -> None:
-        """Add a message; the oldest ones may have to go for it."""
+    def put(self, record: Record, outcome: asyncio.Future[None] | None = None) -> None:
+        """Add a message; the oldest ones may have to go for it.
+
+        Args:
+            record: The message.
+            outcome: Done when the broker has taken it; gets a `PublishError` when it is given up.
+        """
+        if outcome is not None:
+            self._outcomes[record.number] = outcome
         self._waiting.append(record)
         self._count(1, record)
         while len(self._waiting) > 1 and (
             self._status.queued_bytes > self._limit or len(self._waiting) > _MOST_WAITING
         ):
-            self._count(-1, self._waiting.popleft())
+            oldest = self._waiting.popleft()
+            self._count(-1, oldest)
+            self._fail(oldest, "too much waits")
             if not self._status.dropped:
                 logger.warning("%s: too much waits; the oldest is given up", self._status.url)
             self._status.dropped += 1
@@ -74,6 +87,8 @@ class OutgoingRecords:
             if self._sending and size > _BATCH_BYTES:
                 break
             self._sending.append(self._waiting.popleft())
+        if self._sending:
+            self._given = max(self._given, self._sending[-1].number)
         return self._sending
 
     def confirm(self) -> None:
@@ -81,8 +96,41 @@ class OutgoingRecords:
         self._status.published += len(self._sending)
         for record in self._sending:
             self._count(-1, record)
+        self._settle(self._sending)
         self._keep(self._sending)
         self._sending = []
+
+    def _settle(self, records: Iterable[Record]) -> None:
+        """The broker has these."""
+        for record in records if self._outcomes else ():
+            outcome = self._outcomes.pop(record.number, None)
+            if outcome is not None and not outcome.done():
+                outcome.set_result(None)
+
+    def _fail(self, record: Record, problem: str) -> None:
+        """This one is given up."""
+        outcome = self._outcomes.pop(record.number, None)
+        if outcome is not None and not outcome.done():
+            kind = OutcomeUnknown if record.number <= self._given else PublishError
+            outcome.set_exception(kind(record.room, record.id, problem))
+
+    def give_up(self, number: int, problem: str) -> None:
+        """Send a message no more that has an outcome, and is not taken yet."""
+        for record in self._sending:
+            if record.number == number:
+                # The broker works on the old list.
+                self._sending = [other for other in self._sending if other is not record]
+                break
+        else:
+            record = next(record for record in self._waiting if record.number == number)
+            self._waiting.remove(record)
+        self._count(-1, record)
+        self._fail(record, problem)
+
+    def give_up_all(self, problem: str) -> None:
+        """Send no more messages that have an outcome."""
+        for number in list(self._outcomes):
+            self.give_up(number, problem)
 
     def _keep(self, records: list[Record]) -> None:
         now = time.monotonic()
@@ -119,9 +167,13 @@ class OutgoingRecords:
         if most is not None:
             taken = [record for record in records if len(record.data) <= most]
             self._status.dropped += len(records) - len(taken)
+            for record in records:
+                if len(record.data) > most:
+                    self._fail(record, f"it is too large for {self._status.url}")
             records = taken
         has = [record for record in records if record.number <= stored.get(record.room, 0)]
         self._waiting = deque(r for r in records if r.number > stored.get(r.room, 0))
+        self._settle(has)
         self._keep(has)
         self._status.published += len(has) - was_taken
         self._recount()

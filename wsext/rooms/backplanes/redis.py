@@ -14,7 +14,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, TypeAlias, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -342,6 +342,20 @@ class RedisBroker(Broker):
             except UnicodeDecodeError:
                 self.faults.add("a member", room, "its name is not UTF-8")
         return there
+
+    # --- rooms that there are -----------------------------------------------------------------
+
+    async def rooms(self, most: int) -> list[str]:
+        found: set[str] = set()
+        cursor = -1
+        while cursor != 0 and len(found) < most:
+            pattern = self._key("*", "*")
+            cursor, keys = await self._redis.scan(max(cursor, 0), match=pattern, count=_PAGE)
+            for _, kind, name in (key.split(b":", 2) for key in keys):
+                with suppress(UnicodeDecodeError):  # not one of ours
+                    if kind in (b"room", b"members"):
+                        found.add(name.decode())
+        return list(found)[:most]
 
 
 def _origin(member: bytes) -> bytes:

@@ -16,7 +16,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -137,6 +137,7 @@ class RemoteBackplane(Backplane):
                     self._roster.clear()
                     await self._roster.flush()
                     await self._broker.beat(self._subscriber.origin, 0)
+        self._outgoing.give_up_all("the backplane was closed")
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
@@ -160,6 +161,8 @@ class RemoteBackplane(Backplane):
                 with suppress(Exception):
                     await self._in_time(self._broker.disconnect())
             self._tried.set()
+            if self._running is None:  # a TaskGroup that ends by an error forgets that `close`
+                return  # has cancelled it meanwhile (until Python 3.13)
             await asyncio.sleep(next(delays))
 
     def _say(self, error: Exception, loudly: bool) -> None:
@@ -219,6 +222,19 @@ class RemoteBackplane(Backplane):
     # --- sending ------------------------------------------------------------------------------
 
     def publish(self, room: str, payload: bytes, *, kept: bool = True) -> None:
+        record = self._record(room, payload)
+        if kept:
+            self._put(record)
+        elif self.status.connected:
+            self._notes.append((room, record.data))
+            self._work.set()
+
+    def _put(self, record: Record, outcome: asyncio.Future[None] | None = None) -> None:
+        self._outgoing.put(record, outcome)
+        self._work.set()
+        self._update_sent()
+
+    def _record(self, room: str, payload: bytes) -> Record:
         self._number += 1
         data = seal(self._subscriber.origin, self._number, payload)
         most = min(self._broker.max_size, self._options.max_message_bytes)
@@ -227,13 +243,24 @@ class RemoteBackplane(Backplane):
                 f"{len(payload)} bytes are too large for {self.status.url}, which takes {most}"
             )
             raise RoomError("too large for the room", CloseCode.MESSAGE_TOO_BIG, problem)
-        if kept:
-            id = record_id(self._subscriber.origin, self._number)
-            self._outgoing.put(Record(room, self._number, id, data, fresh=True))
-        elif self.status.connected:
-            self._notes.append((room, data))
-        self._work.set()
-        self._update_sent()
+        id = record_id(self._subscriber.origin, self._number)
+        return Record(room, self._number, id, data, fresh=True)
+
+    async def store(self, room: str, payload: bytes, seconds: float) -> None:
+        record = self._record(room, payload)
+        outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._put(record, outcome)
+        try:
+            await asyncio.wait([outcome], timeout=seconds)
+        finally:
+            if not outcome.done():
+                self._outgoing.give_up(record.number, self._why_not())
+                self._update_sent()
+        outcome.result()
+
+    def _why_not(self) -> str:
+        why = "does not answer" if self.status.connected else f"is away ({self.status.error})"
+        return f"{self.status.url} {why}"
 
     async def _send(self) -> None:
         while True:
@@ -384,10 +411,28 @@ class RemoteBackplane(Backplane):
                 self._on_lost(error)
 
     async def members(self, room: str) -> dict[str, bytes]:
+        return await self._ask(lambda: self._broker.members(room))
+
+    # --- what is there --------------------------------------------------------------------------
+
+    async def last(self, room: str, count: int) -> list[bytes]:
+        found = await self._ask(lambda: self._broker.tail(room, count)) if count else []
+        seen, payloads = _Followed(0), []
+        for _, data in found:
+            stored = self._read(room, data)
+            if stored is not None and seen.is_new(*stored[:2]):
+                payloads.append(stored[2])
+        return payloads
+
+    async def rooms(self, most: int) -> list[str]:
+        found = await self._ask(lambda: self._broker.rooms(most))
+        return await super().rooms(most) if found is None else found
+
+    async def _ask(self, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
         if not self.status.connected:
-            raise ConnectionError(f"{self.status.url} is away")
+            raise ConnectionError(self._why_not())
         try:
-            return await self._in_time(self._broker.members(room))
+            return await self._in_time(question())
         except Exception as error:
             self._on_lost(error)
-            raise ConnectionError(f"{self.status.url} is away") from error
+            raise ConnectionError(self._why_not()) from error
