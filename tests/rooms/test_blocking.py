@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 import wsext
 from tests import brokers
 from tests.rooms.scripted import ScriptedBroker
-from wsext import BlockingPublisher, PublishError, RemoteBackplane
+from wsext import BlockingPublisher, PublishError, RemoteBackplane, RemoteOptions
 
 
 @pytest.fixture
@@ -80,6 +82,31 @@ def test_closing_tells_the_threads_that_wait() -> None:
         publisher.close()
         with pytest.raises((PublishError, RuntimeError), match="closed"):
             waiting.result()
+
+
+def test_ctrl_c_takes_the_message_back() -> None:
+    broker = ScriptedBroker()
+    broker.is_there = False
+    made: list[RemoteBackplane] = []
+
+    def make() -> RemoteBackplane:
+        made.append(RemoteBackplane("fake://", broker, RemoteOptions(max_backoff=0.02)))
+        return made[-1]
+
+    def interrupt() -> None:
+        while not (made[1:] and made[1].status.queued):
+            time.sleep(0.005)  # nothing tells that it waits
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with BlockingPublisher(make, timeout=60) as publisher:
+        other = threading.Thread(target=interrupt)
+        other.start()
+        with pytest.raises(KeyboardInterrupt):
+            publisher.publish("tea", "never")
+        other.join()
+        broker.is_there = True
+        publisher.publish("tea", "later")
+    assert len(broker.given) == 1
 
 
 def test_what_is_wrong_is_said_when_it_is_made() -> None:
