@@ -18,17 +18,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
-
-import msgspec
-from msgspec import Meta
 
 from wsext.errors import RoomError
 from wsext.escape import escape, get_logger, safe_url
 from wsext.protocol.closing import CloseCode
 from wsext.rooms.backplanes.broker import Broker, Record
 from wsext.rooms.backplanes.contract import Backplane, Subscriber
+from wsext.rooms.backplanes.envelope import DECODER, Envelope, record_id, seal
 from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.options import RemoteOptions
 from wsext.rooms.backplanes.outgoing import OutgoingRecords
@@ -60,13 +58,6 @@ _MOST_ORIGINS = 1000
 #: Notes that may wait for the broker; without the oldest, members are compared a little later.
 _MOST_NOTES = 1000
 
-#: Origin, number and payload.
-_Stored: TypeAlias = tuple[
-    Annotated[str, Meta(min_length=1, max_length=64)], Annotated[int, Meta(ge=1)], bytes
-]
-_encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(_Stored)
-
 
 class _Followed:
     """A room that is open here.
@@ -89,6 +80,8 @@ class _Followed:
 
     def is_new(self, origin: str, number: int) -> bool:
         """Whether a message has not been seen; from now on it has."""
+        if not number:
+            return True  # its publisher does not count; the broker has found out
         last = self.seen.pop(origin, 0)
         self.seen[origin] = max(number, last)
         if len(self.seen) > _MOST_ORIGINS:
@@ -243,14 +236,15 @@ class RemoteBackplane(Backplane):
 
     def _record(self, room: str, payload: bytes) -> Record:
         self._number += 1
-        data = _encode((self._subscriber.origin, self._number, payload))
+        data = seal(self._subscriber.origin, self._number, payload)
         most = min(self._broker.max_size, self._options.max_message_bytes)
         if len(data) > most:
             problem = (
                 f"{len(payload)} bytes are too large for {self.status.url}, which takes {most}"
             )
             raise RoomError("too large for the room", CloseCode.MESSAGE_TOO_BIG, problem)
-        return Record(room, self._number, f"{self._subscriber.origin}-{self._number}", data)
+        id = record_id(self._subscriber.origin, self._number)
+        return Record(room, self._number, id, data, fresh=True)
 
     async def store(self, room: str, payload: bytes, seconds: float) -> None:
         record = self._record(room, payload)
@@ -315,11 +309,11 @@ class RemoteBackplane(Backplane):
             self.status.received += 1
         self._subscriber.receive(room, payload)
 
-    def _read(self, room: str, data: bytes) -> _Stored | None:
+    def _read(self, room: str, data: bytes) -> Envelope | None:
         if len(data) > self._options.max_message_bytes:
             self._faults.add("a message", room, "it is too large")
             return None
-        return self._faults.read("a message", room, _decoder, data)
+        return self._faults.read("a message", room, DECODER, data)
 
     async def open(self, room: str, history: int) -> list[bytes]:
         followed = self._rooms[room] = _Followed(self._number)
@@ -350,7 +344,7 @@ class RemoteBackplane(Backplane):
         """What this process sent before it opened the room, and has not got from the broker."""
         after = followed.seen.get(self._subscriber.origin, 0)
         records = self._outgoing.of(room, after, followed.since)
-        return [_decoder.decode(r.data)[2] for r in records[-history:]] if history else []
+        return [DECODER.decode(r.data)[2] for r in records[-history:]] if history else []
 
     async def shut(self, room: str) -> None:
         self._rooms.pop(room, None)
