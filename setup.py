@@ -36,7 +36,8 @@ def modules():
         if CHOICE == "yes":
             raise
         return []
-    fast = [] if os.name == "nt" else ["-O3"]
+    # -fno-plt: the hot path goes through many small functions of Python's library.
+    fast = [] if os.name == "nt" else ["-O3", "-fno-plt"]
     names = runpy.run_path("wsext/compiled.py")["MODULES"]
     compiled = cythonize(
         [Extension(name, [source_of(name)], extra_compile_args=fast) for name in names],

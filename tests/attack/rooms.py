@@ -204,7 +204,6 @@ async def long_names(target: Target) -> None:
     "messages in many open rooms",
     fronts=("memory",),
     sessions=100,
-    short=False,  # it takes 110 MiB: a message of the history is kept as text and as frames
 )
 async def many_open_rooms(target: Target) -> None:
     data = masked(1, b"x" * (MIB - 2000))

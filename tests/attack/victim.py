@@ -87,6 +87,7 @@ async def room(session: Session, name: str) -> None:
     async with app.room(name).join(session, history=10) as members:
         async for message in session:
             await members.broadcast(message)
+            del message  # or this handler would keep it until the next one comes
 
 
 @app.websocket("/rooms")

@@ -14,7 +14,8 @@ from wsext_zstd.codec import ZstdCodec
 from tests.fuzz.source import Source
 from wsext import RSV, Codec, Frame, NegotiationContext, RemoteProtocolError
 from wsext.protocol.closing import CloseCode
-from wsext.protocol.pipeline import Pipeline, Stage
+from wsext.protocol.pipeline import Pipeline
+from wsext.protocol.stage import Stage
 
 __all__ = ["brotli", "deflate", "meta", "seal", "zstd"]
 

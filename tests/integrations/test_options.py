@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,11 +15,13 @@ from websockets.asyncio.client import connect as foreign_connect
 
 from tests.integrations.served import Recorder, echo, running, with_deflate
 from tests.raw import REQUEST, masked, raw_peer
+from tests.server.test_trimming import MB, is_trimmed, leave_holes, resident
 from tests.waiting import until
 from wsext import App, OptionError, Request, ServerOptions, WebSocketOptions, hookimpl
-from wsext.integrations.options import settings_from_environment
+from wsext.integrations.options import Profiles, settings_from_environment
 from wsext.integrations.uvicorn import WebSocketProtocol
 from wsext.sdk.plugins import set_default_plugins
+from wsext.testing.clock import Clock
 
 
 async def test_a_message_over_ws_max_size_is_1009() -> None:
@@ -219,3 +222,17 @@ def uvicorn_module() -> Any:
     import wsext.integrations.uvicorn as module
 
     return module
+
+
+@pytest.mark.skipif(not is_trimmed, reason="only the GNU C library has it")
+async def test_memory_is_given_back_after_many_connections() -> None:
+    clock = Clock()
+    profiles = Profiles(App(), (), logging.getLogger("uvicorn.error"))
+    config = uvicorn.Config(echo)
+    kept = leave_holes()
+    for _ in range(32):
+        profiles.release(profiles.admit(config, ("127.0.0.1", 1)), clock)
+    full = resident()
+    await clock.advance(2)
+    assert resident() < full - 32 * MB
+    assert kept

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tests.protocol.engines import from_client, from_server, messages, pair, pass_on, take
 from wsext import RSV, CloseCode, Codec, Frame, Message, Opcode
 from wsext.protocol.connection import Connection
-from wsext.protocol.pipeline import Pipeline, Stage
+from wsext.protocol.pipeline import Pipeline
+from wsext.protocol.stage import Stage
 from wsext.protocol.states import State
 
 

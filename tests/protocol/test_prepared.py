@@ -25,7 +25,8 @@ from wsext import (
     hookimpl,
 )
 from wsext.protocol.connection import Connection
-from wsext.protocol.pipeline import Pipeline, Stage
+from wsext.protocol.pipeline import Pipeline
+from wsext.protocol.stage import Stage
 
 
 class _Counter(MessageCodec):

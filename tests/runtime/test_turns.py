@@ -19,8 +19,8 @@ from tests.lives import compiled, sources
 from tests.raw import masked, raw_peer
 from tests.runtime.sessions import SOON, app_of
 from tests.waiting import at_rest, until
-from wsext import App, Held, ServerOptions, Session
-from wsext.runtime.turns import turns_of
+from wsext import App, Held, Listener, ServerOptions, Session
+from wsext.runtime.turns import SLICE, turns_of
 
 MS = 0.001
 
@@ -48,7 +48,7 @@ class Worker:
         self.world = world
         self.name = name
         self.work = work
-        self.used = 0.0
+        self.used, self.last = 0.0, SLICE
         self.is_queued = False
 
     def go_on(self) -> None:
@@ -104,6 +104,7 @@ async def test_a_pass_has_an_end_and_who_has_used_little_comes_first(world: Worl
         await asyncio.sleep(0)
     spent = world.clock.now
     honest = Worker(world, "honest", 0.25)
+    honest.last = 0.25 * MS
     world.turns.queue(honest)
     world.passes += 1
     await asyncio.sleep(0)
@@ -124,6 +125,64 @@ async def test_who_was_idle_has_saved_nothing(world: World) -> None:
     await world.run()
     first = [name for _, name in world.log[:20]]
     assert 8 <= first.count("early") <= 12
+
+
+async def test_who_needs_little_comes_before_those_who_have_just_come(world: World) -> None:
+    """Forty connections that are new, and one that is known: it does not wait for all of them."""
+    honest = Worker(world, "honest", 0.25)
+    world.turns.queue(honest)
+    await world.run()
+    for number in range(40):
+        world.turns.queue(Worker(world, f"new {number}", 1))
+    honest.work = 0.25
+    world.turns.queue(honest)
+    world.log.clear()
+    await world.run()
+    assert world.log[0][1] == "honest"
+
+
+async def test_who_was_idle_after_much_work_has_no_lead(world: World) -> None:
+    """Forty that do much once in a while: whoever does little is served before them all."""
+    strikers = [Worker(world, f"striker {number}", 1) for number in range(40)]
+    honest = Worker(world, "honest", 0.25)
+    for _ in range(3):
+        for worker in (*strikers, honest):
+            worker.work = 0.25 if worker is honest else 1
+            world.turns.queue(worker)
+        world.log.clear()
+        await world.run()
+    assert world.log[0][1] == "honest"
+
+
+async def test_what_was_used_while_nobody_waited_does_not_count(world: World) -> None:
+    """A session of long standing, and many that come: it has its turn in the first pass or two."""
+    old = Worker(world, "old", 100)
+    world.turns.queue(old)
+    await world.run()
+    for number in range(3):
+        world.turns.queue(Worker(world, f"new {number}", 100))
+    old.work = 1
+    world.turns.queue(old)
+    world.log.clear()
+    await world.run()
+    assert "old" in [name for _, name in world.log[:4]]
+
+
+async def test_the_turn_in_which_one_has_queued_counts(world: World) -> None:
+    class Direct(Worker):
+        """Works where its data arrives, and queues for the rest, before it is charged."""
+
+        def arrive(self) -> None:
+            began = world.clock.now
+            world.turns.queue(self)
+            world.clock.now += 5 * MS
+            world.turns.charge(self, began)
+
+    greedy, honest = Direct(world, "greedy", 1), Worker(world, "honest", 0.25)
+    greedy.arrive()
+    world.turns.queue(honest)
+    await world.run()
+    assert [name for _, name in world.log] == ["honest", "greedy"]
 
 
 async def test_a_pass_that_is_spent_is_followed_by_one_that_is_not(world: World) -> None:
@@ -251,6 +310,30 @@ async def test_others_have_their_turn_while_a_flood_is_decoded(flood: str) -> No
             await until(lambda: seen[-1] >= count)
     steps = [after - before for before, after in itertools.pairwise(seen)]
     assert max(steps) <= 200
+
+
+async def test_others_have_their_turn_while_a_listener_works() -> None:
+    """What the application does with a message belongs to the session's turn: here, 0.5 ms."""
+    loop: Any = asyncio.get_running_loop()
+    clock = Clock()
+    loop.work_time = clock
+    passes = 0
+    seen: list[int] = []
+
+    class Slow(Listener):
+        def on_message(self, session: Session, message: Any) -> None:
+            clock.now += 0.5 * MS
+            seen.append(passes)
+
+    app = App()
+    app.websocket("/")(Slow)
+    async with wsext.serve(app) as server, raw_peer(server.port) as peer:
+        await peer.shake()
+        peer.send(masked(1, b"x") * 200)
+        while len(seen) < 200:
+            await asyncio.sleep(0)
+            passes += 1
+    assert max(Counter(seen).values()) <= 16
 
 
 # --- what waits in all sessions -------------------------------------------------------------------

@@ -18,7 +18,8 @@ from wsext import (
     RemoteProtocolError,
 )
 from wsext.protocol.codes import Opcode
-from wsext.protocol.pipeline import Pipeline, Stage
+from wsext.protocol.pipeline import Pipeline
+from wsext.protocol.stage import Stage
 
 
 class Upper(MessageCodec):

@@ -11,10 +11,8 @@ import pytest
 from wsext.server.trimming import Trimming
 from wsext.testing.clock import Clock
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"),
-    reason="only the GNU C library has it",
-)
+is_trimmed = sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim")
+pytestmark = pytest.mark.skipif(not is_trimmed, reason="only the GNU C library has it")
 
 MB = 1 << 20
 

@@ -33,7 +33,7 @@ from wsext.http2.frames import LONGEST_FRAME, FrameGuard, GoAway, Limits, Violat
 from wsext.http2.stream import Carrier, StreamTransport
 from wsext.runtime.net import abort_if_reset, half_close
 from wsext.runtime.timers import Timers
-from wsext.runtime.turns import turns_of
+from wsext.runtime.turns import SLICE, turns_of
 
 __all__ = ["HTTP2Connection"]
 
@@ -89,7 +89,7 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         self._guard = FrameGuard(limits, timers.time, self._may_send, after_preface=not client_side)
         self._loop = asyncio.get_running_loop()
         self._turns = turns_of(self._loop)
-        self.used = 0.0  # seconds of its turns
+        self.used, self.last = 0.0, SLICE  # seconds of its turns
         self.is_queued = False  # for its next turn
         self._rest: Any = None  # the timer until what has come is handled
         #: Done when the connection is gone, which is later than the end of its last stream.

@@ -18,7 +18,8 @@ from wsext.protocol.agreement import Agreed, Phase
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.codes import RSV
 from wsext.protocol.frames import Frame
-from wsext.protocol.pipeline import Pipeline, Stage
+from wsext.protocol.pipeline import Pipeline
+from wsext.protocol.stage import Stage
 
 __all__ = [
     "UNLIMITED",

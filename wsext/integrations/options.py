@@ -19,6 +19,7 @@ from wsext.config.applying import apply, plugins_of
 from wsext.config.sources import read_config
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.sweep import Sweep
+from wsext.runtime.timers import Timers
 from wsext.runtime.turns import turns_of
 from wsext.sdk.installed import Installed
 from wsext.server.accepting import most_connections
@@ -26,6 +27,7 @@ from wsext.server.admission import Addresses, Admission
 from wsext.server.decision import Terms
 from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
+from wsext.server.trimming import Trimming
 
 __all__ = ["Profiles", "session_options", "settings_from_environment"]
 
@@ -79,6 +81,7 @@ class Profiles:
         )
         self._terms: WeakKeyDictionary[uvicorn.Config, Terms] = WeakKeyDictionary()
         self._sweeps: WeakKeyDictionary[asyncio.AbstractEventLoop, Sweep] = WeakKeyDictionary()
+        self._trimmings: WeakKeyDictionary[Timers, Trimming] = WeakKeyDictionary()
 
     def terms(self, config: uvicorn.Config) -> Terms:
         """What a handshake is judged by; the application chooses the subprotocol."""
@@ -112,10 +115,14 @@ class Profiles:
         self._admitted.add(admission)
         return admission
 
-    def release(self, admission: Admission) -> None:
-        """A connection is gone."""
+    def release(self, admission: Admission, loop: Timers) -> None:
+        """A connection of an event loop is gone."""
         self._admitted.discard(admission)
         admission.leave()
+        trimming = self._trimmings.get(loop)
+        if trimming is None:
+            trimming = self._trimmings[loop] = Trimming(loop)
+        trimming.note_end()
 
     def hosts(self, config: uvicorn.Config) -> Hosts:
         """Which hosts are served here."""

@@ -173,7 +173,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _forget(self) -> None:
         """The connection is gone."""
         self._state.connections.discard(cast("Any", self))
-        self._profiles.release(self._admission)
+        self._profiles.release(self._admission, self._loop)
 
     def shutdown(self) -> None:
         """uvicorn shuts down: close the session with 1012, refuse what is not one yet with 503."""

@@ -9,7 +9,7 @@ from wsext.protocol.wire cimport FrameParser
 
 cdef long long _UNITS_PER_TURN
 cdef long long _UNITS_PER_DECODING
-cdef long long _BYTES_PER_UNIT
+cdef int _UNIT_BITS
 
 
 cdef class Connection(Sender):

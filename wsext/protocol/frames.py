@@ -190,8 +190,9 @@ def make_frame(opcode: int, payload: bytes | bytearray | memoryview, fin: bool, 
     frame.payload = payload
     frame.fin = fin
     frame.rsv = rsv
-    frame.hints = None
-    frame.meta = None
+    if not cython.compiled:  # where it is, they are None from the start
+        frame.hints = None
+        frame.meta = None
     return frame
 
 

@@ -2,47 +2,7 @@
 import cython
 
 from wsext.protocol.frames cimport Frame
-from wsext.protocol.leaf cimport size_of
-
-
-cdef class Stage:
-    cdef public object encode
-    cdef public object decode
-    cdef public object whole
-    cdef public bint always
-    cdef public bint control
-    cdef public Stage below
-    cdef public Stage above
-    cdef public long long produced
-    cdef public long long limit
-    cdef public bint active
-    cdef public bint encodes
-    cdef public bint decodes
-    cdef public bint is_async
-    cdef public int rsv
-    cdef public object wants
-    cdef public object codec
-    cdef public object boundary
-    cdef public frozenset opcodes
-    cdef public str name
-
-    cpdef bint ignores(self, int opcode) except -1
-
-    @cython.locals(opcode=int)
-    cpdef bint skips(self, Frame frame, object hints) except -1
-
-    @cython.locals(opcode=int)
-    cpdef object budget(self, Frame frame)
-
-    @cython.locals(frame=Frame)
-    cpdef collect_encoded(self, object result, list out)
-
-    @cython.locals(frame=Frame)
-    cpdef collect_decoded(self, Frame source, object result, list out)
-
-    cpdef Frame check_decoded(self, Frame source, Frame frame)
-
-    cpdef count(self, Py_ssize_t size)
+from wsext.protocol.stage cimport Stage
 
 
 cdef class Pipeline:
@@ -75,7 +35,7 @@ cdef class Pipeline:
 
     cpdef list encode(self, Frame frame)
 
-    @cython.locals(stage=Stage, below=Stage, many=list, opcode=int)
+    @cython.locals(stage=Stage, many=list)
     cpdef object encode_one(self, Frame frame)
 
     @cython.locals(stage=Stage, item=Frame, frames=list, out=list, passed=list)
@@ -92,7 +52,7 @@ cdef class Pipeline:
 
     cpdef list decode(self, Frame frame)
 
-    @cython.locals(stage=Stage, many=list, opcode=int)
+    @cython.locals(stage=Stage, many=list)
     cpdef object decode_one(self, Frame frame)
 
     @cython.locals(frame=Frame)

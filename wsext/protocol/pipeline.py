@@ -13,24 +13,23 @@ allows, counted over all its fragments, and not a byte more.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Generator, Hashable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn, TypeAlias
+from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from wsext.errors import LocalProtocolError, RemoteProtocolError
 from wsext.protocol.boundary import FAULTS, Boundary
 from wsext.protocol.codes import RSV
-from wsext.protocol.contract import CodecLike, FrameHook, MessageHook, Trace
+from wsext.protocol.contract import FrameHook, MessageHook, Trace
 from wsext.protocol.frames import Frame
-from wsext.protocol.leaf import size_of
+from wsext.protocol.stage import Stage
 
 try:
     import cython  # type: ignore
 except ImportError:  # needed to compile this module, not to run it
     from wsext.compiled import cython
 
-__all__ = ["Pipeline", "Stage", "run_hooks"]
+__all__ = ["Pipeline", "run_hooks"]
 
-_NO_HINTS: Mapping[str, Any] = {}
 _NO_OPCODES: frozenset[int] = frozenset()  # every new one would take 200 bytes
 
 #: Yields what codecs return, is sent what that stands for, and returns the frames.
@@ -38,160 +37,6 @@ _Steps: TypeAlias = Generator[Any, Any, list[Frame]]
 
 #: Awaits what a method of a codec has returned, in place of ``await``.
 Wait: TypeAlias = "Callable[[Awaitable[Any], Boundary | None, str], Awaitable[Any]]"
-
-
-@cython.final
-@cython.cclass
-class Stage:
-    """One codec in a pipeline, with what the pipeline has to remember about it.
-
-    Args:
-        name: The extension's token.
-        codec: The codec of this connection.
-        rsv: The reserved bits that the extension claims.
-        opcodes: The reserved opcodes that it claims.
-        boundary: Where the codec's faults go.
-    """
-
-    __slots__ = (
-        "above",
-        "active",
-        "always",
-        "below",
-        "boundary",
-        "codec",
-        "control",
-        "decode",
-        "decodes",
-        "encode",
-        "encodes",
-        "is_async",
-        "limit",
-        "name",
-        "opcodes",
-        "produced",
-        "rsv",
-        "wants",
-        "whole",
-    )
-
-    def __init__(
-        self,
-        name: str,
-        codec: CodecLike,
-        rsv: RSV,
-        opcodes: frozenset[int] = frozenset(),
-        boundary: Boundary | None = None,
-    ) -> None:
-        codec.rsv = rsv
-        self.name = name
-        self.boundary: Any = boundary or Boundary(name, codec)
-        self.codec = codec
-        self.rsv = int(rsv)
-        self.opcodes = opcodes
-        self.control = codec.control_frames
-        self.encode: Callable[[Frame], Any] = codec.encode
-        self.decode: Callable[[Frame, int], Any] = codec.decode
-        self.wants = codec.wants
-        self.is_async = any(
-            inspect.iscoroutinefunction(getattr(codec, method, None))
-            for method in ("encode", "decode", "encode_message", "decode_message", "seal", "unseal")
-        )
-        #: Whether the codec takes every message, so that it need not be asked.
-        self.always = codec.mandatory or _is_default(codec, "wants")
-        #: Whether it does anything with what goes out, and with what comes in.
-        self.encodes = not all(
-            _is_default(codec, method)
-            for method in ("wants", "encode", "encode_shared", "skip_shared")
-        )
-        self.decodes = not _is_default(codec, "decode")
-        #: Who has to encode after this stage, and who has to decode after it.
-        self.below: Stage | None = None
-        self.above: Stage | None = None
-        self.active = True  # whether the outgoing message that is half way passes this codec
-        self.produced = 0  # bytes that the incoming message that is half way has grown to here
-        self.limit = 0  # what `produced` may become
-        self.whole: Any = 0  # the same, compiled: as an object that is made once
-
-    def ignores(self, opcode: int) -> bool:
-        """Whether frames with this opcode pass by this codec, in both directions."""
-        return opcode >= 8 and not self.control and opcode not in self.opcodes
-
-    def skips(self, frame: Frame, hints: Mapping[str, Any] | None) -> bool:
-        """Whether an outgoing frame passes by this codec; asked before the codec sees it."""
-        opcode = frame.opcode
-        if opcode >= 8:
-            return self.ignores(opcode)
-        if opcode:  # a message starts: one decision for all its frames
-            self.active = self.always or self.wants(frame, _NO_HINTS if hints is None else hints)
-        return not self.active
-
-    def budget(self, frame: Frame) -> Any:
-        """How many bytes this stage may still make of the incoming frame's message."""
-        opcode = frame.opcode
-        if opcode >= 8:
-            return 125
-        if opcode:
-            self.produced = 0
-            return self.whole
-        return self.limit - self.produced
-
-    def collect_encoded(self, result: Any, out: list[Frame]) -> None:
-        for frame in _frames_of(result):
-            out.append(frame)
-
-    def collect_decoded(self, source: Frame, result: Any, out: list[Frame]) -> None:
-        for frame in _frames_of(result):
-            out.append(self.check_decoded(source, frame))
-
-    def check_decoded(self, source: Frame, frame: Frame) -> Frame:
-        """Count a frame that was made of ``source``, which hands its metadata on."""
-        if frame.opcode < 8:
-            self.count(size_of(frame.payload))
-        if source.meta is not None and frame.meta is None:
-            return frame.replace(meta=source.meta)
-        return frame
-
-    def count(self, size: int) -> None:
-        """Add to what the incoming message that is half way has grown to."""
-        self.produced += size
-        if self.produced > self.limit:
-            raise RemoteProtocolError(1009, f"message grows beyond {self.limit} bytes", self.name)
-
-    def fail(self, error: BaseException, doing: str) -> NoReturn:
-        """Raise what fails the connection, for an exception of the codec."""
-        failure = self.boundary.failure(error, doing)
-        try:
-            if failure is error:
-                raise failure  # its own cause would make it a cycle, which keeps what it is about
-            raise failure from error
-        finally:
-            del error, failure  # the traceback has this frame
-
-
-def _frames_of(result: Any) -> Iterator[Frame]:
-    """What a codec returned, as frames, one after the other: it may be a generator without end."""
-    if type(result) is Frame:
-        yield result
-        return
-    if inspect.iscoroutine(result):
-        result.close()
-        raise TypeError("returned a coroutine; a method that is awaited has to be `async def`")
-    if isinstance(result, (bytes, str)):
-        raise TypeError(f"returned {type(result).__name__}, not a Frame or frames")
-    for item in result:
-        if type(item) is not Frame:
-            raise TypeError(f"returned {type(item).__name__} among its frames")
-        yield item
-
-
-def _is_default(codec: CodecLike, method: str) -> bool:
-    """Whether a codec's method is the one that does nothing, which need not be called.
-
-    Its mark is the function itself, so that a wrapper that takes over attributes is none.
-    """
-    function = getattr(getattr(codec, method), "__func__", None)
-    return function is not None and getattr(function, "default", None) is function
 
 
 @cython.final
@@ -333,28 +178,24 @@ class Pipeline:
         """`encode`, without a list around the only frame: codecs that make one of one are many."""
         if self._seen_out:
             return _finish(self._outgoing(frame))
-        opcode = frame.opcode
-        if frame.hints is not self._hints and 0 < opcode < 8:
+        if frame.hints is not self._hints and 0 < frame.opcode < 8:
             self._hints = frame.hints
         many: list[Frame] | None = None
         stage = self._first_encoder
         try:
-            while stage is not None:
-                if (stage.always and opcode < 8) or not stage.skips(frame, self._hints):
+            while stage is not None and many is None:
+                if (stage.always and frame.opcode < 8) or not stage.skips(frame, self._hints):
                     result = stage.encode(frame)
-                    if type(result) is not Frame:
-                        many = []
-                        stage.collect_encoded(result, many)
-                        break
-                    frame = result
-                    opcode = frame.opcode
+                    if type(result) is Frame:
+                        frame = result
+                    else:
+                        many = stage.encoded(result)
                 stage = stage.below
         except BaseException as error:
             assert stage is not None
             stage.fail(error, "encode")
         if many is not None:
-            below = stage.below if stage is not None else None
-            return self._end_encode(_finish(self._through(many, below, False)))
+            return self._end_encode(_finish(self._through(many, stage, False)))
         if frame.rsv:
             self._check_rsv(frame)
         return frame
@@ -377,7 +218,7 @@ class Pipeline:
                         out.append(item)
                         continue
                     passed.append(number)
-                    stage.collect_encoded(stage.codec.encode_shared(item), out)
+                    out += stage.encoded(stage.codec.encode_shared(item))
             except BaseException as error:
                 stage.fail(error, "encode_shared")
             frames = out
@@ -453,25 +294,19 @@ class Pipeline:
         many: list[Frame] | None = None
         stage = self._first_decoder
         try:
-            while stage is not None:
-                opcode = frame.opcode
-                if not stage.ignores(opcode):
+            while stage is not None and many is None:
+                if not stage.ignores(frame.opcode):
                     result = stage.decode(frame, stage.budget(frame))
-                    if result is frame and opcode < 8:  # passed through
-                        stage.count(size_of(frame.payload))
-                    elif type(result) is Frame:
+                    if type(result) is Frame:
                         frame = stage.check_decoded(frame, result)
                     else:
-                        many = []
-                        stage.collect_decoded(frame, result, many)
-                        break
+                        many = stage.decoded(frame, result)
                 stage = stage.above
         except BaseException as error:
             assert stage is not None
             stage.fail(error, "decode")
         if many is not None:
-            above = stage.above if stage is not None else None
-            return self._cleared(_finish(self._through(many, above, True)))
+            return self._cleared(_finish(self._through(many, stage, True)))
         if frame.rsv:
             self._check_cleared(frame)
         return frame
@@ -531,11 +366,11 @@ class Pipeline:
                             out.append(item)
                         else:
                             result = yield stage.decode(item, stage.budget(item))
-                            stage.collect_decoded(item, result, out)
+                            out += stage.decoded(item, result)
                     elif stage.skips(item, self._hints):
                         out.append(item)
                     else:
-                        stage.collect_encoded((yield stage.encode(item)), out)
+                        out += stage.encoded((yield stage.encode(item)))
             except BaseException as error:
                 stage.fail(error, "decode" if decoding else "encode")
             if self._trace is not None:

@@ -8,7 +8,7 @@ from wsext.runtime.inbox cimport Inbox
 from wsext.runtime.turns cimport Turns
 
 cdef Py_ssize_t _LARGE, _SEND_TURN
-cdef int _ROUNDS
+cdef int _ROUNDS, _LISTENED
 
 
 cdef class LinkPath:
@@ -33,6 +33,7 @@ cdef class LinkPath:
     cdef list _dirty
     cdef public Turns _turns
     cdef public double used
+    cdef public double last
     cdef public bint is_queued
     cdef public object options
     cdef public object _loop
@@ -52,7 +53,8 @@ cdef class LinkPath:
     cpdef go_on(self)
 
     @cython.locals(
-        connection=Connection, session=SessionPath, turns=Turns, count=Py_ssize_t, rounds=int
+        connection=Connection, session=SessionPath, turns=Turns, count=Py_ssize_t, rounds=int,
+        listens=bint
     )
     cdef _pull(self, object event, double began)
 

@@ -20,7 +20,7 @@ from wsext.protocol.prepared import PreparedMessage
 from wsext.protocol.states import State
 from wsext.runtime.inbox import DONE, Inbox
 from wsext.runtime.settings import WebSocketOptions
-from wsext.runtime.turns import Turns, turns_of
+from wsext.runtime.turns import SLICE, Turns, turns_of
 
 try:
     import cython  # type: ignore
@@ -74,6 +74,9 @@ _SEND_TURN = 1 << 18
 #: How often a connection looks at the clock in one turn, at most.
 _ROUNDS = 64
 
+#: How many messages a listener is given until it looks at the clock.
+_LISTENED = 8
+
 #: Reads and messages of more bytes are worth a look at the clock.
 _LARGE = 1 << 14
 
@@ -111,6 +114,7 @@ class LinkPath:
         self._dirty = _shared.dirty_of(self._loop)
         self._turns: Turns = turns_of(self._loop)
         self.used = 0.0
+        self.last = 0.0 if connection.pipeline.passive else SLICE
         self.is_queued = False
         self._is_dirty = False
         self._transport: Any = None
@@ -236,6 +240,7 @@ class LinkPath:
         turns = self._turns
         rounds = 0
         session = self._session
+        listens = session is not None and session._on_message is not None
         while True:
             count = 0
             while event is not None:
@@ -244,6 +249,12 @@ class LinkPath:
                 self._hand_over(event)
                 if self._stalled or not connection.has_more or turns.is_full:
                     break
+                if listens and count % _LISTENED == 0:  # whatever the application does with one
+                    if began <= 0:
+                        began = turns.clock()
+                    elif turns.is_over(began):
+                        self.take_turns()
+                        break
                 event = connection.next_event()
             if count and session is not None:
                 session._inbox.wake(count)

@@ -14,6 +14,7 @@ cdef class Turns:
     cdef double _left
     cdef double _floor
     cdef list _queue
+    cdef list _coming
     cdef Py_ssize_t _number
     cdef bint _is_due
 

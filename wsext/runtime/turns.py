@@ -3,8 +3,9 @@ the bytes that may wait in all of them.
 
 What comes is decoded where it arrives, as long as that takes little. A connection with more to do
 than fits into its slice queues for another one, and so does everybody once the time of this pass of
-the loop is used up. Of those who queue, the one that has used the least so far comes first. So a
-peer that sends little waits for at most one pass, however many others send as much as they can.
+the loop is used up. Of those who queue, the one comes first that has used the least so far, with
+what it will probably need: as much as last time. So a peer that sends little waits for at most one
+pass, however many others send as much as they can, or have just come to do so.
 
 What was received and waits for the application is added up. While that is too much, a session that
 has a message waiting gets no other one: its connection waits for room, and who has waited longest
@@ -25,10 +26,10 @@ try:
 except ImportError:  # needed to compile this module, not to run it
     from wsext.compiled import cython
 
-__all__ = ["Timed", "Turns", "turns_of"]
+__all__ = ["SLICE", "Timed", "Turns", "turns_of"]
 
 #: Seconds in which one connection is decoded in a row.
-_SLICE = 0.001
+SLICE = _SLICE = 0.001
 
 #: Seconds of decoding in one pass of the event loop, and how many of them who queues may use. The
 #: rest is for those who have not had a turn in it yet.
@@ -44,11 +45,13 @@ class Queues(Protocol):
     """What has turns: a link.
 
     Attributes:
-        used: Seconds that it has used. Who has been idle starts a little below the others.
+        used: Seconds that it has used. Who has been idle starts like the one who had its turn last.
+        last: Seconds of its last turn; of who never had one, what it may be expected to need.
         is_queued: Whether it waits for its turn; it is set here.
     """
 
     used: float
+    last: float
     is_queued: bool
 
     def go_on(self) -> None:
@@ -72,6 +75,7 @@ class Turns:
     """
 
     __slots__ = (
+        "_coming",
         "_floor",
         "_for_room",
         "_is_due",
@@ -92,6 +96,7 @@ class Turns:
         self._loop = loop
         self._left = _PASS
         self._queue: list[tuple[float, int, Queues]] = []  # a heap
+        self._coming: list[Queues] = []  # who has queued in this pass
         self._number = 0
         self._floor = 0.0  # what the one had used that had its turn last
         self._is_due = False
@@ -128,7 +133,10 @@ class Turns:
     def charge(self, who: Queues, began: float) -> None:
         """A turn that began at some time has ended."""
         used = self.clock() - began
-        who.used = max(who.used, self._floor - _SLICE) + used
+        who.used = max(who.used, self._floor) + used
+        who.last = used
+        if not self._queue and not self._coming:
+            self._floor = max(self._floor, who.used)  # nobody has waited for it
         self._left -= used
         if self._left <= 0:
             self.is_spent = True
@@ -139,8 +147,7 @@ class Turns:
         if who.is_queued:
             return
         who.is_queued = True
-        self._number += 1
-        heappush(self._queue, (max(who.used, self._floor - _SLICE), self._number, who))
+        self._coming.append(who)
         self._come_soon()
 
     def _come_soon(self) -> None:
@@ -154,11 +161,16 @@ class Turns:
         self.is_spent = False
         self._left = _PASS
         queue = self._queue
-        waiting = len(queue)  # who queues meanwhile has to wait for the next pass
+        coming, self._coming = self._coming, []  # who queues meanwhile waits for the next pass
+        for who in coming:  # the turn in which one has queued has been charged by now
+            self._number += 1
+            until = max(who.used, self._floor) + min(who.last, _SLICE)
+            heappush(queue, (until, self._number, who))
+        waiting = len(queue)
         while waiting > 0 and self._left > _PASS - _QUEUED:
             waiting -= 1
-            used, _, who = heappop(queue)
-            self._floor = max(self._floor, used)
+            _, _, who = heappop(queue)
+            self._floor = max(self._floor, who.used)
             who.is_queued = False
             self._let(who)
         for_room = self._for_room
@@ -168,7 +180,7 @@ class Turns:
             self._let(who)
             if self._left <= _PASS - _QUEUED:
                 break
-        if queue or (for_room and not self.is_full):
+        if queue or self._coming or (for_room and not self.is_full):
             self._come_soon()
 
     def _let(self, who: Queues) -> None:

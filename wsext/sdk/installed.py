@@ -13,7 +13,8 @@ from wsext.protocol.agreement import Negotiation, Offer
 from wsext.protocol.boundary import distribution_of, report
 from wsext.protocol.http import Request
 from wsext.protocol.negotiation import shared_claim
-from wsext.protocol.pipeline import Pipeline, Stage
+from wsext.protocol.pipeline import Pipeline
+from wsext.protocol.stage import Stage
 from wsext.sdk.checks import check_class
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.hooks import Hooks, has_hooks

@@ -1,0 +1,41 @@
+# C types for stage.py, which is compiled with them.
+import cython
+
+from wsext.protocol.frames cimport Frame
+from wsext.protocol.leaf cimport size_of
+
+
+cdef class Stage:
+    cdef public object encode
+    cdef public object decode
+    cdef public object whole
+    cdef public bint always
+    cdef public bint control
+    cdef public Stage below
+    cdef public Stage above
+    cdef public long long produced
+    cdef public long long limit
+    cdef public bint active
+    cdef public bint encodes
+    cdef public bint decodes
+    cdef public bint is_async
+    cdef public int rsv
+    cdef public object wants
+    cdef public object codec
+    cdef public object boundary
+    cdef public frozenset opcodes
+    cdef public str name
+
+    cpdef bint ignores(self, int opcode) except -1
+
+    @cython.locals(opcode=int)
+    cpdef bint skips(self, Frame frame, object hints) except -1
+
+    @cython.locals(opcode=int)
+    cpdef object budget(self, Frame frame)
+
+    cpdef list encoded(self, object result)
+
+    cpdef list decoded(self, Frame source, object result)
+
+    cpdef Frame check_decoded(self, Frame source, Frame frame)
