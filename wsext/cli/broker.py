@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from wsext.cli.common import fail, server_config_option
 from wsext.config.applying import plugins_of
 from wsext.config.sources import read_config
-from wsext.errors import OptionError, OutcomeUnknown, PublishError, RoomError, WsextError
+from wsext.errors import OptionError, OutcomeUnknown, PublishError, WsextError
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.blocking import BlockingPublisher
@@ -133,7 +133,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise SystemExit(130) from None
     except BrokenPipeError:  # whoever read the output has gone
         raise
-    except RoomError as error:
+    except ValueError as error:  # an OptionError, a room's name, an id
         fail(str(error), 2)
     except PublishError as error:
         fail(str(error), 3 if isinstance(error, OutcomeUnknown) else 1)

@@ -6,13 +6,18 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 from wsext.errors import OutcomeUnknown, PublishError
 from wsext.escape import get_logger
 from wsext.rooms.backplanes.broker import Record
 from wsext.rooms.backplanes.contract import BackplaneStatus
+from wsext.rooms.backplanes.positions import Position
 
-__all__ = ["OutgoingRecords"]
+__all__ = ["Outcome", "OutgoingRecords"]
+
+#: Of a message whose sender waits: where it is, if the broker tells.
+Outcome: TypeAlias = "asyncio.Future[Position | None]"
 
 logger = get_logger("wsext.backplane")
 
@@ -42,11 +47,11 @@ class OutgoingRecords:
     def __init__(self, status: BackplaneStatus, limit: int) -> None:
         self._status = status
         self._limit = limit
-        self._taken: deque[tuple[float, Record]] = deque()
+        self._taken: deque[tuple[float, Record, Position | None]] = deque()
         self._taken_bytes = 0
         self._sending: list[Record] = []
         self._waiting: deque[Record] = deque()
-        self._outcomes: dict[int, asyncio.Future[None]] = {}
+        self._outcomes: dict[int, Outcome] = {}
         self._given = 0
         self._recount()
 
@@ -58,12 +63,13 @@ class OutgoingRecords:
         """Whether more than half of what may wait does, or more than is sent at once."""
         return self._status.queued_bytes > min(self._limit // 2, _BATCH_BYTES)
 
-    def put(self, record: Record, outcome: asyncio.Future[None] | None = None) -> None:
+    def put(self, record: Record, outcome: Outcome | None = None) -> None:
         """Add a message; the oldest ones may have to go for it.
 
         Args:
             record: The message.
-            outcome: Done when the broker has taken it; gets a `PublishError` when it is given up.
+            outcome: Gets its position when the broker has taken it, and a `PublishError` when it is
+                given up.
         """
         if outcome is not None:
             self._outcomes[record.number] = outcome
@@ -91,27 +97,29 @@ class OutgoingRecords:
             self._given = max(self._given, self._sending[-1].number)
         return self._sending
 
-    def confirm(self) -> None:
-        """The broker has stored what was taken."""
+    def confirm(self, places: Mapping[int, Position | None] | None = None) -> None:
+        """The broker has stored what was taken.
+
+        Args:
+            places: Where, by number, if the broker tells; ``None`` if it could not store one.
+        """
         self._status.published += len(self._sending)
         for record in self._sending:
             self._count(-1, record)
-        self._settle(self._sending)
-        self._keep(self._sending)
+            if places is not None and places.get(record.number) is None:
+                self._fail(record, "the broker cannot use the room's key", PublishError)
+        self._keep([(record, (places or {}).get(record.number)) for record in self._sending])
         self._sending = []
 
-    def _settle(self, records: Iterable[Record]) -> None:
-        """The broker has these."""
-        for record in records if self._outcomes else ():
-            outcome = self._outcomes.pop(record.number, None)
-            if outcome is not None and not outcome.done():
-                outcome.set_result(None)
+    def places(self, room: str) -> list[tuple[int, Position]]:
+        """The numbers and positions of what the broker took a short time ago in a room."""
+        return [(r.number, place) for _, r, place in self._taken if place and r.room == room]
 
-    def _fail(self, record: Record, problem: str) -> None:
+    def _fail(self, record: Record, problem: str, kind: type[PublishError] | None = None) -> None:
         """This one is given up."""
         outcome = self._outcomes.pop(record.number, None)
         if outcome is not None and not outcome.done():
-            kind = OutcomeUnknown if record.number <= self._given else PublishError
+            kind = kind or (OutcomeUnknown if record.number <= self._given else PublishError)
             outcome.set_exception(kind(record.room, record.id, problem))
 
     def give_up(self, number: int, problem: str) -> None:
@@ -132,11 +140,15 @@ class OutgoingRecords:
         for number in list(self._outcomes):
             self.give_up(number, problem)
 
-    def _keep(self, records: list[Record]) -> None:
+    def _keep(self, records: Iterable[tuple[Record, Position | None]]) -> None:
+        """The broker has these."""
         now = time.monotonic()
-        for record in records:
-            self._taken.append((now, record))
+        for record, place in records:
+            self._taken.append((now, record, place))
             self._taken_bytes += len(record.data)
+            outcome = self._outcomes.pop(record.number, None)
+            if outcome is not None and not outcome.done():
+                outcome.set_result(place)
         while self._taken and (
             self._taken_bytes > _KEEP_BYTES
             or len(self._taken) > _KEEP_RECORDS
@@ -153,7 +165,7 @@ class OutgoingRecords:
         return [r for r in self._all() if r.room == room and after < r.number <= until]
 
     def _all(self) -> list[Record]:
-        return [*(record for _, record in self._taken), *self._sending, *self._waiting]
+        return [*(record for _, record, _ in self._taken), *self._sending, *self._waiting]
 
     def sort_out(self, stored: Mapping[str, int], most: int | None = None) -> None:
         """After a reconnection: the last number that the broker has, by room.
@@ -162,6 +174,7 @@ class OutgoingRecords:
         number, but nothing of more than ``most`` bytes, which it would never take.
         """
         records, was_taken = self._all(), len(self._taken)
+        places = {record.number: place for _, record, place in self._taken}
         self._taken.clear()
         self._taken_bytes, self._sending = 0, []
         if most is not None:
@@ -173,8 +186,7 @@ class OutgoingRecords:
             records = taken
         has = [record for record in records if record.number <= stored.get(record.room, 0)]
         self._waiting = deque(r for r in records if r.number > stored.get(r.room, 0))
-        self._settle(has)
-        self._keep(has)
+        self._keep((record, places.get(record.number)) for record in has)
         self._status.published += len(has) - was_taken
         self._recount()
 

@@ -29,7 +29,8 @@ from wsext.rooms.backplanes.contract import Backplane, Subscriber
 from wsext.rooms.backplanes.envelope import DECODER, Envelope, record_id, seal
 from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.options import RemoteOptions
-from wsext.rooms.backplanes.outgoing import OutgoingRecords
+from wsext.rooms.backplanes.outgoing import Outcome, OutgoingRecords
+from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.backplanes.roster import Roster
 from wsext.runtime.backoff import Backoff
 
@@ -118,6 +119,7 @@ class RemoteBackplane(Backplane):
         self._rooms: dict[str, _Followed] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._connection = 0
+        self._by_id = False
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._work = asyncio.Event()
         self._sent = asyncio.Event()
@@ -222,33 +224,38 @@ class RemoteBackplane(Backplane):
     # --- sending ------------------------------------------------------------------------------
 
     def publish(self, room: str, payload: bytes, *, kept: bool = True) -> None:
-        record = self._record(room, payload)
+        self._number += 1
+        data = self._seal(self._number, payload)
         if kept:
-            self._put(record)
+            id = record_id(self._subscriber.origin, self._number)
+            self._put(Record(room, self._number, id, data, fresh=True))
         elif self.status.connected:
-            self._notes.append((room, record.data))
+            self._notes.append((room, data))
             self._work.set()
 
-    def _put(self, record: Record, outcome: asyncio.Future[None] | None = None) -> None:
+    def _put(self, record: Record, outcome: Outcome | None = None) -> None:
         self._outgoing.put(record, outcome)
         self._work.set()
         self._update_sent()
 
-    def _record(self, room: str, payload: bytes) -> Record:
-        self._number += 1
-        data = seal(self._subscriber.origin, self._number, payload)
+    def _seal(self, number: int, payload: bytes) -> bytes:
+        data = seal(self._subscriber.origin, number, payload)
         most = min(self._broker.max_size, self._options.max_message_bytes)
         if len(data) > most:
             problem = (
                 f"{len(payload)} bytes are too large for {self.status.url}, which takes {most}"
             )
             raise RoomError("too large for the room", CloseCode.MESSAGE_TOO_BIG, problem)
-        id = record_id(self._subscriber.origin, self._number)
-        return Record(room, self._number, id, data, fresh=True)
+        return data
 
-    async def store(self, room: str, payload: bytes, seconds: float) -> None:
-        record = self._record(room, payload)
-        outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def store(
+        self, room: str, payload: bytes, id: str, seconds: float, *, fresh: bool = False
+    ) -> Position | None:
+        self._number += 1
+        self._by_id = self._broker.numbers
+        data = self._seal(0 if self._by_id else self._number, payload)
+        record = Record(room, self._number, id, data, fresh)
+        outcome: Outcome = asyncio.get_running_loop().create_future()
         self._put(record, outcome)
         try:
             await asyncio.wait([outcome], timeout=seconds)
@@ -256,7 +263,7 @@ class RemoteBackplane(Backplane):
             if not outcome.done():
                 self._outgoing.give_up(record.number, self._why_not())
                 self._update_sent()
-        outcome.result()
+        return outcome.result()
 
     def _why_not(self) -> str:
         why = "does not answer" if self.status.connected else f"is away ({self.status.error})"
@@ -272,8 +279,13 @@ class RemoteBackplane(Backplane):
 
     async def _send_some(self) -> None:
         if records := self._outgoing.take():
-            await self._broker.append(records)  # if it fails, `_resync` finds out how far it came
-            self._outgoing.confirm()
+            # If it fails, `_resync` finds out how far it came.
+            if self._by_id:
+                added = zip(records, await self._broker.add(records), strict=True)
+                self._outgoing.confirm({r.number: found and found[0] for r, found in added})
+            else:
+                await self._broker.append(records)
+                self._outgoing.confirm()
         while self._notes:
             await self._broker.note(*self._notes.popleft())
 
@@ -378,6 +390,11 @@ class RemoteBackplane(Backplane):
                 await self._in_time(self._follow_again(room, followed))
 
     async def _last_own(self, room: str) -> int:
+        """The last number of ours that the broker has; what was stored by id has no number there,
+        but a position."""
+        if places := self._outgoing.places(room):
+            head = await self._broker.head(room)
+            return max((n for n, at in places if head.common(at) == at.number), default=0)
         found = [self._read(room, data) for _, data in await self._broker.tail(room, _TAIL)]
         mine = self._subscriber.origin
         return max((stored[1] for stored in found if stored and stored[0] == mine), default=0)
@@ -415,14 +432,14 @@ class RemoteBackplane(Backplane):
 
     # --- what is there --------------------------------------------------------------------------
 
-    async def last(self, room: str, count: int) -> list[bytes]:
+    async def last(self, room: str, count: int) -> list[tuple[Position | None, bytes]]:
         found = await self._ask(lambda: self._broker.tail(room, count)) if count else []
-        seen, payloads = _Followed(0), []
-        for _, data in found:
+        seen, last = _Followed(0), []
+        for position, data in found:
             stored = self._read(room, data)
             if stored is not None and seen.is_new(*stored[:2]):
-                payloads.append(stored[2])
-        return payloads
+                last.append((position if self._broker.numbers else None, stored[2]))
+        return last
 
     async def rooms(self, most: int) -> list[str]:
         found = await self._ask(lambda: self._broker.rooms(most))
