@@ -53,7 +53,7 @@ class Publisher:
         backplane: The URL that the app's servers use (``redis://…``, ``nats://…``, or of a
             plugin), with the same parameters. Or a function that makes a `Backplane`.
         timeout: Seconds that a broker which is away or does not answer is waited for, in every
-            method; at most 60.
+            method; at most 60, and for `publish` at most half of the URL's ``id_ttl``.
         name: Ids of messages are known by it and the room: publishers of one name share them, also
             later ones. 1 to 64 letters, digits, ``_``, ``.`` and ``-``.
 

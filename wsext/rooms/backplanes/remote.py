@@ -258,7 +258,8 @@ class RemoteBackplane(Backplane):
         outcome: Outcome = asyncio.get_running_loop().create_future()
         self._put(record, outcome)
         try:
-            await asyncio.wait([outcome], timeout=seconds)
+            # It is not sent again when the broker may have forgotten the id.
+            await asyncio.wait([outcome], timeout=min(seconds, self._options.id_ttl / 2))
         finally:
             if not outcome.done():
                 self._outgoing.give_up(record.number, self._why_not())
