@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -53,6 +54,7 @@ class _RoomName(click.ParamType):  # type: ignore[type-arg]  # generic since cli
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         given = ctx.params.get("backplane"), ctx.params.get("config")
+        logging.disable()  # it would stand in the line that is being typed
         try:
             # Nobody asked for anything yet: a folder's wsext.toml must not name whom to talk to.
             url = find_backplane(*given, trust_folder=False)

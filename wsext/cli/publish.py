@@ -13,6 +13,7 @@ from wsext.cli.broker import broker_options, find_backplane, room_argument, run
 from wsext.cli.common import fail
 from wsext.cli.dialing import piped_lines
 from wsext.errors import PublishError
+from wsext.escape import escape
 from wsext.rooms.publisher import Publisher
 
 __all__ = ["publish"]
@@ -75,7 +76,7 @@ def publish(
                         click.echo(f"wsext: messages published before: {count - 1}", err=True)
                     raise
                 if position is not None:
-                    click.echo(position)
+                    click.echo(escape(str(position)))
 
     run(speak())
 
