@@ -83,6 +83,7 @@ class Publisher:
 
     async def __aenter__(self) -> Self:
         self._speaker = _Speaker()
+        self._backplane.recovery = self._backplane.can_recover  # so that it knows ids and positions
         await self._backplane.start(self._speaker)
         return self
 
@@ -211,6 +212,12 @@ class _Speaker:
         self.back = asyncio.Event()
 
     def receive(self, room: str, payload: bytes) -> None:
+        pass
+
+    def hear(self, room: str, position: Position, payload: bytes | None) -> None:
+        pass
+
+    def lose(self, room: str, position: Position, reason: str) -> None:
         pass
 
     def resynced(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Log", "connected", "record"]
+__all__ = ["Log", "asked_until", "connected", "record"]
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -52,6 +53,15 @@ class Log:
         head = await self.broker.head("tea")
         found = await self.broker.read("tea", after, head.number, 1 << 20)
         return [(number, data.decode()) for number, data in found]
+
+
+async def asked_until(question: Callable[[], Awaitable[bool]]) -> None:
+    """Ask a broker again and again, until it says yes."""
+    async with asyncio.timeout(20):
+        while True:
+            if await question():
+                return
+            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests import brokers
-from tests.rooms.backplanes.logs import Log, connected
+from tests.rooms.backplanes.logs import Log, asked_until, connected
 from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.backplanes.redis_log import number_of, read_head, read_live
 
@@ -102,15 +101,16 @@ async def test_a_replica_without_the_end_is_another_epoch(
     folder.mkdir()
     with brokers.running("redis-forgetful", folder) as second:
         replica = Redis(port=second.port)
+
+        async def has(count: int) -> bool:
+            return await replica.xlen("wsext:room:tea") == count
+
         async with connected(broker) as one:
             await one.add("a")
             await replica.replicaof("127.0.0.1", broker.port)
-            async with asyncio.timeout(20):
-                while await replica.xlen("wsext:room:tea") != 1:
-                    await asyncio.sleep(0.02)
-                await one.add("b")  # with its first replica, a server has another life, too
-                while await replica.xlen("wsext:room:tea") != 2:
-                    await asyncio.sleep(0.02)
+            await asked_until(lambda: has(1))
+            await one.add("b")  # with its first replica, a server has another life, too
+            await asked_until(lambda: has(2))
             await replica.replicaof("NO", "ONE")
             await one.add("c", "d")
             seen = await one.broker.head("tea")
