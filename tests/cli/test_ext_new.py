@@ -31,7 +31,8 @@ def installed(package: Path) -> dict[str, str]:
     ]
     entries = about["entry-points"]["wsext"]
     write_metadata(package / "src", about["name"], entries, about["version"], more)
-    return {**os.environ, "PYTHONPATH": str(package / "src")}
+    paths = [str(package / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 @pytest.mark.slow
