@@ -310,7 +310,7 @@ class Connection(Sender):
             message = item
             self.messages_in += 1
             self.app_bytes_in += message.size
-            self._turn -= 1 + message.size >> _UNIT_BITS
+            self._turn -= 1 + (message.size >> _UNIT_BITS)
             return message
         self._turn -= 1
         pipeline = self.pipeline

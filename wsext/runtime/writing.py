@@ -307,14 +307,14 @@ class Writer:
         if first is None:
             return
         await self._begin_stream()
-        opcode, payload = 0, b""
         try:
             opcode, payload = to_payload(first)
             await self._send_fragment(Frame(opcode, payload, False, 0, hints, meta))
             await self._send_rest(iterator, opcode)
         except BaseException:
-            if opcode and self._link.connection.is_open:
-                # Half a message is out, and nothing can take it back.
+            connection = self._link.connection
+            if connection.is_halfway and connection.is_open:
+                # A codec has half a message, or the peer; nothing can take it back.
                 self._link.fail(LocalProtocolError("message was not finished"))
             raise
         finally:
