@@ -57,6 +57,8 @@ class NegotiationContext:
         binding: Bytes that no other session has and that both sides know, where the extension is a
             `wsext.SealedExtension`; otherwise empty.
         session: Client: the session that comes back and asks to be resumed; otherwise ``None``.
+        worker: The name of the worker that negotiates, for `Extension.worker_of`; a token without
+            dots, and empty without workers.
     """
 
     role: str
@@ -64,6 +66,7 @@ class NegotiationContext:
     request: Any = None
     binding: bytes = b""
     session: Any = None
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ ParamValue: TypeAlias = "str | int | bool | None"
 # token = 1*tchar (RFC 9110 §5.6.2)
 _TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 _HIDDEN = "…"
-_DIGITS = re.compile(r"0|[1-9][0-9]{0,8}")
+_DIGITS = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
 class Params(Mapping[str, "str | None"]):

@@ -36,6 +36,7 @@ from wsext.errors import (
     ConnectionClosedError,
     ConnectionClosedOK,
     LocalProtocolError,
+    NotResumed,
     ProtocolError,
 )
 from wsext.escape import get_logger
@@ -500,7 +501,7 @@ class Life:
         seconds = self.journal.window
         if self._close_after is not None and self.link.connection.role == "client":
             seconds = min(seconds, self.options.close_timeout)
-        late = TimeoutError(f"there was no connection again for {seconds:g} seconds")
+        late = NotResumed("expired")
         self._window = Window(self._clock, seconds, partial(self.give_up, late))
 
     def _stop_window(self) -> None:

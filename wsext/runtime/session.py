@@ -100,7 +100,8 @@ class Session(SessionPath):
         negotiation: Every extension offer with its verdict, and what is in use.
         options: The options in force.
         response_headers: Client: the headers of the server's response.
-        fresh_start: Client: whether it takes the place of a session that could not be resumed.
+        fresh_start: Client: whether it takes the place of a session that has ended; in `async for`
+            of `connect`, each but the first.
     """
 
     __slots__ = (

@@ -22,6 +22,7 @@ sees, replaces, drops or adds frames on its own side only.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from wsext.errors import NegotiationError, OptionError, PluginError
@@ -56,11 +57,14 @@ class Installable:
         name: The token: the entry point's name, and for a wire extension the name in the header.
         Options: The class of the option set; a set without options if there are none.
         options: The option set of this instance, checked and immutable.
+        counters: What it counts, by name; `wsext-metrics` shows it. Numbers only grow. The default
+            is nothing.
         conformance: What `wsext ext check` cannot find out itself: names and values of attributes
             of the kit's suite, for example ``{"options": {"key": "a key for tests"}}``.
     """
 
     name: ClassVar[str]
+    counters: Mapping[str, int] = MappingProxyType({})
     Options: ClassVar[type[OptionSet]] = NoOptions
     conformance: ClassVar[Mapping[str, Any]] = {}
 
@@ -126,6 +130,7 @@ class Extension(Installable):
         off_until_configured: Whether ``wsext serve`` leaves it off until somebody configures it,
             if only with its name. What has a required option is off until then anyway. The default
             is ``False``.
+        counters: What it counts, by name; `wsext-metrics` shows it. The default is nothing.
         conformance: What `wsext ext check` cannot find out itself: names and values of attributes
             of `wsext.testing.ExtensionSuite`, for example ``{"detects_corruption": True}``.
     """
@@ -175,6 +180,16 @@ class Extension(Installable):
         """
         return Agreement(self.make_codec(Params(), ctx), Params())
 
+    def worker_of(self, offer: Params) -> str:
+        """Server with workers: the one that has to answer an offer, by the name that it had in
+        `NegotiationContext.worker`; empty if anyone may, as is the default.
+
+        It is asked before anything is decided. The worker that has read the request hands the
+        connection over. If that cannot be (there is no such worker any more, or it does not
+        answer), another one negotiates as usual; so the answer is a hint, and may be wrong.
+        """
+        return ""
+
     def confirm(
         self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext
     ) -> Codec | Awaitable[Codec]:
@@ -219,6 +234,7 @@ class Interceptor(Installable):
         options: The option set of this instance, checked and immutable.
         fail_closed: Whether its first fault ends the session with 1011 instead. Set it where
             nothing may pass that the interceptor has not seen.
+        counters: What it counts, by name; `wsext-metrics` shows it. The default is nothing.
         conformance: What `wsext ext check` cannot find out itself: names and values of attributes
             of `wsext.testing.InterceptorSuite`, for example ``{"transparent": False}``.
     """
