@@ -60,8 +60,7 @@ class Journal:
             set by the extension.
         fresh: Client: why the server did not resume the session before this one; for the front, set
             by the extension.
-        claim: Server: the codec of the last handshake that was to resume the session, set by the
-            extension. Of two at once only the last one does.
+        claim: For the extension: whose resumption of the session it is, where two come at once.
         drop: What cuts off the session's connection; see `cut_off`.
         queue: What of the received messages nobody has taken yet.
     """
