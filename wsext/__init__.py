@@ -41,6 +41,7 @@ _NAMES = {
     "wsext.rooms.backplanes.contract": "Backplane BackplaneStatus",
     "wsext.rooms.backplanes.broker": "Broker Record",
     "wsext.rooms.backplanes.options": "RemoteOptions",
+    "wsext.rooms.backplanes.positions": "LogHead Position",
     "wsext.rooms.backplanes.remote": "RemoteBackplane",
     "wsext.rooms.blocking": "BlockingPublisher",
     "wsext.rooms.hub": "Hub",
@@ -121,6 +122,8 @@ if TYPE_CHECKING:
     from wsext.rooms.backplanes.contract import Backplane as Backplane
     from wsext.rooms.backplanes.contract import BackplaneStatus as BackplaneStatus
     from wsext.rooms.backplanes.options import RemoteOptions as RemoteOptions
+    from wsext.rooms.backplanes.positions import LogHead as LogHead
+    from wsext.rooms.backplanes.positions import Position as Position
     from wsext.rooms.backplanes.remote import RemoteBackplane as RemoteBackplane
     from wsext.rooms.blocking import BlockingPublisher as BlockingPublisher
     from wsext.rooms.hub import Hub as Hub

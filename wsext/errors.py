@@ -126,7 +126,8 @@ class CloseInfo:
         parts = []
         for who, close in (("sent", self.local), ("received", self.remote)):
             if close:
-                parts.append(f"{who} {close[0]}" + (f" ({close[1]})" if close[1] else ""))
+                said = f" ({escape(close[1])})" if close[1] else ""
+                parts.append(f"{who} {close[0]}{said}")
         if not parts:
             parts.append("no close frame sent or received (1006)")
         if self.exception is not None:

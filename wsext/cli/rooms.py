@@ -11,7 +11,8 @@ import msgspec
 from rich.markup import escape as no_markup
 
 from wsext.cli.broker import broker_options, find_backplane, listen, room_argument, run
-from wsext.cli.common import as_json, json_option, new_table, output, show_message
+from wsext.cli.common import json_option, show_message
+from wsext.cli.results import as_json, new_table, output
 from wsext.escape import escape
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.publisher import Publisher

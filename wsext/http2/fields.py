@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 from collections.abc import Iterable
 
 from wsext.errors import HandshakeRejected, InvalidHandshake
+from wsext.escape import escape
 from wsext.protocol.headers import NAME, VALUE, Headers, check_fields
 from wsext.protocol.http import HTTPResponse, Request
 
@@ -19,6 +21,8 @@ __all__ = [
     "request_fields",
     "response_fields",
 ]
+
+_STATUS = re.compile("[1-9][0-9][0-9]")
 
 Fields = list[tuple[str, str]]
 
@@ -92,7 +96,8 @@ def check_request(request: Request, max_size: int, max_count: int) -> None:
     if size + len(request.target) > max_size:
         raise HandshakeRejected(431, f"request headers too large: more than {max_size} bytes")
     target = request.target
-    if not (target.startswith("/") and target.isascii() and target.isprintable()):
+    is_path = target.startswith("/") and "#" not in target
+    if not (is_path and target.isascii() and target.isprintable()):
         raise HandshakeRejected(400, "malformed :path")
     if not (request.method.isascii() and request.method.isalpha()):
         raise HandshakeRejected(400, "malformed :method")
@@ -153,5 +158,6 @@ def read_response(fields: list[tuple[bytes, bytes]]) -> HTTPResponse:
     except ValueError as error:
         raise InvalidHandshake(f"the server's response has a {error}") from error
     status = pseudo.get(":status", "")
-    is_status = len(status) == 3 and status.isdecimal()
-    return HTTPResponse(int(status) if is_status else 0, "", headers)
+    if not _STATUS.fullmatch(status):
+        raise InvalidHandshake(f"the server's response has the status {escape(status)!r}")
+    return HTTPResponse(int(status), "", headers)

@@ -32,7 +32,7 @@ _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION 
     8,
     9,
 )
-_END_STREAM, _END_HEADERS, _PADDED = 0x1, 0x4, 0x8
+_ACK, _END_STREAM, _END_HEADERS, _PADDED = 0x1, 0x1, 0x4, 0x8
 _NUMBER = 0x7FFFFFFF  # without the bit that is reserved
 #: A frame's header: its length in two parts, its type and flags, its stream (RFC 9113 §4.1).
 _HEAD = Struct(">HBBBI")
@@ -246,12 +246,14 @@ class FrameGuard:
             self.count_reset()
         elif kind == _SETTINGS:
             self._count_control(1 + length // _SETTINGS_SIZE)
+            if flags & _ACK and length:
+                raise Violation(ErrorCodes.FRAME_SIZE_ERROR, "more than an acknowledgement")
             return frame if length % 6 else _known_settings(flags, number, frame)
         elif kind == _WINDOW_UPDATE and self._updates:
             self._updates -= 1
         else:
             self._count_control()
-            if kind == _GOAWAY and length >= 8:
+            if kind == _GOAWAY and length >= 8 and not number:
                 last_stream, error_code = _GOAWAY_START.unpack_from(frame, _HEADER)
                 self.goaways.append(GoAway(last_stream & _NUMBER, error_code))
                 return b""

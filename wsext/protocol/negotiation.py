@@ -18,6 +18,7 @@ from websockets.exceptions import InvalidHeader
 from websockets.headers import parse_extension
 
 from wsext.errors import NegotiationError
+from wsext.escape import escape
 from wsext.protocol.agreement import (
     Agreed,
     Agreement,
@@ -107,7 +108,7 @@ def _parse_item(item: str) -> Offer:
     try:
         ((token, pairs),) = parse_extension(item)
     except InvalidHeader as error:
-        raise NegotiationError(str(error)[:200]) from None
+        raise NegotiationError(escape(str(error))[:200]) from None
     try:
         return Offer(str(token), Params(pairs))
     except ValueError as error:

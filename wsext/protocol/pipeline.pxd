@@ -12,6 +12,7 @@ cdef class Pipeline:
     cdef Stage _first_decoder
     cdef object _hints
     cdef public bint passive
+    cdef public bint has_dropped
     cdef bint _seen_out
     cdef bint _seen_in
     cdef tuple _encoders

@@ -82,6 +82,9 @@ class Pipeline:
         #: Awaits what is asynchronous; by default without any limit.
         self.wait: Wait | None = None
         self._asked: Boundary | None = None  # whom `_through` has asked last
+        #: Whether an interceptor let nothing pass of the frame that was encoded last: it has
+        #: dropped it, or keeps it until its message is whole.
+        self.has_dropped = False
         # Whether somebody else has to see what goes out, and what comes in.
         self._seen_out = self._seen_in = False
         self._closed = False
@@ -144,6 +147,7 @@ class Pipeline:
             if stage.decodes or traced:
                 stage.above, self._first_decoder = self._first_decoder, stage
         self._seen_out = traced or bool(self._sending) or self._message_sending is not None
+        self.has_dropped = False
         self._seen_in = traced or bool(self._receiving) or self._message_received is not None
         self.passive = not (
             self._seen_out
@@ -280,6 +284,7 @@ class Pipeline:
             frames = yield from self._message_sending(frame)
         if self._sending and not again:
             frames = [item for each in frames for item in run_hooks(self._sending, each)]
+        self.has_dropped = not frames
         if self.journal is not None and frame.opcode < 8 and not again:
             self.entered = frames
         if self._first_encoder is not None:

@@ -25,6 +25,8 @@ cdef class Sender:
     cdef public long long messages_out
     cdef public long long app_bytes_out
     cdef public long long wire_bytes_out
+    cdef public long long dropped_bytes_out
+    cdef long long _uncounted
     cdef public bint local_first
     cdef bint _hold_pongs
     cdef public str role
@@ -45,6 +47,9 @@ cdef class Sender:
 
     @cython.locals(item=Frame, frames=list)
     cdef _encode(self, Frame frame)
+
+    @cython.locals(size=Py_ssize_t)
+    cdef _count(self, Frame frame)
 
     cdef _keep(self, object data, Py_ssize_t size, object hints, object meta)
 

@@ -53,8 +53,9 @@ class Sender:
         self.local_close: tuple[int, str] | None = None
         self.remote_close: tuple[int, str] | None = None
         self.local_first = False
-        #: Totals of data payloads: as the application sees them, and on the wire.
-        self.messages_out = self.app_bytes_out = self.wire_bytes_out = 0
+        #: Totals of data payloads: as the application sees them, and on the wire. What an
+        #: interceptor has dropped is in `dropped_bytes_out` alone, 64 more for each frame.
+        self.messages_out = self.app_bytes_out = self.wire_bytes_out = self.dropped_bytes_out = 0
         self._masks = MaskSource() if role == "client" else None
         # Mostly there is one chunk to send, and it needs no list.
         self._chunk: bytes | None = None
@@ -62,6 +63,7 @@ class Sender:
         #: About how many bytes `data_to_send` has; zero only if it has none.
         self.pending_bytes = 0
         self._sending = Partial.NONE  # fragmentation of what we send
+        self._uncounted = 0  # bytes of fragments that an interceptor has, or has dropped
         self._hold_pongs = False
         self._held_pong: bytes | bytearray | memoryview | None = None
 
@@ -71,6 +73,11 @@ class Sender:
     def is_open(self) -> bool:
         """Whether data may still be sent."""
         return self.state is _OPEN
+
+    @property
+    def is_halfway(self) -> bool:
+        """Whether a streamed message is half way: it has begun, and its last frame is missing."""
+        return bool(self._sending)
 
     @property
     def ended(self) -> bool:
@@ -165,8 +172,6 @@ class Sender:
             frame.hints = hints
         if meta is not None:
             frame.meta = meta
-        self.messages_out += 1
-        self.app_bytes_out += size_of(frame.payload)
         self._encode(frame)
 
     def share_message(self, message: PreparedMessage) -> bytes | None:
@@ -216,6 +221,20 @@ class Sender:
         else:
             for item in encoded:
                 self._write(item)
+        if frame.opcode < 8:
+            self._count(frame)
+
+    def _count(self, frame: Frame) -> None:
+        """Count a data frame of the application that was encoded."""
+        size = size_of(frame.payload)
+        if self.pipeline.has_dropped:
+            self.dropped_bytes_out += size + 64
+            self._uncounted = 0 if frame.fin else self._uncounted + size
+            return
+        self.app_bytes_out += self._uncounted + size
+        self._uncounted = 0
+        if frame.fin:
+            self.messages_out += 1
 
     def send_frame(self, frame: Frame) -> None:
         """Queue one frame: a fragment of a message, or in raw mode whatever it is.
@@ -232,6 +251,8 @@ class Sender:
             if self.journal is not None:
                 self._record(frame)
             self._write(frame)
+            if frame.opcode < 8:
+                self._count(frame)
         else:
             self._encode(frame)
 
@@ -257,6 +278,7 @@ class Sender:
             self._record(frame)
         for item in frames:
             self._write(item)
+        self._count(frame)
         return True
 
     def _check_send(self, frame: Frame) -> None:
@@ -274,9 +296,6 @@ class Sender:
                 else "a continuation frame without a message that it continues"
             )
         self._sending = partial
-        self.app_bytes_out += len(frame.payload)
-        if frame.fin:
-            self.messages_out += 1
 
     # --- the journal --------------------------------------------------------------------------
 

@@ -400,9 +400,10 @@ class LinkPath:
     # Compiled, those with an underscore are calls in C; no subclass may override them.
 
     def _sent(self) -> int:
-        """What was sent so far, in bytes: 64 for each message, beside its own."""
+        """What the application has said so far, in bytes: 64 for each message, beside its own."""
         connection = self.connection
-        return connection.app_bytes_out + 64 * connection.messages_out
+        said = connection.app_bytes_out + connection.dropped_bytes_out
+        return said + 64 * connection.messages_out
 
     def _begin_turn(self) -> None:
         self.turn_until = self._sent() + _SEND_TURN

@@ -393,12 +393,18 @@ class Writer:
             await self._send_fragment(Frame(opcode, payload, False, 0, hints, meta))
             await self._send_rest(iterator, opcode)
         except BaseException:
-            if self._has_begun and (self.is_detached or self._link.connection.is_open):
-                # Half a message is out, and nothing can take it back.
+            if self._is_halfway:
+                # A codec has half a message, or the peer; nothing can take it back.
                 self._owner.fail(LocalProtocolError("message was not finished"))
             raise
         finally:
             self._end_stream()
+
+    @property
+    def _is_halfway(self) -> bool:
+        """Whether the streamed message has begun, for this connection or for the next one."""
+        connection = self._link.connection
+        return self._has_begun if self.is_detached else connection.is_halfway and connection.is_open
 
     async def _send_rest(self, chunks: AsyncIterator[Data], opcode: int) -> None:
         async for chunk in chunks:

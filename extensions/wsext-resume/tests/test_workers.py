@@ -1,5 +1,4 @@
-"""Sessions of several workers, of servers with a backplane, and under uvicorn: who comes back reaches
-the one that has the session."""
+"""Sessions of several workers and servers, and under uvicorn: each client reaches its session."""
 
 from __future__ import annotations
 
@@ -8,7 +7,6 @@ import os
 import re
 import signal
 import ssl
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,11 @@ import trustme
 from wsext_resume import SessionResume
 
 import wsext
-from tests.e2e.processes import ENV, serving
+from tests.e2e.processes import serving
 from tests.integrations.served import Receive, Scope, Send, running
 from tests.raw import masked
 from tests.relay import relaying
-from tests.server.working import Team, team
+from tests.server.working import team
 from tests.waiting import until
 from wsext import App, Backoff, NotResumed, ServerOptions, Session
 
