@@ -340,8 +340,8 @@ class Hub(RoomHub):
     def leave(self, room: str, member: Presence) -> None:
         if self._starting is None:
             return  # the hub has ended, and has told it of all
+        self.spawn(self.backplane.leave(room, member.id))  # first, so that it is true then
         self._publish(room, encode(Went(member)), kept=False)
-        self.spawn(self.backplane.leave(room, member.id))
 
     async def presence(self, name: str) -> list[Presence]:
         """Who is in a room; this process knows its own best."""
