@@ -44,6 +44,7 @@ _NAMES = {
     "wsext.rooms.backplanes.positions": "LogHead Position",
     "wsext.rooms.backplanes.remote": "RemoteBackplane",
     "wsext.rooms.blocking": "BlockingPublisher",
+    "wsext.rooms.heard": "Missed RoomMessage",
     "wsext.rooms.hub": "Hub",
     "wsext.rooms.presence": "Presence PresenceChange",
     "wsext.rooms.publisher": "Publisher",
@@ -126,6 +127,8 @@ if TYPE_CHECKING:
     from wsext.rooms.backplanes.positions import Position as Position
     from wsext.rooms.backplanes.remote import RemoteBackplane as RemoteBackplane
     from wsext.rooms.blocking import BlockingPublisher as BlockingPublisher
+    from wsext.rooms.heard import Missed as Missed
+    from wsext.rooms.heard import RoomMessage as RoomMessage
     from wsext.rooms.hub import Hub as Hub
     from wsext.rooms.presence import Presence as Presence
     from wsext.rooms.presence import PresenceChange as PresenceChange

@@ -22,6 +22,7 @@ class Said(msgspec.Struct, array_like=True, tag="m", omit_defaults=True):
     left_out: list[str] = []
     hints: dict[str, Any] | None = None
     meta: dict[str, Any] | None = None
+    id: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.data, (str, bytes)):
@@ -33,6 +34,7 @@ class Said(msgspec.Struct, array_like=True, tag="m", omit_defaults=True):
         message: PreparedMessage,
         key: str | int | None = None,
         left_out: Collection[str] = (),
+        id: str | None = None,
     ) -> Said:
         """How a message is told to others."""
         hints, meta = message.hints, message.meta
@@ -42,6 +44,7 @@ class Said(msgspec.Struct, array_like=True, tag="m", omit_defaults=True):
             sorted(left_out),
             None if hints is None else dict(hints),
             None if meta is None else dict(meta),
+            id,
         )
 
     @property
