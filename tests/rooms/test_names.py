@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsext import RoomError
+from wsext import App, RoomError, RoomOptions
 from wsext.rooms.names import check_name
 
 
@@ -17,3 +17,10 @@ def test_every_text_of_255_bytes_is_a_name(name: str) -> None:
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(RoomError, match="a room's name"):
         check_name(name)
+
+
+@pytest.mark.parametrize("id", ["", "x" * 65, "ü" * 33, "\ud800"])
+async def test_an_id_is_short(id: str) -> None:
+    app = App(rooms=RoomOptions(recovery=True))
+    with pytest.raises(RoomError, match="1 to 64 bytes"):
+        await app.room("tea").broadcast("x", id=id)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.backplanes.positions import Position
+from wsext.rooms.notes import Said
 
-__all__ = ["Heard", "Missed", "RoomMessage"]
+__all__ = ["Heard", "Missed", "RoomMessage", "Stamp", "stamped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +73,29 @@ class Heard(NamedTuple):
     def held_bytes(self) -> int:
         """Bytes of the message and of its encodings."""
         return self.message.held_bytes
+
+
+#: Makes what members get of a message.
+Stamp: TypeAlias = Callable[[RoomMessage], str | bytes | PreparedMessage]
+
+
+def stamped(said: Said, position: Position, after: Position | None, stamp: Stamp | None) -> Heard:
+    """What members get of a message.
+
+    Args:
+        said: The message.
+        position: Where it stands.
+        after: Where the message before it stands.
+        stamp: `RoomOptions.stamp`.
+
+    Raises:
+        Exception: What the stamp raises.
+    """
+    message = said.message
+    if stamp is not None:
+        made = stamp(RoomMessage(said.data, position, said.id, said.key, said.hints, said.meta))
+        if isinstance(made, PreparedMessage):
+            message = made
+        else:
+            message = PreparedMessage(made, hints=said.hints, meta=said.meta)
+    return Heard(message, said.key, frozenset(said.left_out), position, after)

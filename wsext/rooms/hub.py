@@ -20,8 +20,8 @@ from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.kept import Bounds, KeptMessages
 from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.counters import Counters
-from wsext.rooms.heard import Heard, RoomMessage
-from wsext.rooms.names import check_name
+from wsext.rooms.heard import Heard, stamped
+from wsext.rooms.names import check_id, check_name
 from wsext.rooms.notes import NOTES, Back, Came, Note, Said, Went, encode, read_members
 from wsext.rooms.ports import Key, RoomHub
 from wsext.rooms.presence import Presence
@@ -43,9 +43,6 @@ _MOST_WORK = 500
 #: Pieces of work that may wait for the broker, and how many more for each session in a room.
 _MOST_TASKS = 1000
 _TASKS_PER_MEMBER = 4
-
-#: The longest id of a message, in bytes of UTF-8.
-_LONGEST_ID = 64
 
 
 class Hub(RoomHub):
@@ -238,23 +235,9 @@ class Hub(RoomHub):
                 after = Position(position.epoch, position.number - 1)
             note = self._read(name, payload)
             if isinstance(note, Said):
-                heard.append(self._stamped(position, after, note))
+                heard.append(stamped(note, position, after, self.options.stamp))
                 after = position
         return heard
-
-    def _stamped(self, position: Position, after: Position | None, said: Said) -> Heard:
-        stamp = self.options.stamp
-        if stamp is None:
-            message = said.message
-        else:
-            details = (said.id, said.key, said.hints, said.meta)
-            made = stamp(RoomMessage(said.data, position, *details))
-            message = (
-                made
-                if isinstance(made, PreparedMessage)
-                else PreparedMessage(made, hints=said.hints, meta=said.meta)
-            )
-        return Heard(message, said.key, frozenset(said.left_out), position, after)
 
     def admit(self, session: Session) -> None:
         if self._seats[session] >= (most := self.options.max_rooms_per_session):
@@ -286,7 +269,7 @@ class Hub(RoomHub):
         left_out: frozenset[str],
         id: str | None = None,
     ) -> asyncio.Future[Position] | None:
-        known_by = None if id is None else record_id("", _checked(id))
+        known_by = None if id is None else record_id("", check_id(id))
         recovery = self.options.recovery
         if known_by is not None and not recovery:
             problem = "without it, a broadcast cannot have an id"
@@ -378,7 +361,7 @@ class Hub(RoomHub):
             target.position = position
             return
         try:
-            heard = self._stamped(position, target.position, note)
+            heard = stamped(note, position, target.position, self.options.stamp)
         except Exception as error:
             logger.error("room %r: RoomOptions.stamp failed", room, exc_info=error)
             target.lose(position, "stamp")
@@ -413,17 +396,6 @@ class Hub(RoomHub):
 
 def _held_by(heard: Heard) -> int:
     return heard.held_bytes
-
-
-def _checked(id: str) -> str:
-    """An id that a message may have."""
-    try:
-        size = len(id.encode())
-    except UnicodeEncodeError:
-        size = 0
-    if not 1 <= size <= _LONGEST_ID:
-        raise RoomError(f"a message's id is text of 1 to {_LONGEST_ID} bytes")
-    return id
 
 
 def _seen(outcome: asyncio.Future[Position]) -> None:
