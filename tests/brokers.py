@@ -49,7 +49,8 @@ class Broker:
         place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
         # By default Redis may answer up to two seconds before it writes, while the disk is slow.
         keep_all = ["--appendonly", keep, "--appendfsync", "always"]
-        return [_find("redis-server"), *place, *keep_all, "--save", ""]
+        replicas_at_once = ["--repl-diskless-sync-delay", "0"]
+        return [_find("redis-server"), *place, *keep_all, "--save", "", *replicas_at_once]
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
