@@ -20,7 +20,7 @@ from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.kept import Bounds, KeptMessages
 from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.counters import Counters
-from wsext.rooms.heard import Heard, RoomMessage
+from wsext.rooms.heard import Heard, stamped
 from wsext.rooms.names import check_id, check_name
 from wsext.rooms.notes import NOTES, Back, Came, Note, Said, Went, encode, read_members
 from wsext.rooms.ports import Key, RoomHub
@@ -163,9 +163,8 @@ class Hub(RoomHub):
             room.forget()
 
     async def flush(self) -> None:
-        """Wait until nothing waits for slow members or for the broker, as far as they are there."""
-        members = (member for room in self._open for member in room.members())
-        sessions = {member.session for member in members if member.session.connected}
+        """Wait until nothing waits for slow members or for the broker, as far as it is there."""
+        sessions = {member.session for room in self._open for member in room.members()}
         await asyncio.gather(*(life_of(session).wait_written() for session in sessions))
         if self._starting is not None:
             await self.backplane.wait_sent()
@@ -236,23 +235,9 @@ class Hub(RoomHub):
                 after = Position(position.epoch, position.number - 1)
             note = self._read(name, payload)
             if isinstance(note, Said):
-                heard.append(self._stamped(position, after, note))
+                heard.append(stamped(note, position, after, self.options.stamp))
                 after = position
         return heard
-
-    def _stamped(self, position: Position, after: Position | None, said: Said) -> Heard:
-        stamp = self.options.stamp
-        if stamp is None:
-            message = said.message
-        else:
-            details = (said.id, said.key, said.hints, said.meta)
-            made = stamp(RoomMessage(said.data, position, *details))
-            message = (
-                made
-                if isinstance(made, PreparedMessage)
-                else PreparedMessage(made, hints=said.hints, meta=said.meta)
-            )
-        return Heard(message, said.key, frozenset(said.left_out), position, after)
 
     def admit(self, session: Session) -> None:
         if self._seats[session] >= (most := self.options.max_rooms_per_session):
@@ -284,9 +269,7 @@ class Hub(RoomHub):
         left_out: frozenset[str],
         id: str | None = None,
     ) -> asyncio.Future[Position] | None:
-        if id is not None:
-            check_id(id)
-        known_by = None if id is None else record_id("", id)
+        known_by = None if id is None else record_id("", check_id(id))
         recovery = self.options.recovery
         if known_by is not None and not recovery:
             problem = "without it, a broadcast cannot have an id"
@@ -378,7 +361,7 @@ class Hub(RoomHub):
             target.position = position
             return
         try:
-            heard = self._stamped(position, target.position, note)
+            heard = stamped(note, position, target.position, self.options.stamp)
         except Exception as error:
             logger.error("room %r: RoomOptions.stamp failed", room, exc_info=error)
             target.lose(position, "stamp")
