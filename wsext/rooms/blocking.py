@@ -112,14 +112,16 @@ class BlockingPublisher:
         return self._do(lambda publisher: publisher.rooms(most))
 
     def _do(self, work: Callable[[Publisher], Coroutine[Any, Any, T]]) -> T:
-        with self._lock:  # whatever begins does so before `close` says that all ends
-            result = self._started().begin(work)
+        result: Future[T] | None = None
         try:
+            with self._lock:  # whatever begins does so before `close` says that all ends
+                result = self._started().begin(work)
             return result.result()
         except CancelledError:
             raise RuntimeError("the publisher was closed meanwhile") from None
         except BaseException:  # Ctrl-C, for example: nobody waits for it any more
-            result.cancel()
+            if result is not None:
+                result.cancel()
             raise
 
     def _started(self) -> _Running:
