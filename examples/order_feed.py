@@ -71,14 +71,16 @@ async def feed(session: Session) -> None:
 # --- a trader ---------------------------------------------------------------------------------
 
 
-async def trade(url: str, name: str, count: int, backoff: Backoff | None = None) -> list[str]:
+async def trade(
+    url: str, name: str, count: int, pause: float = 0.1, backoff: Backoff | None = None
+) -> list[str]:
     """Place some orders; what was seen in the feed until all of them were there."""
     waiting = {id: Order(id, "buy") for id in (f"{name}-{number}" for number in range(count))}
     seen: list[str] = []
     since: str | None = None
     async for session in wsext.connect(url, extensions=["session-resume"], backoff=backoff):
         await session.send_json(Hello(since))
-        session.create_task(place(session, list(waiting.values())))
+        session.create_task(place(session, list(waiting.values()), pause))
         async for data in session:
             message = msgspec.json.decode(data, type=Welcome | Placed)
             if isinstance(message, Placed):
@@ -94,10 +96,11 @@ async def trade(url: str, name: str, count: int, backoff: Backoff | None = None)
     return seen
 
 
-async def place(session: Session, orders: list[Order]) -> None:
+async def place(session: Session, orders: list[Order], pause: float) -> None:
     """Send what the feed has not shown yet, even if the server may have it: the id tells."""
     for order in orders:
         await session.send_json(order)
+        await asyncio.sleep(pause)
 
 
 if __name__ == "__main__":
