@@ -44,6 +44,12 @@ class Placed(msgspec.Struct, tag="placed"):
     order: Order
 
 
+class Confirmed(msgspec.Struct, tag="confirmed"):
+    """What the trader of an order gets: it is in the feed, now or since an earlier attempt."""
+
+    id: str
+
+
 # --- the server -------------------------------------------------------------------------------
 
 
@@ -66,6 +72,7 @@ async def feed(session: Session) -> None:
         while True:
             order = await session.receive_json(Order)
             await members.broadcast(msgspec.json.encode(order).decode(), id=order.id)
+            await session.send_json(Confirmed(order.id))
 
 
 # --- a trader ---------------------------------------------------------------------------------
@@ -78,19 +85,23 @@ async def trade(
     waiting = {id: Order(id, "buy") for id in (f"{name}-{number}" for number in range(count))}
     seen: list[str] = []
     since: str | None = None
+    has_missed = False
     async for session in wsext.connect(url, extensions=["session-resume"], backoff=backoff):
         await session.send_json(Hello(since))
         session.create_task(place(session, list(waiting.values()), pause))
         async for data in session:
-            message = msgspec.json.decode(data, type=Welcome | Placed)
+            message = msgspec.json.decode(data, type=Welcome | Placed | Confirmed)
             if isinstance(message, Placed):
                 since = message.position
                 seen.append(message.order.id)
                 waiting.pop(message.order.id, None)
-            else:
+            elif isinstance(message, Welcome):
                 since = message.since
                 if message.missed is not None:
+                    has_missed = True
                     print(f"{name}: orders are missing: {message.missed}", file=sys.stderr)
+            elif has_missed:  # this one may be among those that are missing
+                waiting.pop(message.id, None)
             if not waiting:
                 return seen
     return seen

@@ -156,7 +156,7 @@ ORDERS = 50
 
 
 async def test_order_feed(tmp_path: Path) -> None:
-    """Connections are cut, a worker and the broker are killed, the workers are renewed."""
+    """Connections are cut, a worker is killed, the broker restarts, the workers are renewed."""
     namespace = runpy.run_path(str(EXAMPLES / "order_feed.py"))
     trade: Callable[..., Coroutine[Any, Any, list[str]]] = namespace["trade"]
     backoff = wsext.Backoff(initial=0.02, maximum=0.2)
@@ -177,7 +177,7 @@ async def test_order_feed(tmp_path: Path) -> None:
                     relay.cut,
                     lambda: os.kill(workers_of(pid)[-1], signal.SIGKILL),
                     relay.cut,
-                    broker.kill,
+                    broker.stop,
                     broker.start,
                     lambda: os.kill(pid, signal.SIGHUP),
                     relay.cut,

@@ -186,4 +186,6 @@ class Return:
         if not self._refused:
             self._refused = "unsupported" if journal is None else journal.fresh or "unknown"
         self._begin(accepted)
-        life.give_up(NotResumed(self._refused))
+        error = NotResumed(self._refused)
+        logger.info("session %s: %s", life.id, error)
+        life.give_up(error)
