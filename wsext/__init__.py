@@ -46,7 +46,7 @@ _NAMES = {
     "wsext.rooms.blocking": "BlockingPublisher",
     "wsext.rooms.heard": "Missed RoomMessage",
     "wsext.rooms.hub": "Hub",
-    "wsext.rooms.presence": "Presence PresenceChange",
+    "wsext.rooms.presence": "Presence PresenceChange PresenceFeed",
     "wsext.rooms.publisher": "Publisher",
     "wsext.rooms.room": "Membership Room",
     "wsext.rooms.settings": "RoomOptions",
@@ -132,6 +132,7 @@ if TYPE_CHECKING:
     from wsext.rooms.hub import Hub as Hub
     from wsext.rooms.presence import Presence as Presence
     from wsext.rooms.presence import PresenceChange as PresenceChange
+    from wsext.rooms.presence import PresenceFeed as PresenceFeed
     from wsext.rooms.publisher import Publisher as Publisher
     from wsext.rooms.room import Membership as Membership
     from wsext.rooms.room import Room as Room

@@ -198,6 +198,44 @@ async def test_many_cuts_while_both_sides_send(  # the long version is the chaos
     await pair.close()
 
 
+class Batching(Codec):
+    """Makes one frame of three messages, and three of one."""
+
+    def __init__(self) -> None:
+        self.batch: list[bytes] = []
+
+    def encode(self, frame: Frame) -> Any:
+        self.batch.append(bytes(frame.payload))
+        if len(self.batch) < 3:
+            return ()
+        batch, self.batch = self.batch, []
+        return Frame(2, b"|".join(batch))
+
+    def decode(self, frame: Frame, budget: int) -> Any:
+        return [Frame(1, part) for part in bytes(frame.payload).split(b"|")]
+
+
+class Batched(Extension):
+    name = "x-batched"
+
+
+async def test_messages_that_travel_together_are_counted_one_by_one() -> None:
+    """Also while there is no room for all of them, and while some wait in the codec."""
+    options = WebSocketOptions(incoming_capacity=1)
+    pair = Pair(options, codecs=lambda: [(Batched(), Batching())])
+    numbers = [str(number) for number in range(12)]
+    for at in (0, 4, 8):
+        for number in numbers[at : at + 4]:
+            pair.client.send_nowait(number)
+        await turns(10)
+        await pair.cut()
+        pair.resume()
+    assert await received(pair.server, 12) == numbers
+    await turns(10)
+    assert pair.server.stats.messages_in == 12
+    await pair.close()
+
+
 async def test_a_shared_message_is_held_once_and_counted_for_each() -> None:
     message = PreparedMessage("x" * 1000)
     pair = Pair()

@@ -316,7 +316,6 @@ class Journal:
             raise ValueError(f"the peer cannot have received {received} messages")
         self.sent = received
         self._begun_sent = 0
-        self._parts, self._parts_bytes = None, 0
         self._told = _NEVER
         return self.acknowledged + len(self._kept) - received
 

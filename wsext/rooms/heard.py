@@ -14,11 +14,11 @@ __all__ = ["Heard", "Missed", "RoomMessage"]
 
 @dataclass(frozen=True, slots=True)
 class RoomMessage:
-    """A message of a room with `RoomOptions.recovery`, for `RoomOptions.stamp`.
+    """A message of a room, as `RoomOptions.stamp` and `Publisher.history` have it.
 
     Attributes:
         data: What was broadcast.
-        position: Where it stands in the room.
+        position: Where it stands in the room; ``None`` only if a plugin's backplane cannot tell.
         id: The ``id`` that it was broadcast with, if any.
         key: Its ``key``, if any.
         hints: For the extensions.
@@ -26,7 +26,7 @@ class RoomMessage:
     """
 
     data: str | bytes
-    position: Position
+    position: Position | None
     id: str | None = None
     key: str | int | None = None
     hints: Mapping[str, Any] | None = None

@@ -21,7 +21,7 @@ from wsext.rooms.backplanes.kept import Bounds, KeptMessages
 from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.counters import Counters
 from wsext.rooms.heard import Heard, RoomMessage
-from wsext.rooms.names import check_name
+from wsext.rooms.names import check_id, check_name
 from wsext.rooms.notes import NOTES, Back, Came, Note, Said, Went, encode, read_members
 from wsext.rooms.ports import Key, RoomHub
 from wsext.rooms.presence import Presence
@@ -43,9 +43,6 @@ _MOST_WORK = 500
 #: Pieces of work that may wait for the broker, and how many more for each session in a room.
 _MOST_TASKS = 1000
 _TASKS_PER_MEMBER = 4
-
-#: The longest id of a message, in bytes of UTF-8.
-_LONGEST_ID = 64
 
 
 class Hub(RoomHub):
@@ -287,7 +284,9 @@ class Hub(RoomHub):
         left_out: frozenset[str],
         id: str | None = None,
     ) -> asyncio.Future[Position] | None:
-        known_by = None if id is None else record_id("", _checked(id))
+        if id is not None:
+            check_id(id)
+        known_by = None if id is None else record_id("", id)
         recovery = self.options.recovery
         if known_by is not None and not recovery:
             problem = "without it, a broadcast cannot have an id"
@@ -340,8 +339,8 @@ class Hub(RoomHub):
     def leave(self, room: str, member: Presence) -> None:
         if self._starting is None:
             return  # the hub has ended, and has told it of all
+        self.spawn(self.backplane.leave(room, member.id))  # first, so that it is true then
         self._publish(room, encode(Went(member)), kept=False)
-        self.spawn(self.backplane.leave(room, member.id))
 
     async def presence(self, name: str) -> list[Presence]:
         """Who is in a room; this process knows its own best."""
@@ -414,17 +413,6 @@ class Hub(RoomHub):
 
 def _held_by(heard: Heard) -> int:
     return heard.held_bytes
-
-
-def _checked(id: str) -> str:
-    """An id that a message may have."""
-    try:
-        size = len(id.encode())
-    except UnicodeEncodeError:
-        size = 0
-    if not 1 <= size <= _LONGEST_ID:
-        raise RoomError(f"a message's id is text of 1 to {_LONGEST_ID} bytes")
-    return id
 
 
 def _seen(outcome: asyncio.Future[Position]) -> None:

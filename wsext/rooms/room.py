@@ -18,7 +18,7 @@ from wsext.rooms.counters import Counters
 from wsext.rooms.heard import Heard, Missed
 from wsext.rooms.notes import encode
 from wsext.rooms.ports import Key, RoomHub
-from wsext.rooms.presence import Presence, PresenceChange, Watch
+from wsext.rooms.presence import Presence, PresenceChange, PresenceFeed, Watch
 from wsext.rooms.settings import RoomOptions, RoomOverflow
 from wsext.runtime.life import life_of
 from wsext.runtime.outbox import Lane
@@ -415,8 +415,19 @@ class Membership(Audience):
             except Exception as error:
                 logger.error("room %r: on_missed failed", self.room.name, exc_info=error)
 
+    def follow_presence(self) -> PresenceFeed:
+        """Who is in the room and who comes and goes from then on, in any process:
+        ``async with members.follow_presence() as who``, then ``who.present`` and
+        ``async for change in who``. Nobody is missed between the two, and nobody told of twice.
+
+        While the broker is away, those of this process are there; the others come when it is back.
+        """
+        return PresenceFeed(self.room.watch, self.room, self.me)
+
     def changes(self) -> AsyncIterator[PresenceChange]:
-        """Who comes and goes from now on, in any process, until this membership ends.
+        """Who comes and goes from now on, in any process, until this membership ends. To know who
+        is there as well, use `follow_presence`: whoever asks `presence` first and then follows
+        misses those who come between the two.
 
         Whoever does not keep up misses the oldest changes; `presence` always tells the state.
         """

@@ -258,6 +258,8 @@ class RemoteBackplane(Backplane):
             else:
                 await self._broker.append(records)
                 self._outgoing.confirm()
+        if self._notes:
+            await self._roster.flush()  # what notes tell of members is true when they come
         while self._notes:
             await self._broker.note(*self._notes.popleft())
 
