@@ -99,6 +99,8 @@ class Return:
         begin: Begins the new session that the server has accepted where it cannot resume the old.
     """
 
+    __slots__ = ("_begin", "_dial", "_follow", "_refused", "_session", "_task", "_waits")
+
     def __init__(
         self,
         session: Session,
