@@ -72,6 +72,7 @@ class Broker:
         """Stop it: connections stay, and nothing answers, until `go_on`."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)  # all of its threads have stopped
 
     def go_on(self) -> None:
         """Let it go on after `stall`."""

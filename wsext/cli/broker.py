@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from click.shell_completion import CompletionItem
 from wsext.cli.common import fail, server_config_option
 from wsext.config.applying import plugins_of
 from wsext.config.sources import read_config
-from wsext.errors import OptionError, OutcomeUnknown, PublishError, RoomError, WsextError
+from wsext.errors import OptionError, OutcomeUnknown, PublishError, WsextError
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.blocking import BlockingPublisher
@@ -53,6 +54,7 @@ class _RoomName(click.ParamType):  # type: ignore[type-arg]  # generic since cli
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         given = ctx.params.get("backplane"), ctx.params.get("config")
+        logging.disable()  # it would stand in the line that is being typed
         try:
             # Nobody asked for anything yet: a folder's wsext.toml must not name whom to talk to.
             url = find_backplane(*given, trust_folder=False)
@@ -133,7 +135,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise SystemExit(130) from None
     except BrokenPipeError:  # whoever read the output has gone
         raise
-    except RoomError as error:
+    except ValueError as error:  # an OptionError, a room's name, an id
         fail(str(error), 2)
     except PublishError as error:
         fail(str(error), 3 if isinstance(error, OutcomeUnknown) else 1)

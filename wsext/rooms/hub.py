@@ -155,8 +155,9 @@ class Hub(RoomHub):
             room.forget()
 
     async def flush(self) -> None:
-        """Wait until nothing waits for slow members or for the broker, as far as it is there."""
-        sessions = {member.session for room in self._open for member in room.members()}
+        """Wait until nothing waits for slow members or for the broker, as far as they are there."""
+        members = (member for room in self._open for member in room.members())
+        sessions = {member.session for member in members if member.session.connected}
         await asyncio.gather(*(life_of(session).wait_written() for session in sessions))
         if self._starting is not None:
             await self.backplane.wait_sent()

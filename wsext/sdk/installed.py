@@ -266,7 +266,7 @@ def make_pipeline(negotiation: Negotiation, max_message_size: int, session: str 
         extension, boundary = agreed.extension, agreed.boundary
         boundary.where = f"session {session}" if session else ""
         stages.append(Stage(agreed.name, agreed.codec, extension.rsv, extension.opcodes, boundary))
-    return Pipeline(stages, max_message_size=max_message_size)
+    return Pipeline(stages, max_message_size=max_message_size, journal=negotiation.journal)
 
 
 @lru_cache(maxsize=256)
