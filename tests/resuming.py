@@ -76,6 +76,7 @@ class Pair:
         hooks: Of the server's side, and of the client's.
         listener: Makes the listener of the server's session.
         wire: The first connection's wire.
+        raw: Whether the server's session is a raw one.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Pair:
         hooks: tuple[Installed, Installed] | None = None,
         listener: Callable[[], Listener] | None = None,
         wire: Wire | None = None,
+        raw: bool = False,
     ) -> None:
         self._codecs = codecs
         self.journals = {"server": journals(), "client": journals()}
@@ -98,6 +100,7 @@ class Pair:
                 options=options or WebSocketOptions(),
                 installed=installed,
                 negotiation=self.negotiate(role),
+                raw=raw and role == "server",
             )
             for role, installed in zip(("server", "client"), both, strict=True)
         )

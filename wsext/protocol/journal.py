@@ -298,6 +298,11 @@ class Journal:
     # --- from one connection to the next ------------------------------------------------------
 
     @property
+    def is_halfway(self) -> bool:
+        """Whether fragments were written of a message whose last one was not."""
+        return self._begun is not None
+
+    @property
     def is_behind(self) -> bool:
         """Whether something has to be written again before anything new."""
         begun = 0 if self._begun is None else len(self._begun)

@@ -82,7 +82,6 @@ class Writer:
         self._journal = owner.journal
         self._lane = Lane(options.outgoing_overflow, options.outgoing_bytes)
         self._streaming: Waiting | None = None  # the streamed message that is half way
-        self._has_begun = False  # whether anything of it was sent
         self._fragment: Waiting | None = None  # of the streamed message, for an asynchronous codec
         self._pump: asyncio.Task[None] | None = None
         self._encoding: Waiting | None = None  # what an asynchronous codec has
@@ -402,9 +401,11 @@ class Writer:
 
     @property
     def _is_halfway(self) -> bool:
-        """Whether the streamed message has begun, for this connection or for the next one."""
-        connection = self._link.connection
-        return self._has_begun if self.is_detached else connection.is_halfway and connection.is_open
+        """Whether the streamed message has begun, on this connection or on an earlier one."""
+        connection, journal = self._link.connection, self._journal
+        if journal is not None and (self.is_detached or journal.is_behind):
+            return journal.is_halfway
+        return connection.is_halfway and connection.is_open
 
     async def _send_rest(self, chunks: AsyncIterator[Data], opcode: int) -> None:
         async for chunk in chunks:
@@ -435,7 +436,6 @@ class Writer:
         if not self._owner.is_open:
             raise self._owner.closed_error()
         entry = Waiting(frame, len(frame.payload))
-        self._has_begun = True
         if not self._link.is_async:
             self._write(entry)
             return
@@ -450,7 +450,6 @@ class Writer:
     def _end_stream(self) -> None:
         self._streaming = None
         self._fragment = None
-        self._has_begun = False
         self._write_waiting(patient=True)
 
     async def send_frame(self, frame: Frame) -> None:
