@@ -106,6 +106,7 @@ class Pair:
         )
         life_of(self.client).on_detached = lambda: None
         self.wire = wire or Wire()
+        self._wires = [self.wire]
         life_of(self.server).start(self.wire.server, listener=listener)
         life_of(self.client).start(self.wire.client)
 
@@ -126,6 +127,7 @@ class Pair:
         self.journals["server"].cut_off()
         answered = self.journals["server"].received
         self.wire = wire or Wire()
+        self._wires.append(self.wire)
         for session, received in ((self.server, offered), (self.client, answered)):
             transport: Any = getattr(self.wire, session.role)
             life_of(session).resume(
@@ -134,6 +136,12 @@ class Pair:
                 transport,
                 peer_received=received,
             )
+
+    def let_go(self) -> None:
+        """Let the wires refer to no session; they are cycles, and so would keep it."""
+        for wire in self._wires:
+            for transport in (wire.client, wire.server):
+                transport.set_protocol(asyncio.Protocol())
 
     async def close(self) -> None:
         """End both sessions."""
