@@ -44,8 +44,9 @@ _NAMES = {
     "wsext.rooms.backplanes.positions": "LogHead Position",
     "wsext.rooms.backplanes.remote": "RemoteBackplane",
     "wsext.rooms.blocking": "BlockingPublisher",
+    "wsext.rooms.heard": "Missed RoomMessage",
     "wsext.rooms.hub": "Hub",
-    "wsext.rooms.presence": "Presence PresenceChange",
+    "wsext.rooms.presence": "Presence PresenceChange PresenceFeed",
     "wsext.rooms.publisher": "Publisher",
     "wsext.rooms.room": "Membership Room",
     "wsext.rooms.settings": "RoomOptions",
@@ -126,9 +127,12 @@ if TYPE_CHECKING:
     from wsext.rooms.backplanes.positions import Position as Position
     from wsext.rooms.backplanes.remote import RemoteBackplane as RemoteBackplane
     from wsext.rooms.blocking import BlockingPublisher as BlockingPublisher
+    from wsext.rooms.heard import Missed as Missed
+    from wsext.rooms.heard import RoomMessage as RoomMessage
     from wsext.rooms.hub import Hub as Hub
     from wsext.rooms.presence import Presence as Presence
     from wsext.rooms.presence import PresenceChange as PresenceChange
+    from wsext.rooms.presence import PresenceFeed as PresenceFeed
     from wsext.rooms.publisher import Publisher as Publisher
     from wsext.rooms.room import Membership as Membership
     from wsext.rooms.room import Room as Room
