@@ -873,6 +873,21 @@ async def test_a_handler_that_returns_without_a_connection_has_its_answer_delive
     assert (await pair.client.wait_closed()).code == 1000
 
 
+async def test_what_a_handler_has_not_taken_is_unconfirmed() -> None:
+    pair = Pair()
+
+    async def handler(session: Session) -> None:
+        await session.receive()
+
+    for number in range(5):
+        pair.client.send_nowait(str(number))
+    await turns(10)
+    await life_of(pair.server).run(handler, pair.server)
+    async with asyncio.timeout(SOON):
+        await pair.client.wait_closed()
+    assert pair.client.unconfirmed == ["1", "2", "3", "4"]
+
+
 async def test_a_handler_that_fails_without_a_connection_ends_the_session() -> None:
     pair = Pair()
     go_on = asyncio.Event()

@@ -355,8 +355,8 @@ class Life:
         except Exception as error:
             self.end_with(error, "handler")
         if not self._tasks and self._session is not None:  # nobody is left who could read it
-            self._session._inbox.clear()
             self.end_receiving()
+            self._session._inbox.clear()
         if self.link.connection.raw:
             self.link.close_transport()
         else:
@@ -405,6 +405,8 @@ class Life:
         A server that drains cannot pass messages on any more, so it must not take any either.
         """
         self._is_diverted = False
+        if self.journal is not None:
+            self.journal.take_no_more()
         if self._session is not None:
             self._session._on_message = None
             self._session._inbox.end_at_once(self.closed_error)
