@@ -344,7 +344,9 @@ async def say_all(session: Session, messages: Sequence[str]) -> None:
 
 
 @EVERY_STACK
-async def test_a_streamed_message_begins_again_and_is_read_on(codecs: Any) -> None:
+@pytest.mark.parametrize("passes", [0, 1, 2, 3, 30])
+async def test_a_streamed_message_begins_again_and_is_read_on(codecs: Any, passes: int) -> None:
+    """Wherever its last fragment is when the connection is lost: also in a codec."""
     pair = Pair(codecs=codecs)
     chunks: asyncio.Queue[str | None] = asyncio.Queue()
 
@@ -366,8 +368,9 @@ async def test_a_streamed_message_begins_again_and_is_read_on(codecs: Any) -> No
         for number in range(6):
             chunks.put_nowait(f"ünïcode {number};")
             if number % 2:
-                await turns(30)
-                await pair.cut()
+                await turns(passes)
+                life_of(pair.server).cut_off()
+                life_of(pair.client).cut_off()
                 if number == 3:
                     chunks.put_nowait("waits;")
                     await turns()

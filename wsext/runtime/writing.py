@@ -223,7 +223,8 @@ class Writer:
         link = self._link
         if self.is_detached:
             return
-        if not link.is_async and self._write_again(patient=patient):
+        if not link.is_async:
+            self._write_again(patient=patient)
             while self.outbox and self._streaming is None:
                 if not link.connection.is_open:
                     self.outbox.clear(self._owner.closed_error)
@@ -244,19 +245,18 @@ class Writer:
         journal = self._journal
         return journal is not None and (journal.is_full or journal.is_behind)
 
-    def _write_again(self, *, patient: bool) -> bool:
-        """Send again what the peer has not received; ``False`` if it does not read for now."""
+    def _write_again(self, *, patient: bool) -> None:
+        """Send again what the peer has not received; if patient, only while it reads."""
         link = self._link
         while self._is_behind and link.connection.is_open:
             if patient and link.is_paused:
-                return False
+                break
             try:
                 link.connection.send_again()
             except ProtocolError as error:  # the connection has failed
                 logger.debug("what was sent before cannot be sent again: %s", error)
                 link.soon()
             link.write_out()
-        return True
 
     def _take_out(self) -> None:
         entry = self.outbox.pop()
