@@ -378,6 +378,8 @@ async def test_a_streamed_message_begins_again_and_is_read_on(codecs: Any, passe
         chunks.put_nowait(None)
         await sending
         await reading
+        await pair.cut()
+        pair.resume()
         await pair.server.send("after")
         assert await pair.client.receive() == "after"
     assert "".join(map(str, heard)) == (
@@ -588,6 +590,23 @@ def test_acknowledgements_cost_little_and_do_not_take_long(held: int) -> None:
         assert before.messages_out == pair.server.stats.messages_out == 0
         await asyncio.sleep(5)
         assert acks <= held
+        await pair.close()
+
+    testing.simulate(scenario, 1, weather=testing.calm)
+
+
+def test_who_waits_for_an_acknowledgement_does_not_wait_for_the_clock() -> None:
+    """It is sent when the program has taken what was there, though nothing more comes."""
+
+    async def scenario(world: testing.World) -> None:
+        pair = Pair(journals=small(max_bytes=1000))
+        began = asyncio.get_running_loop().time()
+        saying = asyncio.create_task(say_all(pair.client, ["x" * 400] * 50))
+        for _ in range(50):
+            await received(pair.server, 1)
+            await asyncio.sleep(0.001)
+        await saying
+        assert asyncio.get_running_loop().time() - began < 0.5
         await pair.close()
 
     testing.simulate(scenario, 1, weather=testing.calm)
