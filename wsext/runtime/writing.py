@@ -82,7 +82,6 @@ class Writer:
         self._journal = owner.journal
         self._lane = Lane(options.outgoing_overflow, options.outgoing_bytes)
         self._streaming: Waiting | None = None  # the streamed message that is half way
-        self._has_begun = False  # whether anything of it was sent
         self._fragment: Waiting | None = None  # of the streamed message, for an asynchronous codec
         self._pump: asyncio.Task[None] | None = None
         self._encoding: Waiting | None = None  # what an asynchronous codec has
@@ -224,7 +223,8 @@ class Writer:
         link = self._link
         if self.is_detached:
             return
-        if not link.is_async and self._write_again(patient=patient):
+        if not link.is_async:
+            self._write_again(patient=patient)
             while self.outbox and self._streaming is None:
                 if not link.connection.is_open:
                     self.outbox.clear(self._owner.closed_error)
@@ -246,19 +246,18 @@ class Writer:
         journal = self._journal
         return journal is not None and (journal.is_full or journal.is_behind)
 
-    def _write_again(self, *, patient: bool) -> bool:
-        """Send again what the peer has not received; ``False`` if it does not read for now."""
+    def _write_again(self, *, patient: bool) -> None:
+        """Send again what the peer has not received; if patient, only while it reads."""
         link = self._link
         while self._is_behind:
             if patient and link.is_paused:
-                return False
+                break
             try:
                 link.connection.send_again()
             except ProtocolError as error:  # the connection has failed
                 logger.debug("what was sent before cannot be sent again: %s", error)
                 link.soon()
             link.write_out()
-        return True
 
     def _take_out(self) -> None:
         entry = self.outbox.pop()
@@ -403,9 +402,11 @@ class Writer:
 
     @property
     def _is_halfway(self) -> bool:
-        """Whether the streamed message has begun, for this connection or for the next one."""
-        connection = self._link.connection
-        return self._has_begun if self.is_detached else connection.is_halfway and connection.is_open
+        """Whether the streamed message has begun, on this connection or on an earlier one."""
+        connection, journal = self._link.connection, self._journal
+        if journal is not None and (self.is_detached or journal.is_behind):
+            return journal.is_halfway
+        return connection.is_halfway and connection.is_open
 
     async def _send_rest(self, chunks: AsyncIterator[Data], opcode: int) -> None:
         async for chunk in chunks:
@@ -436,7 +437,6 @@ class Writer:
         if not self._owner.is_open:
             raise self._owner.closed_error()
         entry = Waiting(frame, len(frame.payload))
-        self._has_begun = True
         if not self._link.is_async:
             self._write(entry)
             return
@@ -451,7 +451,6 @@ class Writer:
     def _end_stream(self) -> None:
         self._streaming = None
         self._fragment = None
-        self._has_begun = False
         self._write_waiting(patient=True)
 
     async def send_frame(self, frame: Frame) -> None:
