@@ -40,7 +40,7 @@ serve: $(STAMP)    ## Run the reference server on 127.0.0.1:8765
 	$(BIN)/wsext serve --host $(HOST) --port $(PORT)
 
 test: $(STAMP)     ## Run the whole test suite
-	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: $(STAMP)     ## Check style and types
 	$(BIN)/ruff check .

@@ -83,4 +83,8 @@ class ReproducibleSdist(sdist):
         return path
 
 
-setup(ext_modules=modules(), cmdclass={"sdist": ReproducibleSdist})
+setup(
+    ext_modules=modules(),
+    cmdclass={"sdist": ReproducibleSdist},
+    options={"build_ext": {"parallel": True}},  # one compiler per core
+)

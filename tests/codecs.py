@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Hashable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from wsext import (
     CloseCode,
@@ -30,6 +29,7 @@ __all__ = [
     "Cancelled",
     "ClosesLater",
     "Counting",
+    "CountingCodec",
     "Gated",
     "History",
     "Hung",
@@ -116,13 +116,22 @@ class Gated(Extension):
         return _GatedCodec(self)
 
 
-class _CountingCodec(Codec):
+class CountingCodec(Codec):
+    """Changes nothing, and is counted on its extension.
+
+    Attributes:
+        key: The share key.
+    """
+
+    key: Any = "all the same"
+
     def __init__(self, extension: Counting) -> None:
         self.extension = extension
+        extension.made += 1
 
     @property
-    def share_key(self) -> Hashable:
-        return "all the same"
+    def share_key(self) -> Any:
+        return self.key
 
     def encode(self, frame: Frame) -> Frame:
         self.extension.encoded += 1
@@ -140,18 +149,17 @@ class Counting(Extension):
     """A synchronous codec that changes nothing and counts.
 
     Attributes:
+        codec: Its class.
         made, closed: How many codecs.
         encoded, decoded: How many frames; one that is shared is encoded once.
     """
 
     name: ClassVar[str] = "x-counting"
-
-    def setup(self) -> None:
-        self.made = self.closed = self.encoded = self.decoded = 0
+    codec: ClassVar[type[CountingCodec]] = CountingCodec
+    made = closed = encoded = decoded = 0
 
     def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
-        self.made += 1
-        return _CountingCodec(self)
+        return self.codec(self)
 
 
 class _AsyncInflateCodec(MessageCodec):

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import wsext
+from tests.e2e.processes import python
 from wsext import testing
 from wsext.app.settings import ServerOptions
 from wsext.cli import cli
@@ -53,7 +54,8 @@ def test_the_code_of_a_page_runs(path: Path, tmp_path: Path) -> None:
     if "async def main()" in code:
         code += "\nimport asyncio\nasyncio.run(main())\n"
     (tmp_path / "page.py").write_text(code)
-    subprocess.run([sys.executable, "-W", "error", tmp_path / "page.py"], check=True, timeout=30)
+    done = python(tmp_path / "page.py")
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_readmes_client_talks_to_the_reference_app(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def test_the_sentence_is_made_of_attributes(error: Exception, text: str) -> None
         (CloseInfo((1001, ""), (1000, ""), True, None, True), 1001, True, None),
         (CloseInfo((1002, ""), (1000, ""), True, None, True), 1002, False, None),
         (CloseInfo(None, (1005, "")), 1005, False, "received 1005"),
+        (CloseInfo(None, (4000, "\x1b[2J")), 4000, False, "received 4000 (\\x1b[2J)"),
         (CloseInfo(exception=OSError("gone")), 1006, False, None),
     ],
 )

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,14 @@ def module_of(path: Path) -> str:
 
 
 FILES = {module_of(path): path for path in python_files(ROOT / "wsext")}
-TREES = {module: ast.parse(path.read_text()) for module, path in FILES.items()}
 
 #: Where each public name is defined.
 HOMES = {**wsext._HOMES, "__version__": "wsext.version"}
+
+
+@cache
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(FILES[module].read_text())
 
 
 def room_of(module: str) -> str:
@@ -82,7 +87,7 @@ def imports(tree: ast.AST) -> Iterator[tuple[str, tuple[str, ...], int]]:
 def imported_files(module: str) -> Iterator[tuple[str, int]]:
     """The modules of wsext that a module imports: in functions and for type checkers, too, and
     those that it gives to `importlib.import_module`."""
-    tree = TREES[module]
+    tree = tree_of(module)
     taken = set()
     for source, names, line in imports(tree):
         taken.update(names)
@@ -101,6 +106,7 @@ def imported_files(module: str) -> Iterator[tuple[str, int]]:
                 yield str(node.value), node.lineno
 
 
+@cache
 def graph() -> dict[str, dict[str, int]]:
     """The modules that each module imports, with the line; without the table of public names."""
     edges: dict[str, dict[str, int]] = {}
@@ -153,12 +159,9 @@ def find_circles(edges: dict[str, dict[str, int]]) -> list[list[str]]:
     return circles
 
 
-EDGES = graph()
-
-
 def test_imports_point_down() -> None:
     wrong = []
-    for module, targets in EDGES.items():
+    for module, targets in graph().items():
         room = room_of(module)
         for target, line in targets.items():
             where = f"{FILES[module].relative_to(ROOT)}:{line}"
@@ -170,12 +173,13 @@ def test_imports_point_down() -> None:
 
 
 def test_no_imports_form_a_circle() -> None:
+    edges = graph()
     lines = [
         "\n  → ".join(
-            f"{FILES[module].relative_to(ROOT)}:{EDGES[module][target]} imports {target}"
+            f"{FILES[module].relative_to(ROOT)}:{edges[module][target]} imports {target}"
             for module, target in zip(circle, [*circle[1:], circle[0]], strict=True)
         )
-        for circle in find_circles(EDGES)
+        for circle in find_circles(edges)
     ]
     assert not lines, "\n".join(lines)
 
@@ -194,7 +198,8 @@ def test_the_table_of_public_names_imports_nothing_but_what_it_needs() -> None:
 
 def test_no_two_classes_share_a_name() -> None:
     where: dict[str, list[str]] = defaultdict(list)
-    for module, tree in TREES.items():
+    for module in FILES:
+        tree = tree_of(module)
         views = {  # a class for type checkers is a second view of one that there is
             inner
             for node in ast.walk(tree)
@@ -211,9 +216,10 @@ def test_no_two_classes_share_a_name() -> None:
 
 @pytest.mark.parametrize("room", ["protocol", "sdk"])
 def test_protocol_and_sdk_do_no_io(room: str) -> None:
-    for module, tree in TREES.items():
+    for module in FILES:
         if module.startswith(f"wsext.{room}."):
-            found = {source.split(".")[0] for source, _, _ in imports(tree)} & IO_MODULES
+            sources = {source.split(".")[0] for source, _, _ in imports(tree_of(module))}
+            found = sources & IO_MODULES
             assert not found, f"{module} imports {found}"
 
 
@@ -225,7 +231,7 @@ def purposes() -> dict[str, str]:
     found = {}
     for room in ROOMS:
         module = "wsext." + room.replace("/", ".")
-        docstring = ast.get_docstring(TREES[module])
+        docstring = ast.get_docstring(tree_of(module))
         assert docstring, module
         found[room] = docstring.partition("\n")[0]
     return found
@@ -276,7 +282,7 @@ def test_every_public_name_can_be_imported_and_has_a_docstring() -> None:
 def test_the_type_checkers_names_are_the_tables() -> None:
     checked = {
         names[0]: source
-        for source, names, _ in imports(TREES["wsext"])
+        for source, names, _ in imports(tree_of("wsext"))
         if source.startswith("wsext.") and source != "wsext.version"
     }
     assert checked == wsext._HOMES

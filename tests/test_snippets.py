@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import click
 import pytest
 import zstandard
 
-from tests.e2e.processes import wsext
+from tests.e2e.processes import python, wsext
 from tests.test_docs import PAGES, ROOT, blocks
 from wsext.cli import cli
 from wsext.config.configuration import Config
@@ -111,7 +109,5 @@ def test_the_code_of_a_readme_runs(path: Path, tmp_path: Path) -> None:
     samples = [b'{"symbol": "WSX", "price": %d}' % number for number in range(2000)]
     dictionary = zstandard.train_dictionary(2048, samples)
     (tmp_path / "feed.zdict").write_bytes(dictionary.as_bytes())
-    subprocess.run(
-        [sys.executable, "-W", "error", tmp_path / "page.py"],
-        check=True, timeout=30, cwd=tmp_path,
-    )  # fmt: skip
+    done = python(tmp_path / "page.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr

@@ -23,9 +23,9 @@ _NAMES = {
     "wsext.errors": (
         "CloseInfo ConnectionClosed ConnectionClosedError ConnectionClosedOK "
         "EndSession ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake "
-        "InvalidStatus LocalProtocolError MessageError NegotiationError OptionError OutcomeUnknown "
-        "PluginError ProtocolError PublishError QueueFull RemoteProtocolError RoomError RouteError "
-        "WsextError"
+        "InvalidStatus LocalProtocolError MessageError NegotiationError NotResumed OptionError "
+        "OutcomeUnknown PluginError ProtocolError PublishError QueueFull RemoteProtocolError "
+        "RoomError RouteError WsextError"
     ),
     "wsext.protocol.agreement": (
         "Agreed Agreement Declined Negotiation NegotiationContext Offer Phase Verdict"
@@ -35,6 +35,7 @@ _NAMES = {
     "wsext.protocol.frames": "Frame Message",
     "wsext.protocol.headers": "Headers",
     "wsext.protocol.http": "Request Response",
+    "wsext.protocol.journal": "Journal",
     "wsext.protocol.params": "Params",
     "wsext.protocol.prepared": "PreparedMessage",
     "wsext.rooms.backplanes.contract": "Backplane BackplaneStatus",
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from wsext.errors import LocalProtocolError as LocalProtocolError
     from wsext.errors import MessageError as MessageError
     from wsext.errors import NegotiationError as NegotiationError
+    from wsext.errors import NotResumed as NotResumed
     from wsext.errors import OptionError as OptionError
     from wsext.errors import OutcomeUnknown as OutcomeUnknown
     from wsext.errors import PluginError as PluginError
@@ -114,6 +116,7 @@ if TYPE_CHECKING:
     from wsext.protocol.headers import Headers as Headers
     from wsext.protocol.http import Request as Request
     from wsext.protocol.http import Response as Response
+    from wsext.protocol.journal import Journal as Journal
     from wsext.protocol.params import Params as Params
     from wsext.protocol.prepared import PreparedMessage as PreparedMessage
     from wsext.rooms.backplanes.broker import Broker as Broker

@@ -1,48 +1,15 @@
-"""What several commands share: how values, tables and errors look."""
+"""What several commands share: errors in one line, and completion of names."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
 
 from tests.fake import write_metadata
-from wsext.cli.common import (
-    ExtensionArgument,
-    ExtensionToken,
-    OptionSetName,
-    SettingName,
-    as_json,
-    as_text,
-    fail,
-    new_table,
-    output,
-)
+from wsext.cli.common import ExtensionArgument, ExtensionToken, OptionSetName, SettingName, fail
 from wsext.sdk.plugins import default_plugins, set_default_plugins
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "none"),
-        (True, "true"),
-        (1.5, "1.5"),
-        ("x", "x"),
-        (("a", 2), "a, 2"),
-        ([], "none"),
-    ],
-)
-def test_a_value_is_shown_as_people_write_it(value: Any, text: str) -> None:
-    assert as_text(value) == text
-
-
-def test_json_is_indented() -> None:
-    text = as_json({"a": [1, 2]})
-    assert json.loads(text) == {"a": [1, 2]}
-    assert "\n  " in text
 
 
 def test_a_failure_is_one_line_on_stderr_and_a_code(capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,15 +17,6 @@ def test_a_failure_is_one_line_on_stderr_and_a_code(capsys: pytest.CaptureFixtur
         fail("it does not work", 2)
     assert caught.value.code == 2
     assert capsys.readouterr() == ("", "wsext: it does not work\n")
-
-
-def test_a_table_in_a_pipe_is_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
-    table = new_table("NAME", "TEXT")
-    table.add_row("a", "x" * 120)
-    output().print(table)
-    heading, row = capsys.readouterr().out.splitlines()
-    assert heading.split() == ["NAME", "TEXT"]
-    assert row.rstrip() == "a     " + "x" * 120
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,16 @@ class Mine(SealedExtension):
 """
 
 
+def test_every_wire_parameter_of_what_is_here_is_described() -> None:
+    listed = json.loads(invoke("list", "--json").stdout)
+    names = [item["name"] for item in listed if item["distribution"].startswith("wsext-")]
+    assert "permessage-checksum" in names
+    for name in names:
+        shown = json.loads(invoke("show", name, "--json").stdout)
+        bare = [item["name"] for item in shown.get("wire_params", ()) if not item["description"]]
+        assert not bare, f"{name}: {bare}"
+
+
 def test_show_lists_every_wire_parameter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = json.loads(invoke("show", "permessage-zstd", "--json").stdout)
     params = {param["name"]: param for param in shown["wire_params"]}

@@ -124,14 +124,43 @@ def test_changes_that_no_case_notices_are_shown_with_their_lines(install: Any) -
     assert "-        if len(frame.payload) > 5000:" in done.output
     assert "+        if len(frame.payload) > 5001:" in done.output
     assert "[:1]" not in done.output, "that one is noticed"
-    assert "changes of the code were noticed" in done.output
+    assert "changes of the code were noticed by the kit, " in done.output
+
+
+LARGE = """
+    __doc__ = "Marks large frames."
+
+    @hookimpl
+    def wsext_frame_sending(self, frame):
+        return frame.replace(meta={"large": True}) if len(frame.payload) > 5000 else None
+"""
+
+OWN_TEST = """
+from plug_tried import Wrong
+from wsext import Frame
+
+def test_large_frames_are_marked():
+    for size, meta in ((5001, {"large": True}), (5000, None)):
+        marked = Wrong().wsext_frame_sending(Frame(2, bytes(size)))
+        assert (marked and marked.meta) == meta
+"""
+
+
+def test_the_package_s_own_tests_are_asked_too(install: Any, tmp_path: Path) -> None:
+    install("tried", LARGE, base="Interceptor")
+    (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\naddopts = "-n 2"\n')
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_tried.py").write_text(OWN_TEST)
+    done = run("tried", "--mutate", "--examples", "1")
+    assert f"noticed by the kit and {tmp_path / 'tests'}, 0 were not" in done.output
+    assert done.exit_code == 0, done.output
 
 
 def test_changes_for_which_there_was_no_time_are_counted(
     install: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("slow", WEAK, base="Interceptor")
-    no_time = lambda kind, attributes, seconds: try_changes(kind, attributes, 0)  # noqa: E731
+    no_time = lambda kind, attributes, seconds, tests: try_changes(kind, attributes, 0)  # noqa: E731
     monkeypatch.setattr("wsext.testing.mutation.try_changes", no_time)
     assert "7 were not tried in time (--time-limit)" in run("slow", "--mutate").output
     report = json.loads(run("slow", "--mutate", "--json").stdout)

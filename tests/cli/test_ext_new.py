@@ -31,7 +31,8 @@ def installed(package: Path) -> dict[str, str]:
     ]
     entries = about["entry-points"]["wsext"]
     write_metadata(package / "src", about["name"], entries, about["version"], more)
-    return {**os.environ, "PYTHONPATH": str(package / "src")}
+    paths = [str(package / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 @pytest.mark.slow
@@ -56,10 +57,11 @@ def test_a_new_package_passes_its_tests_and_the_kit(kind: str, tmp_path: Path) -
         return result.stdout
 
     assert " failed" not in run("pytest", "-q", "-p", "no:cacheprovider")
-    report = run("wsext", "ext", "check", "permessage-foo", "--examples", "10")
+    args = ("ext", "check", "permessage-foo", "--examples", "10")
+    report = wsext(*args, cwd=package, env=env).stdout
     assert "permessage-foo conforms" in report
     assert "note" not in report
-    assert "permessage-foo" in run("wsext", "ext", "show", "permessage-foo")
+    assert "permessage-foo" in wsext("ext", "show", "permessage-foo", cwd=package, env=env).stdout
     lint = ("--isolated", "--select", "E,F,W,I,B,UP,ASYNC,PT", "--line-length", "100")
     run("ruff", "check", *lint, "src", "tests")
     run("ruff", "format", "--isolated", "--line-length", "100", "--check", "src", "tests")

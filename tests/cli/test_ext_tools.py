@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.invoking import invoke
 from tests.e2e.processes import wsext
 from tests.fake import write_metadata
 
@@ -75,9 +75,7 @@ def test_doctor_names_every_problem_and_what_to_do(broken: dict[str, str], tmp_p
     assert "RSV1" in found["permessage-deflate, x-bad"][0]["text"]
 
 
-def test_doctor_says_what_to_do_about_each_plugin(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_doctor_says_what_to_do_about_each_plugin(tmp_path: Path) -> None:
     entries = {
         "x-keyed": "tests.extensions:Keyed",
         "x-shy": "tests.extensions:Shy",
@@ -85,14 +83,18 @@ def test_doctor_says_what_to_do_about_each_plugin(
         "x-wrong": "tests.extensions:Append",
     }
     write_metadata(tmp_path, "bad-name", entries)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    Path("wsext.toml").write_text(
+    config = tmp_path / "wsext.toml"
+    config.write_text(
         '[extensions.x-shy]\n[extensions.x-keyed]\nkeys = "s3cret"\n[server]\nbacklog = "many"\n'
     )
-    done = invoke("doctor", "--json")
-    assert done.exit_code == 1
-    assert "s3cret" not in done.output
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+    def doctor() -> subprocess.CompletedProcess[str]:
+        return wsext("ext", "doctor", "--json", cwd=tmp_path, env=env)
+
+    done = doctor()
+    assert done.returncode == 1
+    assert "s3cret" not in done.stdout + done.stderr
     found: dict[str, list[dict[str, str]]] = {}
     for item in json.loads(done.stdout):
         found.setdefault(item["name"], []).append(item)
@@ -117,15 +119,13 @@ def test_doctor_says_what_to_do_about_each_plugin(
     assert "tests.extensions:Append" in wrong["text"]
     assert "pip install" not in wrong["advice"]
 
-    Path("wsext.toml").write_text("[extensions.x-keyed]\nsize = 8\n")
-    waiting = [
-        item for item in json.loads(invoke("doctor", "--json").stdout) if item["name"] == "x-keyed"
-    ][-1]
+    config.write_text("[extensions.x-keyed]\nsize = 8\n")
+    waiting = [item for item in json.loads(doctor().stdout) if item["name"] == "x-keyed"][-1]
     assert waiting["level"] == "note"
     assert waiting["advice"] == "install('x-keyed', keys=...) in the app"
 
-    Path("wsext.toml").unlink()
-    notes = {item["name"]: item for item in json.loads(invoke("doctor", "--json").stdout)}
+    config.unlink()
+    notes = {item["name"]: item for item in json.loads(doctor().stdout)}
     assert notes["x-keyed"]["level"] == notes["x-shy"]["level"] == "note"
     assert notes["x-keyed"]["advice"] == "install('x-keyed', keys=...) in the app"
     assert notes["x-shy"]["text"].startswith("off until it is configured: its class says")

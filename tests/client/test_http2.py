@@ -19,7 +19,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 from hpack import Encoder
-from hyperframe.frame import GoAwayFrame, HeadersFrame, SettingsFrame
+from hyperframe.frame import GoAwayFrame, HeadersFrame, PingFrame, SettingsFrame
 
 import wsext
 from tests.http2.peer import random_frames
@@ -232,6 +232,28 @@ async def test_a_server_without_extended_connect_is_refused() -> None:
         with pytest.raises(InvalidHandshake, match="no WebSocket over HTTP/2"):
             await wsext.connect(url, http2=True)
     assert asked == []
+
+
+async def test_a_server_that_allows_no_stream_is_asked_once_it_does(caplog: Any) -> None:
+    """RFC 9113 §5.1.2: the limit may be 0 for a while."""
+
+    def settings(streams: int) -> bytes:
+        frame = SettingsFrame(0, settings={SettingCodes.ENABLE_CONNECT_PROTOCOL: 1})
+        frame.settings[SettingCodes.MAX_CONCURRENT_STREAMS] = streams
+        return frame.serialize()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(settings(0) + PingFrame(0, opaque_data=b"asked?  ").serialize())
+        assert b"asked?  " in await reader.readuntil(b"asked?  ")  # and nothing was asked before
+        writer.write(settings(1))
+        block = Encoder().encode([(":status", "200")])
+        await reader.readuntil(CONNECT)
+        writer.write(HeadersFrame(1, data=block, flags=["END_HEADERS"]).serialize())
+        await reader.read()
+
+    async with foreign_server(serve) as url:
+        (await wsext.connect(url, http2=True)).abort()
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_what_the_client_sends() -> None:

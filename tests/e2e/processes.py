@@ -6,10 +6,12 @@ import multiprocessing
 import os
 import pkgutil
 import re
+import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -73,8 +75,8 @@ def serving(
     assert code == ends_with, f"wsext serve ended with {code}"
 
 
-#: Most of what a short command does is to start Python and to import wsext. So one process does
-#: that once, and is forked for each command.
+#: Most of what a short program does is to start Python and to import wsext. So one process does
+#: that once, and is forked for each of them.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     ["__main__", *(module.name for module in pkgutil.iter_modules(cli.__path__, "wsext.cli."))]
@@ -85,27 +87,49 @@ def wsext(
     *args: str, stdin: str = "", cwd: Path | None = None, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """``wsext ARGS``, to its end; a pipe has to hold the whole input."""
+    return _run(cli.main, list(args), stdin=stdin, cwd=cwd, env=env or ENV)
+
+
+def python(path: Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """``python -W error PATH``, to its end."""
+    return _run(_script, path, cwd=cwd)
+
+
+def _script(path: Path) -> None:
+    warnings.simplefilter("error")
+    runpy.run_path(str(path), run_name="__main__")
+
+
+def _run(
+    work: Callable[..., object],
+    *args: Any,
+    stdin: str = "",
+    cwd: Path | None = None,
+    env: Mapping[str, str] = os.environ,
+) -> subprocess.CompletedProcess[str]:
+    """Call a function in a process of its own."""
     with TemporaryDirectory() as folder:
         output = [Path(folder, name) for name in ("stdout", "stderr")]
-        process = _FORKS.Process(target=_command, args=(args, stdin, output, cwd, env or ENV))
+        process = _FORKS.Process(target=_live, args=(stdin, output, cwd, dict(env), work, *args))
         process.start()
         process.join(100)  # a slow machine is not what is tested
         if process.exitcode is None:
             process.kill()
-            raise subprocess.TimeoutExpired(args, 100)
+            raise subprocess.TimeoutExpired(str(args), 100)
         return subprocess.CompletedProcess(
             args, process.exitcode, *(path.read_text() for path in output)
         )
 
 
-def _command(
-    args: Sequence[str],
+def _live(
     stdin: str,
     output: Sequence[Path],
     cwd: Path | None,
     env: dict[str, str],
+    work: Callable[..., object],
+    *args: Any,
 ) -> None:
-    """Be the command: what a process has from its start is put into place here."""
+    """Put into place what a process has from its start, and be the program."""
     source, sink = os.pipe()
     os.write(sink, stdin.encode())
     os.close(sink)
@@ -117,4 +141,4 @@ def _command(
     os.environ.clear()
     os.environ.update(env)
     sys.path[:0] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
-    cli.main(list(args))
+    work(*args)

@@ -6,17 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from wsext import (
-    Codec,
-    Extension,
-    NegotiationContext,
-    OptionSet,
-    Params,
-    RemoteProtocolError,
-    hookimpl,
-)
+from tests.codecs import Counting, CountingCodec
+from wsext import OptionSet, RemoteProtocolError, hookimpl
 
-__all__ = ["LEGAL", "NAME", "SECRET", "Counting", "faulty", "faulty_plugin"]
+__all__ = ["LEGAL", "NAME", "SECRET", "Faultless", "faulty", "faulty_plugin"]
 
 NAME = "x-faulty"
 
@@ -60,54 +53,28 @@ def _fault(call: str, kind: str, asynchronous: bool) -> Callable[..., Any]:
     return fail_later if asynchronous else fail
 
 
-class CountingCodec(Codec):
-    """Changes nothing, and is counted."""
+class FaultlessCodec(CountingCodec):
+    """Is not shared."""
 
-    key: Any = None
-
-    def __init__(self, extension: Counting) -> None:
-        self.extension = extension
-        extension.made += 1
-
-    @property
-    def share_key(self) -> Any:
-        return self.key
-
-    def encode(self, frame: Any) -> Any:
-        return frame
-
-    def decode(self, frame: Any, budget: int) -> Any:
-        return frame
-
-    def close(self) -> None:
-        self.extension.closed += 1
+    key = None
 
 
-class Counting(Extension):
-    """Makes codecs that change nothing.
-
-    Attributes:
-        made, closed: How many codecs.
-    """
+class Faultless(Counting):
+    """What the others are derived from: makes codecs that change nothing."""
 
     name: ClassVar[str] = NAME
-    codec: ClassVar[type[CountingCodec]] = CountingCodec
-
-    made = closed = 0
-
-    def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
-        return self.codec(self)
+    codec: ClassVar[type[CountingCodec]] = FaultlessCodec
 
 
-def faulty(call: str, kind: str, *, asynchronous: bool = False) -> type[Counting]:
+def faulty(call: str, kind: str, *, asynchronous: bool = False) -> type[Faultless]:
     """An extension that fails in a call, on connections while the class's ``armed`` is true."""
     fail = _fault(call, kind, asynchronous)
     if call == "option-set":
         options = type("Options", (OptionSet,), {"check": fail})
-        return type("Faulty", (Counting,), {"Options": options})
-    extension: type[Counting] = type("Faulty", (Counting,), {"armed": True})
-    of_codec = hasattr(CountingCodec, call)
-    inner = getattr(CountingCodec if of_codec else Counting, call)
+        return type("Faulty", (Faultless,), {"Options": options})
+    extension: type[Faultless] = type("Faulty", (Faultless,), {"armed": True})
+    of_codec = hasattr(FaultlessCodec, call)
+    inner = getattr(FaultlessCodec if of_codec else Faultless, call)
 
     def method(self: Any, *arguments: Any) -> Any:
         if call == "close":
@@ -125,7 +92,7 @@ def faulty(call: str, kind: str, *, asynchronous: bool = False) -> type[Counting
         members = {call: property(fail)}
     elif call in ("encode_shared", "skip_shared"):
         members["key"] = "all the same"
-    extension.codec = type("FaultyCodec", (CountingCodec,), members)
+    extension.codec = type("FaultyCodec", (FaultlessCodec,), members)
     return extension
 
 

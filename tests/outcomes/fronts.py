@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 import wsext
 from tests.integrations.adapted import serving, url_of
 from tests.integrations.served import Receive, Scope, Send
-from tests.outcomes.faulty import NAME, Counting
+from tests.outcomes.faulty import NAME, Faultless
 from tests.raw import masked
 from tests.raw import raw_peer as tcp_peer
 from wsext import App, Frame, Session, WebSocketOptions
@@ -22,6 +22,7 @@ from wsext.integrations.uvicorn import WebSocketProtocol
 from wsext.protocol.handshake import build_request
 from wsext.protocol.http import serialize_request
 from wsext.testing import RawPeer, Transcript, World, calm, simulate
+from wsext.testing.simulation.loop import no_automatic_collection
 
 __all__ = ["FRONTS", "Seen"]
 
@@ -112,7 +113,7 @@ def server(*installed: Any) -> Seen:
 def client(*installed: Any) -> Seen:
     """A wsext client; the peer is a server whose extension does not fail."""
     seen, transcript = Seen(), Transcript()
-    app = _app(Counting)
+    app = _app(Faultless)
 
     async def talk(session: Session) -> None:
         await session.send(MESSAGE)
@@ -170,7 +171,8 @@ def uvicorn_(*installed: Any) -> Seen:
     return seen
 
 
-def websockets(kind: type[Counting]) -> Seen:
+@no_automatic_collection()  # `websockets` tells an extension of the end by letting go of it
+def websockets(kind: type[Faultless]) -> Seen:
     """A server of ``websockets`` with the adapter; it is armed when it has been rehearsed."""
     seen = Seen()
     kind.armed = False  # type: ignore[attr-defined]

@@ -137,6 +137,10 @@ async def test_http_2_may_split_cookies() -> None:
         ("Host: example.com:port", 400),
         ("Host: example.com:123456", 400),
         ("Host: [::1", 400),
+        ("Host: [::g]", 400),
+        ("Host: [v1.x]", 200),
+        ("Host: a%20b", 200),
+        ("Host: a%zz", 400),
         ("Host: \xfcber.example", 400),
     ],
 )
@@ -159,6 +163,30 @@ async def test_a_host_is_a_name_or_an_address(host: str, status: int) -> None:
 )
 def test_a_whole_url_as_target_names_the_host(target: str, host: str) -> None:
     assert Request("GET", target, Headers({"Host": "example.com"})).host == host
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "is_one"),
+    [
+        *(("GET", target, True) for target in ("/", "//", "/?", "/a%zz", "HTTP://x", "wss://x?y")),
+        *(("GET", target, True) for target in ("http://[::1]:80/", "ws://x:80")),
+        ("OPTIONS", "*", True),
+        ("CONNECT", "x:443", True),
+        *(("GET", target, False) for target in ("", "*", "x", "?", "x:80", "\\", "http:/x")),
+        *(("GET", target, False) for target in ("/#x", "http://x#y", "http://", "http:///")),
+        *(("GET", target, False) for target in ("http://u@x/", "http://[::g]/", "http://x:y/")),
+        *(("GET", target, False) for target in ("ftp://x/", "http://:80/", "http://a,b c/")),
+    ],
+)
+def test_a_target_is_a_path_or_a_url(method: str, target: str, is_one: bool) -> None:
+    """RFC 9112 §3.2; nothing else may be taken for the path ``/``."""
+    data = f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    if is_one:
+        assert RequestReader().feed(data) is not None
+        return
+    with pytest.raises(HandshakeRejected) as caught:
+        RequestReader().feed(data)
+    assert caught.value.status == 400
 
 
 def test_http_1_0_needs_no_host() -> None:

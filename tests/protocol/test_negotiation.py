@@ -84,6 +84,12 @@ def test_what_is_not_of_the_grammar_fails_in_both_roles(header: str) -> None:
         confirm(make_offers([Reverse()]), [header], [Reverse()], CLIENT)
 
 
+def test_what_is_said_of_a_malformed_header_has_no_controls() -> None:
+    with pytest.raises(NegotiationError) as caught:
+        parse_offers(["\x9b2J"])
+    assert str(caught.value).isprintable()
+
+
 def test_no_header_is_no_offer() -> None:
     assert parse_offers([]) == []
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.protocol.engines import pair, pass_on, take
-from wsext import (
-    Frame,
-    LocalProtocolError,
-    Opcode,
-    RemoteProtocolError,
-)
+from wsext import Frame, Interceptor, LocalProtocolError, Opcode, RemoteProtocolError, hookimpl
 from wsext.protocol.states import State
+from wsext.sdk.installed import Installed
 from wsext.testing.engines import parse_wire
 
 
@@ -94,6 +90,38 @@ def test_bytes_are_handed_out_once_and_in_order() -> None:
     assert not server.has_output
     assert take(server) == b""
     assert (server.messages_out, server.app_bytes_out) == (4, 20_010)
+
+
+def test_what_an_interceptor_drops_is_not_counted_as_sent() -> None:
+    _, server = pair()
+    server.pipeline.set_hooks((), [lambda frame: () if frame.payload == b"no" else None])
+    for data in ("no", "yes", b"no"):
+        server.send_message(data)
+    assert (server.messages_out, server.app_bytes_out) == (1, 3)
+    assert [bytes(frame.payload) for frame in parse_wire(take(server), masked=False)] == [b"yes"]
+
+
+def test_a_streamed_message_that_an_interceptor_drops_is_not_counted_as_sent() -> None:
+    class Refuses(Interceptor):
+        name = "refuses"
+
+        @hookimpl
+        def wsext_message_sending(self, message: str | bytes) -> tuple[()] | None:
+            return () if message == "not this" else None
+
+    installed = Installed()
+    installed.install(Refuses)
+    _, server = pair()
+    installed.set_frame_hooks(None, server.pipeline)
+    for first, last in ((b"not ", b"this"), (b"but ", b"that")):
+        server.send_frame(Frame(1, first, False))
+        assert server.is_halfway
+        server.send_frame(Frame(0, last))
+        assert not server.is_halfway
+    assert (server.messages_out, server.app_bytes_out) == (1, 8)
+    assert [bytes(frame.payload) for frame in parse_wire(take(server), masked=False)] == [
+        b"but that"
+    ]
 
 
 def test_only_a_client_masks() -> None:

@@ -178,6 +178,55 @@ async def test_a_send_that_is_cancelled_while_another_is_encoded_sends_nothing()
         assert await messages_of(session) == ["ahead", "after"]
 
 
+async def test_a_stream_that_is_cancelled_before_a_codec_has_it_sends_nothing() -> None:
+    gated = Gated()
+
+    async def handler(session: Session) -> None:
+        gated.may_encode.clear()
+        ahead = asyncio.create_task(session.send("ahead"))
+        await gated.encoding.wait()
+        stream = asyncio.create_task(session.send(two_parts()))
+        await turn()
+        stream.cancel()
+        await asyncio.wait([stream])
+        gated.may_encode.set()
+        await ahead
+        await session.send("after")
+
+    app = app_of(handler, History, gated)
+    async with (
+        wsext.serve(app) as server,
+        wsext.connect(server.url, extensions=[History, Gated]) as session,
+    ):
+        assert await messages_of(session) == ["ahead", "after"]
+
+
+async def test_a_stream_that_is_cancelled_while_the_peer_does_not_read_sends_nothing() -> None:
+    large = b"x" * 50_000_000
+    cancelled = asyncio.Event()
+
+    async def handler(session: Session) -> None:
+        session.send_nowait(large)
+        stream = asyncio.create_task(session.send(two_parts()))
+        await turn()
+        stream.cancel()
+        await asyncio.wait([stream])
+        assert stream.cancelled(), "the peer has read it all"
+        cancelled.set()
+        await session.send("after")
+
+    async with (
+        wsext.serve(app_of(handler)) as server,
+        raw_peer(server.port) as peer,
+    ):
+        await peer.shake()
+        await cancelled.wait()
+        frame = await peer.frame()
+        assert frame is not None
+        assert frame.size == len(large)
+        assert await frames_until_the_end(peer) == [(1, b"after"), (8, b"\x03\xe8")]
+
+
 # --- the overflow policy behind an asynchronous codec ------------------------------------------
 
 

@@ -347,6 +347,8 @@ async def test_a_handler_s_header_that_cannot_be_sent_is_a_500(caplog: Any) -> N
         ("00000401050000000180808080", ErrorCodes.PROTOCOL_ERROR),  # no HPACK
         ("0000050900000000010102030405", ErrorCodes.PROTOCOL_ERROR),  # CONTINUATION of nothing
         ("000004030000000000ffffffff", ErrorCodes.PROTOCOL_ERROR),  # RST_STREAM of no stream
+        ("000006040100000000006300000000", ErrorCodes.FRAME_SIZE_ERROR),  # more than SETTINGS ACK
+        ("0000080700000000010000000000000000", ErrorCodes.PROTOCOL_ERROR),  # GOAWAY of a stream
     ],
 )
 async def test_a_broken_frame_ends_the_connection_with_its_code(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from wsext_framelog import FrameLog
 
 from tests.extensions import Append, Reverse, Slow
 from tests.testing.mutants import Pack
+from wsext import Extension, MessageCodec, NegotiationContext, Params
 from wsext.testing import ExtensionSuite
 from wsext.testing.suite import Outcome, cases, run, suite_for
 
@@ -57,3 +59,34 @@ def test_every_case_says_what_it_demands() -> None:
     for kind in (Pack, FrameLog):
         for name, title in cases(suite_for(kind)):
             assert len(title) > 20, name
+
+
+def test_a_case_that_never_ends_fails_and_says_where_it_is() -> None:
+    may_end = threading.Event()
+
+    class Codec(MessageCodec):
+        def encode_message(self, data: bytes) -> bytes:
+            return self.think(data)
+
+        def think(self, data: bytes) -> bytes:
+            may_end.wait()
+            return data
+
+    class Endless(Extension):
+        """Thinks for ever."""
+
+        name = "x-endless"
+
+        def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+            return Codec()
+
+    first = "test_messages_round_trip"
+    try:
+        (result,) = run(suite_for(Endless), first=[first], seconds=0.5)
+    finally:
+        may_end.set()
+    assert (result.name, result.outcome) == (first, Outcome.FAILED)
+    what, method, inner = result.detail.splitlines()
+    assert "did not end within 0.5 s: it is in encode_message(); no other case was run" in what
+    assert method.endswith(" in encode_message")
+    assert inner.endswith(" in think")

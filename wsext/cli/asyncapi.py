@@ -8,8 +8,9 @@ import click
 import msgspec
 
 from wsext.app.asyncapi import document
-from wsext.cli.common import as_json, fail, plugins_from
+from wsext.cli.common import fail, plugins_from
 from wsext.cli.loading import load_app
+from wsext.cli.results import as_json
 from wsext.errors import OptionError
 
 __all__ = ["asyncapi"]

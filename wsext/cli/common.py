@@ -1,16 +1,13 @@
-"""What several commands share: options, tables, one-line errors, completion of names."""
+"""What several commands share: options, messages, one-line errors, completion of names."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
-import msgspec
 from click.shell_completion import CompletionItem
-from rich.console import Console
-from rich.table import Table
 
 from wsext.config.applying import allowed_plugins, plugins_of
 from wsext.config.sections import dotted_names
@@ -25,46 +22,14 @@ __all__ = [
     "ExtensionToken",
     "OptionSetName",
     "SettingName",
-    "as_json",
-    "as_text",
     "config_option",
     "fail",
     "json_option",
-    "new_table",
-    "output",
     "plugins_from",
     "server_config_option",
     "set_option",
     "show_message",
 ]
-
-
-def output() -> Console:
-    """Where results go: tables as wide as the terminal, or wide enough not to be cut in a pipe."""
-    width = None if sys.stdout.isatty() else 160
-    return Console(highlight=False, width=width, soft_wrap=False)
-
-
-def new_table(*headings: str, **columns: Any) -> Table:
-    """A table without lines; ``columns`` is what `Table.add_column` takes."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in headings:
-        table.add_column(heading, **{"overflow": "fold", **columns})
-    return table
-
-
-def as_text(value: Any) -> str:
-    """An option's value as people write it."""
-    if value is None:
-        return "none"
-    if isinstance(value, (tuple, list)):
-        return ", ".join(map(str, value)) or "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def as_json(value: Any) -> str:
-    """A value as indented JSON text."""
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def plugins_from(config: str | None) -> Plugins:

@@ -8,15 +8,8 @@ from typing import Any
 import click
 
 from wsext.app.application import Application
-from wsext.cli.common import (
-    as_json,
-    as_text,
-    json_option,
-    new_table,
-    output,
-    server_config_option,
-    set_option,
-)
+from wsext.cli.common import json_option, server_config_option, set_option
+from wsext.cli.results import as_json, as_text, new_table, output
 from wsext.config.applying import apply, plugins_of
 from wsext.config.configuration import Config
 from wsext.config.sections import SECTIONS

@@ -9,21 +9,12 @@ import click
 import msgspec
 from rich.markup import escape
 
-from wsext.cli.common import (
-    ExtensionToken,
-    OptionSetName,
-    as_json,
-    as_text,
-    config_option,
-    json_option,
-    new_table,
-    output,
-    plugins_from,
-)
+from wsext.cli.common import ExtensionToken, OptionSetName, config_option, json_option, plugins_from
 from wsext.cli.ext_check import check
 from wsext.cli.ext_new import new
 from wsext.cli.ext_status import examine, examine_apart, how_to_configure
 from wsext.cli.ext_tools import doctor, freeze, negotiate_
+from wsext.cli.results import as_json, as_text, new_table, output
 from wsext.config.applying import plugins_of, with_defaults
 from wsext.config.sources import read_config
 from wsext.errors import OptionError, PluginError, nearest

@@ -7,22 +7,17 @@ import logging
 import sys
 import time
 from collections import Counter
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata, requires
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
-from wsext.cli.common import (
-    ExtensionToken,
-    as_json,
-    config_option,
-    fail,
-    json_option,
-    output,
-    plugins_from,
-)
+from wsext.cli.common import ExtensionToken, config_option, fail, json_option, plugins_from
+from wsext.cli.results import as_json, output
 from wsext.sdk.extension import Installable
 from wsext.sdk.plugins import Plugins
 
@@ -36,10 +31,17 @@ __all__ = ["check"]
     help="Random conversations, which are the same in every run.",
 )  # fmt: skip
 @click.option(
+    "--case-timeout", type=click.FloatRange(0.1), default=60, show_default=True, metavar="SECONDS",
+    help="How long a case may take. One that takes longer has failed, and is the last one.",
+)  # fmt: skip
+@click.option(
     "--mutate",
     is_flag=True,
     help="Then change the code of the extension in one place after the other, and say which of the "
-    "changes no case notices.",
+    "changes neither the kit notices nor the folder tests of its package.",
+)
+@click.option(
+    "--kit-only", is_flag=True, help="With --mutate: leave out the folder tests of its package."
 )
 @click.option(
     "--time-limit", type=click.IntRange(1), default=120, show_default=True, metavar="SECONDS",
@@ -51,7 +53,9 @@ __all__ = ["check"]
 def check(
     name: str,
     examples: int,
+    case_timeout: float,
     mutate: bool,
+    kit_only: bool,
     time_limit: int,
     as_json_: bool,
     verbose: bool,
@@ -60,12 +64,12 @@ def check(
     """Run the conformance kit on an installed extension, interceptor or other plugin.
 
     Ends with 0 when every case that applies holds, and with 1 otherwise; with --mutate also when
-    there is a change that no case notices.
+    there is a change that nothing notices.
     """
     from wsext.testing.suite import Outcome, run, suite_for  # no other command needs it
 
     if mutate:
-        try_changes = _needs_mutation()
+        mutation = _needs_mutation()
     plugins = plugins_from(config)
     kind = plugins.load(name) if name in plugins else plugins.extension(name)
     attributes = {"examples": examples, **getattr(kind, "conformance", {})}
@@ -76,15 +80,17 @@ def check(
     started = time.perf_counter()
     logging.getLogger("wsext").addHandler(logging.NullHandler())  # what fails is in the report
     with Console(stderr=True).status(f"checking {name}") as status:
-        results = list(run(suite, status.update))
+        results = list(run(suite, status.update, seconds=case_timeout))
         passed = all(item.outcome is not Outcome.FAILED for item in results)
-        changes = []
+        changes, tests = [], None
         if mutate and passed:
             if not (inspect.isclass(kind) and issubclass(kind, Installable)):
                 fail(f"--mutate changes extensions and interceptors, and {name} is neither")
             status.update(f"changing the code of {name}")
+            tests = None if kit_only else mutation.tests_of(kind)
             try:
-                changes = list(try_changes(kind, {"examples": examples}, time_limit))
+                found = mutation.try_changes(kind, {"examples": examples}, time_limit, tests)
+                changes = list(found)
             except (OSError, RuntimeError) as error:
                 fail(str(error))
     notes = _packaging(name, plugins)
@@ -93,6 +99,7 @@ def check(
     if as_json_:
         report = {"name": name, "passed": passed, "cases": results, "packaging": notes}
         if mutate:
+            report["tests"] = str(tests) if tests else None
             report["changes"] = [
                 {"file": change.path, "line": change.line, "diff": change.diff, "verdict": verdict}
                 for change, verdict in changes
@@ -101,21 +108,20 @@ def check(
     else:
         _print(name, results, notes, took, verbose)
         if changes:
-            _print_changes(name, changes)
+            _print_changes(name, changes, tests)
     sys.exit(0 if passed and not missed else 1)
 
 
 def _needs_mutation() -> Any:
     """What tries changes; it needs a library that the kit does not."""
     try:
-        from wsext.testing.mutation import try_changes
+        return import_module("wsext.testing.mutation")
     except ModuleNotFoundError as error:
         fail(f"--mutate needs {error.name}: pip install 'wsext[mutate]'")
-    return try_changes
 
 
-def _print_changes(name: str, changes: list[tuple[Any, Any]]) -> None:
-    """The changes that no case notices, in the order of the lines, and how many there were."""
+def _print_changes(name: str, changes: list[tuple[Any, Any]], tests: Path | None) -> None:
+    """The changes that nothing notices, in the order of the lines, and how many there were."""
     console = output()
     counts = Counter(str(verdict) for _, verdict in changes)
     for change, verdict in sorted(changes, key=lambda item: (item[0].path, item[0].line)):
@@ -125,7 +131,8 @@ def _print_changes(name: str, changes: list[tuple[Any, Any]]) -> None:
             )
             for line in change.diff.splitlines():
                 console.print(f"      {escape(line)}", soft_wrap=True)
-    parts = [f"{counts['noticed']} of {len(changes)} changes of the code were noticed"]
+    by = f"the kit and {tests}" if tests else "the kit"
+    parts = [f"{counts['noticed']} of {len(changes)} changes of the code were noticed by {by}"]
     parts += [f"{counts['missed']} were not"]
     parts += [f"{counts['endless']} never ended"] * bool(counts["endless"])
     parts += [f"{counts['None']} were not tried in time (--time-limit)"] * bool(counts["None"])

@@ -14,16 +14,14 @@ from rich.markup import escape
 
 from wsext.cli.common import (
     ExtensionArgument,
-    as_json,
     config_option,
     fail,
     json_option,
-    new_table,
-    output,
     plugins_from,
     server_config_option,
 )
 from wsext.cli.ext_status import examine, how_to_configure, waits_for_code
+from wsext.cli.results import as_json, new_table, output
 from wsext.config.applying import configure, install, plugins_of
 from wsext.config.configuration import Config
 from wsext.config.sections import SECTIONS

@@ -58,10 +58,11 @@ class ClientConnection(HTTP2Connection):
         return {**super()._settings(), SettingCodes.ENABLE_PUSH: 0}
 
     def settings_changed(self, event: RemoteSettingsChanged) -> None:
-        if self._asked:
+        settings = self.h2.remote_settings
+        if self._asked or settings.max_concurrent_streams == 0:  # later, maybe (RFC 9113 §5.1.2)
             return
         self._asked = True
-        if not self.h2.remote_settings.enable_connect_protocol:
+        if not settings.enable_connect_protocol:
             self._asker.refuse(NoWebSockets("the server has no WebSocket over HTTP/2"))
             return
         fields.as_connect(self._request)

@@ -180,6 +180,8 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
                 going = not self._guard.rest and not self._turns.is_over(began)
         except Violation as violation:
             self.fail(violation.code, violation.why)
+        except H2Error as error:  # an answer that h2 does not let out
+            self.fail(ErrorCodes.INTERNAL_ERROR, repr(error))
         finally:
             self._busy = False
         self._send()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import re
+import secrets
 from collections.abc import Iterable
 
 from wsext.errors import HandshakeRejected, InvalidHandshake
+from wsext.escape import escape
 from wsext.protocol.headers import NAME, VALUE, Headers, check_fields
 from wsext.protocol.http import HTTPResponse, Request
 
 __all__ = [
     "as_connect",
+    "as_upgrade",
     "check_request",
     "read_request",
     "read_response",
@@ -17,11 +22,16 @@ __all__ = [
     "response_fields",
 ]
 
+_STATUS = re.compile("[1-9][0-9][0-9]")
+
 Fields = list[tuple[str, str]]
 
 #: Headers that speak of one HTTP/1.1 connection; HTTP/2 has no place for them (RFC 9113 §8.2.2).
 _PER_CONNECTION = frozenset(
-    {"connection", "upgrade", "keep-alive", "proxy-connection", "transfer-encoding", "host"}
+    (
+        *("connection", "upgrade", "keep-alive", "proxy-connection", "transfer-encoding", "host"),
+        "sec-websocket-accept",
+    )
 )
 
 
@@ -86,11 +96,21 @@ def check_request(request: Request, max_size: int, max_count: int) -> None:
     if size + len(request.target) > max_size:
         raise HandshakeRejected(431, f"request headers too large: more than {max_size} bytes")
     target = request.target
-    if not (target.startswith("/") and target.isascii() and target.isprintable()):
+    is_path = target.startswith("/") and "#" not in target
+    if not (is_path and target.isascii() and target.isprintable()):
         raise HandshakeRejected(400, "malformed :path")
     if not (request.method.isascii() and request.method.isalpha()):
         raise HandshakeRejected(400, "malformed :method")
     check_fields(request.headers, needs_host=False)
+
+
+def as_upgrade(request: Request) -> Request:
+    """An extended CONNECT as the request of an HTTP/1.1 handshake, for who has to answer it."""
+    headers = Headers(request.headers.raw_items())
+    headers["Upgrade"] = "websocket"
+    headers["Connection"] = "Upgrade"
+    headers["Sec-WebSocket-Key"] = base64.b64encode(secrets.token_bytes(16)).decode()
+    return Request("GET", request.target, headers)
 
 
 def response_fields(status: int, headers: Iterable[tuple[str, str]]) -> Fields:
@@ -138,5 +158,6 @@ def read_response(fields: list[tuple[bytes, bytes]]) -> HTTPResponse:
     except ValueError as error:
         raise InvalidHandshake(f"the server's response has a {error}") from error
     status = pseudo.get(":status", "")
-    is_status = len(status) == 3 and status.isdecimal()
-    return HTTPResponse(int(status) if is_status else 0, "", headers)
+    if not _STATUS.fullmatch(status):
+        raise InvalidHandshake(f"the server's response has the status {escape(status)!r}")
+    return HTTPResponse(int(status), "", headers)

@@ -32,7 +32,7 @@ _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION 
     8,
     9,
 )
-_END_STREAM, _END_HEADERS, _PADDED = 0x1, 0x4, 0x8
+_ACK, _END_STREAM, _END_HEADERS, _PADDED = 0x1, 0x1, 0x4, 0x8
 _NUMBER = 0x7FFFFFFF  # without the bit that is reserved
 #: A frame's header: its length in two parts, its type and flags, its stream (RFC 9113 §4.1).
 _HEAD = Struct(">HBBBI")
@@ -150,6 +150,7 @@ class FrameGuard:
         self._window = limits.window
         self._data = bytearray()
         self._preface = len(PREFACE) if after_preface else 0  # bytes of it to come
+        self._begun = False  # whether the first frame has come
         self._block: int | None = None  # bytes of the header block that is being read
         self._last_request = 0
         self._updates = 100  # window updates that cost nothing
@@ -238,6 +239,9 @@ class FrameGuard:
     def _look(self, kind: int, flags: int, number: int, frame: bytes) -> bytes:
         """Count a frame; what h2 may have of it."""
         length = len(frame) - _HEADER
+        if not self._begun and (kind != _SETTINGS or flags & _ACK):  # RFC 9113 §3.4
+            raise Violation(ErrorCodes.PROTOCOL_ERROR, "the first frame is no SETTINGS frame")
+        self._begun = True
         if self._block is not None or kind in (_HEADERS, _CONTINUATION):
             self._count_headers(kind, flags, number, length)
         elif kind == _DATA:
@@ -246,12 +250,14 @@ class FrameGuard:
             self.count_reset()
         elif kind == _SETTINGS:
             self._count_control(1 + length // _SETTINGS_SIZE)
+            if flags & _ACK and length:
+                raise Violation(ErrorCodes.FRAME_SIZE_ERROR, "more than an acknowledgement")
             return frame if length % 6 else _known_settings(flags, number, frame)
         elif kind == _WINDOW_UPDATE and self._updates:
             self._updates -= 1
         else:
             self._count_control()
-            if kind == _GOAWAY and length >= 8:
+            if kind == _GOAWAY and length >= 8 and not number:
                 last_stream, error_code = _GOAWAY_START.unpack_from(frame, _HEADER)
                 self.goaways.append(GoAway(last_stream & _NUMBER, error_code))
                 return b""

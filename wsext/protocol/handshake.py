@@ -18,7 +18,15 @@ from websockets.headers import parse_connection, parse_upgrade
 from websockets.utils import accept_key
 
 from wsext.errors import HandshakeRejected, InvalidHandshake, InvalidStatus, nearest
-from wsext.protocol.headers import HOST, NAME, SINGLE, VALUE, Headers, has_token, parse_subprotocols
+from wsext.protocol.headers import (
+    NAME,
+    SINGLE,
+    VALUE,
+    Headers,
+    has_token,
+    is_host,
+    parse_subprotocols,
+)
 from wsext.protocol.http import HTTPResponse, Request, Response
 
 __all__ = [
@@ -224,7 +232,7 @@ def build_request(
         ValueError: If a part has a character that may not stand there, or an additional header is
             one that the handshake itself sets. It names the part and never shows its value.
     """
-    if not host or not HOST.fullmatch(host):
+    if not host or not is_host(host):
         raise ValueError("the host's name has a character that may not stand there")
     if not _TARGET.fullmatch(target):
         raise ValueError(

@@ -7,6 +7,8 @@ knows that a field which has one value has only one: no two of them can disagree
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from ipaddress import IPv6Address
 from typing import Any
 
 from websockets.datastructures import Headers as _Headers
@@ -16,13 +18,14 @@ from websockets.headers import parse_subprotocol
 from wsext.errors import HandshakeRejected
 
 __all__ = [
-    "HOST",
     "NAME",
     "SINGLE",
     "VALUE",
     "Headers",
     "check_fields",
     "has_token",
+    "hide_values",
+    "is_host",
     "parse_subprotocols",
 ]
 
@@ -52,8 +55,15 @@ SINGLE = (
 NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
-#: A name or an address, and perhaps a port (RFC 9112 §3.2, RFC 3986 §3.2.2, RFC 6874).
-HOST = re.compile(r"(?:[\w.~!$&'()*+,;=%-]*|\[[\w.:%~-]+\])(?::\d{0,5})?", re.ASCII)
+_HOST = re.compile(
+    r"(?:(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"
+    r"|\[(?:v[0-9A-Fa-f]+\.[\w.~!$&'()*+,;=:-]+|(?P<ipv6>[0-9A-Fa-f:.]+)(?:%[\w.~%-]+)?)\])"
+    r"(?::\d{0,5})?",
+    re.ASCII,
+)
+
+
+_EXTENSIONS = "Sec-WebSocket-Extensions"
 
 
 class Headers(_Headers):
@@ -71,6 +81,16 @@ class Headers(_Headers):
         if not values:
             raise KeyError(key)
         return ", ".join(values)
+
+
+def hide_values(headers: _Headers, secrets: Iterable[str]) -> None:
+    """Show ``...`` in place of these values of parameters of extensions."""
+    lines = headers.get_all(_EXTENSIONS)
+    headers.pop(_EXTENSIONS, None)
+    for line in lines:
+        for secret in secrets:
+            line = line.replace(secret, "...")
+        headers[_EXTENSIONS] = line
 
 
 def check_fields(headers: Headers, *, needs_host: bool) -> None:
@@ -91,8 +111,26 @@ def check_fields(headers: Headers, *, needs_host: bool) -> None:
     if host is None:
         if needs_host:
             raise HandshakeRejected(400, "exactly one Host header is needed")
-    elif not HOST.fullmatch(host):
+    elif not is_host(host):
         raise HandshakeRejected(400, "malformed Host header")
+
+
+def is_host(text: str) -> bool:
+    """Whether a text is a name or an address, and perhaps a port; also an empty name is one (RFC
+    9112 §3.2, RFC 3986 §3.2.2, RFC 6874)."""
+    found = _HOST.fullmatch(text)
+    if found is None:
+        return False
+    address = found["ipv6"]
+    return address is None or _is_ipv6(address)
+
+
+def _is_ipv6(address: str) -> bool:
+    try:
+        IPv6Address(address)
+    except ValueError:
+        return False
+    return True
 
 
 def has_token(headers: _Headers, name: str, token: str, parse: Any) -> bool:

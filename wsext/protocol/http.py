@@ -7,7 +7,7 @@ limits are here. Feed a reader bytes until it gives a request (server) or a resp
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,7 +23,14 @@ from websockets.http11 import Response as HTTPResponse
 
 from wsext.errors import HandshakeRejected, InvalidHandshake
 from wsext.escape import escape
-from wsext.protocol.headers import Headers, check_fields, has_token, parse_subprotocols
+from wsext.protocol.headers import (
+    Headers,
+    check_fields,
+    has_token,
+    hide_values,
+    is_host,
+    parse_subprotocols,
+)
 from wsext.protocol.lines import LineReader, TooLarge
 
 __all__ = [
@@ -36,6 +43,9 @@ __all__ = [
     "rejection",
     "serialize_request",
 ]
+
+#: A path and query, or a whole URL. There is no fragment in it (RFC 9112 §3.2).
+_TARGET = re.compile(r"/[^#]*|(?:https?|wss?)://(?P<host>[^/?#]+)(?:[/?][^#]*)?", re.I)
 
 #: Knows how the values of cookies are quoted.
 _COOKIES: SimpleCookie = SimpleCookie()
@@ -87,6 +97,13 @@ class Request:
         session lasts, they would take more memory than the session."""
         self._packed = str(self.headers)
         del self.headers
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Show ``...`` in place of these values of parameters of extensions, packed or not."""
+        is_packed = "_packed" in self.__dict__
+        hide_values(self.headers, secrets)
+        if is_packed:
+            self.pack()
 
     def __getattr__(self, name: str) -> Any:
         if name == "headers" and "_packed" in self.__dict__:
@@ -238,6 +255,15 @@ def rejection(error: HandshakeRejected) -> Response:
     return Response(error.status, body + "\n", error.headers)
 
 
+def _is_target(target: str, method: str) -> bool:
+    """Whether a method may have a target (RFC 9112 §3.2); a WebSocket's URL, too."""
+    found = _TARGET.fullmatch(target)
+    if found is None:  # OPTIONS * and CONNECT host:port get an answer of their own
+        return target.isprintable() and method in ("OPTIONS", "CONNECT")
+    host: str | None = found["host"]
+    return target.isprintable() and (host is None or (host[:1] != ":" and is_host(host)))
+
+
 def serialize_request(request: Request) -> bytes:
     """A request as bytes."""
     return _HTTPRequest(request.target, request.headers, request.method).serialize()
@@ -272,7 +298,7 @@ class RequestReader(LineReader):
             headers, version = parsed.headers, parsed.protocol
             headers.__class__ = Headers  # the same lines; a copy would check each of them again
             assert isinstance(headers, Headers)
-            if not (parsed.method.isalpha() and parsed.path.isprintable()):
+            if not (parsed.method.isalpha() and _is_target(parsed.path, parsed.method)):
                 raise HandshakeRejected(400, "malformed request line") from None
             check_fields(headers, needs_host=version == "HTTP/1.1")
             return Request(parsed.method, parsed.path, headers, version=version)

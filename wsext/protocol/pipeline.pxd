@@ -2,6 +2,7 @@
 import cython
 
 from wsext.protocol.frames cimport Frame
+from wsext.protocol.journal cimport Journal
 from wsext.protocol.stage cimport Stage
 
 
@@ -11,6 +12,7 @@ cdef class Pipeline:
     cdef Stage _first_decoder
     cdef object _hints
     cdef public bint passive
+    cdef public bint has_dropped
     cdef bint _seen_out
     cdef bint _seen_in
     cdef tuple _encoders
@@ -32,8 +34,14 @@ cdef class Pipeline:
     cdef public long long wire_limit
     cdef public long long max_message_size
     cdef public object shared_key
+    cdef public Journal journal
+    cdef object _keeper
+    cdef public list entered
+    cdef public list left
+    cdef int _own
 
     cpdef list encode(self, Frame frame)
+    cpdef list encode_again(self, Frame frame)
 
     @cython.locals(stage=Stage, many=list)
     cpdef object encode_one(self, Frame frame)

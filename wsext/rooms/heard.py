@@ -8,18 +8,17 @@ from typing import Any, NamedTuple, TypeAlias
 
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.backplanes.positions import Position
-from wsext.rooms.notes import Said
 
 __all__ = ["Heard", "Missed", "RoomMessage", "Stamp", "stamped"]
 
 
 @dataclass(frozen=True, slots=True)
 class RoomMessage:
-    """A message of a room with `RoomOptions.recovery`, for `RoomOptions.stamp`.
+    """A message of a room, as `RoomOptions.stamp` and `Publisher.history` have it.
 
     Attributes:
         data: What was broadcast.
-        position: Where it stands in the room.
+        position: Where it stands in the room; ``None`` only if a plugin's backplane cannot tell.
         id: The ``id`` that it was broadcast with, if any.
         key: Its ``key``, if any.
         hints: For the extensions.
@@ -27,7 +26,7 @@ class RoomMessage:
     """
 
     data: str | bytes
-    position: Position
+    position: Position | None
     id: str | None = None
     key: str | int | None = None
     hints: Mapping[str, Any] | None = None
@@ -79,23 +78,17 @@ class Heard(NamedTuple):
 Stamp: TypeAlias = Callable[[RoomMessage], str | bytes | PreparedMessage]
 
 
-def stamped(said: Said, position: Position, after: Position | None, stamp: Stamp | None) -> Heard:
+def stamped(message: RoomMessage, stamp: Stamp | None) -> PreparedMessage:
     """What members get of a message.
 
     Args:
-        said: The message.
-        position: Where it stands.
-        after: Where the message before it stands.
+        message: The message.
         stamp: `RoomOptions.stamp`.
 
     Raises:
         Exception: What the stamp raises.
     """
-    message = said.message
-    if stamp is not None:
-        made = stamp(RoomMessage(said.data, position, said.id, said.key, said.hints, said.meta))
-        if isinstance(made, PreparedMessage):
-            message = made
-        else:
-            message = PreparedMessage(made, hints=said.hints, meta=said.meta)
-    return Heard(message, said.key, frozenset(said.left_out), position, after)
+    made = message.data if stamp is None else stamp(message)
+    if isinstance(made, PreparedMessage):
+        return made
+    return PreparedMessage(made, hints=message.hints, meta=message.meta)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
+from operator import attrgetter
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -75,7 +76,7 @@ class Hub(RoomHub):
         self._users: set[object] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Task[None] | None = None
-        self.kept: KeptMessages[Heard] = KeptMessages(_held_by)
+        self.kept: KeptMessages[Heard] = KeptMessages(attrgetter("held_bytes"))
         self._seats: Counter[Session] = Counter()
         self._work = 0
         self._early: list[Callable[[], None]] = []
@@ -163,8 +164,9 @@ class Hub(RoomHub):
             room.forget()
 
     async def flush(self) -> None:
-        """Wait until nothing waits for slow members or for the broker, as far as it is there."""
-        sessions = {member.session for room in self._open for member in room.members()}
+        """Wait until nothing waits for slow members or for the broker, as far as they are there."""
+        members = (member for room in self._open for member in room.members())
+        sessions = {member.session for member in members if member.session.connected}
         await asyncio.gather(*(life_of(session).wait_written() for session in sessions))
         if self._starting is not None:
             await self.backplane.wait_sent()
@@ -235,9 +237,13 @@ class Hub(RoomHub):
                 after = Position(position.epoch, position.number - 1)
             note = self._read(name, payload)
             if isinstance(note, Said):
-                heard.append(stamped(note, position, after, self.options.stamp))
+                heard.append(self._made(note, position, after))
                 after = position
         return heard
+
+    def _made(self, said: Said, position: Position, after: Position | None) -> Heard:
+        message = stamped(said.at(position), self.options.stamp)
+        return Heard(message, said.key, frozenset(said.left_out), position, after)
 
     def admit(self, session: Session) -> None:
         if self._seats[session] >= (most := self.options.max_rooms_per_session):
@@ -269,16 +275,16 @@ class Hub(RoomHub):
         left_out: frozenset[str],
         id: str | None = None,
     ) -> asyncio.Future[Position] | None:
-        known_by = None if id is None else record_id("", check_id(id))
-        recovery = self.options.recovery
-        if known_by is not None and not recovery:
-            problem = "without it, a broadcast cannot have an id"
-            raise OptionError("rooms", "recovery", problem)
+        if id is not None:
+            check_id(id)
+            if not self.options.recovery:
+                problem = "without it, a broadcast cannot have an id"
+                raise OptionError("rooms", "recovery", problem)
         payload = encode(Said.of(message, key, left_out, id))
         target = self._rooms[room]
         self._work += len(target) * (1 + (message.size >> 13))
-        if recovery:
-            return self._submit(room, payload, known_by)
+        if self.options.recovery:
+            return self._submit(room, payload, None if id is None else record_id("", id))
         self._publish(room, payload, kept=True)
         target.deliver(Heard(message, key, left_out))
         return None
@@ -361,7 +367,7 @@ class Hub(RoomHub):
             target.position = position
             return
         try:
-            heard = stamped(note, position, target.position, self.options.stamp)
+            heard = self._made(note, position, target.position)
         except Exception as error:
             logger.error("room %r: RoomOptions.stamp failed", room, exc_info=error)
             target.lose(position, "stamp")
@@ -392,10 +398,6 @@ class Hub(RoomHub):
     def _compare(self) -> None:
         for room in self._open:
             room.compare_presence()
-
-
-def _held_by(heard: Heard) -> int:
-    return heard.held_bytes
 
 
 def _seen(outcome: asyncio.Future[Position]) -> None:

@@ -22,6 +22,7 @@ __all__ = ["KINDS", "LICENSES", "Package", "render"]
 KINDS = {
     "message": "a wire extension that transforms whole messages",
     "frame": "a wire extension that sees single frames",
+    "sealed": "a wire extension for integrity or encryption",
     "local": "a local interceptor, without negotiation",
 }
 

@@ -1,8 +1,10 @@
-"""Which changes of an extension's code the conformance kit notices: one change after the other.
+"""Which changes of an extension's code no test notices: one change after the other.
 
-The changes come from cosmic-ray, which makes of a text and a number a text with one change. (mutmut
-and others write changed files and run pytest themselves.) Each one is tried in a process of its own
-kind, so that one that never ends can be ended. Needs cosmic-ray: ``pip install 'wsext[mutate]'``.
+For each change the conformance kit runs, and if it has noticed nothing, the tests that the package
+brings along. The changes come from cosmic-ray, which makes of a text and a number a text with one
+change. (mutmut and others write changed files and run pytest themselves.) Each one is tried in a
+process of its own kind, so that one that never ends can be ended. Needs cosmic-ray and pytest:
+``pip install 'wsext[mutate]'``.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+import pytest
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator
@@ -35,7 +38,7 @@ from wsext.sdk.extension import Extension
 from wsext.testing.engines import Engines
 from wsext.testing.suite import Outcome, run, suite_for
 
-__all__ = ["CodeChange", "Reaction", "changes_of", "modules_of", "try_changes"]
+__all__ = ["CodeChange", "Reaction", "changes_of", "modules_of", "tests_of", "try_changes"]
 
 #: One replacement for each operator: all that there are would take ten times as long.
 _OPERATORS = [
@@ -72,7 +75,7 @@ PATIENCE = 2.0
 
 
 class Reaction(StrEnum):
-    """What the kit made of a change."""
+    """What the tests made of a change."""
 
     NOTICED = "noticed"
     MISSED = "missed"
@@ -142,8 +145,23 @@ def changes_of(module: str) -> Iterator[CodeChange]:
             yield CodeChange(module, spec.origin, line, changed, _diff(source, changed))
 
 
+def tests_of(kind: Any) -> Path | None:
+    """The folder with the tests of the package that a class is from.
+
+    That is ``tests``, beside the ``pyproject.toml`` of what is installed in place (``pip install
+    -e``). A wheel brings no tests along.
+    """
+    file = Path(sys.modules[kind.__module__].__file__ or "")
+    for folder in file.parents:
+        if folder.name in ("site-packages", "dist-packages"):
+            break
+        if (folder / "pyproject.toml").exists():
+            return folder / "tests" if (folder / "tests").is_dir() else None
+    return None
+
+
 def try_changes(
-    kind: Any, attributes: Mapping[str, Any], seconds: float
+    kind: Any, attributes: Mapping[str, Any], seconds: float, tests: Path | None = None
 ) -> Iterator[tuple[CodeChange, Reaction | None]]:
     """Run the kit on an extension with each of its changes, in an order that is mixed the same way
     in every run.
@@ -152,6 +170,7 @@ def try_changes(
         kind: The class, which has to be importable.
         attributes: Of the suite, besides those of ``conformance``.
         seconds: How long all of them may take together; those that are left get ``None``.
+        tests: A folder of tests for pytest, which are run where the kit has noticed nothing.
 
     Raises:
         OSError: If there is no source.
@@ -160,7 +179,7 @@ def try_changes(
     ends = time.monotonic() + seconds
     found = [change for module in modules_of(kind) for change in changes_of(module)]
     random.Random(0).shuffle(found)
-    worker = _Worker(kind, attributes)
+    worker = _Worker(kind, attributes, tests)
     try:
         for change in found:
             left = ends - time.monotonic()
@@ -170,16 +189,16 @@ def try_changes(
 
 
 class _Worker:
-    """A process that runs the kit on changed code, and another one after one that never ends."""
+    """A process that runs the tests on changed code, and another one after one that never ends."""
 
-    def __init__(self, kind: Any, attributes: Mapping[str, Any]) -> None:
-        self._arguments = (kind.__module__, kind.__qualname__, dict(attributes))
+    def __init__(self, kind: Any, attributes: Mapping[str, Any], tests: Path | None) -> None:
+        self._arguments = (kind.__module__, kind.__qualname__, dict(attributes), tests)
         self._process: Any = None
         self._connection: Any = None
         self._limit = 0.0
 
     def verdict(self, change: CodeChange, left: float) -> Reaction | None:
-        """What the kit says, or ``None`` if the time is over before it does."""
+        """What the tests say, or ``None`` if the time is over before it does."""
         if self._process is None:
             self._start()
         self._connection.send(change)
@@ -204,8 +223,9 @@ class _Worker:
         self._connection.recv()  # it has started
         started = time.monotonic()
         if self._connection.recv() is not Reaction.MISSED:
-            name = ".".join(self._arguments[:2])
-            raise RuntimeError(f"{name} does not pass the kit in a process of its own")
+            module, name, _, tests = self._arguments
+            which = f"the kit and {tests}" if tests else "the kit"
+            raise RuntimeError(f"{module}.{name} does not pass {which} in a process of its own")
         self._limit = PATIENCE + 5 * (time.monotonic() - started)
 
     def end(self) -> None:
@@ -217,9 +237,12 @@ class _Worker:
             self._process = None
 
 
-def _work(connection: Connection, module: str, name: str, attributes: dict[str, Any]) -> None:
-    """Run the kit for each change that comes; what has noticed most is tried first."""
+def _work(
+    connection: Connection, module: str, name: str, attributes: dict[str, Any], tests: Path | None
+) -> None:
+    """Run the tests for each change that comes; the case that has noticed most is tried first."""
     sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.dont_write_bytecode = True
     noticed: dict[str, int] = {}
     loader = _Changed()
     sys.meta_path.insert(0, loader)
@@ -233,6 +256,8 @@ def _work(connection: Connection, module: str, name: str, attributes: dict[str, 
                 if result.outcome is Outcome.FAILED:
                     verdict, case = Reaction.NOTICED, result.name
                     break
+            if not case and tests is not None and not _pass(tests):
+                verdict = Reaction.NOTICED
         except BaseException:
             verdict = Reaction.NOTICED
         if case:
@@ -241,6 +266,18 @@ def _work(connection: Connection, module: str, name: str, attributes: dict[str, 
         loader.change = connection.recv()
         for loaded in [other for other in sys.modules if _package(other) == _package(module)]:
             del sys.modules[loaded]
+
+
+def _pass(tests: Path) -> bool:
+    """Whether pytest is content with a folder, in this process and without the options that its
+    project sets: with ``-n`` for example, the tests would run in processes without the change."""
+    for name, loaded in list(sys.modules.items()):  # what has imported the code before
+        if tests in Path(getattr(loaded, "__file__", None) or "").parents:
+            del sys.modules[name]
+    os.environ.pop("PYTEST_ADDOPTS", None)
+    os.chdir(tests.parent)
+    code = pytest.main([str(tests), "-x", "-q", "-o", "addopts=", "-p", "no:cacheprovider"])
+    return code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 class _Changed(MetaPathFinder):

@@ -13,8 +13,12 @@ an extension has not what it tests.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os.path
+import selectors
+import sys
+import threading
 import traceback
 import unittest
 from collections.abc import Callable, Iterator, Sequence
@@ -85,10 +89,11 @@ class InterceptorSuite(OptionCases, LocalCases):
     """
 
 
-#: Folders whose lines say nothing to an author: wsext, and asyncio.
+#: Folders and files whose lines say nothing to an author.
 _NOT_THEIRS = (
     os.path.dirname(os.path.dirname(__file__)) + os.sep,
     os.path.dirname(asyncio.__file__) + os.sep,
+    *(str(module.__file__) for module in (contextlib, selectors, threading)),
 )
 
 
@@ -152,6 +157,7 @@ def run(
     started: Callable[[str], None] | None = None,
     *,
     first: Sequence[str] = (),
+    seconds: float | None = None,
 ) -> Iterator[CaseResult]:
     """Run a suite without pytest, case by case.
 
@@ -159,18 +165,54 @@ def run(
         suite: A subclass of `ExtensionSuite` or `InterceptorSuite`.
         started: Told the title of each case before it runs.
         first: Names of cases that run before the others.
+        seconds: How long a case may take; by default for ever. One that takes longer has failed,
+            and is the last one: nothing can end code that does not return. It goes on in a thread.
     """
     for name, title in sorted(cases(suite), key=lambda case: case[0] not in first):
         if started is not None:
             started(title)
         try:
-            getattr(suite(), name)()
+            _call(getattr(suite(), name), seconds)
+        except _Endless as error:
+            yield CaseResult(name, title, Outcome.FAILED, str(error))
+            return
         except unittest.SkipTest as skipped:
             yield CaseResult(name, title, Outcome.SKIPPED, str(skipped))
         except Exception as error:
             yield CaseResult(name, title, Outcome.FAILED, _explain(error))
         else:
             yield CaseResult(name, title, Outcome.PASSED)
+
+
+class _Endless(Exception):
+    """A case takes too long; says where it is."""
+
+
+def _call(case: Callable[[], None], seconds: float | None) -> None:
+    """Run a case; in a thread, if it may not take for ever."""
+    if seconds is None:
+        case()
+        return
+    raised: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            case()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=call, name="wsext case", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        stack = traceback.extract_stack(sys._current_frames().get(thread.ident or 0))
+        theirs = [frame for frame in stack if not frame.filename.startswith(_NOT_THEIRS)]
+        where = f"in {theirs[0].name}()" if theirs else "waiting for what never comes"
+        lines = [f"did not end within {seconds:g} s: it is {where}; no other case was run"]
+        lines += [f"at {frame.filename}:{frame.lineno} in {frame.name}" for frame in theirs]
+        raise _Endless("\n".join(lines))
+    if raised:
+        raise raised[0]
 
 
 def _explain(error: BaseException) -> str:

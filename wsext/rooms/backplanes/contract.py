@@ -191,7 +191,9 @@ class Backplane(ABC):
         """
         raise NotImplementedError
 
-    async def store(self, room: str, payload: bytes, seconds: float) -> None:
+    async def store(
+        self, room: str, payload: bytes, id: str, seconds: float, *, fresh: bool = False
+    ) -> Position | None:
         """Say something in a room that belongs to its history, and wait until the broker has it.
 
         After the time it is given up: it is not sent any more.
@@ -199,7 +201,12 @@ class Backplane(ABC):
         Args:
             room: Any text.
             payload: The message.
+            id: By what a repetition is known, if the broker can.
             seconds: How long to try.
+            fresh: Whether the id is a new one, so that nobody can have stored a message of it.
+
+        Returns:
+            Where it is, or of a repetition where the first one is, if the broker can tell.
 
         Raises:
             PublishError: If the broker has not been given it.
@@ -211,12 +218,14 @@ class Backplane(ABC):
             async with asyncio.timeout(seconds):
                 await self.wait_sent()
         except TimeoutError:
-            raise OutcomeUnknown(room, "", f"{self.status.url} has not taken it") from None
+            raise OutcomeUnknown(room, id, f"{self.status.url} has not taken it") from None
         if not self.status.connected:
-            raise OutcomeUnknown(room, "", f"{self.status.url} is away")
+            raise OutcomeUnknown(room, id, f"{self.status.url} is away")
+        return None
 
-    async def last(self, room: str, count: int) -> list[bytes]:
-        """The last messages of a room that is not open here, oldest first; fewer if they are large.
+    async def last(self, room: str, count: int) -> list[tuple[Position | None, bytes]]:
+        """The last messages of a room that is not open here, oldest first, with their positions if
+        the broker can tell; fewer if they are large.
 
         Raises:
             ConnectionError: If the broker is away.
@@ -225,7 +234,7 @@ class Backplane(ABC):
         await self.shut(room)
         if not self.status.connected:
             raise ConnectionError(f"{self.status.url} is away")
-        return payloads
+        return [(None, payload) for payload in payloads]
 
     async def rooms(self, most: int) -> list[str]:
         """Names of rooms that have messages or members, in any order; at most so many.

@@ -18,6 +18,7 @@ from wsext.rooms.backplanes.envelope import DECODER, Envelope
 from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.options import RemoteOptions
 from wsext.rooms.backplanes.outgoing import OutgoingRecords
+from wsext.rooms.backplanes.positions import Position
 
 __all__ = ["Following", "Line", "OpenRoom", "OpenRooms"]
 
@@ -164,11 +165,17 @@ class OpenRooms(ABC, Generic[Open]):
     async def last_own(self, room: str) -> int:
         """The last number of this process that the broker has in a room."""
 
-    def payloads(self, room: str, found: Sequence[bytes]) -> list[bytes]:
-        """What messages at a room's end hold, each once."""
+    def payloads(
+        self, room: str, found: Sequence[tuple[Any, bytes]]
+    ) -> list[tuple[Position | None, bytes]]:
+        """What messages at a room's end hold, each once, with their positions."""
         seen = OpenRoom()
-        read = [self._line.read(room, data) for data in found]
-        return [stored[2] for stored in read if stored and seen.is_new(*stored[:2])]
+        read = [(position, self._line.read(room, data)) for position, data in found]
+        return [
+            (position if isinstance(position, Position) else None, stored[2])
+            for position, stored in read
+            if stored and seen.is_new(*stored[:2])
+        ]
 
     def _note(self, room: str, data: bytes) -> None:
         """Something came that is not stored."""

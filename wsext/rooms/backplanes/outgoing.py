@@ -115,7 +115,7 @@ class OutgoingRecords:
 
     def refuse(self, record: Record, problem: str) -> None:
         """The broker will never store this one; `confirm` still has to follow."""
-        self._fail(record, problem)
+        self._fail(record, problem, PublishError)
 
     def _settle(self, records: Sequence[Record], positions: Mapping[int, Position]) -> None:
         """The broker has these."""
@@ -125,12 +125,12 @@ class OutgoingRecords:
             if outcome is not None and not outcome.done():
                 outcome.set_result(positions.get(record.number))
 
-    def _fail(self, record: Record, problem: str) -> None:
+    def _fail(self, record: Record, problem: str, kind: type[PublishError] | None = None) -> None:
         """This one is given up."""
         self._first_given.pop(record.number, None)
         outcome = self._outcomes.pop(record.number, None)
         if outcome is not None and not outcome.done():
-            kind = OutcomeUnknown if record.number <= self._given else PublishError
+            kind = kind or (OutcomeUnknown if record.number <= self._given else PublishError)
             outcome.set_exception(kind(record.room, record.id, problem))
 
     def give_up(self, number: int, problem: str) -> None:

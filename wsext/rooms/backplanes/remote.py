@@ -204,7 +204,9 @@ class RemoteBackplane(Backplane):
         self._work.set()
         self._update_sent()
 
-    def _record(self, room: str, payload: bytes, id: str | None = None) -> Record:
+    def _record(
+        self, room: str, payload: bytes, id: str | None = None, *, fresh: bool = False
+    ) -> Record:
         self._number += 1
         data = seal(self._subscriber.origin, self._number, payload)
         most = min(self._broker.max_size, self._options.max_message_bytes)
@@ -214,24 +216,27 @@ class RemoteBackplane(Backplane):
             )
             raise RoomError("too large for the room", CloseCode.MESSAGE_TOO_BIG, problem)
         own = record_id(self._subscriber.origin, self._number)
-        return Record(room, self._number, id or own, data, fresh=id is None)
+        return Record(room, self._number, id or own, data, fresh or id is None)
 
     def submit(
         self, room: str, payload: bytes, id: str | None, outcome: asyncio.Future[Position]
     ) -> None:
         self._put(self._record(room, payload, id), cast("asyncio.Future[Position | None]", outcome))
 
-    async def store(self, room: str, payload: bytes, seconds: float) -> None:
-        record = self._record(room, payload)
+    async def store(
+        self, room: str, payload: bytes, id: str, seconds: float, *, fresh: bool = False
+    ) -> Position | None:
+        record = self._record(room, payload, id, fresh=fresh)
         outcome: asyncio.Future[Position | None] = asyncio.get_running_loop().create_future()
         self._put(record, outcome)
         try:
-            await asyncio.wait([outcome], timeout=seconds)
+            # It is not sent again when the broker may have forgotten the id.
+            await asyncio.wait([outcome], timeout=min(seconds, self._options.id_ttl / 2))
         finally:
             if not outcome.done():
                 self._outgoing.give_up(record.number, self._why_not())
                 self._update_sent()
-        outcome.result()
+        return outcome.result()
 
     def _why_not(self) -> str:
         why = "does not answer" if self.status.connected else f"is away ({self.status.error})"
@@ -340,9 +345,9 @@ class RemoteBackplane(Backplane):
 
     # --- what is there --------------------------------------------------------------------------
 
-    async def last(self, room: str, count: int) -> list[bytes]:
+    async def last(self, room: str, count: int) -> list[tuple[Position | None, bytes]]:
         found = await self._ask(lambda: self._broker.tail(room, count)) if count else []
-        return self._following.payloads(room, [data for _, data in found])
+        return self._following.payloads(room, found)
 
     async def rooms(self, most: int) -> list[str]:
         found = await self._ask(lambda: self._broker.rooms(most))

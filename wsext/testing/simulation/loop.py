@@ -10,7 +10,7 @@ import asyncio
 import gc
 import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from random import Random
 from typing import Any, NoReturn
@@ -19,15 +19,15 @@ from weakref import WeakKeyDictionary
 from wsext.testing.simulation.errors import Deadlock, SimulationFailed
 from wsext.testing.simulation.report import describe_task
 
-__all__ = ["SimulatedLoop"]
+__all__ = ["SimulatedLoop", "no_automatic_collection"]
 
 #: Turns of the loop without any time passing, before that counts as going round in circles.
 _MAX_TURNS = 200_000
 #: Garbage is collected after so many turns, and not when the allocator says so: collecting may run
 #: code, and that has to happen at the same moment each time.
 _COLLECT_EVERY = 20_000
-#: Runs after which the garbage of earlier runs is collected.
-_COLLECT_AFTER = 200
+#: Runs after which what was made between them is collected.
+_COLLECT_AFTER = 1000
 _runs = itertools.count(1)
 #: Seconds that a function in a thread takes, at most.
 _THREAD_TIME = 0.01
@@ -252,16 +252,17 @@ def _name(handle: asyncio.TimerHandle) -> str:
 
 
 @contextmanager
-def no_automatic_collection() -> Any:
+def no_automatic_collection() -> Iterator[None]:
     """Collect garbage only when it is asked for, and only what was made meanwhile."""
     was_enabled = gc.isenabled()
     gc.disable()
     if next(_runs) % _COLLECT_AFTER == 0:
-        gc.collect()  # what earlier runs have left, which `freeze` would hide from now on
+        gc.collect()  # what was made between the runs, which `freeze` would hide from now on
     gc.freeze()
     try:
         yield
     finally:
+        gc.collect()
         gc.unfreeze()
         if was_enabled:
             gc.enable()

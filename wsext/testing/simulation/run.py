@@ -23,6 +23,7 @@ T = TypeVar("T")
 _SHOWN = 25
 
 
+@no_automatic_collection()  # until nothing holds the world of the run any more
 def simulate(
     scenario: Callable[[World], Awaitable[T]],
     seed: int = 0,
@@ -68,7 +69,7 @@ def simulate(
     if isinstance(weather, Conditions):
         conditions = weather
         weather = lambda rng: conditions  # noqa: E731
-    with _seeded(seed) as rng, no_automatic_collection():
+    with _seeded(seed) as rng:
         loop = SimulatedLoop(rng, limit)
         books = Books(loop)
         worlds: list[World] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import google_crc32c
 
@@ -19,6 +19,7 @@ from wsext import (
     Params,
     Phase,
     RemoteProtocolError,
+    wire,
 )
 
 __all__ = ["ChecksumCodec", "PermessageChecksum"]
@@ -64,7 +65,9 @@ class PermessageChecksum(Extension):
     name: ClassVar[str] = "permessage-checksum"
     phase: ClassVar[Phase] = Phase.INTEGRITY
     rsv: ClassVar[RSV] = RSV.RSV2
-    extra_wire_params: ClassVar[frozenset[str]] = frozenset({"algorithm"})
+    extra_wire_params: ClassVar[Mapping[str, Any]] = {
+        "algorithm": Annotated[str, wire("the checksum; crc32c is the only one")]
+    }
     conformance: ClassVar[Mapping[str, Any]] = {"detects_corruption": True}
 
     def offers(self) -> Sequence[Params]:
