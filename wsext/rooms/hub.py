@@ -233,8 +233,7 @@ class Hub(RoomHub):
         heard: list[Heard] = []
         after: Position | None = None
         for position, payload in messages:
-            if after is None:
-                after = Position(position.epoch, position.number - 1)
+            after = after or Position(position.epoch, position.number - 1)
             note = self._read(name, payload)
             if isinstance(note, Said):
                 heard.append(self._made(note, position, after))
@@ -296,8 +295,8 @@ class Hub(RoomHub):
             self._early.append(partial(self.backplane.publish, room, payload, kept=kept))
 
     def _submit(self, room: str, payload: bytes, id: str | None) -> asyncio.Future[Position]:
-        outcome: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
-        outcome.add_done_callback(_seen)
+        outcome = asyncio.get_running_loop().create_future()
+        outcome.add_done_callback(_seen)  # nobody has to ask what became of it
         if self._ensure_started().done():
             self.backplane.submit(room, payload, id, outcome)
         else:
@@ -359,8 +358,7 @@ class Hub(RoomHub):
 
     def hear(self, room: str, position: Position, payload: bytes | None) -> None:
         """Somebody said something, or only the position is another."""
-        target = self._rooms.get(room)
-        if target is None:
+        if (target := self._rooms.get(room)) is None:
             return
         note = None if payload is None else self._read(room, payload)
         if not isinstance(note, Said):
@@ -376,8 +374,7 @@ class Hub(RoomHub):
 
     def lose(self, room: str, position: Position, reason: str) -> None:
         """Some of what was said up to a position will never be heard."""
-        target = self._rooms.get(room)
-        if target is not None:
+        if (target := self._rooms.get(room)) is not None:
             target.lose(position, reason)
 
     def _read(self, room: str, payload: bytes) -> Note | None:
@@ -401,6 +398,5 @@ class Hub(RoomHub):
 
 
 def _seen(outcome: asyncio.Future[Position]) -> None:
-    """Nobody has to ask what became of a message: the backplane counts it, and has said why."""
     if not outcome.cancelled():
         outcome.exception()
