@@ -81,6 +81,13 @@ class Broker:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def stop(self) -> None:
+        """End it as its operator does: what it keeps is written."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait()
+        self._process = None
+
     def kill(self) -> None:
         """Kill it, as ``kill -9`` does."""
         if self._process is not None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.rooms.backplanes.processes import joined, processes
-from wsext import BackplaneStatus, ConnectionClosed, Position, PreparedMessage, RoomMessage
-from wsext.rooms.backplanes.faults import Faults
-from wsext.rooms.heard import read_said
-from wsext.rooms.notes import Back, Said, encode
+from wsext import ConnectionClosed, PreparedMessage, RoomMessage
 
 
 async def test_a_stamp_may_make_metadata_and_is_called_once_for_all() -> None:
@@ -45,15 +42,3 @@ async def test_a_stamp_that_fails_is_no_silent_loss(caplog: pytest.LogCaptureFix
         assert a.members.missed is not None
         assert a.members.missed.reason == "stamp"
     assert "stamp failed" in caplog.text
-
-
-def test_what_was_said_is_read_with_its_position() -> None:
-    status = BackplaneStatus()
-    faults, position = Faults(status), Position("e", 7)
-    said = Said("text", "key", [], {"h": 1}, {"m": 1}, "17")
-    message = RoomMessage("text", position, "17", "key", {"h": 1}, {"m": 1})
-    assert read_said(faults, "tea", position, encode(said)) == message
-    assert read_said(faults, "tea", position, encode(Back())) is None
-    assert status.unreadable == 0
-    assert read_said(faults, "tea", position, b"\xc1") is None
-    assert status.unreadable == 1

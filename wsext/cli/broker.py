@@ -19,8 +19,9 @@ from wsext.escape import escape
 from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.blocking import BlockingPublisher
-from wsext.rooms.heard import RoomMessage, read_said
+from wsext.rooms.heard import RoomMessage
 from wsext.rooms.names import check_name
+from wsext.rooms.notes import read_said
 from wsext.rooms.publisher import outside_backplane
 
 __all__ = ["broker_options", "find_backplane", "listen", "room_argument", "run"]

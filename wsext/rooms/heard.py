@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from wsext.protocol.prepared import PreparedMessage
-from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.positions import Position
-from wsext.rooms.notes import NOTES, Said
 
-__all__ = ["Heard", "Missed", "RoomMessage", "Stamp", "read_said", "stamped"]
+__all__ = ["Heard", "Missed", "RoomMessage", "Stamp", "stamped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,35 +78,17 @@ class Heard(NamedTuple):
 Stamp: TypeAlias = Callable[[RoomMessage], str | bytes | PreparedMessage]
 
 
-def stamped(said: Said, position: Position, after: Position | None, stamp: Stamp | None) -> Heard:
+def stamped(message: RoomMessage, stamp: Stamp | None) -> PreparedMessage:
     """What members get of a message.
 
     Args:
-        said: The message.
-        position: Where it stands.
-        after: Where the message before it stands.
+        message: The message.
         stamp: `RoomOptions.stamp`.
 
     Raises:
         Exception: What the stamp raises.
     """
-    message = said.message
-    if stamp is not None:
-        made = stamp(_message_of(said, position))
-        if isinstance(made, PreparedMessage):
-            message = made
-        else:
-            message = PreparedMessage(made, hints=said.hints, meta=said.meta)
-    return Heard(message, said.key, frozenset(said.left_out), position, after)
-
-
-def read_said(
-    faults: Faults, room: str, position: Position | None, payload: bytes
-) -> RoomMessage | None:
-    """What was said, if it was something and can be read."""
-    note = faults.read("the content of a message", room, NOTES, payload)
-    return _message_of(note, position) if isinstance(note, Said) else None
-
-
-def _message_of(said: Said, position: Position | None) -> RoomMessage:
-    return RoomMessage(said.data, position, said.id, said.key, said.hints, said.meta)
+    made = message.data if stamp is None else stamp(message)
+    if isinstance(made, PreparedMessage):
+        return made
+    return PreparedMessage(made, hints=message.hints, meta=message.meta)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
+from operator import attrgetter
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -75,7 +76,7 @@ class Hub(RoomHub):
         self._users: set[object] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Task[None] | None = None
-        self.kept: KeptMessages[Heard] = KeptMessages(_held_by)
+        self.kept: KeptMessages[Heard] = KeptMessages(attrgetter("held_bytes"))
         self._seats: Counter[Session] = Counter()
         self._work = 0
         self._early: list[Callable[[], None]] = []
@@ -163,8 +164,9 @@ class Hub(RoomHub):
             room.forget()
 
     async def flush(self) -> None:
-        """Wait until nothing waits for slow members or for the broker, as far as it is there."""
-        sessions = {member.session for room in self._open for member in room.members()}
+        """Wait until nothing waits for slow members or for the broker, as far as they are there."""
+        members = (member for room in self._open for member in room.members())
+        sessions = {member.session for member in members if member.session.connected}
         await asyncio.gather(*(life_of(session).wait_written() for session in sessions))
         if self._starting is not None:
             await self.backplane.wait_sent()
@@ -231,13 +233,16 @@ class Hub(RoomHub):
         heard: list[Heard] = []
         after: Position | None = None
         for position, payload in messages:
-            if after is None:
-                after = Position(position.epoch, position.number - 1)
+            after = after or Position(position.epoch, position.number - 1)
             note = self._read(name, payload)
             if isinstance(note, Said):
-                heard.append(stamped(note, position, after, self.options.stamp))
+                heard.append(self._made(note, position, after))
                 after = position
         return heard
+
+    def _made(self, said: Said, position: Position, after: Position | None) -> Heard:
+        message = stamped(said.at(position), self.options.stamp)
+        return Heard(message, said.key, frozenset(said.left_out), position, after)
 
     def admit(self, session: Session) -> None:
         if self._seats[session] >= (most := self.options.max_rooms_per_session):
@@ -269,16 +274,16 @@ class Hub(RoomHub):
         left_out: frozenset[str],
         id: str | None = None,
     ) -> asyncio.Future[Position] | None:
-        known_by = None if id is None else record_id("", check_id(id))
-        recovery = self.options.recovery
-        if known_by is not None and not recovery:
-            problem = "without it, a broadcast cannot have an id"
-            raise OptionError("rooms", "recovery", problem)
+        if id is not None:
+            check_id(id)
+            if not self.options.recovery:
+                problem = "without it, a broadcast cannot have an id"
+                raise OptionError("rooms", "recovery", problem)
         payload = encode(Said.of(message, key, left_out, id))
         target = self._rooms[room]
         self._work += len(target) * (1 + (message.size >> 13))
-        if recovery:
-            return self._submit(room, payload, known_by)
+        if self.options.recovery:
+            return self._submit(room, payload, None if id is None else record_id("", id))
         self._publish(room, payload, kept=True)
         target.deliver(Heard(message, key, left_out))
         return None
@@ -290,8 +295,8 @@ class Hub(RoomHub):
             self._early.append(partial(self.backplane.publish, room, payload, kept=kept))
 
     def _submit(self, room: str, payload: bytes, id: str | None) -> asyncio.Future[Position]:
-        outcome: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
-        outcome.add_done_callback(_seen)
+        outcome = asyncio.get_running_loop().create_future()
+        outcome.add_done_callback(_seen)  # nobody has to ask what became of it
         if self._ensure_started().done():
             self.backplane.submit(room, payload, id, outcome)
         else:
@@ -353,15 +358,14 @@ class Hub(RoomHub):
 
     def hear(self, room: str, position: Position, payload: bytes | None) -> None:
         """Somebody said something, or only the position is another."""
-        target = self._rooms.get(room)
-        if target is None:
+        if (target := self._rooms.get(room)) is None:
             return
         note = None if payload is None else self._read(room, payload)
         if not isinstance(note, Said):
             target.position = position
             return
         try:
-            heard = stamped(note, position, target.position, self.options.stamp)
+            heard = self._made(note, position, target.position)
         except Exception as error:
             logger.error("room %r: RoomOptions.stamp failed", room, exc_info=error)
             target.lose(position, "stamp")
@@ -370,8 +374,7 @@ class Hub(RoomHub):
 
     def lose(self, room: str, position: Position, reason: str) -> None:
         """Some of what was said up to a position will never be heard."""
-        target = self._rooms.get(room)
-        if target is not None:
+        if (target := self._rooms.get(room)) is not None:
             target.lose(position, reason)
 
     def _read(self, room: str, payload: bytes) -> Note | None:
@@ -394,11 +397,6 @@ class Hub(RoomHub):
             room.compare_presence()
 
 
-def _held_by(heard: Heard) -> int:
-    return heard.held_bytes
-
-
 def _seen(outcome: asyncio.Future[Position]) -> None:
-    """Nobody has to ask what became of a message: the backplane counts it, and has said why."""
     if not outcome.cancelled():
         outcome.exception()

@@ -21,9 +21,9 @@ from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.memory import MemoryBackplane
 from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.backplanes.urls import make_backplane
-from wsext.rooms.heard import RoomMessage, read_said
+from wsext.rooms.heard import RoomMessage
 from wsext.rooms.names import check_id, check_name
-from wsext.rooms.notes import Said, encode, read_members
+from wsext.rooms.notes import Said, encode, read_members, read_said
 from wsext.rooms.ports import Key
 from wsext.rooms.presence import Presence
 from wsext.sdk.plugins import default_plugins
