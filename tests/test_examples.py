@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -99,6 +100,28 @@ async def test_rooms(kind: str, tmp_path: Path) -> None:
             price = '{"symbol":"WSX","price":17}'
             await session.send(price)
             assert await session.receive() == price
+
+
+@contextmanager
+def web_view(broker: str) -> Iterator[str]:
+    command = [sys.executable, EXAMPLES / "web_view.py", broker, "0"]
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(command, **quiet) as process:
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+async def test_web_view(tmp_path: Path) -> None:
+    with (
+        brokers.running("redis", tmp_path) as broker,
+        example("rooms", "--backplane", broker.url) as served,
+        web_view(broker.url) as view,
+    ):
+        async with wsext.connect(f"{served.ws}/rooms/tea?name=Ada") as ada:
+            assert await ada.receive() == "* here: Ada"
+            with await asyncio.to_thread(urlopen, f"{view}/tea", b"tea is ready") as answer:
+                assert answer.read() == b"1 people get it\n"
+            assert await ada.receive() == "tea is ready"
 
 
 def test_custom_extension() -> None:

@@ -18,7 +18,6 @@ MODULES = sorted(
 DECLARATIONS = {
     "app/settings.py": "an option set",
     "protocol/contract.py": "a Protocol and the shapes of what the pipeline calls",
-    "rooms/backplanes/broker.py": "an abstract base class; test_contract.py runs every broker",
     "rooms/ports.py": "a Protocol",
     "rooms/settings.py": "an option set",
     "runtime/settings.py": "an option set",

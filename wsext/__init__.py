@@ -23,9 +23,9 @@ _NAMES = {
     "wsext.errors": (
         "CloseInfo ConnectionClosed ConnectionClosedError ConnectionClosedOK "
         "EndSession ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake "
-        "InvalidStatus LocalProtocolError MessageError NegotiationError OptionError OutcomeUnknown "
-        "PluginError ProtocolError PublishError QueueFull RemoteProtocolError RoomError RouteError "
-        "WsextError"
+        "InvalidStatus LocalProtocolError MessageError NegotiationError NotResumed OptionError "
+        "OutcomeUnknown PluginError ProtocolError PublishError QueueFull RemoteProtocolError "
+        "RoomError RouteError WsextError"
     ),
     "wsext.protocol.agreement": (
         "Agreed Agreement Declined Negotiation NegotiationContext Offer Phase Verdict"
@@ -35,15 +35,18 @@ _NAMES = {
     "wsext.protocol.frames": "Frame Message",
     "wsext.protocol.headers": "Headers",
     "wsext.protocol.http": "Request Response",
+    "wsext.protocol.journal": "Journal",
     "wsext.protocol.params": "Params",
     "wsext.protocol.prepared": "PreparedMessage",
     "wsext.rooms.backplanes.contract": "Backplane BackplaneStatus",
     "wsext.rooms.backplanes.broker": "Broker Record",
     "wsext.rooms.backplanes.options": "RemoteOptions",
+    "wsext.rooms.backplanes.positions": "LogHead Position",
     "wsext.rooms.backplanes.remote": "RemoteBackplane",
     "wsext.rooms.blocking": "BlockingPublisher",
+    "wsext.rooms.heard": "Missed RoomMessage",
     "wsext.rooms.hub": "Hub",
-    "wsext.rooms.presence": "Presence PresenceChange",
+    "wsext.rooms.presence": "Presence PresenceChange PresenceFeed",
     "wsext.rooms.publisher": "Publisher",
     "wsext.rooms.room": "Membership Room",
     "wsext.rooms.settings": "RoomOptions",
@@ -85,6 +88,7 @@ if TYPE_CHECKING:
     from wsext.errors import LocalProtocolError as LocalProtocolError
     from wsext.errors import MessageError as MessageError
     from wsext.errors import NegotiationError as NegotiationError
+    from wsext.errors import NotResumed as NotResumed
     from wsext.errors import OptionError as OptionError
     from wsext.errors import OutcomeUnknown as OutcomeUnknown
     from wsext.errors import PluginError as PluginError
@@ -111,6 +115,7 @@ if TYPE_CHECKING:
     from wsext.protocol.headers import Headers as Headers
     from wsext.protocol.http import Request as Request
     from wsext.protocol.http import Response as Response
+    from wsext.protocol.journal import Journal as Journal
     from wsext.protocol.params import Params as Params
     from wsext.protocol.prepared import PreparedMessage as PreparedMessage
     from wsext.rooms.backplanes.broker import Broker as Broker
@@ -118,11 +123,16 @@ if TYPE_CHECKING:
     from wsext.rooms.backplanes.contract import Backplane as Backplane
     from wsext.rooms.backplanes.contract import BackplaneStatus as BackplaneStatus
     from wsext.rooms.backplanes.options import RemoteOptions as RemoteOptions
+    from wsext.rooms.backplanes.positions import LogHead as LogHead
+    from wsext.rooms.backplanes.positions import Position as Position
     from wsext.rooms.backplanes.remote import RemoteBackplane as RemoteBackplane
     from wsext.rooms.blocking import BlockingPublisher as BlockingPublisher
+    from wsext.rooms.heard import Missed as Missed
+    from wsext.rooms.heard import RoomMessage as RoomMessage
     from wsext.rooms.hub import Hub as Hub
     from wsext.rooms.presence import Presence as Presence
     from wsext.rooms.presence import PresenceChange as PresenceChange
+    from wsext.rooms.presence import PresenceFeed as PresenceFeed
     from wsext.rooms.publisher import Publisher as Publisher
     from wsext.rooms.room import Membership as Membership
     from wsext.rooms.room import Room as Room

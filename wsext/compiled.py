@@ -19,6 +19,7 @@ MODULES = (
     "wsext.protocol.frames",
     "wsext.protocol.leaf",
     "wsext.protocol.wire",
+    "wsext.protocol.journal",
     "wsext.protocol.stage",
     "wsext.protocol.pipeline",
     "wsext.protocol.prepared",

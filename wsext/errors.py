@@ -9,6 +9,7 @@
     │   ├── HandshakeRejected           server: answer the request with this status
     │   ├── InvalidStatus               client: the server answered with another status than 101
     │   ├── InvalidHandshake            client: the server's 101 breaks the RFC
+    │   ├── NotResumed                  client: a session does not go on with another connection
     │   └── NegotiationError            an extension parameter or answer that cannot be used
     ├── ProtocolError                   a broken rule of the open connection; carries the close code
     │   ├── RemoteProtocolError         the peer broke it
@@ -49,6 +50,7 @@ __all__ = [
     "LocalProtocolError",
     "MessageError",
     "NegotiationError",
+    "NotResumed",
     "OptionError",
     "OutcomeUnknown",
     "PluginError",
@@ -273,6 +275,36 @@ class InvalidHandshake(HandshakeError):
     def __init__(self, problem: str, *, cut_off: bool = False) -> None:
         super().__init__(problem)
         self.cut_off = cut_off
+
+
+class NotResumed(HandshakeError):
+    """Client side: a session that had lost its connection has ended, and its last messages may not
+    have arrived (`Session.unconfirmed`). It is the `CloseInfo.exception` of such a session.
+
+    Attributes:
+        reason: Why. The server says ``unknown``, ``identity``, ``counts`` or ``elsewhere``. This
+            side says ``expired`` if there was no connection within the window, and ``unsupported``
+            if the server does not resume sessions any more.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        meaning = _NOT_RESUMED.get(self.reason, "the server gave no reason that is known here")
+        return f"the session could not be resumed ({escape(self.reason[:40])}): {meaning}"
+
+
+#: What the reasons of `NotResumed` mean.
+_NOT_RESUMED = {
+    "unknown": "the server has no such session, or no longer",
+    "identity": "identity, path, origin or subprotocol are not those of the session",
+    "counts": "the two sides do not agree about what has arrived",
+    "elsewhere": "it is on another server, which cannot be reached",
+    "expired": "there was no connection for longer than the server keeps it",
+    "unsupported": "the server does not resume sessions any more",
+}
 
 
 class NegotiationError(HandshakeError):

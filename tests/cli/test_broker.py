@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +21,9 @@ from wsext import (
     Publisher,
     PublishError,
     RoomError,
+    RoomMessage,
 )
 from wsext.cli.broker import broker_options, find_backplane, listen, room_argument, run
-from wsext.protocol.prepared import PreparedMessage
 from wsext.sdk.plugins import set_default_plugins
 
 
@@ -68,11 +69,14 @@ def test_the_options_have_bounds() -> None:
 
 def completions(incomplete: str, *args: str) -> list[CompletionItem]:
     context = command.make_context("x", list(args), resilient_parsing=True)
-    return command.params[0].shell_complete(context, incomplete)
+    try:
+        return command.params[0].shell_complete(context, incomplete)
+    finally:
+        logging.disable(logging.NOTSET)  # as a process of its own it would end now
 
 
 def test_rooms_are_completed_but_not_by_the_word_of_a_folder(
-    folder: Path, redis: brokers.Broker
+    folder: Path, redis: brokers.Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
     with BlockingPublisher(redis.url) as publisher:
         for room in ("tea", "toast", "coffee", "t\x1b[31m"):
@@ -83,6 +87,9 @@ def test_rooms_are_completed_but_not_by_the_word_of_a_folder(
     named = completions("c", "--config", "wsext.toml")
     assert [item.value for item in named] == ["coffee"]
     assert completions("t", "--backplane", "memory://") == []
+    redis.kill()
+    assert completions("t", "--backplane", redis.url) == []
+    assert not caplog.records  # nothing stands in the line that is typed
 
 
 @pytest.mark.parametrize(
@@ -118,9 +125,11 @@ def test_a_pipe_that_is_closed_is_left_to_the_command() -> None:
 
 async def test_listening_shows_what_was_and_what_is_said(redis: brokers.Broker) -> None:
     shown: list[str | bytes] = []
+    numbers: list[int | None] = []
 
-    def show(message: PreparedMessage) -> None:
+    def show(message: RoomMessage) -> None:
         shown.append(message.data)
+        numbers.append(message.position and message.position.number)
         if message.data == "end":
             raise BrokenPipeError
 
@@ -134,3 +143,4 @@ async def test_listening_shows_what_was_and_what_is_said(redis: brokers.Broker) 
         with pytest.raises(BrokenPipeError):
             await listening
     assert shown == ["two", "three", "end"]
+    assert numbers == [2, 3, 4]

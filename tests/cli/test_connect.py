@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import pty
@@ -10,12 +11,15 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.processes import ENV, WSEXT, Served, serving, wsext
+from tests.relay import Relay, relaying
+from wsext import App, Server, ServerOptions, Session, serve
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +109,84 @@ def test_a_terminal_gets_what_a_server_says_escaped_and_a_pipe_the_bytes(tmp_pat
     assert b"closed: 3000 c\\x1b]0;d\\x07\\nclosed: 1000\r\n" in seen
     assert piped.stdout == "a\x1b[2J\x9b\u202e\n< b\n"
     assert "closed: 3000 c\\x1b" in piped.stderr
+
+
+class Talk:
+    """``wsext connect --resume`` through a relay, whose echo the test writes and reads."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    async def echo(self, line: str) -> None:
+        """Type a line, and wait until it has come back."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(f"{line}\n".encode())
+        assert (await self.process.stdout.readline()).decode() == f"{line}\n"
+
+    async def hear(self, words: str) -> str:
+        """Wait until it says a line that begins with these words; the line."""
+        assert self.process.stderr
+        while True:
+            line = (await self.process.stderr.readline()).decode()
+            assert line, f"it has not said {words!r}"
+            if line.startswith(words):
+                return line
+
+    async def end(self) -> tuple[int | None, list[str]]:
+        """Type no more; the exit code, and what else it said."""
+        _, said = await self.process.communicate(b"")
+        return self.process.returncode, said.decode().splitlines()
+
+
+@asynccontextmanager
+async def talking() -> AsyncIterator[tuple[Talk, Relay, Server]]:
+    app = App(server=ServerOptions(drain_timeout=0.0))
+    app.install("session-resume")
+
+    @app.websocket("/")
+    async def echo(session: Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    async with serve(app) as server, relaying(server.port) as relay:
+        pipe = asyncio.subprocess.PIPE
+        command = [*WSEXT, "connect", "--resume", "--wait", "0", "--no-ext", "all", relay.url]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=pipe, stdout=pipe, stderr=pipe
+        )
+        try:
+            yield Talk(process), relay, server
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
+
+
+async def test_a_lost_connection_is_said_and_the_session_goes_on() -> None:
+    async with talking() as (talk, relay, _):
+        assert "session-resume; id=…; window=60" in await talk.hear("extensions: ")
+        await talk.echo("one")
+        relay.cut()
+        await talk.hear("connection lost; connecting again")
+        await talk.echo("two")
+        code, said = await talk.end()
+    assert code == 0
+    assert said[:2] == ["resumed", "closed: 1000"]
+    assert said[2].startswith("sent: 2 messages")
+
+
+async def test_a_session_that_cannot_be_resumed_is_begun_anew() -> None:
+    async with talking() as (talk, _, server):
+        await talk.echo("one")
+        for session in server.sessions:
+            session.abort()
+        assert "(unknown)" in await talk.hear("begun anew: ")
+        await talk.hear("extensions: ")
+        await talk.echo("two")
+        code, said = await talk.end()
+    assert said[:2] == ["closed: 1000", "not known to have arrived: 1 message"]
+    assert code == 1
 
 
 def read_until(fd: int, enough: Callable[[bytes], bool]) -> bytes:

@@ -46,6 +46,8 @@ def test_everything_is_published_in_order(
     room = str(published)
     done = wsext("publish", room, *args, stdin=stdin, env=env)
     assert (done.returncode, done.stderr) == (0, "")
+    numbers = [line.rpartition(":")[2] for line in done.stdout.splitlines()]
+    assert numbers == [str(number) for number in range(1, len(published) + 1)]
     assert [message.data for message in reader.history(room, 10)] == published
 
 
@@ -63,6 +65,17 @@ def test_what_cannot_be_published_is_named(
     assert (done.returncode, "leave DATA out" in done.stderr) == (2, True)
     done = wsext("publish", "", "x", env=set_to(redis))
     assert (done.returncode, "a room's name" in done.stderr) == (2, True)
+
+
+def test_an_id_is_published_once(redis: brokers.Broker, reader: BlockingPublisher) -> None:
+    for text, name in (("first", "till"), ("again", "till"), ("other", "other")):
+        done = wsext("publish", "ids", text, "--id", "17", "--name", name, env=set_to(redis))
+        assert done.returncode == 0
+    assert [message.data for message in reader.history("ids", 10)] == ["first", "other"]
+    done = wsext("publish", "ids", "x", "y", "--id", "17", env=set_to(redis))
+    assert (done.returncode, "one message" in done.stderr) == (2, True)
+    done = wsext("publish", "ids", "x", "--id", "", env=set_to(redis))
+    assert (done.returncode, "1 to 64 bytes" in done.stderr) == (2, True)
 
 
 def test_a_broker_that_is_away_is_said(tmp_path: Path) -> None:

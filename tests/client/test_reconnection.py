@@ -43,13 +43,16 @@ async def test_async_for_reconnects_until_it_is_left() -> None:
             session.abort()  # not even a goodbye
 
     got: list[Any] = []
+    fresh = []
     async with wsext.serve(app) as server:
         async for session in wsext.connect(server.url, backoff=FAST):
+            fresh.append(session.fresh_start)
             async for message in session:
                 got.append(message)
             if len(got) >= 4:
                 break
     assert got == ["1", "2", "3", "4"]
+    assert fresh == [False, True, True, True]
 
 
 async def test_async_for_waits_for_a_server_that_comes_back() -> None:
@@ -188,15 +191,15 @@ def test_the_wait_grows_while_sessions_end_at_once(code: int) -> None:
     for seed in range(3):
         found = waits(attempts(closing_app(code), 200, Backoff(), seed=seed))
         for number, wait in enumerate(found):
-            longest = min(0.5 * 2**number, 60)
-            assert longest / 2 - 0.1 <= wait <= longest + 0.1, found
-        assert len(found) >= 7
+            assert wait <= min(0.5 * 2**number, 60) + 0.1, found
+        assert 7 <= len(found) <= 20
+        assert max(found) > 10
 
 
 def test_the_wait_begins_anew_after_a_session_that_has_lasted() -> None:
     backoff = Backoff(maximum=4, lasting=10)
     short = waits(attempts(closing_app(1011, after=9), 200, backoff))
-    assert all(wait > 9 + 1.9 for wait in short[3:])
+    assert max(short) > 9 + 1.9
     long = waits(attempts(closing_app(1011, after=11), 200, backoff))
     assert all(wait < 11 + 0.6 for wait in long)
     usual = waits(attempts(closing_app(1011, after=5), 200, Backoff(maximum=4)))
@@ -225,7 +228,7 @@ def test_waits_are_spread() -> None:
 def test_retry_after_is_waited_for(status: int) -> None:
     found = waits(attempts(refusing_app(status, Retry_After="20"), 200, Backoff(maximum=4)))
     assert found
-    assert all(20.2 <= wait <= 24.1 for wait in found)
+    assert all(20 <= wait <= 24.1 for wait in found)
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     first, *_ = waits(attempts(refusing_app(status, Retry_After=date), 200, Backoff()))
     assert 50 < first < 61

@@ -82,3 +82,43 @@ async def test_nothing_of_a_url_gets_into_the_request_unchecked(url: str, tmp_pa
 def test_a_url_is_a_target(url: str, target: Target, host: str) -> None:
     assert Target.parse(url) == target
     assert target.host_header == host
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "hosts", "found"),
+    [
+        ("ws://a.example:80/x", "/y?z", (), "ws://a.example/y?z"),
+        ("ws://a.example/x", "ws://a.example:8001/x", (), "ws://a.example:8001/x"),
+        ("ws://a.example/x", "http://A.Example:8001/x", (), "ws://a.example:8001/x"),
+        ("ws://a.example/x", "https://a.example/x", (), "wss://a.example/x"),
+        ("ws://a.example/x", "wss://b.example/x", ("b.example",), "wss://b.example/x"),
+        ("ws://a.example/x", "ws://n1.b.example/x", ("*.b.example",), "ws://n1.b.example/x"),
+        ("ws://a.example/x", "//b.example/x", ("b.example",), "ws://b.example/x"),
+        ("ws://[::1]:81/x", "ws://[::1]:82/x", (), "ws://[::1]:82/x"),
+        ("ws://a.example/x", "ws://b.example/x", (), None),
+        ("ws://a.example/x", "ws://evilb.example/x", ("*.b.example", "b.example"), None),
+        ("ws://a.example/x", "ws://b.example.evil/x", ("b.example",), None),
+        ("wss://a.example/x", "ws://a.example/x", (), None),
+        ("ws://a.example/x", "ftp://a.example/x", (), None),
+        ("ws://a.example/x", "", (), None),
+        ("ws://a.example/x", "ws://a.example:99999/", (), None),
+        ("ws://a.example/x", "ws://a.example/\r\nX: y", (), None),
+        ("ws+unix:/s:/x", "ws://localhost/x", (), None),
+    ],
+)
+def test_a_redirect_is_followed_only_to_hosts_that_are_named(
+    url: str, location: str, hosts: tuple[str, ...], found: str | None
+) -> None:
+    target = Target.parse(url).redirected(location, hosts)
+    assert (target and target.url) == found
+
+
+def test_a_redirect_brings_no_credentials() -> None:
+    target = Target.parse("ws://ada:secret@h/x").redirected("ws://eve:secret@h:81/x", ())
+    assert target is not None
+    assert target.authorization is None
+
+
+@pytest.mark.parametrize("url", ["ws://h/x?y", "wss://h:444/", "ws+unix:/tmp/s:/x", "ws://[::1]/"])
+def test_a_target_is_a_url_again(url: str) -> None:
+    assert Target.parse(url).url == url

@@ -8,9 +8,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.resuming import Pair
 from tests.waiting import until
 from wsext import App, CloseInfo, Frame, Session, hookimpl, testing
+from wsext.inspector import Inspector
+from wsext.inspector.frames import Recorder
 from wsext.inspector.register import Register, Traffic, traffic_of
+from wsext.sdk.installed import Installed
 
 
 class Registered:
@@ -140,3 +144,29 @@ async def test_a_row_says_what_the_session_holds_by_what_holds_it() -> None:
         await client.send("x" * 5000)
         await until(lambda: bool(next(register.rows(None)).held))
         assert next(register.rows(None)).held == {"inbox": 5000}
+
+
+async def test_a_session_that_loses_its_connection_stays_and_is_watched_on() -> None:
+    inspector, hooks = Inspector(), Installed()
+    hooks.install(inspector)
+    register = inspector.register
+    pair = Pair(hooks=(hooks, Installed()))
+    (row,) = register.rows(None)
+    assert (row.connected, row.resumptions) == (True, 0)
+    recorder = Recorder(pair.server, payload=False)
+    await pair.cut()
+    (row,) = register.rows(None)
+    assert (row.connected, row.resumptions) == (False, 0)
+    assert register.detached == {row.id}
+    pair.resume()
+    (row,) = register.rows(None)
+    assert (row.connected, row.resumptions) == (True, 1)
+    assert (register.detached, register.resumptions) == (set(), 1)
+    await pair.client.send("again")
+    assert await pair.server.receive() == "again"
+    frames, _ = recorder.take()
+    assert "text" in [frame.opcode for frame in frames]
+    await pair.cut()
+    pair.server.abort()
+    assert (register.detached, len(register)) == (set(), 0)
+    pair.client.abort()

@@ -7,13 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 import wsext
 from tests import brokers
 from tests.rooms.backplanes.processes import joined, processes
 from tests.rooms.scripted import ScriptedBroker
 from tests.waiting import until
-from wsext import OutcomeUnknown, Publisher, PublishError, RemoteBackplane, RemoteOptions
+from wsext import (
+    OutcomeUnknown,
+    Publisher,
+    PublishError,
+    RemoteBackplane,
+    RemoteOptions,
+    RoomMessage,
+)
 
 
 @pytest.fixture(params=["redis", "nats"])
@@ -50,9 +58,9 @@ async def test_members_of_every_process_get_it_once_and_in_order(remote: brokers
         assert await speaker.history("tea", 0) == []
         assert sorted(await speaker.rooms()) == ["coffee", "tea"]
         assert len(await speaker.rooms(1)) == 1
-        await speaker.publish("tea", b"bytes", key="k", hints={"h": 1}, meta={"m": 1})
-        (message,) = await speaker.history("tea", 1)
-        assert (message.data, message.hints, message.meta) == (b"bytes", {"h": 1}, {"m": 1})
+        how = {"id": "17", "key": "k", "hints": {"h": 1}, "meta": {"m": 1}}
+        position = await speaker.publish("tea", b"bytes", **how)
+        assert await speaker.history("tea", 1) == [RoomMessage(b"bytes", position, **how)]
         # No second copy is on its way to anybody.
         await speaker.publish("tea", "end")
         for client in (a, b):
@@ -206,6 +214,8 @@ async def test_what_cannot_be_done_is_said_at_once() -> None:
         Publisher("memory://")
     with pytest.raises(wsext.OptionError, match="did you mean 'redis'"):
         Publisher("reds://localhost")
+    with pytest.raises(wsext.OptionError, match="name"):
+        Publisher("redis://localhost", name="a|b")
     with pytest.raises(wsext.OptionError, match="timeout"):
         Publisher("redis://localhost", timeout=0)
     speaker = publisher(ScriptedBroker())
@@ -218,6 +228,8 @@ async def test_what_cannot_be_done_is_said_at_once() -> None:
             await speaker.publish("tea", 5)  # type: ignore[arg-type]
         with pytest.raises(wsext.RoomError, match="too large"):
             await speaker.publish("tea", bytes(1 << 25))
+        with pytest.raises(wsext.RoomError, match="1 to 64 bytes"):
+            await speaker.publish("tea", "hello", id="")
         with pytest.raises(ValueError, match="count"):
             await speaker.history("tea", -1)
 
@@ -229,3 +241,65 @@ async def test_closing_while_the_connection_is_lost_ends() -> None:
         broker.break_off()
         await asyncio.sleep(0)  # what worked with the connection is being ended
     assert not speaker.status.connected
+
+
+async def test_an_id_is_published_once_and_has_the_position_of_the_first(
+    remote: brokers.Broker,
+) -> None:
+    async with (
+        processes(remote.url, 1) as (one,),
+        joined(one, "tea") as a,
+        Publisher(remote.url, name="till") as till,
+        Publisher(remote.url, name="other") as other,
+    ):
+        first = await till.publish("tea", "order 17", id="17")
+        assert first is not None
+        assert await till.publish("tea", "another text", id="17") == first
+        async with Publisher(remote.url, name="till") as again:  # the program was started again
+            assert await again.publish("tea", "order 17", id="17") == first
+        assert await till.publish("tea", "order 18", id="18") == (first.epoch, first.number + 1)
+        assert await other.publish("tea", "its own", id="17") == (first.epoch, first.number + 2)
+        assert await a.receive(3) == ["order 17", "order 18", "its own"]
+
+
+async def test_what_had_an_unknown_outcome_is_published_once_by_its_id(
+    remote: brokers.Broker,
+) -> None:
+    async with Publisher(f"{remote.url}&timeout=0.2", timeout=1) as speaker:
+        await speaker.publish("tea", "before")
+        remote.stall()
+        try:
+            with pytest.raises(OutcomeUnknown) as caught:
+                await speaker.publish("tea", "perhaps")
+        finally:
+            remote.go_on()
+        await speaker.publish("tea", "perhaps", id=caught.value.id)
+        said = [message.data for message in await speaker.history("tea", 5)]
+        assert said == ["before", "perhaps"]
+
+
+@pytest.mark.parametrize("kind", ["redis-forgetful", "nats-forgetful"])
+async def test_a_broker_that_forgets_gets_the_last_messages_again(
+    kind: str, tmp_path: Path
+) -> None:
+    with brokers.running(kind, tmp_path) as broker:
+        async with Publisher(broker.url, timeout=60) as speaker:
+            for number in range(5):
+                await speaker.publish("tea", f"{number}")
+            broker.kill()
+            await asyncio.to_thread(broker.start)
+            await speaker.publish("tea", "5")
+            said = [message.data for message in await speaker.history("tea", 10)]
+            assert said == [f"{number}" for number in range(6)]
+
+
+async def test_a_room_that_the_broker_cannot_use_is_said(tmp_path: Path) -> None:
+    with brokers.running("redis", tmp_path) as broker:
+        client = Redis(port=broker.port)
+        await client.set("wsext:room:tea", "a text of somebody else")
+        await client.aclose()
+        async with Publisher(broker.url) as speaker:
+            with pytest.raises(PublishError, match="cannot use") as caught:
+                await speaker.publish("tea", "hello")
+            assert type(caught.value) is PublishError
+            assert await speaker.publish("coffee", "hello") is not None

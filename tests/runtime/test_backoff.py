@@ -9,4 +9,4 @@ async def test_backoff_grows_to_its_maximum_with_jitter() -> None:
     delays = Backoff(initial=1, factor=2, maximum=8).delays()
     seen = [next(delays) for _ in range(10)]
     for delay, top in zip(seen, [1, 2, 4, 8, 8, 8, 8, 8, 8, 8], strict=True):
-        assert top / 2 <= delay <= top
+        assert 0 <= delay <= top

@@ -10,14 +10,11 @@ from typing import Any
 import pytest
 
 from tests.codecs import Gated
+from tests.resuming import Pair
 from tests.waiting import until
 from wsext import App, Frame, Listener, Session, WebSocketOptions, testing
-from wsext.protocol.connection import Connection
 from wsext.runtime.life import life_of
 from wsext.runtime.pacing import NEVER
-from wsext.sdk.installed import make_pipeline
-from wsext.testing.engines import parse_wire
-from wsext.testing.memory import Wire
 
 #: Networks that take everything at once, as those with large buffers do.
 NEAR = testing.Conditions(capacity=1 << 22)
@@ -145,8 +142,8 @@ def test_a_peer_that_is_far_away_and_fast_gets_everything() -> None:
         server = await world.serve(app)
         async with world.connect(server, conditions=FAR) as client:
             await until(lambda: bool(sessions))
-            saying = asyncio.create_task(say(app, 4000, 30, keys=1 << 30))
-            ages = [age(await client.receive()) for _ in range(4000 * 30)]
+            saying = asyncio.create_task(say(app, 4000, 12, keys=1 << 30))
+            ages = [age(await client.receive()) for _ in range(4000 * 12)]
             await saying
         assert max(ages[4000 * 5 :]) <= 0.3  # of which the way takes 0.1
 
@@ -176,11 +173,11 @@ def test_markers_are_few() -> None:
         server = await world.serve(app)
         async with world.connect(server, conditions=NEAR) as client:
             await until(lambda: bool(sessions))
-            saying = asyncio.create_task(say(app, 20_000, 10, keys=1 << 30))
-            for _ in range(200_000):
+            saying = asyncio.create_task(say(app, 20_000, 4, keys=1 << 30))
+            for _ in range(80_000):
                 await client.receive()
             await saying
-            assert life_of(client).link.connection.pings_in <= 10 * 20 + 20
+            assert life_of(client).link.connection.pings_in <= 4 * 20 + 20
 
     in_a_world(scenario)
 
@@ -361,33 +358,24 @@ def test_closing_waits_for_no_pong(extensions: list[str]) -> None:
 
 async def test_each_connection_of_a_session_has_a_pace_of_its_own() -> None:
     """What the first one's peer never confirmed holds nothing back on the second one."""
-    app, sessions = room_app()
-    async with testing.raw_peer(app, "/") as peer:
-        await until(lambda: bool(sessions))
-        session = sessions[0]
-        life = life_of(session)
-        life.keep = True
-        for number in range(300):
-            app.room("prices").broadcast_nowait(update(number), key=number)
-        held = session.buffered_amount
-        assert held > 10_000  # the peer answers no marker
-        peer.abort()
-        await until(lambda: life.link.is_lost)
-        wire, reader = Wire(), Reader()
-        wire.client.set_protocol(reader)
-        engine = Connection("server", make_pipeline(session.negotiation, 1 << 20))
-        life.attach(engine, wire.server)
-        await until(lambda: session.buffered_amount < held)
-        await until(lambda: any(frame.opcode == PING for frame in parse_wire(reader.data, False)))
-        life.keep = False
-        wire.client.abort()
-        await session.wait_closed()
+    pair = Pair()
+    life_of(pair.server).link.keep_fresh()
+    pair.wire.client.pause_reading()  # and so it answers no marker
+    updates = [update(number) for number in range(300)]
+    for each in updates:
+        pair.server.send_nowait(each)
+    held = pair.server.buffered_amount
+    assert held > 10_000
+    await pair.cut()
+    markers = 0
 
+    def count(direction: str, stage: str, frame: Frame) -> None:
+        nonlocal markers
+        markers += (direction, stage, frame.opcode) == ("out", "wire", PING)
 
-class Reader(asyncio.Protocol):
-    """Remembers what comes."""
-
-    data = b""
-
-    def data_received(self, data: bytes) -> None:
-        self.data += data
+    pair.resume()
+    pair.server.trace(count)
+    assert [await pair.client.receive() for _ in updates] == updates
+    assert markers
+    assert pair.server.buffered_amount == 0
+    await pair.close()

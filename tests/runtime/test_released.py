@@ -87,7 +87,7 @@ class Watch:
         """
         assert self.seen
         with suppress(TimeoutError):
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(SOON):
                 while self.alive:
                     self.gone.clear()
                     await self.gone.wait()

@@ -24,6 +24,10 @@ class ServerOptions(OptionSet):
     drain_timeout: Annotated[float, local("seconds that sessions get to end at shutdown", ge=0)] = (
         10.0
     )
+    drain_detached: Annotated[
+        bool,
+        local("whether shutdown waits for clients to come back for their sessions"),
+    ] = True
     worker_timeout: (
         Annotated[
             float,
@@ -91,6 +95,16 @@ class ServerOptions(OptionSet):
         float,
         local("streams of HTTP/2 reset per second, ten times that at once (GOAWAY beyond)", gt=0),
     ] = 10.0
+    advertise: (
+        Annotated[
+            str,
+            local(
+                "URL at which clients reach this server and no other one of its backplane",
+                pattern="^wss?://[^/]",
+            ),
+        ]
+        | None
+    ) = None
     backplane: (
         Annotated[str, local("URL of the broker that joins the rooms of several processes")] | None
     ) = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -13,12 +14,14 @@ from click.shell_completion import CompletionItem
 from wsext.cli.common import fail, server_config_option
 from wsext.config.applying import plugins_of
 from wsext.config.sources import read_config
-from wsext.errors import OptionError, OutcomeUnknown, PublishError, RoomError, WsextError
-from wsext.protocol.prepared import PreparedMessage
+from wsext.errors import OptionError, OutcomeUnknown, PublishError, WsextError
+from wsext.escape import escape
 from wsext.rooms.backplanes.faults import Faults
+from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.blocking import BlockingPublisher
+from wsext.rooms.heard import RoomMessage
 from wsext.rooms.names import check_name
-from wsext.rooms.notes import NOTES, Said
+from wsext.rooms.notes import read_said
 from wsext.rooms.publisher import outside_backplane
 
 __all__ = ["broker_options", "find_backplane", "listen", "room_argument", "run"]
@@ -53,6 +56,7 @@ class _RoomName(click.ParamType):  # type: ignore[type-arg]  # generic since cli
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         given = ctx.params.get("backplane"), ctx.params.get("config")
+        logging.disable()  # it would stand in the line that is being typed
         try:
             # Nobody asked for anything yet: a folder's wsext.toml must not name whom to talk to.
             url = find_backplane(*given, trust_folder=False)
@@ -89,15 +93,21 @@ def broker_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-async def listen(url: str, room: str, count: int, show: Callable[[PreparedMessage], None]) -> None:
+async def listen(url: str, room: str, count: int, show: Callable[[RoomMessage], None]) -> None:
     """Show the last messages of a room, and then what is said in it, until that fails."""
     check_name(room)
     backplane = outside_backplane(url)
+    backplane.recovery = backplane.can_recover  # so that it tells positions
     listener = _Listener(Faults(backplane.status), show)
     await backplane.start(listener)
     try:
-        for payload in await backplane.open(room, count):
-            listener.receive(room, payload)
+        if backplane.recovery:
+            _, last = await backplane.open_log(room, count)
+            for position, payload in last:
+                listener.hear(room, position, payload)
+        else:
+            for payload in await backplane.open(room, count):
+                listener.receive(room, payload)
         await listener.ended
     finally:
         await backplane.close()
@@ -106,19 +116,27 @@ async def listen(url: str, room: str, count: int, show: Callable[[PreparedMessag
 class _Listener:
     """A subscriber that shows what is said."""
 
-    def __init__(self, faults: Faults, show: Callable[[PreparedMessage], None]) -> None:
+    def __init__(self, faults: Faults, show: Callable[[RoomMessage], None]) -> None:
         self.origin = secrets.token_hex(6)
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._faults = faults
         self._show = show
 
     def receive(self, room: str, payload: bytes) -> None:
-        note = self._faults.read("the content of a message", room, NOTES, payload)
-        if isinstance(note, Said) and not self.ended.done():
+        self.hear(room, None, payload)
+
+    def hear(self, room: str, position: Position | None, payload: bytes | None) -> None:
+        if payload is None or self.ended.done():
+            return
+        message = read_said(self._faults, room, position, payload)
+        if message is not None:
             try:
-                self._show(note.message)
+                self._show(message)
             except OSError as error:  # whoever read the output has gone
                 self.ended.set_exception(error)
+
+    def lose(self, room: str, position: Position, reason: str) -> None:
+        click.echo(f"wsext: messages are missing ({escape(reason)})", err=True)
 
     def resynced(self) -> None:
         pass
@@ -133,7 +151,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise SystemExit(130) from None
     except BrokenPipeError:  # whoever read the output has gone
         raise
-    except RoomError as error:
+    except ValueError as error:  # an OptionError, a room's name, an id
         fail(str(error), 2)
     except PublishError as error:
         fail(str(error), 3 if isinstance(error, OutcomeUnknown) else 1)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import ssl as ssl_module
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -73,11 +73,20 @@ def dial_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def dial(
-    url: str, given: dict[str, Any], talk: Callable[[Any, str], Coroutine[Any, Any, int]]
+    url: str,
+    given: dict[str, Any],
+    talk: Callable[[Any, str], Coroutine[Any, Any, int]],
+    watcher: object | None = None,
 ) -> int:
     """Connect as the options say and run ``talk(opening, url)``; its exit code.
 
     Every planned failure is one line on stderr.
+
+    Args:
+        url: Where to; the scheme may be left out.
+        given: The command's options.
+        talk: What is done with the opening.
+        watcher: Its hooks are told of the session.
     """
     if "://" not in url and not url.startswith("ws+unix:"):
         url = f"ws://{url}"
@@ -85,6 +94,8 @@ def dial(
     for text in given["extensions"]:
         take_extension(conf, text)
     installed = install(conf, plugins_of(conf), without=given["without"])
+    if watcher is not None:
+        installed.install(watcher)
     headers = []
     for header in given["headers"]:
         name, separator, value = header.partition(":")
@@ -125,6 +136,26 @@ def _trust_anyone() -> ssl_module.SSLContext:
     return context
 
 
+class _Lines:
+    """Lines one after another. Who stops waiting for one loses none: the next one to ask gets it.
+
+    Args:
+        read: Waits for the next line; ``None`` when there are no more.
+    """
+
+    def __init__(self, read: Callable[[], Awaitable[bytes | None]]) -> None:
+        self._read = read
+
+    def __aiter__(self) -> _Lines:
+        return self
+
+    async def __anext__(self) -> bytes:
+        line = await self._read()
+        if line is None:
+            raise StopAsyncIteration
+        return line
+
+
 @asynccontextmanager
 async def input_lines(interactive: bool) -> AsyncIterator[AsyncIterator[bytes]]:
     """The lines of a terminal, with editing and history, or of a pipe."""
@@ -136,20 +167,30 @@ async def input_lines(interactive: bool) -> AsyncIterator[AsyncIterator[bytes]]:
 
     prompt: PromptSession[str] = PromptSession()
 
-    async def typed() -> AsyncIterator[bytes]:
-        while True:
-            try:
-                line = await prompt.prompt_async("> ")
-            except (EOFError, KeyboardInterrupt):
-                return
-            yield line.encode("utf-8", "replace")
+    async def typed() -> bytes | None:
+        try:
+            return (await prompt.prompt_async("> ")).encode("utf-8", "replace")
+        except (EOFError, KeyboardInterrupt):
+            return None
 
     with patch_stdout(raw=True):
-        yield typed()
+        yield _Lines(typed)
 
 
-async def piped_lines() -> AsyncIterator[bytes]:
-    """Lines of stdin, read in a thread: a file or a pipe that waits must not stop the loop."""
+def piped_lines() -> AsyncIterator[bytes]:
+    """Lines of stdin; nothing is read before somebody wants one."""
+    queue: asyncio.Queue[bytes | None] | None = None
+
+    async def read() -> bytes | None:
+        nonlocal queue
+        queue = queue or _read_pipe()
+        return await queue.get()
+
+    return _Lines(read)
+
+
+def _read_pipe() -> asyncio.Queue[bytes | None]:
+    """Read stdin in a thread: a file or a pipe that waits must not stop the loop."""
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=256)
 
@@ -161,5 +202,4 @@ async def piped_lines() -> AsyncIterator[bytes]:
             asyncio.run_coroutine_threadsafe(queue.put(None), loop).result()
 
     threading.Thread(target=read, daemon=True).start()
-    while (line := await queue.get()) is not None:
-        yield line
+    return queue

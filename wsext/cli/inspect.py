@@ -12,7 +12,7 @@ from rich import markup
 from rich.console import Console
 
 from wsext.cli.connect import converse, traffic
-from wsext.cli.dialing import dial, dial_options
+from wsext.cli.dialing import dial, dial_options, input_lines
 from wsext.escape import escape, safe_url
 from wsext.inspector.frames import opcode_name
 from wsext.protocol.codes import RSV, Opcode
@@ -42,11 +42,11 @@ def inspect_(url: str, as_json: bool, payload: int, **given: Any) -> None:
     async def talk(opening: Any, url: str) -> int:
         interactive = sys.stdin.isatty() and sys.stdout.isatty()
         console = Console(highlight=False, soft_wrap=True)
-        async with opening as session:
+        async with opening as session, input_lines(interactive) as lines:
             printer: Any = _JsonPrinter(payload) if as_json else _Printer(console, payload)
             printer.opened(session, url)
             session.trace(printer.frame)
-            await converse(session, given, interactive, lambda data: None)
+            await converse(session, lines, given, interactive, lambda data: None)
         printer.closed(session)
         return 0 if session.close_info.ok else 1
 

@@ -13,6 +13,7 @@ from wsext.cli.broker import broker_options, find_backplane, room_argument, run
 from wsext.cli.common import fail
 from wsext.cli.dialing import piped_lines
 from wsext.errors import PublishError
+from wsext.escape import escape
 from wsext.rooms.publisher import Publisher
 
 __all__ = ["publish"]
@@ -24,6 +25,8 @@ __all__ = ["publish"]
 @click.option("--lines", is_flag=True, help="Publish every line of stdin as a message.")
 @click.option("--json", "is_json", is_flag=True, help="Refuse what is not JSON.")
 @click.option("--binary", is_flag=True, help="Publish binary messages.")
+@click.option("--id", help="Do not publish the message again if this id is remembered.")
+@click.option("--name", default="publisher", show_default=True, help="Whose ids these are.")
 @click.option("--key", help="Replaces what waits with this key, where rooms coalesce.")
 @broker_options
 def publish(
@@ -32,6 +35,8 @@ def publish(
     lines: bool,
     is_json: bool,
     binary: bool,
+    id: str | None,
+    name: str,
     key: str | None,
     backplane: str | None,
     config: str | None,
@@ -39,9 +44,10 @@ def publish(
 ) -> None:
     """Publish messages to everybody in a room: each DATA, or stdin.
 
-    Members of the room in every process of its broker get them. Exit codes: 0 if the broker has
-    taken all, 1 if a message was not published, 2 if the command line was wrong, 3 if the broker
-    did not answer, so that the message may have been published or not.
+    Members of the room in every process of its broker get them. Each message's position in the room
+    is printed. Exit codes: 0 if the broker has taken all, 1 if a message was not published, 2 if
+    the command line was wrong, 3 if the broker did not answer, so that the message may have been
+    published or not. Then --id publishes it again without doubling it.
 
     \b
     wsext publish news "tea is ready" --backplane redis://localhost
@@ -49,6 +55,8 @@ def publish(
     """
     if data and lines:
         fail("--lines reads stdin: leave DATA out", 2)
+    if id is not None and (lines or len(data) > 1):
+        fail("--id is for one message: give one DATA, or stdin without --lines", 2)
     if lines:
         source = piped_lines()
     else:
@@ -56,16 +64,19 @@ def publish(
 
     async def speak() -> None:
         count = 0
-        async with Publisher(find_backplane(backplane, config), timeout=timeout) as publisher:
+        url = find_backplane(backplane, config)
+        async with Publisher(url, timeout=timeout, name=name) as publisher:
             async for raw in source:
                 count += 1
                 message = _message(raw, count, is_json, binary)
                 try:
-                    await publisher.publish(room, message, key=key)
+                    position = await publisher.publish(room, message, id=id, key=key)
                 except PublishError:
                     if count > 1:
                         click.echo(f"wsext: messages published before: {count - 1}", err=True)
                     raise
+                if position is not None:
+                    click.echo(escape(str(position)))
 
     run(speak())
 

@@ -5,23 +5,38 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from wsext import http2
+from wsext.client.headers import HeadersChoice, RequestHeaders
 from wsext.client.opening import ALPN, HTTP2Choice, OpeningProtocol, check_http2
 from wsext.client.proxies import connect_through, find_proxy
-from wsext.client.reconnection import finish, reconnect
+from wsext.client.reconnection import Waits, finish, reconnect
+from wsext.client.resuming import MISSING, Accepted, Return, check_return
 from wsext.client.settings import ClientLimits
 from wsext.client.targets import Target
-from wsext.errors import CloseInfo, InvalidHandshake, NegotiationError, nearest
+from wsext.errors import (
+    CloseInfo,
+    HandshakeError,
+    NegotiationError,
+    NotResumed,
+    nearest,
+)
 from wsext.escape import get_logger
 from wsext.protocol import handshake, negotiation
 from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
 from wsext.protocol.boundary import ExtensionFault
 from wsext.protocol.closing import CloseCode
-from wsext.protocol.connection import Connection
 from wsext.protocol.http import Request
 from wsext.protocol.negotiation import find_missing
 from wsext.runtime import net
@@ -37,6 +52,8 @@ from wsext.sdk.values import as_list
 from wsext.version import __version__
 
 __all__ = ["connect"]
+
+T = TypeVar("T")
 
 logger = get_logger("wsext.client")
 
@@ -55,6 +72,11 @@ class connect:
     ends silently whatever the reason, which is in ``session.close_info``. Errors that another
     attempt cannot mend (a 4xx status, a broken handshake, a wrong URL) are raised.
 
+    With the extension ``session-resume`` a session outlives its connection: the client connects
+    again after the waits of ``backoff``, and the session goes on. If it cannot be resumed, it ends
+    with `ConnectionClosed`, whose ``info.exception`` says why. ``async for`` goes on with a new
+    session then, whose ``fresh_start`` is true.
+
     Args:
         url: ``ws://`` or ``wss://``, or ``ws+unix:/path/to/socket:/resource``. User name and
             password become HTTP Basic authorization.
@@ -62,7 +84,9 @@ class connect:
             sets; or a mapping of tokens to options.
         required: Tokens of extensions without which the session is closed with 1010.
         subprotocols: What to offer, the best first.
-        headers: Additional request headers, for example authorization or cookies.
+        headers: Additional request headers, for example authorization or cookies; or a function
+            that gives them for each handshake, for example with a fresh token. It may be ``async
+            def``, and gets the URL if it takes an argument.
         origin: The ``Origin`` header.
         options: The options of the session.
         ssl: A TLS context for ``wss``; by default the system's certificates are trusted.
@@ -70,7 +94,7 @@ class connect:
         proxy: ``True`` takes the proxy of the environment (``https_proxy``, ``all_proxy``,
             ``no_proxy`` and so on), text is a proxy's URL (``http``, ``socks4``, ``socks5``,
             ``socks5h``), ``None`` uses none. SOCKS needs ``wsext[proxy]``.
-        sock: A connected socket to use.
+        sock: A connected socket to use. Its session cannot be resumed: nobody can connect it again.
         http2: ``True`` speaks HTTP/2 (RFC 8441): ``wss`` offers only that, ``ws`` takes it for
             granted. ``"auto"`` offers both on ``wss`` and takes what the server has. ``False``
             speaks HTTP/1.1. ``True`` needs ``wsext[http2]``. A TLS context of your own is told
@@ -78,7 +102,11 @@ class connect:
         open_timeout: Seconds for connecting, TLS and the handshake together.
         user_agent: The ``User-Agent`` header; ``None`` for none.
         limits: How large the server's answer to the handshake may be, and a proxy's.
-        backoff: The waits of ``async for``.
+        backoff: The waits before a session is resumed, and those of ``async for``.
+        follow: Hosts that a server may send a session to that comes back (status 307), beside the
+            URL's own; ``*.example.com`` stands for all names below example.com. Other redirects are
+            not followed. ``Authorization`` and ``Cookie`` are sent to the URL's own origin only,
+            unless a function of the URL gives them.
 
     Raises:
         InvalidStatus: If the server answers with another status than 101 (HTTP/2: 2xx).
@@ -101,7 +129,7 @@ class connect:
         extensions: Iterable[Any] | Mapping[str, Mapping[str, Any]] | Installed | None = None,
         required: Iterable[str] = (),
         subprotocols: Sequence[str] = (),
-        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        headers: HeadersChoice = (),
         origin: str | None = None,
         options: WebSocketOptions | None = None,
         ssl: ssl_module.SSLContext | None = None,
@@ -113,6 +141,7 @@ class connect:
         user_agent: str | None = f"wsext/{__version__}",
         limits: ClientLimits | None = None,
         backoff: Backoff | None = None,
+        follow: Iterable[str] = (),
     ) -> None:
         self._target = Target.parse(url)
         self._options = options or WebSocketOptions()
@@ -122,10 +151,7 @@ class connect:
             self._installed = build(extensions or ())
         self._required = (*self._installed.required, *as_list("required", required))
         self._subprotocols = as_list("subprotocols", subprotocols)
-        pairs = headers.items() if isinstance(headers, Mapping) else headers
-        self._headers = [(str(name), str(value)) for name, value in pairs]
-        if self._target.authorization is not None:
-            self._headers.append(("Authorization", self._target.authorization))
+        self._headers = RequestHeaders(headers, self._target)
         self._origin = origin
         self._ssl = ssl
         self._server_hostname = server_hostname
@@ -136,57 +162,78 @@ class connect:
         self._user_agent = user_agent
         self._limits = limits or ClientLimits()
         self._backoff = backoff or Backoff()
+        self._waits = Waits(self._backoff)
+        self._hosts = tuple(name.lower() for name in as_list("follow", follow))
         self._session: Session | None = None
+        self._iterates = False
+        self._fresh: Session | None = None  # begun where the last one could not be resumed
 
     # --- opening ------------------------------------------------------------------------------
 
     async def _open(self) -> Session:
+        session = await self._dial(None, None, self._start)
+        missing = find_missing(self._required, session.negotiation)
+        if missing is not None:
+            await session.close(CloseCode.MANDATORY_EXTENSION, missing)
+            raise NegotiationError(MISSING, missing)
+        return session
+
+    async def _dial(
+        self, session: Session | None, elsewhere: Target | None, use: Callable[[Accepted], T]
+    ) -> T:
+        """Connect, do the handshake, and use the connection; see `Dial`."""
         async with asyncio.timeout(self._open_timeout):
             try:
-                session, missing = await self._shake(self._http2)
+                return await self._shake(self._http2, session, elsewhere, use)
             except http2.NoWebSockets:
                 if self._http2 is True:
                     raise
-                session, missing = await self._shake(False)
-        if missing is not None:
-            await session.close(CloseCode.MANDATORY_EXTENSION, missing)
-            raise NegotiationError("is required, and the server did not agree to it", missing)
-        return session
+                return await self._shake(False, session, elsewhere, use)
 
-    async def _shake(self, choice: HTTP2Choice) -> tuple[Session, str | None]:
-        """Connect and do the handshake; the session, and the required extension that it lacks."""
-        offers = negotiation.make_offers(self._installed.extensions)
+    async def _shake(
+        self,
+        choice: HTTP2Choice,
+        session: Session | None,
+        elsewhere: Target | None,
+        use: Callable[[Accepted], T],
+    ) -> T:
+        offers = negotiation.make_offers(self._installed.extensions, session)
         self._check_required(offers)
-        target = self._target
+        target = elsewhere or self._target
         request = handshake.build_request(
             target.host_header,
             target.resource,
             subprotocols=self._subprotocols,
             extensions=negotiation.offers_header(offers),
             origin=self._origin,
-            headers=self._headers,
+            headers=await self._headers.make(target),
             user_agent=self._user_agent,
         )
         request.secure = target.secure
-        protocol = await self._connect(request, choice)
+        protocol = await self._connect(request, choice, target)
         try:
             response = await protocol.answered
             subprotocol, answers = handshake.check_response(request, response, self._subprotocols)
-            ctx = NegotiationContext("client", self._options.max_message_size, request)
-            agreed = await self._confirm(protocol, offers, answers, ctx)
+            agreed = await self._confirm(protocol, request, offers, answers, session)
             try:
-                return self._start(protocol, request, response, subprotocol, agreed)
-            except BaseException:
+                accepted = Accepted(
+                    protocol.need_transport(),
+                    protocol.take_rest(),
+                    request,
+                    response.headers,
+                    subprotocol,
+                    agreed,
+                )
+                if session and not check_return(session, accepted, self._required) and elsewhere:
+                    raise NotResumed("elsewhere")  # a new session begins at the program's address
+                return use(accepted)
+            except BaseException as error:
+                if isinstance(error, HandshakeError):
+                    protocol.close(CloseCode.NORMAL)
                 await close_rest(agreed.close(), self._options)
                 raise
         except BaseException as error:
-            if protocol.transport is not None and not protocol.transport.is_closing():
-                carrier = protocol.transport.get_extra_info("carrier")
-                protocol.transport.abort()
-                if carrier is not None:
-                    carrier.abort()
-                    if isinstance(error, Exception):
-                        await carrier.gone
+            await protocol.drop(error)
             raise
 
     def _check_required(self, offers: list[Offer]) -> None:
@@ -200,44 +247,66 @@ class connect:
                 problem = f"is required, but this client does not offer it: it offers {known}{hint}"
                 raise NegotiationError(problem, name)
 
-    def _start(
-        self,
-        protocol: OpeningProtocol,
-        request: Request,
-        response: Any,
-        subprotocol: str | None,
-        agreed: Negotiation,
-    ) -> tuple[Session, str | None]:
-        """The session of an accepted handshake, and the required extension that it lacks."""
+    def _start(self, accepted: Accepted, *, is_fresh: bool = False) -> Session:
+        """The session of an accepted handshake.
+
+        Args:
+            accepted: The handshake.
+            is_fresh: Whether it takes the place of a session that could not be resumed.
+        """
         session = self.session_class(
             "client",
-            request,
+            accepted.request,
             options=self._options,
             installed=self._installed,
-            negotiation=agreed,
-            subprotocol=subprotocol,
+            negotiation=accepted.negotiation,
+            subprotocol=accepted.subprotocol,
             timers=self._timers,
         )
-        session.response_headers = response.headers
-        request.transport = protocol.transport
-        if protocol.transport is None:
-            raise InvalidHandshake("the connection ended during the handshake", cut_off=True)
+        session.response_headers = accepted.headers
+        session.fresh_start = is_fresh
         self._watch(session)
-        life_of(session).start(protocol.transport, protocol.take_rest())
-        return session, find_missing(self._required, agreed)
+        is_wanted = self._iterates or not is_fresh
+        if accepted.negotiation.journal is not None and is_wanted and self._sock is None:
+            Return(session, self._waits, self._dial, self._follow, self._begin_fresh)
+        self._waits.note_open()
+        accepted.request.transport = accepted.transport
+        life_of(session).start(accepted.transport, accepted.rest)
+        return session
+
+    def _begin_fresh(self, accepted: Accepted) -> None:
+        """Take the new session that a server begins where it cannot resume the old one.
+
+        `async for` gives it to the program. Otherwise nobody has asked for it: it is closed.
+        """
+        session = self._start(accepted, is_fresh=True)
+        missing = find_missing(self._required, accepted.negotiation)
+        if missing is not None:
+            life_of(session).close(CloseCode.MANDATORY_EXTENSION, missing)
+            return
+        if not self._iterates:
+            life_of(session).close(CloseCode.NORMAL, "")
+        self._fresh = session
+
+    def _take_fresh(self) -> Session | None:
+        session, self._fresh = self._fresh, None
+        return session
+
+    def _follow(self, location: str) -> Target | None:
+        return self._target.redirected(location, self._hosts)
 
     async def _confirm(
         self,
         protocol: OpeningProtocol,
+        request: Request,
         offers: list[Offer],
         answers: list[str],
-        ctx: NegotiationContext,
+        session: Session | None,
     ) -> Negotiation:
         """What was agreed.
 
         Raises:
-            NegotiationError: If the answer cannot be used. For the server the connection is open
-                already, so it gets a Close frame.
+            NegotiationError: If the answer cannot be used.
         """
         patience = Patience(self._options.negotiation_timeout)
 
@@ -247,17 +316,13 @@ class connect:
             return await patience.wait(awaitable)
 
         extensions = self._installed.extensions
+        size = self._options.max_message_size
+        ctx = NegotiationContext("client", size, request, session=session)
         try:
             return await negotiation.aconfirm(offers, answers, extensions, ctx, wait=wait)
         except NegotiationError as error:
-            if protocol.transport is not None:
-                failed = isinstance(error, ExtensionFault)
-                connection = Connection("client")
-                connection.send_close(
-                    CloseCode.INTERNAL_ERROR if failed else CloseCode.PROTOCOL_ERROR
-                )
-                protocol.transport.writelines(connection.data_to_send())
-                protocol.transport.close()
+            failed = isinstance(error, ExtensionFault)
+            protocol.close(CloseCode.INTERNAL_ERROR if failed else CloseCode.PROTOCOL_ERROR)
             raise
 
     def _watch(self, session: Session) -> None:
@@ -271,8 +336,9 @@ class connect:
 
         life_of(session).add_callback(ended)
 
-    async def _connect(self, request: Request, choice: HTTP2Choice) -> OpeningProtocol:
-        target = self._target
+    async def _connect(
+        self, request: Request, choice: HTTP2Choice, target: Target
+    ) -> OpeningProtocol:
         protocol = OpeningProtocol(request, choice, self._limits)
         if target.uds is not None:
             await net.create_unix_connection(lambda: protocol, target.uds)
@@ -282,7 +348,8 @@ class connect:
             context = self._ssl or _default_context(choice)
             if self._http2:
                 context.set_alpn_protocols(ALPN[choice])
-            tls = {"ssl": context, "server_hostname": self._server_hostname or target.host}
+            name = self._server_hostname if target.host == self._target.host else None
+            tls = {"ssl": context, "server_hostname": name or target.host}
         sock = self._sock
         if sock is None:
             proxy = find_proxy(self._proxy, target)
@@ -311,8 +378,11 @@ class connect:
         return self._session
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if self._session is not None:
-            await finish(self._session, error)
+        for session in (self._session, self._take_fresh()):
+            if session is not None:
+                await finish(session, error)
 
     def __aiter__(self) -> AsyncIterator[Session]:
-        return reconnect(self._open, self._backoff)
+        self._iterates = True
+        self._waits = Waits(self._backoff)
+        return reconnect(self._open, self._take_fresh, self._waits)

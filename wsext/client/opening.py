@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, cast
 from wsext import http2
 from wsext.client.settings import ClientLimits
 from wsext.errors import InvalidHandshake
+from wsext.protocol.connection import Connection
 from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
 
 __all__ = ["ALPN", "HTTP2Choice", "OpeningProtocol", "check_http2"]
@@ -123,6 +124,35 @@ class OpeningProtocol(asyncio.Protocol):
         error = InvalidHandshake(problem, cut_off=True)
         error.__cause__ = exc
         self.refuse(error)
+
+    def need_transport(self) -> asyncio.Transport:
+        """The transport of a session that begins or goes on now.
+
+        Raises:
+            InvalidHandshake: If it is gone; another attempt may succeed.
+        """
+        if self.transport is None:
+            raise InvalidHandshake("the connection ended during the handshake", cut_off=True)
+        return self.transport
+
+    def close(self, code: int) -> None:
+        """Close after the server has accepted: for it the connection is open already."""
+        if self.transport is not None:
+            connection = Connection("client")
+            connection.send_close(code)
+            self.transport.writelines(connection.data_to_send())
+            self.transport.close()
+
+    async def drop(self, error: BaseException) -> None:
+        """Do without the connection: opening a session has failed or was cancelled."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        carrier = self.transport.get_extra_info("carrier")
+        self.transport.abort()
+        if carrier is not None:
+            carrier.abort()
+            if isinstance(error, Exception):
+                await carrier.gone
 
     def take_rest(self) -> bytes:
         """The frames that came with the answer."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import urljoin
 
 from websockets.exceptions import InvalidURI
 from websockets.headers import build_authorization_basic, build_host
@@ -69,3 +70,38 @@ class Target:
     def authority(self) -> str:
         """Host and port, as a proxy is asked for them."""
         return build_host(self.host, self.port, self.secure, always_include_port=True)
+
+    @property
+    def origin(self) -> tuple[bool, str, int, str | None]:
+        """Whose credentials are whose: scheme, host and port (RFC 6454 §4), or the Unix socket."""
+        return self.secure, self.host.lower(), self.port, self.uds
+
+    @property
+    def url(self) -> str:
+        """The address as a URL, without user name and password."""
+        if self.uds is not None:
+            return f"ws+unix:{self.uds}:{self.resource}"
+        return f"{'wss' if self.secure else 'ws'}://{self.host_header}{self.resource}"
+
+    def redirected(self, location: str, hosts: tuple[str, ...]) -> Target | None:
+        """Where a redirect leads (RFC 9110 §10.2.2), or ``None`` if it may not be followed.
+
+        Args:
+            location: The value of ``Location``.
+            hosts: Names that may be followed to, beside this target's own host; ``*.example.com``
+                stands for all names below example.com.
+        """
+        if self.uds is not None or not location:
+            return None
+        try:
+            scheme, _, rest = urljoin(self.url.replace("ws", "http", 1), location).partition("://")
+            new = Target.parse(f"{scheme.lower().replace('http', 'ws', 1)}://{rest}")
+        except ValueError:
+            return None
+        name = new.host.lower()
+        is_welcome = name == self.host.lower() or any(
+            name.endswith(host[1:]) if host.startswith("*.") else name == host for host in hosts
+        )
+        if not is_welcome or (self.secure and not new.secure):
+            return None
+        return replace(new, authorization=None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import secrets
 from collections.abc import Iterable
 
 from wsext.errors import HandshakeRejected, InvalidHandshake
@@ -12,6 +14,7 @@ from wsext.protocol.http import HTTPResponse, Request
 
 __all__ = [
     "as_connect",
+    "as_upgrade",
     "check_request",
     "read_request",
     "read_response",
@@ -25,7 +28,10 @@ Fields = list[tuple[str, str]]
 
 #: Headers that speak of one HTTP/1.1 connection; HTTP/2 has no place for them (RFC 9113 §8.2.2).
 _PER_CONNECTION = frozenset(
-    {"connection", "upgrade", "keep-alive", "proxy-connection", "transfer-encoding", "host"}
+    (
+        *("connection", "upgrade", "keep-alive", "proxy-connection", "transfer-encoding", "host"),
+        "sec-websocket-accept",
+    )
 )
 
 
@@ -96,6 +102,15 @@ def check_request(request: Request, max_size: int, max_count: int) -> None:
     if not (request.method.isascii() and request.method.isalpha()):
         raise HandshakeRejected(400, "malformed :method")
     check_fields(request.headers, needs_host=False)
+
+
+def as_upgrade(request: Request) -> Request:
+    """An extended CONNECT as the request of an HTTP/1.1 handshake, for who has to answer it."""
+    headers = Headers(request.headers.raw_items())
+    headers["Upgrade"] = "websocket"
+    headers["Connection"] = "Upgrade"
+    headers["Sec-WebSocket-Key"] = base64.b64encode(secrets.token_bytes(16)).decode()
+    return Request("GET", request.target, headers)
 
 
 def response_fields(status: int, headers: Iterable[tuple[str, str]]) -> Fields:

@@ -88,6 +88,14 @@ class Inspector:
         self.register.opened(session)
 
     @hookimpl
+    def wsext_session_detached(self, session: Session) -> None:
+        self.register.lost(session)
+
+    @hookimpl
+    def wsext_session_resumed(self, session: Session) -> None:
+        self.register.resumed(session)
+
+    @hookimpl
     def wsext_session_closed(self, session: Session, info: CloseInfo) -> None:
         self.register.closed(session, info)
 

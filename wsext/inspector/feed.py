@@ -45,10 +45,13 @@ class Watching(Struct, tag="watching"):
 
 
 class Overview(Struct, tag="overview"):
-    """All sessions in short. ``counted`` is the time of the totals."""
+    """All sessions in short. ``counted`` is the time of the totals. ``detached`` sessions have no
+    connection, and ``resumptions`` is how often one has got another one."""
 
     uptime: float
     sessions: int
+    detached: int
+    resumptions: int
     rows: list[Row]
     counted: float
     incoming: Traffic
@@ -119,6 +122,8 @@ class Live(Dispatcher):
         return Overview(
             counted - register.started,
             len(register),
+            len(register.detached),
+            register.resumptions,
             list(register.rows(self.recorder.id if self.recorder else None)),
             counted,
             incoming,

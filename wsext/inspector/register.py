@@ -47,7 +47,8 @@ class Offered(Struct):
 class Row(Struct):
     """One session now. Times in seconds, latency in milliseconds, ``held`` in bytes (see `Held`).
 
-    The path is without its query, which may hold secrets.
+    The path is without its query, which may hold secrets. ``connected`` says whether it has a
+    connection just now, ``resumptions`` how often it went on with another one.
     """
 
     id: str
@@ -58,6 +59,8 @@ class Row(Struct):
     extensions: list[str]
     age: float
     latency: float | None
+    connected: bool
+    resumptions: int
     held: dict[str, int]
     incoming: Traffic
     outgoing: Traffic
@@ -85,6 +88,8 @@ class Register:
         payload: Whether payloads may be shown.
         pages: Pages that are open.
         installed: What the app has installed.
+        detached: The ids of the sessions without a connection.
+        resumptions: How often sessions have gone on with another connection.
     """
 
     def __init__(self, own_path: str, payload: bool) -> None:
@@ -99,6 +104,8 @@ class Register:
         self._sum = (0.0, Traffic(), Traffic())
         self.codes: Counter[int] = Counter()
         self.number = 0  # of sessions that have ended
+        self.detached: set[str] = set()
+        self.resumptions = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -112,8 +119,19 @@ class Register:
         if session.request.path != self._own_path:
             self._open[session.id] = session, time.monotonic()
 
+    def lost(self, session: Session) -> None:
+        """A session has no connection any more, and waits for another one."""
+        if session.id in self._open:
+            self.detached.add(session.id)
+
+    def resumed(self, session: Session) -> None:
+        """A session goes on."""
+        self.detached.discard(session.id)
+        self.resumptions += 1
+
     def closed(self, session: Session, info: CloseInfo) -> None:
         """A session has ended."""
+        self.detached.discard(session.id)
         _, since = self._open.pop(session.id, (None, 0.0))
         if not since:
             return
@@ -184,6 +202,8 @@ def _row(session: Session, since: float) -> Row:
         [agreed.name for agreed in session.extensions],
         time.monotonic() - since,
         None if latency is None else latency * 1000,
+        session.connected,
+        session.resumptions,
         {name: count for name, count in Held.of(session)._asdict().items() if count},
         incoming,
         outgoing,

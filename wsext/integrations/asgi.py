@@ -197,6 +197,9 @@ class Conversation:
 
     def shut_down_now(self) -> None:
         """Close the session with 1012: the server shuts down (and may come back)."""
+        life = life_of(self.session)
+        if life.journal is not None and not life.is_connected:  # and nobody could come back to it
+            self.session.abort()
         if self.state is AppState.CLOSED:  # nobody waits any longer for the client's Close frame
             life_of(self.session).link.close_transport()
             return
@@ -204,12 +207,19 @@ class Conversation:
         self.session.close_nowait(1012)
         life_of(self.session).end_receiving()
 
-    async def end(self) -> None:
-        """The application has returned: finish what it has left open, as far as possible."""
+    async def end(self, failed: bool = False) -> None:
+        """The application has returned: finish what it has left open, as far as possible.
+
+        Args:
+            failed: Whether it has raised.
+        """
         if self.lost or self.state is AppState.CLOSED:
             return
-        if self.state is AppState.OPEN:
-            life_of(self.session).link.close_transport()
+        life = life_of(self.session)
+        if self.state is AppState.OPEN and life.journal is not None:
+            self.session.close_nowait(1011 if failed else 1000)  # or its client would come back
+        elif self.state is AppState.OPEN:
+            life.link.close_transport()
         elif self._denial is not None and not self._denial.started:
             with suppress(ClientDisconnected):
                 await self._continue_denial({})

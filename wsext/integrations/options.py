@@ -17,6 +17,7 @@ import uvicorn
 from wsext.app.application import Application
 from wsext.config.applying import apply, plugins_of
 from wsext.config.sources import read_config
+from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.sweep import Sweep
 from wsext.runtime.timers import Timers
@@ -76,6 +77,7 @@ class Profiles:
         self._most, _ = most_connections(settings.server_options.max_connections)
         self._addresses = Addresses(settings.server_options, time.monotonic)
         self._admitted: set[Admission] = set()
+        self._carried: dict[Session, Admission] = {}
         self._seen_by: WeakKeyDictionary[uvicorn.Config, tuple[Proxies, Hosts]] = (
             WeakKeyDictionary()
         )
@@ -123,6 +125,16 @@ class Profiles:
         if trimming is None:
             trimming = self._trimmings[loop] = Trimming(loop)
         trimming.note_end()
+
+    def enter(self, session: Session, admission: Admission) -> None:
+        """A session goes on with a connection, until it leaves it."""
+        self._carried[session] = admission
+
+    def leave(self, session: Session, loop: Timers) -> None:
+        """A session of an event loop has lost its connection."""
+        admission = self._carried.pop(session, None)
+        if admission is not None:
+            self.release(admission, loop)
 
     def hosts(self, config: uvicorn.Config) -> Hosts:
         """Which hosts are served here."""

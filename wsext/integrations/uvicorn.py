@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import uvicorn
@@ -28,7 +29,7 @@ from uvicorn.protocols.utils import (
 from uvicorn.server import ServerState
 
 from wsext.app.application import Application
-from wsext.errors import HandshakeRejected
+from wsext.errors import CloseInfo, HandshakeRejected
 from wsext.integrations.asgi import (
     AppState,
     ClientDisconnected,
@@ -44,7 +45,7 @@ from wsext.runtime.life import life_of
 from wsext.runtime.patience import close_rest
 from wsext.runtime.session import Session
 from wsext.server.admission import Admission
-from wsext.server.decision import decide
+from wsext.server.decision import Acceptance, decide
 
 __all__ = ["Protocol", "WebSocketProtocol"]
 
@@ -207,11 +208,12 @@ class WebSocketProtocol(asyncio.Protocol):
             session = _failed()
         if isinstance(session, Response):
             self._reject(session)
-        else:
+        elif session is not None:
             await self._converse(session)
 
-    async def _decide(self, request: Request) -> Session | Response:
-        """A session that the application may accept, or a refusal."""
+    async def _decide(self, request: Request) -> Session | Response | None:
+        """A session that the application may accept, or a refusal; ``None`` if a session goes on
+        that it has accepted before."""
         try:
             self._profiles.hosts(self._config).check(request)
         except HandshakeRejected as error:
@@ -221,6 +223,12 @@ class WebSocketProtocol(asyncio.Protocol):
         if isinstance(decision, Response):
             return decision
         try:
+            if decision.session is not None:
+                if self.transport.is_closing():
+                    await close_rest(decision.negotiation.close(), terms.options)
+                else:
+                    self._resume(decision.session, request, decision)
+                return None
             return Session(
                 "server",
                 request,
@@ -246,6 +254,7 @@ class WebSocketProtocol(asyncio.Protocol):
                 await close_rest(session.negotiation.close(), session.options)
 
     async def _run_app(self, conversation: Conversation) -> None:
+        failed = False
         try:
             result = await self._config.loaded_app(
                 cast("Any", self._scope),
@@ -258,6 +267,7 @@ class WebSocketProtocol(asyncio.Protocol):
         except ClientDisconnected:
             pass
         except Exception:
+            failed = True
             logger.exception("Exception in ASGI application\n")
         else:
             if conversation.state is AppState.CONNECTING and not conversation.lost:
@@ -267,7 +277,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if conversation.state is AppState.CONNECTING:
             self._reject(_failed())
         else:
-            await conversation.end()
+            await conversation.end(failed)
 
     # --- answers ------------------------------------------------------------------------------
 
@@ -278,27 +288,52 @@ class WebSocketProtocol(asyncio.Protocol):
         assert request is not None
         session = conversation.session
         session.subprotocol = subprotocol
-        own = accept_headers(
-            request, subprotocol=subprotocol, extensions=session.negotiation.header
-        )
-        raw = [(name.encode(), value.encode()) for name, value in own.items()]
-        head = response_head(101, [*raw, *self._state.default_headers, *headers])
         if self.transport.is_closing():
             conversation.lose()
             return
+        self._answer(request, Acceptance(session.negotiation, subprotocol), headers)
+        self._start(session)
+
+    def _answer(self, request: Request, acceptance: Acceptance, headers: RawHeaders) -> None:
+        own = accept_headers(
+            request,
+            subprotocol=acceptance.subprotocol,
+            extensions=acceptance.negotiation.header,
+        )
+        raw = [(name.encode(), value.encode()) for name, value in own.items()]
+        head = response_head(101, [*raw, *self._state.default_headers, *headers])
         self._stop_timeout()
         self._log("[accepted]")
         self.transport.write(head)
-        self._start(session)
 
     def _start(self, session: Session) -> None:
         life = life_of(session)
         sweep = self._profiles.sweep(self._loop)
         sweep.add(session)
-        life.add_callback(lambda info: sweep.remove(session))
-        life.add_callback(lambda info: self._forget())
+        self._profiles.enter(session, self._admission)
+        life.on_detached = partial(self._profiles.leave, session, self._loop)
+
+        def ended(info: CloseInfo) -> None:
+            sweep.remove(session)
+            self._profiles.leave(session, self._loop)
+            self._forget()
+
+        life.add_callback(ended)
         life.start(self.transport, bytes(self._early))
         self._early.clear()
+
+    def _resume(self, session: Session, request: Request, acceptance: Acceptance) -> None:
+        """Go on with a session, for the application that has accepted it."""
+        negotiation = acceptance.negotiation
+        journal = negotiation.journal
+        assert journal is not None  # or no session would have been found
+        self._answer(request, acceptance, [])
+        # uvicorn goes on counting the connection on which the application has accepted it.
+        self._state.connections.discard(cast("Any", self))
+        self._profiles.enter(session, self._admission)
+        life = life_of(session)
+        rest = bytes(self._early)
+        life.resume(request, negotiation, self.transport, rest, journal.peer_received or 0)
 
     def answering(self, status: int) -> None:
         """Log a denial."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 from wsext.protocol.boundary import Boundary
 from wsext.protocol.codes import RSV
 from wsext.protocol.contract import CodecLike
+from wsext.protocol.journal import Journal
 from wsext.protocol.params import Params
 
 __all__ = [
@@ -55,12 +56,17 @@ class NegotiationContext:
         request: The handshake request.
         binding: Bytes that no other session has and that both sides know, where the extension is a
             `wsext.SealedExtension`; otherwise empty.
+        session: Client: the session that comes back and asks to be resumed; otherwise ``None``.
+        worker: The name of the worker that negotiates, for `Extension.worker_of`; a token without
+            dots, and empty without workers.
     """
 
     role: str
     max_message_size: int
     request: Any = None
     binding: bytes = b""
+    session: Any = None
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +102,10 @@ class ExtensionLike(Protocol):
     rsv: ClassVar[RSV]
     opcodes: ClassVar[frozenset[int]]
     wire_params: ClassVar[frozenset[str]]
+    secret_params: ClassVar[frozenset[str]]
 
     def offers(self) -> Sequence[Params]: ...
+    def resume_offers(self, session: Any) -> Sequence[Params]: ...
     def accept(
         self, offer: Params, ctx: NegotiationContext
     ) -> Agreement | Declined | Awaitable[Agreement | Declined]: ...
@@ -117,6 +125,11 @@ class Offer:
     def __str__(self) -> str:
         params = str(self.params)
         return f"{self.name}; {params}" if params else self.name
+
+    @property
+    def header(self) -> str:
+        """As it stands in the header, also the secret parameters, which ``str`` does not show."""
+        return f"{self.name}; {self.params.header}" if self.params else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +185,23 @@ class Negotiation:
     @property
     def header(self) -> str | None:
         """The value of the response's ``Sec-WebSocket-Extensions``, or ``None`` for no header."""
-        return ", ".join(str(agreed) for agreed in self.agreed) or None
+        items = [Offer(agreed.name, agreed.params).header for agreed in self.agreed]
+        return ", ".join(items) or None
+
+    def forget_secrets(self) -> set[str]:
+        """The handshake is over: forget the values of the secret parameters; what they were."""
+        params = [record.offer.params for record in self.records]
+        params += [agreed.params for agreed in self.agreed]
+        secrets = {value for each in params for value in each.secrets.values()}
+        for each in params:
+            each.forget()
+        return secrets
+
+    @property
+    def journal(self) -> Journal | None:
+        """The journal of the codec that has one, if the session may outlive its connection."""
+        journals = (getattr(agreed.codec, "journal", None) for agreed in self.agreed)
+        return next((journal for journal in journals if journal is not None), None)
 
     def close(self) -> list[Boundary]:
         """Free the codecs of a handshake that failed after all; those that are left have an

@@ -2,6 +2,7 @@
 import cython
 
 from wsext.protocol.frames cimport Frame, Message, make_message
+from wsext.protocol.journal cimport Journal
 from wsext.protocol.leaf cimport copy_text, size_of
 from wsext.protocol.pipeline cimport Pipeline
 from wsext.protocol.sending cimport Sender
@@ -36,6 +37,7 @@ cdef class Connection(Sender):
     cdef object _decoder
     cdef object _meta
     cdef long long _size
+    cdef long long _skip
 
     cpdef object room(self)
 
@@ -54,10 +56,18 @@ cdef class Connection(Sender):
     cdef _discard(self)
     cdef _fail_receiving(self, object failure)
 
+    cdef bint _is_direct(self) except -1
+
+    @cython.locals(journal=Journal, pipeline=Pipeline, each=Frame)
+    cdef _count_in(self, object result)
+
+    @cython.locals(frame=Frame)
+    cpdef object ready_event(self)
+
     @cython.locals(message=Message, pipeline=Pipeline, frame=Frame, decoded=list)
     cdef object _take(self, object item)
 
-    @cython.locals(opcode=int)
+    @cython.locals(opcode=int, is_whole=bint)
     cdef object _deliver(self, Frame frame)
 
     @cython.locals(size=Py_ssize_t, whole=bytes)

@@ -102,6 +102,8 @@ class Connection(Sender):
         self._buffered_first = True
         self._meta: Mapping[str, Any] | None = None
         self._size = 0
+        # Bytes of the next message that the program has from an earlier connection already.
+        self._skip = 0 if self.journal is None else self.journal.skip
 
     @property
     def held_bytes(self) -> int:
@@ -153,7 +155,7 @@ class Connection(Sender):
             pipeline = self.pipeline
             if not self.has_more and self.state is _OPEN and not pipeline.is_async:
                 try:
-                    parser.direct = pipeline.passive and not self.raw and not self._partial
+                    parser.direct = self._is_direct()
                     item = parser.only(data, size)
                     if item is not None:
                         return self._take(item)
@@ -179,7 +181,7 @@ class Connection(Sender):
                         return None
                     event = self._deliver(self._decoded.pop())
                 else:
-                    parser.direct = self.pipeline.passive and not self.raw and not self._partial
+                    parser.direct = self._is_direct()
                     item = parser.next()
                     if item is None:
                         self.has_more = False
@@ -207,6 +209,7 @@ class Connection(Sender):
                     self._turn -= _UNITS_PER_DECODING
                     self._check_wire(frame)
                     self._decoded = await self.pipeline.adecode(frame)
+                    self._count_in(self._decoded)
                     self._decoded.reverse()
                     continue
                 if self._is_barrier(self._decoded):
@@ -303,11 +306,43 @@ class Connection(Sender):
         else:
             self.fail(failure)
 
+    def _is_direct(self) -> bool:
+        """Whether the parser may make messages of frames."""
+        return self.pipeline.passive and not self.raw and not self._partial and not self._skip
+
+    def _count_in(self, result: Any) -> None:
+        """Count what has come out of the codecs."""
+        journal, pipeline = self.journal, self.pipeline
+        if journal is None:
+            return
+        left, pipeline.left = pipeline.left, None
+        if left is not None:
+            result = left
+        elif type(result) is Frame:
+            journal.count_frame(result)
+            return
+        for each in result:
+            journal.count_frame(each)
+
+    def ready_event(self) -> Any:
+        """An event of what was decoded already; ``None`` if there is none left. For a connection
+        that is about to be lost: what has passed the interceptors does not pass them again."""
+        try:
+            while self._decoded:
+                event = self._deliver(self._decoded.pop())
+                if event is not None:
+                    return event
+        except ProtocolError as failure:
+            self.fail(failure)
+        return None
+
     def _take(self, item: Any) -> Any:
         """The event of what the parser gave, if it makes one."""
         self.frames_in += 1
         if type(item) is Message:
             message = item
+            if self.journal is not None:
+                self.journal.count(message.size)
             self.messages_in += 1
             self.app_bytes_in += message.size
             self._turn -= 1 + (message.size >> _UNIT_BITS)
@@ -320,10 +355,14 @@ class Connection(Sender):
             if frame.opcode == 8 and self._handed_out:
                 self._decoded = [frame]
                 return None
+            if self.journal is not None:
+                self.journal.count_frame(frame)
             return self._deliver(frame)
         self._turn -= _UNITS_PER_DECODING
         self._check_wire(frame)
         result = pipeline.decode_one(frame)
+        if self.journal is not None:
+            self._count_in(result)
         if type(result) is Frame:
             if frame.opcode != 8 or not self._handed_out:
                 return self._deliver(result)
@@ -337,7 +376,8 @@ class Connection(Sender):
     def _deliver(self, frame: Frame) -> Any:
         """The event of a decoded frame, if it makes one; a whole message takes no detour."""
         opcode = frame.opcode
-        if frame.fin and (opcode == 1 or opcode == 2) and not self._partial and not self.raw:
+        is_whole = frame.fin and (opcode == 1 or opcode == 2) and not self._partial
+        if is_whole and not self.raw and not self._skip:
             return self._whole(frame)
         return self._deliver_other(frame)
 
@@ -395,7 +435,7 @@ class Connection(Sender):
                 raise RemoteProtocolError(1002, f"opcode {frame.opcode} means nothing here")
             self._size = 0
             self._meta = frame.meta
-            self._buffered_first = True
+            self._buffered_first = not self._skip
             self._buffer.clear()
             is_text = frame.opcode == Opcode.TEXT
             self._decoder = codecs.getincrementaldecoder("utf-8")() if is_text else None
@@ -404,6 +444,10 @@ class Connection(Sender):
         self._size += len(frame.payload)
         if self._size > self._max_message:
             raise self._too_big()
+        if self._skip:
+            rest = bytes(frame.payload)[self._skip :]
+            self._skip = 0 if frame.fin else self._skip - (len(frame.payload) - len(rest))
+            frame = frame.replace(payload=rest)
         text = ""
         if self._decoder is not None:
             try:
@@ -435,11 +479,16 @@ class Connection(Sender):
         self._buffered_first = False
         if frame.fin:
             return self._finish(message)
+        if self.journal is not None:
+            held = b"" if self._decoder is None else self._decoder.getstate()[0]
+            self.journal.skip = max(self.journal.skip, self._size - len(held))
         return message if data or message.first else None
 
     def _finish(self, message: Message) -> Message:
         self.messages_in += 1
         self.app_bytes_in += self._size
+        if self.journal is not None:
+            self.journal.skip = 0
         self._meta = None
         self._decoder = None
         self._turn -= self._size >> _UNIT_BITS
@@ -456,6 +505,8 @@ class Connection(Sender):
         if opcode == Opcode.PING and not self.raw:
             self.pings_in += 1
             self.answer_ping(frame.payload)
+        elif self.journal is not None and opcode == self.journal.opcode:
+            self.journal.take_ack(frame.payload)
         elif opcode > Opcode.PONG and not self.raw:
             raise RemoteProtocolError(1002, f"opcode {opcode} means nothing here")
         return frame

@@ -7,6 +7,7 @@ knows that a field which has one value has only one: no two of them can disagree
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -23,6 +24,7 @@ __all__ = [
     "Headers",
     "check_fields",
     "has_token",
+    "hide_values",
     "is_host",
     "parse_subprotocols",
 ]
@@ -61,6 +63,9 @@ _HOST = re.compile(
 )
 
 
+_EXTENSIONS = "Sec-WebSocket-Extensions"
+
+
 class Headers(_Headers):
     """Header fields: a mapping whose keys are names, in any case of letters.
 
@@ -76,6 +81,16 @@ class Headers(_Headers):
         if not values:
             raise KeyError(key)
         return ", ".join(values)
+
+
+def hide_values(headers: _Headers, secrets: Iterable[str]) -> None:
+    """Show ``...`` in place of these values of parameters of extensions."""
+    lines = headers.get_all(_EXTENSIONS)
+    headers.pop(_EXTENSIONS, None)
+    for line in lines:
+        for secret in secrets:
+            line = line.replace(secret, "...")
+        headers[_EXTENSIONS] = line
 
 
 def check_fields(headers: Headers, *, needs_host: bool) -> None:

@@ -7,7 +7,7 @@ limits are here. Feed a reader bytes until it gives a request (server) or a resp
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,7 +23,14 @@ from websockets.http11 import Response as HTTPResponse
 
 from wsext.errors import HandshakeRejected, InvalidHandshake
 from wsext.escape import escape
-from wsext.protocol.headers import Headers, check_fields, has_token, is_host, parse_subprotocols
+from wsext.protocol.headers import (
+    Headers,
+    check_fields,
+    has_token,
+    hide_values,
+    is_host,
+    parse_subprotocols,
+)
 from wsext.protocol.lines import LineReader, TooLarge
 
 __all__ = [
@@ -90,6 +97,13 @@ class Request:
         session lasts, they would take more memory than the session."""
         self._packed = str(self.headers)
         del self.headers
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Show ``...`` in place of these values of parameters of extensions, packed or not."""
+        is_packed = "_packed" in self.__dict__
+        hide_values(self.headers, secrets)
+        if is_packed:
+            self.pack()
 
     def __getattr__(self, name: str) -> Any:
         if name == "headers" and "_packed" in self.__dict__:

@@ -11,7 +11,7 @@ The order of the response is the order of operations: with ``foo, bar`` outgoing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from websockets.exceptions import InvalidHeader
@@ -208,7 +208,8 @@ def _negotiate(
     records: list[OfferRecord] = []
     agreed: list[Agreed] = []
     try:
-        for offer in offers:
+        for each in offers:
+            offer = _hidden(each, by_name)
             verdict, reason, won = yield from _try_offer(offer, by_name, claims, agreed, ctx)
             records.append(OfferRecord(offer, verdict, reason))
             if won is not None:
@@ -219,6 +220,14 @@ def _negotiate(
         raise
     agreed.sort(key=lambda item: item.extension.phase)  # stable: then the order of the offers
     return Negotiation(tuple(records), tuple(agreed))
+
+
+def _hidden(offer: Offer, by_name: Mapping[str, ExtensionLike]) -> Offer:
+    """An offer, or an answer, whose secret parameters are shown to nobody."""
+    extension = by_name.get(offer.name)
+    if extension is None or not extension.secret_params:
+        return offer
+    return Offer(offer.name, offer.params.hide(extension.secret_params), offer.problem)
 
 
 def _try_offer(
@@ -263,6 +272,8 @@ def _agreed(
     Raises:
         TypeError, NegotiationError: If codec or parameters cannot be used.
     """
+    if isinstance(params, Params):
+        params = params.hide(extension.secret_params)
     agreed = Agreed(extension, params, codec)
     try:
         check_codec(codec, ctx.max_message_size)
@@ -280,27 +291,33 @@ def _agreed(
 # --- client -----------------------------------------------------------------------------------
 
 
-def make_offers(installed: Iterable[ExtensionLike]) -> list[Offer]:
+def make_offers(installed: Iterable[ExtensionLike], session: Any = None) -> list[Offer]:
     """Client side: every extension's offers, by phase, then in the order of installation.
+
+    Args:
+        installed: The extensions.
+        session: The session that comes back, if one does.
 
     Raises:
         NegotiationError: If an extension fails, or offers a parameter that it did not declare.
     """
     offers = []
-    context = NegotiationContext("client", 0)
+    context = NegotiationContext("client", 0, session=session)
     for extension in sorted(installed, key=lambda item: item.phase):
-        with contained(extension, "offers", context):
-            for params in extension.offers():
+        method = "offers" if session is None else "resume_offers"
+        with contained(extension, method, context):
+            asked = extension.offers() if session is None else extension.resume_offers(session)
+            for params in asked:
                 if not isinstance(params, Params):
                     raise TypeError(f"gave {type(params).__name__} as an offer, not Params")
                 check_wire_params(extension, params)
-                offers.append(Offer(extension.name, params))
+                offers.append(Offer(extension.name, params.hide(extension.secret_params)))
     return offers
 
 
 def offers_header(offers: Iterable[Offer]) -> str | None:
     """The value of the request's ``Sec-WebSocket-Extensions``, or ``None`` for no header."""
-    return ", ".join(str(offer) for offer in offers) or None
+    return ", ".join(offer.header for offer in offers) or None
 
 
 def confirm(
@@ -348,7 +365,8 @@ def _confirm(
     claims = _Claims()
     agreed: list[Agreed] = []
     try:
-        for answer in parse_offers(values):
+        for each in parse_offers(values):
+            answer = _hidden(each, by_name)
             item = yield from _confirm_one(answer, by_name, offered, claims, agreed, ctx)
             agreed.append(item)
             claims.claim(item.extension)

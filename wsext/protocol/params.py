@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from wsext.errors import NegotiationError
@@ -14,7 +14,8 @@ ParamValue: TypeAlias = "str | int | bool | None"
 
 # token = 1*tchar (RFC 9110 §5.6.2)
 _TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
-_DIGITS = re.compile(r"0|[1-9][0-9]{0,8}")
+_HIDDEN = "…"
+_DIGITS = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
 class Params(Mapping[str, "str | None"]):
@@ -35,7 +36,7 @@ class Params(Mapping[str, "str | None"]):
         ValueError: If a name or a value is not a token of RFC 6455 §9.1.
     """
 
-    __slots__ = ("_items",)
+    __slots__ = ("_items", "_secret")
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Params(Mapping[str, "str | None"]):
                     raise ValueError(f"{part!r} is not a token (RFC 6455 section 9.1)")
             items[name] = text
         self._items = items
+        self._secret: Collection[str] = ()
 
     def __getitem__(self, name: str) -> str | None:
         return self._items[name]
@@ -73,8 +75,36 @@ class Params(Mapping[str, "str | None"]):
         return f"Params({str(self)!r})"
 
     def __str__(self) -> str:
-        """The parameters as they stand in the header, without the extension's name."""
-        return "; ".join(k if v is None else f"{k}={v}" for k, v in self._items.items())
+        """The parameters as they stand in the header, without the extension's name; ``…`` in place
+        of the value of a secret one."""
+        return self._join(_HIDDEN)
+
+    @property
+    def header(self) -> str:
+        """The parameters as they stand in the header, also the secret ones."""
+        return self._join(None)
+
+    def _join(self, hidden: str | None) -> str:
+        shown = {**self._items, **dict.fromkeys(self.secrets, hidden)} if hidden else self._items
+        return "; ".join(k if v is None else f"{k}={v}" for k, v in shown.items())
+
+    def hide(self, names: Collection[str]) -> Params:
+        """The same parameters; the values of those with these names are shown to nobody."""
+        if not any(name in self._items for name in names):
+            return self
+        hidden = Params()
+        hidden._items, hidden._secret = dict(self._items), names
+        return hidden
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The secret parameters that have a value."""
+        items = self._items.items()
+        return {name: value for name, value in items if name in self._secret and value}
+
+    def forget(self) -> None:
+        """Forget the values of the secret parameters: the handshake that needed them is over."""
+        self._items.update(dict.fromkeys(self.secrets, _HIDDEN))
 
     def flag(self, name: str) -> bool:
         """Whether a parameter that takes no value is present.

@@ -2,6 +2,7 @@
 import cython
 
 from wsext.protocol.frames cimport Frame
+from wsext.protocol.journal cimport Journal
 from wsext.protocol.stage cimport Stage
 
 
@@ -33,8 +34,14 @@ cdef class Pipeline:
     cdef public long long wire_limit
     cdef public long long max_message_size
     cdef public object shared_key
+    cdef public Journal journal
+    cdef object _keeper
+    cdef public list entered
+    cdef public list left
+    cdef int _own
 
     cpdef list encode(self, Frame frame)
+    cpdef list encode_again(self, Frame frame)
 
     @cython.locals(stage=Stage, many=list, opcode=int, fin=bint)
     cpdef object encode_one(self, Frame frame)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from wsext.errors import LocalProtocolError, RemoteProtocolError
@@ -21,6 +22,7 @@ from wsext.protocol.boundary import FAULTS, Boundary
 from wsext.protocol.codes import RSV
 from wsext.protocol.contract import FrameHook, MessageHook, Trace
 from wsext.protocol.frames import Frame
+from wsext.protocol.journal import Journal
 from wsext.protocol.stage import Stage
 
 try:
@@ -30,7 +32,8 @@ except ImportError:  # needed to compile this module, not to run it
 
 __all__ = ["Pipeline", "run_hooks"]
 
-_NO_OPCODES: frozenset[int] = frozenset()  # every new one would take 200 bytes
+_NO_OPCODES: frozenset[int] = frozenset()
+_NO_OPCODE = -1
 
 #: Yields what codecs return, is sent what that stands for, and returns the frames.
 _Steps: TypeAlias = Generator[Any, Any, list[Frame]]
@@ -47,9 +50,29 @@ class Pipeline:
     Args:
         stages: In the order of the response.
         max_message_size: The limit of a whole message as the application sees it, in bytes.
+        journal: What counts and keeps messages where the codecs begin.
+        keeper: The boundary of the codec that has the journal, if it is no stage: it does nothing
+            else then.
+
+    Attributes:
+        entered: Where there is a journal: the frames that the interceptors gave to the codecs last.
+        left: As ``entered``: the frames that the codecs gave to the interceptors last.
     """
 
-    def __init__(self, stages: Sequence[Stage] = (), *, max_message_size: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        stages: Sequence[Stage] = (),
+        *,
+        max_message_size: int = 1 << 20,
+        journal: Journal | None = None,
+        keeper: Boundary | None = None,
+    ) -> None:
+        self.journal = journal
+        self._keeper = keeper
+        self.entered: list[Frame] | None = None
+        self.left: list[Frame] | None = None
+        # Acknowledgements are no interceptor's business.
+        self._own = _NO_OPCODE if journal is None else journal.opcode
         self.stages = tuple(stages)
         # Of these, who has something to do with what goes out, and who is the first each way.
         self._encoders: tuple[Stage, ...] = ()
@@ -75,7 +98,7 @@ class Pipeline:
         self.rsv_first = self.rsv_rest = self.rsv_control = 0
         #: Bits that may stay on what is encoded and decoded, because somebody else handles them.
         self.rsv_foreign = 0
-        opcodes = _NO_OPCODES
+        opcodes = _NO_OPCODES if journal is None else _union(_NO_OPCODES, journal.opcode)
         size = max_message_size
         for stage in self.stages:
             self.rsv_first |= stage.rsv
@@ -83,7 +106,7 @@ class Pipeline:
                 self.rsv_rest |= stage.rsv
             if stage.control:
                 self.rsv_control |= stage.rsv
-            opcodes |= stage.opcodes
+            opcodes = _union(opcodes, *stage.opcodes)
             stage.limit = stage.whole = size
             if stage.encodes or stage.decodes:
                 size = max(size, stage.boundary.encoded_bound(size))
@@ -137,7 +160,7 @@ class Pipeline:
             or self._encoders
             or self._first_decoder is not None
             or self.rsv_first
-            or self.opcodes
+            or any(opcode != self._own for opcode in self.opcodes)
         )
         self.shared_key = self._shared_key()
 
@@ -244,23 +267,34 @@ class Pipeline:
             except BaseException as error:
                 stage.fail(error, "skip_shared")
 
-    async def aencode(self, frame: Frame) -> list[Frame]:
-        """`encode` for a pipeline with an asynchronous codec; one call at a time."""
-        return await self._afinish(self._outgoing(frame), "encode")
+    def encode_again(self, frame: Frame) -> list[Frame]:
+        """`encode` for a frame that is no business of the interceptors any more."""
+        return _finish(self._outgoing(frame, True))
 
-    def _outgoing(self, frame: Frame) -> _Steps:
+    async def aencode(self, frame: Frame, again: bool = False) -> list[Frame]:
+        """`encode` for a pipeline with an asynchronous codec; one call at a time.
+
+        Args:
+            frame: The frame.
+            again: As `encode_again`.
+        """
+        return await self._afinish(self._outgoing(frame, again), "encode")
+
+    def _outgoing(self, frame: Frame, again: bool = False) -> _Steps:
         """All the way of a frame from the application to the wire."""
         if 0 < frame.opcode < 8:
             self._hints = frame.hints
         if self._trace is not None:
             self._trace("out", "app", frame)
         frames = [frame]
-        if self._message_sending is not None:
+        if self._message_sending is not None and not again:
             self._asked = None
             frames = yield from self._message_sending(frame)
-        if self._sending:
+        if self._sending and not again:
             frames = [item for each in frames for item in run_hooks(self._sending, each)]
         self.has_dropped = not frames
+        if self.journal is not None and frame.opcode < 8 and not again:
+            self.entered = frames
         if self._first_encoder is not None:
             frames = yield from self._through(frames, self._first_encoder, False)
         return self._end_encode(frames)
@@ -332,8 +366,15 @@ class Pipeline:
         if self._first_decoder is not None:
             frames = yield from self._through(frames, self._first_decoder, True)
         frames = self._cleared(frames)
+        if self.journal is not None:
+            self.left = frames
         if self._receiving:
-            frames = [item for each in frames for item in run_hooks(self._receiving, each)]
+            own = self._own
+            frames = [
+                item
+                for each in frames
+                for item in (run_hooks(self._receiving, each) if each.opcode != own else (each,))
+            ]
         if self._message_received is not None:
             self._asked = None
             fragments, frames = frames, []
@@ -430,7 +471,16 @@ class Pipeline:
         self.wait = None
         for stage in self.stages:
             stage.above = stage.below = None
-        return [stage.boundary for stage in self.stages if not stage.boundary.close()]
+        boundaries = [stage.boundary for stage in self.stages]
+        if self._keeper is not None:
+            boundaries.append(self._keeper)
+        return [boundary for boundary in boundaries if not boundary.close()]
+
+
+@lru_cache(maxsize=256)
+def _union(opcodes: frozenset[int], *more: int) -> frozenset[int]:
+    """A set and some more, shared by all connections: each new one would take 200 bytes."""
+    return opcodes.union(more)
 
 
 def _finish(steps: _Steps) -> list[Frame]:

@@ -2,6 +2,7 @@
 import cython
 
 from wsext.protocol.frames cimport Frame, make_frame
+from wsext.protocol.journal cimport Journal
 from wsext.protocol.leaf cimport build_frame, size_of
 from wsext.protocol.pipeline cimport Pipeline
 from wsext.protocol.prepared cimport PreparedMessage
@@ -14,6 +15,7 @@ cdef class Sender:
     # What every message meets comes first, so that it shares cache lines.
     cdef public object state
     cdef public Pipeline pipeline
+    cdef public Journal journal
     cdef MaskSource _masks
     cdef bytes _chunk
     cdef list _chunks
@@ -48,6 +50,14 @@ cdef class Sender:
 
     @cython.locals(size=Py_ssize_t)
     cdef _count(self, Frame frame)
+
+    cdef _keep(self, object data, Py_ssize_t size, object hints, object meta)
+
+    @cython.locals(journal=Journal, pipeline=Pipeline, each=Frame)
+    cdef _record(self, Frame frame)
+
+    cdef _write_again(self, Frame frame, bint is_whole, list frames)
+    cpdef send_ack(self)
 
     cpdef send_frame(self, Frame frame)
     cdef _check_send(self, Frame frame)

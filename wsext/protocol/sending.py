@@ -13,6 +13,7 @@ from wsext.errors import CloseInfo, LocalProtocolError, ProtocolError
 from wsext.protocol.closing import CloseCode, build_close, build_failure, parse_close
 from wsext.protocol.codes import Opcode
 from wsext.protocol.frames import Data, Frame, make_frame
+from wsext.protocol.journal import frame_of
 from wsext.protocol.leaf import build_frame, size_of
 from wsext.protocol.pipeline import Pipeline
 from wsext.protocol.prepared import PreparedMessage
@@ -42,6 +43,7 @@ class Sender:
         self.state = State.OPEN
         self.raw = raw
         self.pipeline = pipeline
+        self.journal = pipeline.journal
         self.failure: BaseException | None = None
         self.local_close: tuple[int, str] | None = None
         self.remote_close: tuple[int, str] | None = None
@@ -118,6 +120,7 @@ class Sender:
             unsent: Whether bytes were still waiting for the transport. The Close frame, which is
                 always the last frame, has then not left.
         """
+        self.journal = None  # whatever a codec still gives does not count
         if not self.ended and error is not None:
             self.failure = self.failure or error
         if self.pending_bytes or unsent:
@@ -146,10 +149,11 @@ class Sender:
             )  # which says what is wrong
             return
         if self.pipeline.passive:
-            if type(data) is str:
-                size = self._append(0x81, data)
-            else:
-                size = self._append(0x82, data if type(data) is bytes else to_payload(data)[1])
+            if type(data) is not str and type(data) is not bytes:
+                data = to_payload(data)[1]
+            size = self._append(0x81 if type(data) is str else 0x82, data)
+            if self.journal is not None:
+                self._keep(data, size, hints, meta)
             self.messages_out += 1
             self.app_bytes_out += size
             self.wire_bytes_out += size
@@ -188,6 +192,8 @@ class Sender:
         except ProtocolError as error:
             self.fail(error)
             raise
+        if self.journal is not None:
+            self.journal.record(message, message.size)
         self.messages_out += 1
         self.app_bytes_out += message.size
         self.wire_bytes_out += size
@@ -203,6 +209,8 @@ class Sender:
         except ProtocolError as error:
             self.fail(error)
             raise
+        if self.journal is not None:
+            self._record(frame)
         if type(encoded) is Frame:
             self._write(encoded)
         else:
@@ -235,6 +243,8 @@ class Sender:
             return
         self._check_send(frame)
         if self.pipeline.passive:
+            if self.journal is not None:
+                self._record(frame)
             self._write(frame)
             if frame.opcode < 8:
                 self._count(frame)
@@ -259,6 +269,8 @@ class Sender:
             raise
         if self.state is not _OPEN:
             return False
+        if self.journal is not None:
+            self._record(frame)
         for item in frames:
             self._write(item)
         self._count(frame)
@@ -279,6 +291,91 @@ class Sender:
                 else "a continuation frame without a message that it continues"
             )
         self._sending = partial
+
+    # --- the journal --------------------------------------------------------------------------
+
+    def _keep(self, data: str | bytes, size: int, hints: Any, meta: Any) -> None:
+        """Keep a whole message that no codec has seen; the next connection may have some."""
+        assert self.journal is not None
+        if hints is None and meta is None:
+            self.journal.record(data, size)
+        else:
+            opcode, payload = to_payload(data)
+            self.journal.record(Frame(opcode, payload, True, 0, hints, meta), size)
+
+    def _record(self, frame: Frame) -> None:
+        """Keep what has entered the codecs of a frame that was sent."""
+        journal, pipeline = self.journal, self.pipeline
+        assert journal is not None
+        entered, pipeline.entered = pipeline.entered, None
+        if entered is None:
+            journal.record_frame(frame, frame.hints)
+        else:
+            for each in entered:
+                journal.record_frame(each, frame.hints)
+        if frame.opcode < 8 and not (frame.fin and frame.opcode):
+            journal.begin(frame)
+
+    def send_again(self) -> None:
+        """Queue the next of what an earlier connection has written and the peer has not received.
+
+        Raises:
+            ProtocolError: If a codec fails; the connection is failed.
+        """
+        frame, is_whole = self._next_again()
+        try:
+            if self.pipeline.passive:
+                frames = [frame]
+            elif is_whole:
+                frames = self.pipeline.encode_again(frame)
+            else:
+                frames = self.pipeline.encode(frame)
+        except ProtocolError as error:
+            self.fail(error)
+            raise
+        self._write_again(frame, is_whole, frames)
+
+    async def asend_again(self) -> None:
+        """`send_again` for a pipeline with an asynchronous codec; one call at a time."""
+        frame, is_whole = self._next_again()
+        try:
+            frames = await self.pipeline.aencode(frame, is_whole)
+        except ProtocolError as error:
+            self.fail(error)
+            raise
+        self._write_again(frame, is_whole, frames)
+
+    def _next_again(self) -> tuple[Frame, bool]:
+        """What is written again next, and whether it is a whole message, which the interceptors
+        have seen. A fragment passes them again: they may have held back the ones before."""
+        assert self.journal is not None
+        kept = self.journal.next_kept()
+        if kept is None:
+            return self.journal.next_begun(), False
+        return frame_of(kept), True
+
+    def _write_again(self, frame: Frame, is_whole: bool, frames: list[Frame]) -> None:
+        if self.journal is None or self.state is not _OPEN:
+            return
+        entered, self.pipeline.entered = self.pipeline.entered, None
+        if not is_whole:
+            self._sending = FRAGMENTS[self._sending, kind_of(frame.opcode), False]
+            for each in (frame,) if entered is None else entered:
+                self.journal.record_frame(each, frame.hints)
+        for item in frames:
+            self._write(item)
+
+    def send_ack(self) -> None:
+        """Tell the peer how many messages the program has taken; nothing once a Close frame was
+        sent, or without a journal."""
+        if self.journal is None or self.local_close is not None or self.ended:
+            return
+        frame = Frame(self.journal.opcode, self.journal.ack_payload())
+        try:
+            for item in [frame] if self.pipeline.passive else self.pipeline.encode_again(frame):
+                self._write(item)
+        except ProtocolError as error:
+            self.fail(error)
 
     # --- control frames -----------------------------------------------------------------------
 
@@ -317,6 +414,8 @@ class Sender:
         return True
 
     def _send_close(self, code: int, reason: str) -> None:
+        if self.journal is not None and self.journal.has_news:
+            self.send_ack()
         close = Frame(Opcode.CLOSE, build_close(code, reason))
         frames = self._encoded_control(close)
         if self.ended:

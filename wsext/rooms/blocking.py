@@ -9,12 +9,15 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from weakref import WeakSet
 
 from wsext.protocol.frames import Data
 from wsext.protocol.prepared import PreparedMessage
+from wsext.rooms.backplanes.positions import Position
+from wsext.rooms.heard import RoomMessage
 from wsext.rooms.ports import Key
 from wsext.rooms.presence import Presence
 from wsext.rooms.publisher import MakeBackplane, Publisher
@@ -39,17 +42,19 @@ class BlockingPublisher:
     loop it would stop that loop while it waits: use `Publisher` there.
 
     Args:
-        backplane, timeout: As `Publisher`.
+        backplane, timeout, name: As `Publisher`.
 
     Raises:
         OptionError: As `Publisher`.
     """
 
-    def __init__(self, backplane: MakeBackplane, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self, backplane: MakeBackplane, *, timeout: float = 10.0, name: str = "publisher"
+    ) -> None:
         self._running: _Running | None = None
         self._is_closed = False
         self._lock = threading.Lock()
-        self._make: Callable[[], Publisher] = lambda: Publisher(backplane, timeout=timeout)
+        self._make = partial(Publisher, backplane, timeout=timeout, name=name)
         self._make()  # what is wrong is said now
         _publishers.add(self)
 
@@ -84,18 +89,21 @@ class BlockingPublisher:
         room: str,
         data: Data | PreparedMessage,
         *,
+        id: str | None = None,
         key: Key | None = None,
         hints: Mapping[str, Any] | None = None,
         meta: Mapping[str, Any] | None = None,
-    ) -> None:
+    ) -> Position | None:
         """Send a message to everybody in a room; see `Publisher.publish`."""
-        self._do(lambda publisher: publisher.publish(room, data, key=key, hints=hints, meta=meta))
+        return self._do(
+            lambda publisher: publisher.publish(room, data, id=id, key=key, hints=hints, meta=meta)
+        )
 
     def presence(self, room: str) -> list[Presence]:
         """Who is in a room, over all processes; see `Publisher.presence`."""
         return self._do(lambda publisher: publisher.presence(room))
 
-    def history(self, room: str, count: int) -> list[PreparedMessage]:
+    def history(self, room: str, count: int) -> list[RoomMessage]:
         """The last messages of a room, oldest first; see `Publisher.history`."""
         return self._do(lambda publisher: publisher.history(room, count))
 

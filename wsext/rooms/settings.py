@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Callable
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from wsext.sdk.options import OptionSet, local
+from wsext.protocol.prepared import PreparedMessage
+from wsext.rooms.heard import RoomMessage
+from wsext.sdk.options import OptionSet, in_code, local
 
-__all__ = ["RoomOptions", "RoomOverflow"]
+__all__ = ["RoomOptions", "RoomOverflow", "Stamp"]
+
+#: What members get of a message.
+Stamp: TypeAlias = Callable[[RoomMessage], str | bytes | PreparedMessage]
 
 RoomOverflow = Literal["close", "drop-oldest", "coalesce"]
 
@@ -46,3 +52,22 @@ class RoomOptions(OptionSet):
     max_info_bytes: Annotated[
         int, local("bytes of a member's info and name, as MessagePack (1008 beyond)", ge=64)
     ] = 4096
+    recovery: Annotated[
+        bool,
+        local("members hear a room in the broker's order, by positions, and can catch up"),
+    ] = False
+    replay_messages: Annotated[
+        int, local("messages that a member may catch up; of more it is told that it missed", ge=1)
+    ] = 1000
+    replay_bytes: Annotated[
+        int, local("bytes of them; session_queue_bytes has to have room for them, too", ge=1)
+    ] = 1 << 20
+    stamp: (
+        Annotated[
+            Stamp,
+            in_code(
+                "makes what members get of a message that has a position, once for all of them"
+            ),
+        ]
+        | None
+    ) = None

@@ -13,9 +13,9 @@ __all__ = ["Backoff"]
 class Backoff:
     """How long to wait between attempts to reconnect, in seconds.
 
-    The wait before attempt n is a random part, from half to whole, of
-    ``initial * factor ** n``, at most ``maximum``. It begins with ``initial`` again once a session
-    has lasted for ``lasting`` seconds; ``None`` stands for ``maximum``.
+    The wait before attempt n is a random part of ``initial * factor ** n``, and that is at most
+    ``maximum``. It begins with ``initial`` again once a connection has lasted for ``lasting``
+    seconds; ``None`` stands for ``maximum``.
 
     A server may ask for a longer wait. After the close codes 1012 and 1013, the wait is a random
     one from 5 to 30 seconds longer, but at most ``maximum`` in all. After ``Retry-After`` it is
@@ -32,5 +32,5 @@ class Backoff:
         """The waits, without end."""
         delay = self.initial
         while True:
-            yield delay * random.uniform(0.5, 1.0)  # spreads load, guards nothing
+            yield random.uniform(0.0, delay)  # spreads load, guards nothing
             delay = min(delay * self.factor, self.maximum)

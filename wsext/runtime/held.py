@@ -32,8 +32,8 @@ class Held(NamedTuple):
         undecoded: What was read and is not decoded yet.
         partial: The frame and the message that are not complete.
         codecs: The state of the extensions, as far as they tell.
-        outbox: Messages that wait to be sent, also those of rooms; one that waits in several
-            sessions is in memory once, and counts in each.
+        outbox: Messages that wait to be sent or acknowledged, also those of rooms; one that waits
+            in several sessions is in memory once, and counts in each.
         transport: What was written and the operating system has not taken.
     """
 
@@ -61,7 +61,7 @@ class Held(NamedTuple):
             connection.undecoded_bytes,
             connection.partial_bytes,
             connection.pipeline.held_bytes,
-            life.outbox_bytes,
+            life.outbox_bytes + (0 if life.journal is None else life.journal.kept_bytes),
             life.link.unwritten,
         )
 

@@ -28,6 +28,7 @@ cdef class Inbox:
     cdef public Py_ssize_t undecoded
     cdef public bint is_counted
     cdef public bint is_held
+    cdef public bint is_watched
 
     cpdef bint put(self, object item) except -1
 

@@ -52,6 +52,7 @@ class Inbox:
     Attributes:
         is_counted: Whether what waits here is in the sum of all sessions, which `pop` then changes.
         is_held: Whether it gets nothing more until there is room in all sessions, or none is left.
+        is_watched: Whether ``on_room`` is also called when all that a read had left was taken.
     """
 
     __slots__ = (
@@ -72,6 +73,7 @@ class Inbox:
         "full",
         "is_counted",
         "is_held",
+        "is_watched",
         "quiet",
         "size",
         "undecoded",
@@ -106,6 +108,7 @@ class Inbox:
         self.undecoded = 0  # bytes that its connection has not decoded yet
         self.is_counted = False
         self.is_held = False
+        self.is_watched = False
 
     def __len__(self) -> int:
         return 0 if self._head is None else 1 + len(self._rest)
@@ -253,10 +256,17 @@ class Inbox:
         self.size -= _size(item)
         if self.is_counted:
             self.count()
+            if self.is_watched and self._head is None:
+                self._on_room()
         if self.full and len(self) <= self._capacity // 2 and self.size <= self._max_bytes // 2:
             self.full = False
             self._on_room()
         return item
+
+    def pop_message(self) -> Message:
+        """`pop`, ready for the program."""
+        message: Message = _make(self.pop(), MESSAGE)
+        return message
 
     def wait(self) -> Waiter:
         """What to wait for, until there is an item or the end.

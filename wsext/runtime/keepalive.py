@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -31,6 +32,7 @@ class Pinged(Protocol):
     def has_heard(self) -> bool: ...
     def soon(self) -> None: ...
     def fail(self, error: ProtocolError) -> None: ...
+    def give_up(self, error: ProtocolError) -> None: ...
 
 
 class PongWaiter(Protocol):
@@ -80,6 +82,15 @@ class Keepalive:
         for _, _, waiter in sent:
             if waiter is not None and not waiter.done():
                 waiter.set_exception(error())
+
+    def go_on(self, before: Keepalive) -> None:
+        """Send the application's pings again that were under way on another connection."""
+        pings, before._sent = before._sent, ()
+        self._number = before._number
+        self.latency = before.latency
+        for payload, _, waiter in pings:
+            if isinstance(waiter, asyncio.Future) and not waiter.done():  # not of a pace
+                self._send(payload, waiter)
 
     def release(self) -> None:
         """The link is of no more use."""
@@ -155,4 +166,4 @@ class Keepalive:
             rest = (options.ping_interval or 0) - (options.ping_timeout or 0)
             self._timer = link.timers.call_later(max(rest, 0), self._ping)
             return
-        link.fail(LocalProtocolError("ping timeout", CloseCode.INTERNAL_ERROR))
+        link.give_up(LocalProtocolError("ping timeout", CloseCode.INTERNAL_ERROR))

@@ -14,7 +14,8 @@ OPENING   The connection is attached: what is written from now on is sent. The h
 OPEN      Messages are delivered, the handler runs.
 CLOSING   The closing handshake has begun, or the connection has failed. Nothing more is delivered
           once the peer's Close frame has come.
-DETACHED  The connection is gone, and another one is to come. What is sent waits in the outbox.
+DETACHED  The connection is gone, and another one is to come. What is sent waits in the outbox, and
+          so does a Close frame: the closing handshake begins with the next connection.
 ENDED     The last connection is gone: ``on_close``, the hook `wsext_session_closed` and the close
           callbacks have run. The handler may still run.
 RELEASED  The handler and all tasks are done. Nothing refers to the session any more.
@@ -35,11 +36,14 @@ from wsext.errors import (
     ConnectionClosedError,
     ConnectionClosedOK,
     LocalProtocolError,
+    NotResumed,
     ProtocolError,
 )
 from wsext.escape import get_logger
-from wsext.protocol.closing import CloseCode, build_failure, parse_close
+from wsext.protocol.agreement import Negotiation
+from wsext.protocol.closing import CloseCode, build_close, build_failure, parse_close
 from wsext.protocol.connection import Connection
+from wsext.protocol.http import Request
 from wsext.protocol.states import State
 from wsext.runtime.drive import Drive
 from wsext.runtime.inbox import Inbox
@@ -48,6 +52,7 @@ from wsext.runtime.path import SessionPath
 from wsext.runtime.patience import close_rest
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.timers import Timers
+from wsext.runtime.window import Window
 from wsext.runtime.writing import Writer
 
 __all__ = [
@@ -101,21 +106,19 @@ LIFE: dict[tuple[LifeStage, LifeEvent], LifeStage] = {
     (S.OPEN, E.DETACH): S.DETACHED,
     (S.OPEN, E.LOSE): S.ENDED,
     (S.DETACHED, E.ATTACH): S.OPEN,
-    (S.DETACHED, E.CLOSE): S.CLOSING,
+    (S.DETACHED, E.CLOSE): S.DETACHED,
     (S.DETACHED, E.LOSE): S.ENDED,
     (S.CLOSING, E.OPENED): S.CLOSING,
     (S.CLOSING, E.CLOSE): S.CLOSING,
+    (S.CLOSING, E.DETACH): S.DETACHED,
     (S.CLOSING, E.LOSE): S.ENDED,
     (S.ENDED, E.OPENED): S.ENDED,
     (S.ENDED, E.CLOSE): S.ENDED,
     (S.ENDED, E.RELEASE): S.RELEASED,
 }
 
-#: What a connection counts, and the next one goes on counting.
-_TOTALS = (
-    *("messages_in", "messages_out", "app_bytes_in", "app_bytes_out"),
-    *("wire_bytes_in", "wire_bytes_out", "frames_in", "pings_in"),
-)
+#: What a server closes with that goes away or is busy for now: a client comes back.
+_GOES_AWAY = (CloseCode.SERVICE_RESTART, CloseCode.TRY_AGAIN_LATER)
 
 #: What a failure ends a session with: the close code, the reason, and whether it was planned.
 Outcome = tuple[int, str, bool]
@@ -126,6 +129,8 @@ class HasCallbacks(Protocol):
 
     def on_open(self, session: Any, /) -> None: ...
     def on_message(self, session: Any, message: Any, /) -> None: ...
+    def on_detach(self, session: Any, /) -> None: ...
+    def on_resume(self, session: Any, /) -> None: ...
     def on_close(self, session: Any, info: CloseInfo, /) -> None: ...
 
 
@@ -133,6 +138,8 @@ class Observers(Protocol):
     """Who is told that sessions open and close: the hooks of what is installed."""
 
     def session_opened(self, session: Any) -> None: ...
+    def session_detached(self, session: Any) -> None: ...
+    def session_resumed(self, session: Any) -> None: ...
     def session_closed(self, session: Any, info: CloseInfo) -> None: ...
 
 
@@ -166,6 +173,20 @@ def closed_error(info: CloseInfo) -> ConnectionClosed:
     return (ConnectionClosedOK if planned else ConnectionClosedError)(info)
 
 
+def life_to_resume(negotiation: Negotiation) -> Life | None:
+    """The life of the session that a handshake resumes, for `Life.resume`; ``None`` for a new one.
+
+    Raises:
+        ConnectionClosed: If the session has ended since it was found.
+    """
+    journal = negotiation.journal
+    if journal is None or not journal.is_started:
+        return None
+    if journal.session is None:
+        raise ConnectionClosedError(CloseInfo())
+    return life_of(journal.session)
+
+
 def life_of(session: SessionPath) -> Life:
     """The life of a session: what servers, clients and rooms do with it."""
     life: Life = session._life
@@ -188,29 +209,39 @@ class Life:
         info: How it ended, once it has.
         link: Its connection.
         carrier: HTTP/2: the connection whose stream carries the session.
-        keep: Whether it is kept without a connection (`DETACHED`) until another one comes.
         failed: Whether a failure has ended it, or is just ending it.
+        journal: What it keeps, if it can be resumed.
+        resumptions: How often it was.
+        on_detached: Client: called when the connection is lost and another one has to be made. A
+            client without it never detaches.
     """
 
     __slots__ = (
         "__weakref__",
         "_callbacks",
+        "_close_after",
         "_closing",
+        "_is_diverted",
+        "_is_listener_waiting",
         "_listener",
         "_observers",
         "_outcome",
         "_session",
         "_tasks",
         "_timers",
+        "_unsent",
         "_waiters",
+        "_window",
         "_writer",
         "carrier",
         "failed",
         "id",
         "info",
-        "keep",
+        "journal",
         "link",
+        "on_detached",
         "options",
+        "resumptions",
         "stage",
     )
 
@@ -225,9 +256,11 @@ class Life:
     ) -> None:
         self.stage = LifeStage.NEW
         self.info: CloseInfo | None = None
-        self.keep = False
         self.carrier: Any = None
         self.failed = False
+        self.journal = connection.pipeline.journal
+        self.resumptions = 0
+        self.on_detached: Callable[[], None] | None = None
         self.id: str = session.id
         self.options = options
         self._session: Any = session
@@ -241,7 +274,18 @@ class Life:
         self._tasks: dict[asyncio.Task[Any], None] | None = None
         self._waiters: list[asyncio.Future[CloseInfo]] | None = None
         self._closing: asyncio.Task[None] | None = None  # codecs whose `close` is asynchronous
+        self._close_after: tuple[int, str] | None = None  # what the next connection is closed with
+        self._window: Window | None = None
+        self._unsent: list[str | bytes] = []
+        self._is_listener_waiting = False  # until more of what it has sent has left
+        self._is_diverted = False  # whether its messages wait in the inbox meanwhile
         session._inbox = Inbox(options.incoming_capacity, options.incoming_bytes, self._read_on)
+        if self.journal is not None:
+            self.journal.is_started = True
+            self.journal.session = session
+            self.journal.queue = session._inbox
+            self.journal.drop = self.cut_off
+            session._inbox.is_watched = True
         self.link = self._connect(connection)
 
     def _connect(self, connection: Connection) -> Link:
@@ -276,6 +320,7 @@ class Life:
         """
         self._go(LifeEvent.ATTACH)
         self.link.attach(transport)
+        self._session._forget_secrets()
         self.carrier = transport.get_extra_info("carrier")
         session = self._session
         try:
@@ -291,22 +336,6 @@ class Life:
         self._go(LifeEvent.OPENED)
         self.link.begin(rest)
 
-    def attach(
-        self, connection: Connection, transport: asyncio.Transport, rest: bytes = b""
-    ) -> None:
-        """Go on with another connection: what waits is sent there."""
-        self._go(LifeEvent.ATTACH)
-        before = self.link
-        for total in _TOTALS:
-            setattr(connection, total, getattr(before.connection, total))
-        before.release()
-        self.link = self._connect(connection)
-        self.link.attach(transport)
-        if before.is_fresh:
-            self.link.keep_fresh()
-        self.writer.move(self.link)
-        self.link.begin(rest)
-
     async def run(self, handler: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
         """Run a coroutine handler to its end, and end the session as its outcome says."""
         try:
@@ -317,7 +346,7 @@ class Life:
             logger.debug("session %s: %s", self.id, closed)
             forget_frames(closed)
         except asyncio.CancelledError:
-            self.link.abort()
+            self.abort()
             raise
         except Exception as error:
             self.end_with(error, "handler")
@@ -327,7 +356,7 @@ class Life:
         if self.link.connection.raw:
             self.link.close_transport()
         else:
-            self.link.send_close(CloseCode.NORMAL, "")
+            self.close(CloseCode.NORMAL, "")
         await self.wait_closed()
 
     # --- one way to end -----------------------------------------------------------------------
@@ -341,7 +370,7 @@ class Life:
         if isinstance(error, ConnectionClosed):
             return
         if isinstance(error, asyncio.CancelledError):
-            self.link.abort()
+            self.abort()
             return
         code, reason, planned = self._outcome(error)
         if self.failed or self.info is not None:
@@ -355,10 +384,11 @@ class Life:
             logger.error("session %s: %s failed", self.id, what, exc_info=error)
         forget_frames(error)
         self.set_failure(error)
-        if self._session is not None:
-            self._session._on_message = None
-        self.link.send_close(code, reason)
         self.end_receiving()
+        if self.stage is LifeStage.DETACHED:
+            self._end_soon()
+        else:
+            self.link.send_close(code, reason)
 
     def set_failure(self, error: BaseException) -> None:
         """Record what ends the session, for `close_info`; the first one stays."""
@@ -370,6 +400,7 @@ class Life:
 
         A server that drains cannot pass messages on any more, so it must not take any either.
         """
+        self._is_diverted = False
         if self._session is not None:
             self._session._on_message = None
             self._session._inbox.end_at_once(self.closed_error)
@@ -377,13 +408,173 @@ class Life:
     @property
     def is_open(self) -> bool:
         """Whether messages can be sent; without a connection they wait."""
-        return self.link.is_open or self.stage is LifeStage.DETACHED
+        return self.link.is_open or (self._is_waiting and self._close_after is None)
 
     def close(self, code: int, reason: str) -> None:
-        """Begin to close; a session without a connection ends at once."""
-        self.link.send_close(code, reason)
+        """Begin to close. A session without a connection does so with the next one; a client waits
+        no longer than ``close_timeout`` for that."""
+        if not self._is_waiting:
+            self.link.send_close(code, reason)
+            return
+        build_close(code, reason)
+        if self._close_after is None:
+            self._close_after = (code, reason)
+            if self.stage is LifeStage.DETACHED:
+                self._go(LifeEvent.CLOSE)
+                self._start_window()
+
+    def fail(self, error: ProtocolError) -> None:
+        """End the session with the error's code; at once, if it has no connection."""
+        if self._is_waiting:
+            self.set_failure(error)
+            self._end_soon()
+        else:
+            self.link.fail(error)
+
+    def abort(self) -> None:
+        """End the session without a closing handshake."""
         if self.stage is LifeStage.DETACHED:
-            self.expire()
+            self._end()
+        else:
+            self.link.end()
+
+    # --- resuming -----------------------------------------------------------------------------
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection just now."""
+        return self.stage in (LifeStage.OPENING, LifeStage.OPEN, LifeStage.CLOSING)
+
+    @property
+    def unconfirmed(self) -> list[str | bytes]:
+        """See `Session.unconfirmed`."""
+        if self.journal is None:
+            return []
+        unsent = self._unsent if self._writer is None else self._unsent + self._writer.unsent()
+        return self.journal.unconfirmed() + unsent
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether the session waits for another connection, or is about to."""
+        return self._writer is not None and self._writer.is_detached
+
+    def keeps(self, link: Link) -> bool:
+        """Whether the session goes on with another connection, if this one is lost now."""
+        journal, connection = self.journal, link.connection
+        if journal is None or link.is_final or self.failed or connection.raw:
+            return False
+        if self.stage not in (LifeStage.OPEN, LifeStage.CLOSING) or not journal.is_resumable:
+            return False
+        if connection.role == "client" and self.on_detached is None:
+            return False
+        if connection.remote_close is None:
+            return connection.state in (State.OPEN, State.CLOSE_SENT)
+        goes_away = connection.remote_close[0] in _GOES_AWAY and not connection.local_first
+        return connection.role == "client" and goes_away
+
+    def cut_off(self) -> None:
+        """Freeze the connection and drop it: from now on nothing that it reads or writes counts.
+
+        Nothing happens where there is none.
+        """
+        if self.stage in (LifeStage.OPEN, LifeStage.CLOSING):
+            self.link.cut_off()
+
+    def _detach(self) -> None:
+        session = self._session
+        self._go(LifeEvent.DETACH)
+        self.link.connection.failure = None  # that the connection is lost is no failure
+        self._close_after = self._close_after or self.link.close_after
+        session._inbox.undecoded = 0
+        session._inbox.count()
+        self.writer.detach()
+        self._start_window()
+        if self._listener is not None:
+            self._guard(self._listener.on_detach, session)
+        self._observers.session_detached(session)
+        if self.on_detached is not None and self.stage is LifeStage.DETACHED:
+            self.on_detached()
+
+    def _start_window(self) -> None:
+        assert self.journal is not None
+        self._stop_window()
+        seconds = self.journal.window
+        if self._close_after is not None and self.link.connection.role == "client":
+            seconds = min(seconds, self.options.close_timeout)
+        late = NotResumed("expired")
+        self._window = Window(self._clock, seconds, partial(self.give_up, late))
+
+    def _stop_window(self) -> None:
+        window, self._window = self._window, None
+        if window is not None:
+            window.stop()
+
+    @property
+    def _clock(self) -> Timers:
+        return self._timers or asyncio.get_running_loop()
+
+    def resume(
+        self,
+        request: Request,
+        negotiation: Negotiation,
+        transport: asyncio.Transport,
+        rest: bytes = b"",
+        peer_received: int = 0,
+    ) -> None:
+        """Go on with another connection, whose opening handshake is done.
+
+        Args:
+            request: The new handshake's request; it becomes the session's.
+            negotiation: What was agreed; with the session's journal.
+            transport: The transport.
+            rest: The bytes that came with the handshake.
+            peer_received: How many messages the peer has received.
+
+        Raises:
+            ConnectionClosed: If the session has ended in the meantime. The transport is the
+                caller's.
+            ValueError: If the peer cannot have received so many (`Journal.can_rewind`).
+        """
+        self.cut_off()
+        session, journal, before = self._session, self.journal, self.link
+        if self.stage is not LifeStage.DETACHED:
+            raise self.closed_error()
+        assert journal is not None
+        journal.rewind(peer_received)
+        self._stop_window()
+        self._go(LifeEvent.ATTACH)
+        self.link = link = self._connect(session._renew(request, negotiation, self._observers))
+        link.follow(before)
+        link.attach(transport)
+        if before.is_fresh:
+            link.keep_fresh()
+        self.carrier = transport.get_extra_info("carrier")
+        self.resumptions += 1
+        link.connection.send_ack()  # which says that this side has the answer, too
+        link.soon()
+        self.writer.attach(link)
+        if self._listener is not None:
+            self._guard(self._listener.on_resume, session)
+        self._observers.session_resumed(session)
+        self._resume_listener()
+        if self._close_after is not None:
+            link.send_close(*self._close_after)
+        link.begin(rest)
+
+    def give_up(self, error: BaseException) -> None:
+        """No connection is to come any more: end a session that has none.
+
+        Args:
+            error: Why, for ``close_info.exception``.
+        """
+        if self.stage is LifeStage.DETACHED:
+            self.link.connection.failure = error
+            self._end()
+
+    def _end_soon(self) -> None:
+        """End a session that has no connection, not from within its or a room's own code."""
+        if self.stage is LifeStage.DETACHED:
+            asyncio.get_running_loop().call_soon(self.abort)
 
     # --- what the link tells ------------------------------------------------------------------
 
@@ -395,7 +586,9 @@ class Life:
         if self._session is None:
             return
         inbox: Inbox = self._session._inbox
-        if not more:
+        if not more and self.keeps(self.link):
+            self.writer.detach()  # a client's server goes away
+        elif not more:
             inbox.end(self.closed_error)
         elif inbox.full or inbox.is_held:
             inbox.refuse()  # the peer's Close frame stands behind what nobody has room for
@@ -404,27 +597,26 @@ class Life:
         """A connection's transport is gone."""
         left = link.connection.pipeline.close()
         if left:
-            self._closing = asyncio.get_running_loop().create_task(close_rest(left, self.options))
-        if self.keep and self.stage is LifeStage.OPEN:
-            self._go(LifeEvent.DETACH)
-            self._session._inbox.undecoded = 0
-            self.writer.is_detached = True
+            self._closing = asyncio.get_running_loop().create_task(
+                close_rest(left, self.options, self._closing)
+            )
+        if self.info is not None:
             return
-        if self.info is None:
+        if link.is_final:
             self._end()
-
-    def expire(self) -> None:
-        """No other connection is to come: end a session that has none."""
-        self._end()
+        else:
+            self._detach()
 
     def _end(self) -> None:
         self._go(LifeEvent.LOSE)
+        self._stop_window()
         session = self._session
         self.info = info = self.link.connection.close_info()
         error = partial(closed_error, info)
         session._on_message = None
         session._inbox.close(error)
         if self._writer is not None:
+            self._unsent = self._writer.unsent()
             self._writer.end(error)
         if self._listener is not None:
             self._guard(self._listener.on_close, session, info)
@@ -438,9 +630,12 @@ class Life:
             if not waiter.done():
                 waiter.set_result(info)
         # Nothing that has ended keeps the session: it is freed as soon as the application lets go.
-        self.link.release()
+        self.link.release(error)
         session._forget()
-        self._session = None
+        self._session = self.on_detached = None
+        if self.journal is not None:
+            self.journal.session = self.journal.drop = None
+            self.journal.queue = ()
 
     def _guard(self, callback: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -528,16 +723,14 @@ class Life:
     def writer(self) -> Writer:
         """What the session's messages pass that cannot be sent at once; made when it is needed."""
         if self._writer is None:
-            self._writer = Writer(self.link, self.closed_error)
+            self._writer = Writer(self.link, self)
         return self._writer
 
     def wake_writers(self) -> None:
         """The peer has read."""
-        if self._writer is not None:
-            self._writer.wake()
-        if self.link.listener_waits and not self._is_listener_ahead():
-            self.link.listener_waits = False
-            self.link.go_on_soon()
+        if self._writer is not None or self.journal is not None:
+            self.writer.wake()
+        self._resume_listener()
 
     def finish_writing(self) -> bool:
         """Write what was accepted before a close; ``False`` if that takes a little longer."""
@@ -570,14 +763,52 @@ class Life:
         self.link.go_on_soon()
 
     def wait_for_listener(self) -> None:
-        """A listener has sent more than the peer reads: read nothing more until that has left."""
-        if self._is_listener_ahead():
-            self.link.listener_waits = True
+        """A listener has sent more than the peer reads: read nothing more until that has left.
+
+        If the peer has to acknowledge something first, reading goes on: that comes behind messages,
+        which wait in the inbox.
+        """
+        if not self._is_listener_ahead():
+            return
+        self._is_listener_waiting = True
+        if self._is_held:
+            self._is_diverted = True
+            self._session._on_message = None
+        else:
             self.link.stall()
 
     def _is_listener_ahead(self) -> bool:
         writer = self._writer
         return self.link.is_paused or (writer is not None and writer.has_own)
+
+    @property
+    def _is_held(self) -> bool:
+        """Whether the journal lets nothing new be sent."""
+        return self.journal is not None and (self.journal.is_full or self.journal.is_behind)
+
+    def _resume_listener(self) -> None:
+        """Let a listener that had to wait have messages again, if it need not wait any more."""
+        if not self._is_listener_waiting or self._session is None:
+            return
+        if self._is_listener_ahead():
+            self.wait_for_listener()
+            if self._is_diverted:
+                self.link.go_on_soon()
+            return
+        self._is_listener_waiting = False
+        session, listener = self._session, self._listener
+        if self._is_diverted and listener is not None:
+            self._is_diverted = False
+            session._on_message = listener.on_message
+            while len(session._inbox) and not self._is_diverted and not self.failed:
+                self.link.deliver(session._inbox.pop_message())
+        self.link.go_on_soon()
+
+    def filled(self) -> None:
+        """Nothing new may be sent until the peer has acknowledged some of what was sent: go on
+        reading to find that."""
+        if self.link.is_stalled:
+            self.link.go_on_soon()
 
     def overflow(self) -> None:
         """The inbox has passed its bounds."""
@@ -594,8 +825,18 @@ class Life:
             pass  # just full
         elif policy == "close":
             link.fail(LocalProtocolError("messages come too fast", CloseCode.TRY_AGAIN_LATER))
-        elif state is State.OPEN:
+        elif state is State.OPEN and not (self._is_held and self._has_spare_room(inbox)):
             link.stall()
+
+    def _has_spare_room(self, inbox: Inbox) -> bool:
+        """Whether messages may pass the bounds of the inbox, so that the acknowledgements behind
+        them are found. The peer sends no more without one than its own journal may keep."""
+        journal, options = self.journal, self.options
+        assert journal is not None
+        return (
+            len(inbox) < options.incoming_capacity + journal.max_messages
+            and inbox.size < options.incoming_bytes + journal.max_bytes
+        )
 
     @property
     def is_idle(self) -> bool:
@@ -616,7 +857,10 @@ class Life:
         """What has happened so far, by the counters that limits are about."""
         link = self.link
         connection = link.connection
-        return Progress(connection.frames_in, connection.pings_in, link.stuck_bytes, link.resumed)
+        stuck = link.stuck_bytes
+        if self.journal is not None and self.journal.is_full and self.is_connected:
+            stuck = stuck or self.outbox_bytes
+        return Progress(connection.frames_in, connection.pings_in, stuck, link.resumed)
 
 
 def forget_frames(error: BaseException | None) -> None:

@@ -16,6 +16,7 @@ from wsext.errors import LocalProtocolError, ProtocolError
 from wsext.escape import get_logger
 from wsext.protocol.closing import build_close
 from wsext.protocol.connection import Connection
+from wsext.protocol.frames import Frame
 from wsext.protocol.states import State
 from wsext.runtime.closing import Closing
 from wsext.runtime.deadline import Deadline
@@ -30,6 +31,15 @@ from wsext.runtime.turns import Timed
 __all__ = ["Link", "Owner"]
 
 logger = get_logger("wsext.session")
+
+#: What a connection counts, and the next one goes on counting.
+_TOTALS = (
+    *("messages_in", "messages_out", "app_bytes_in", "app_bytes_out"),
+    *("wire_bytes_in", "wire_bytes_out", "frames_in", "pings_in"),
+)
+
+#: Seconds after which messages that were taken are acknowledged at the latest.
+_ACKNOWLEDGE = 1.0
 
 #: Bytes that wait undecoded for an asynchronous codec before reading pauses.
 _UNDECODED = 1 << 16
@@ -54,8 +64,11 @@ class Owner(Protocol):
     def lost(self, link: Link) -> None:
         """The transport is gone."""
 
-    def closed_error(self) -> BaseException:
-        """What is raised once the connection is gone."""
+    def keeps(self, link: Link) -> bool:
+        """Whether the session goes on with another connection, if this one is lost now."""
+
+    def filled(self) -> None:
+        """Nothing new may be sent until the peer has acknowledged some of what was sent."""
 
 
 class Link(LinkPath, asyncio.BufferedProtocol):
@@ -69,6 +82,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
     """
 
     __slots__ = (
+        "_acks",
         "_close_after",
         "_closing",
         "_deadline",
@@ -80,8 +94,8 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         "_pace",
         "_reading",
         "_turning",
+        "is_final",
         "is_fresh",
-        "listener_waits",
         "resumed",
         "timers",
     )
@@ -104,7 +118,8 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self._held_until: float | None = None
         self._hold: Any = None
         self._decoding: asyncio.Task[None] | None = None  # for an asynchronous codec
-        self.listener_waits = False  # for the peer to read
+        self._acks: Any = None  # the timer of `acknowledge_later`
+        self.is_final = False  # whether the session ends with this connection
         self._turning = False  # whether other connections have their turn
         self.is_fresh = False  # see `keep_fresh`
         self._pace: Pace | None = None
@@ -162,27 +177,65 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         if self.is_lost:
             return
         self.is_lost = True
-        self.connection.lose(exc, unsent=self._paused)
+        connection = self.connection
+        if connection.journal is not None:  # what was decoded has been counted
+            while (event := connection.ready_event()) is not None:
+                self.deliver(event)
+        owner, self._owner = self._owner, None
+        assert owner is not None
+        if not owner.keeps(self):
+            self.is_final = True
+        elif connection.state is State.CLOSE_SENT:
+            self._close_after = connection.local_close
+        connection.lose(exc, unsent=self._paused)
         self._paused = False
         self._stop_waiting()
         if self._decoding is not None:
             self._decoding.cancel()
-        owner, self._owner = self._owner, None
-        assert owner is not None
-        self._keepalive.end(owner.closed_error)
+        self._keepalive.stop()
+        for timer in (self._hold, self._acks):
+            if timer is not None:
+                timer.cancel()
         if self._pace is not None:
             self._pace.end()
         if self._closing is not None:
             self._closing.stop()
-        if self._hold is not None:
-            self._hold.cancel()
         owner.lost(self)
 
-    def release(self) -> None:
-        """Let go of everything: the link is of no more use."""
+    def cut_off(self) -> None:
+        """Freeze the connection and drop it: nothing that it reads or writes counts any more."""
+        if not self.is_lost:
+            transport = self._transport
+            self.connection_lost(None)
+            transport.abort()
+
+    @property
+    def close_after(self) -> tuple[int, str] | None:
+        """What the session is being closed with, if this side has begun to."""
+        return self._close_after
+
+    def follow(self, before: Link) -> None:
+        """Take over from the session's last connection what concerns the session, and release
+        that."""
+        connection, last = self.connection, before.connection
+        for total in _TOTALS:
+            setattr(connection, total, getattr(last, total))
+        connection.streaming = last.streaming
+        self.begin_turn()
+        self._keepalive.go_on(before._keepalive)
+        before.release()
+
+    def release(self, error: Callable[[], BaseException] | None = None) -> None:
+        """Let go of everything: the link is of no more use.
+
+        Args:
+            error: What whoever still waits for a pong gets.
+        """
+        if error is not None:
+            self._keepalive.end(error)
         self._session = None
         self._transport = self._write = None
-        self._closing = self._hold = self._pace = self._deadline = None
+        self._closing = self._hold = self._acks = self._pace = self._deadline = None
         self._keepalive.release()
 
     # --- reading ------------------------------------------------------------------------------
@@ -293,6 +346,44 @@ class Link(LinkPath, asyncio.BufferedProtocol):
     def take_pong(self, payload: bytes) -> None:
         self._keepalive.take_pong(payload)
 
+    # --- acknowledgements ---------------------------------------------------------------------
+
+    def take_ack(self, frame: Frame) -> bool:
+        journal = self.connection.journal
+        if journal is None or frame.opcode != journal.opcode:
+            return False
+        self.resumed += 1
+        if self.queueing:
+            self.write_on()
+        return True
+
+    def acknowledge_later(self) -> None:
+        if not self.is_lost:
+            self.acks_later = True
+            self._acks = self.timers.call_later(_ACKNOWLEDGE, self._acknowledge_now)
+
+    def _acknowledge_now(self) -> None:
+        self.acks_later = False
+        journal = self.connection.journal
+        if journal is None:
+            return
+        if journal.has_news:
+            self.connection.send_ack()
+            self.soon()
+        if journal.is_untold():
+            self.acknowledge_later()
+
+    def fill(self) -> None:
+        if not self.queueing:
+            self.queueing = True
+            if self._owner is not None:
+                self._owner.filled()
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether nothing is decoded, because the application has enough for now."""
+        return self._stalled
+
     # --- an asynchronous codec ----------------------------------------------------------------
 
     def _decode_on(self) -> None:
@@ -313,9 +404,13 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         connection.new_turn()
         while connection.has_more and not self._stalled:
             event = await connection.anext_event()
+            if self.is_lost:  # a codec need not obey when it is cancelled
+                return
             if event is not None:
                 self.deliver(event)
             self._count()
+            if connection.journal is not None:
+                self.acknowledge()
             if connection.has_output:
                 self.write_out()
             if connection.is_turn_over and not self._stalled:
@@ -445,6 +540,14 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         """Whether messages may still be accepted."""
         return self.connection.is_open and self._close_after is None
 
+    def give_up(self, error: ProtocolError) -> None:
+        """The peer is not there any more: fail the connection, or drop it if the session is kept
+        for another one."""
+        if self._owner is not None and self._owner.keeps(self):
+            self._transport.abort()
+        else:
+            self.fail(error)
+
     def fail(self, error: ProtocolError) -> None:
         """Fail the connection with the error's code."""
         self.connection.fail(error)
@@ -509,6 +612,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
     def _expire(self) -> None:
         """The peer, or a codec, has taken too long to close."""
         if not self.fail_codec():
+            self.is_final = self.is_final or self.connection.remote_close is None
             self.abort()
 
     def fail_codec(self) -> bool:
@@ -523,6 +627,11 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         self.write_out()
         if self._transport is not None and not self.is_lost:
             self._end().close()
+
+    def end(self) -> None:
+        """Drop the transport at once, and with it the session."""
+        self.is_final = True
+        self.abort()
 
     def abort(self) -> None:
         """Drop the transport at once."""

@@ -201,13 +201,14 @@ def abort_if_reset(transport: Any) -> None:
         transport.abort()
 
 
-def receive_descriptors(channel: socket.socket) -> tuple[bytes, list[int]]:
-    """One byte from a socket between processes, and the descriptors that came with it.
+def receive_descriptors(channel: socket.socket, size: int = 1) -> tuple[bytes, list[int]]:
+    """Some bytes from a socket between processes, and the descriptors that came with them: at most
+    two.
 
     A program that the application starts inherits none of them: as long as it ran, it would keep a
     client's connection open.
     """
-    word, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
+    word, descriptors, _, _ = socket.recv_fds(channel, size, 2)
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
     return word, descriptors

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Literal, TypeAlias
 
 __all__ = ["Lane", "Outbox", "Policy", "Waiting", "most_entries"]
@@ -115,6 +115,9 @@ class Outbox:
     def __init__(self) -> None:
         self._entries: OrderedDict[Waiting, None] = OrderedDict()
         self.size = 0
+
+    def __iter__(self) -> Iterator[Waiting]:
+        return iter(self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -3,6 +3,7 @@ import cython
 
 from wsext.protocol.connection cimport Connection
 from wsext.protocol.frames cimport Frame, Message
+from wsext.protocol.journal cimport Journal
 from wsext.protocol.prepared cimport PreparedMessage
 from wsext.runtime.inbox cimport Inbox
 from wsext.runtime.turns cimport Turns
@@ -30,6 +31,7 @@ cdef class LinkPath:
     cdef public bint _heard
     cdef public bint _has_read
     cdef public bint is_lost
+    cdef public bint acks_later
     cdef list _dirty
     cdef public Turns _turns
     cdef public double used
@@ -75,6 +77,10 @@ cdef class LinkPath:
 
     cdef _begin_turn(self)
 
+    @cython.locals(journal=Journal)
+    cdef _acknowledge(self)
+
+    @cython.locals(connection=Connection)
     cdef _send(self, object data, object hints, object meta)
 
     @cython.locals(connection=Connection, pending=Py_ssize_t)

@@ -134,6 +134,7 @@ class LinkPath:
         self._has_read = False  # since `find_reset` has looked
         self._in_place = False  # the buffer that was asked for is the payload's own
         self.is_lost = False
+        self.acks_later = False  # whether `acknowledge_later` was asked
 
     def bind(self, transport: Any) -> None:
         """Learn how a transport wants to be used."""
@@ -202,6 +203,8 @@ class LinkPath:
             session._inbox._head is not None or connection.has_more or session._inbox.is_counted
         ):
             self._count()
+        if connection.journal is not None:
+            self._acknowledge()
         if connection.pending_bytes:
             self._write_out()
         if connection.state is not _OPEN:
@@ -221,10 +224,21 @@ class LinkPath:
         finally:
             self._gathering = self._pulling = False
         self._count()
+        if connection.journal is not None:
+            self._acknowledge()
         if connection.pending_bytes:
             self._write_out()
         if connection.state is not _OPEN:
             self.progress_close()
+
+    def _acknowledge(self) -> None:
+        """Tell the peer what was taken, when it is time; else have a look later."""
+        journal = self.connection.journal
+        assert journal is not None
+        if journal.is_ack_due():
+            self.connection.send_ack()
+        if not self.acks_later and journal.is_untold():
+            self.acknowledge_later()
 
     def _pull(self, event: Any, began: float) -> None:
         """Deliver an event, and those after it while the application has room for them.
@@ -319,6 +333,8 @@ class LinkPath:
             frame = event
             if frame.opcode == 10:
                 self.take_pong(bytes(frame.payload))
+            elif frame.opcode > 10 and self.take_ack(frame):
+                return
             if session is not None and session._raw:
                 session._deliver(frame)
 
@@ -346,6 +362,10 @@ class LinkPath:
         """Write before the event loop's next turn, unless something does earlier."""
         self._soon()
 
+    def acknowledge(self) -> None:
+        """Tell the peer what was taken, if it is time; there has to be a journal."""
+        self._acknowledge()
+
     def write_soon(self) -> None:
         """What `soon` asked for."""
         self._is_dirty = False
@@ -372,6 +392,8 @@ class LinkPath:
         if wire is None:
             return False
         connection.send_shared(wire)
+        if connection.journal is not None and connection.journal.is_full:
+            self.fill()
         self._soon()
         return True
 
@@ -393,8 +415,11 @@ class LinkPath:
         # First: a codec that fails fails the connection, and its Close frame has to leave, too.
         if not self._gathering and not self._is_dirty:
             self._mark()
-        self.connection.send_message(data, hints, meta)
-        if self.connection.pending_bytes > _GATHER_AT_MOST:
+        connection = self.connection
+        connection.send_message(data, hints, meta)
+        if connection.journal is not None and connection.journal.is_full:
+            self.fill()
+        if connection.pending_bytes > _GATHER_AT_MOST:
             self._write_out()
 
     def _write_out(self) -> None:
@@ -449,6 +474,18 @@ class LinkPath:
 
     def take_pong(self, payload: bytes) -> None:
         """A pong has come."""
+        raise NotImplementedError
+
+    def take_ack(self, frame: Frame) -> bool:
+        """An acknowledgement has come, if it is one: then there may be room for more to be sent."""
+        raise NotImplementedError
+
+    def acknowledge_later(self) -> None:
+        """Look again in a second whether there is something to acknowledge."""
+        raise NotImplementedError
+
+    def fill(self) -> None:
+        """The journal is full: nothing is sent until the peer has acknowledged some of it."""
         raise NotImplementedError
 
     def progress_close(self) -> None:

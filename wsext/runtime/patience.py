@@ -62,13 +62,20 @@ async def _outcome(awaitable: Awaitable[Any]) -> tuple[Any, BaseException | None
         return None, error
 
 
-async def close_rest(left: Sequence[Boundary], options: WebSocketOptions) -> None:
+async def close_rest(
+    left: Sequence[Boundary],
+    options: WebSocketOptions,
+    before: Awaitable[None] | None = None,
+) -> None:
     """Close the codecs whose `close` is asynchronous, all of them at the same time.
 
     Args:
         left: What `Negotiation.close` or `Pipeline.close` has left.
         options: They get ``codec_timeout`` or ``close_timeout``, whichever is shorter.
+        before: What is awaited first: the codecs of an earlier connection.
     """
+    if before is not None:
+        await before
     if left:
         seconds = min(options.close_timeout, options.codec_timeout or math.inf)
         patience = Patience(seconds)

@@ -20,6 +20,7 @@ from wsext.protocol.closing import CloseCode
 from wsext.protocol.connection import Connection
 from wsext.protocol.contract import Trace
 from wsext.protocol.frames import Frame
+from wsext.protocol.headers import hide_values
 from wsext.protocol.http import Headers, Request
 from wsext.runtime.channels import Incoming, Outgoing
 from wsext.runtime.formats import NAMES, Format, decode, encode
@@ -77,6 +78,12 @@ class Listener:
     def on_message(self, session: Session, message: str | bytes) -> None:
         """A message has come."""
 
+    def on_detach(self, session: Session) -> None:
+        """The connection is lost, and the session waits for another one."""
+
+    def on_resume(self, session: Session) -> None:
+        """The session has a connection again."""
+
     def on_close(self, session: Session, info: CloseInfo) -> None:
         """The session has ended."""
 
@@ -93,12 +100,15 @@ class Session(SessionPath):
         negotiation: Every extension offer with its verdict, and what is in use.
         options: The options in force.
         response_headers: Client: the headers of the server's response.
+        fresh_start: Client: whether it takes the place of a session that has ended; in `async for`
+            of `connect`, each but the first.
     """
 
     __slots__ = (
         "__dict__",  # for the application; there is none until it is used
         "__weakref__",
         "_traces",
+        "fresh_start",
         "id",
         "name",
         "negotiation",
@@ -132,17 +142,44 @@ class Session(SessionPath):
         self.negotiation = negotiation or Negotiation()
         self.options = options
         self.response_headers: Headers | None = None
+        self.fresh_start = False
         self._traces: tuple[Trace, ...] = ()
+        connection = self._engine(role, installed)
+        self._life: Life = Life(self, connection, options, installed, timers, outcome)
+
+    def _engine(self, role: str, installed: Installed) -> Connection:
+        """The engine of a connection for what was negotiated."""
+        options = self.options
         pipeline = make_pipeline(self.negotiation, options.max_message_size, self.id)
         installed.set_frame_hooks(self, pipeline)
-        connection = Connection(
+        return Connection(
             role,
             pipeline,
             max_message_size=options.max_message_size,
             max_frame_size=options.max_frame_size,
-            raw=raw,
+            raw=self._raw,
         )
-        self._life: Life = Life(self, connection, options, installed, timers, outcome)
+
+    def _renew(
+        self, request: Request, negotiation: Negotiation, installed: Installed
+    ) -> Connection:
+        """Take over what another handshake has decided; the engine of its connection."""
+        self.request.transport = None
+        self.request = request
+        self.negotiation = negotiation
+        connection = self._engine(self.role, installed)
+        self._connection = connection
+        self._set_trace()
+        self._forget_secrets()
+        return connection
+
+    def _forget_secrets(self) -> None:
+        """The handshake is over, and nobody needs its secret parameters any more."""
+        secrets = self.negotiation.forget_secrets()
+        if secrets:
+            self.request.hide(secrets)
+            if self.response_headers is not None:
+                hide_values(self.response_headers, secrets)
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -356,6 +393,25 @@ class Session(SessionPath):
         return self._life.is_open
 
     @property
+    def connected(self) -> bool:
+        """Whether the session has a connection just now; one that can be resumed may have none."""
+        return self._life.is_connected
+
+    @property
+    def resumptions(self) -> int:
+        """How often the session has gone on with another connection."""
+        return self._life.resumptions
+
+    @property
+    def unconfirmed(self) -> list[str | bytes]:
+        """Messages that were sent and that the peer's program has not taken, as far as is known;
+        empty where the session could not be resumed anyway.
+
+        Once the session has ended, nobody knows of these whether they were handled.
+        """
+        return self._life.unconfirmed
+
+    @property
     def close_info(self) -> CloseInfo:
         """How the session stands, and once it has ended, how it ended.
 
@@ -394,8 +450,8 @@ class Session(SessionPath):
         return await self._life.wait_closed()
 
     def abort(self) -> None:
-        """Drop the connection at once; the peer sees 1006."""
-        self._life.link.abort()
+        """Drop the connection at once; the peer sees 1006. It cannot be resumed."""
+        self._life.abort()
 
     # --- tasks --------------------------------------------------------------------------------
 

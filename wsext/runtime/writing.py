@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from wsext.errors import LocalProtocolError, ProtocolError, QueueFull
 from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.codes import Opcode
 from wsext.protocol.frames import Data, Frame
+from wsext.protocol.journal import Journal, data_of, frame_of
 from wsext.protocol.prepared import PreparedMessage
 from wsext.protocol.wire import to_payload
 from wsext.runtime.link import Link
@@ -32,26 +33,56 @@ Mapped = Mapping[str, Any] | None
 _STREAM = object()
 
 
+class Sending(Protocol):
+    """Whose messages they are: the life of a session."""
+
+    journal: Journal | None
+
+    @property
+    def is_open(self) -> bool: ...
+    def closed_error(self) -> BaseException: ...
+    def fail(self, error: ProtocolError) -> None: ...
+
+
+class _Nobody:
+    """Whose messages they are once the session has ended.
+
+    Args:
+        closed_error: Makes what is raised by whoever still sends.
+    """
+
+    journal: Journal | None = None
+    is_open = False
+
+    def __init__(self, closed_error: Callable[[], BaseException]) -> None:
+        self.closed_error = closed_error
+
+    def fail(self, error: ProtocolError) -> None:
+        """There is nothing left to fail."""
+
+
 class Writer:
     """The outbox of a session, and who empties it.
 
     Args:
         link: The connection of the session.
-        closed_error: Makes what is raised once nothing can be sent any more.
+        owner: The life of the session.
 
     Attributes:
         outbox: What waits.
         is_detached: Whether there is no connection just now: everything waits for the next one.
     """
 
-    def __init__(self, link: Link, closed_error: Callable[[], BaseException]) -> None:
+    def __init__(self, link: Link, owner: Sending) -> None:
         options = link.options
         self.outbox = Outbox()
         self.is_detached = False
         self._link = link
-        self._closed_error = closed_error
+        self._owner: Sending = owner
+        self._journal = owner.journal
         self._lane = Lane(options.outgoing_overflow, options.outgoing_bytes)
         self._streaming: Waiting | None = None  # the streamed message that is half way
+        self._has_begun = False  # whether anything of it was sent
         self._fragment: Waiting | None = None  # of the streamed message, for an asynchronous codec
         self._pump: asyncio.Task[None] | None = None
         self._encoding: Waiting | None = None  # what an asynchronous codec has
@@ -111,12 +142,9 @@ class Writer:
         Raises:
             ConnectionClosed: If nothing may be sent any more.
         """
-        link = self._link
-        if self.is_detached:
-            return False
-        if not link.is_open:
-            raise self._closed_error()
-        if link.blocked:
+        if not self._owner.is_open:
+            raise self._owner.closed_error()
+        if self.is_detached or self._link.blocked:
             return False
         self._write(entry)
         return True
@@ -143,7 +171,7 @@ class Writer:
             key: As for `Outbox.put`.
         """
         link, entry = self._link, Waiting(message, message.size)
-        if not (link.is_open or self.is_detached):
+        if not self._owner.is_open:
             return
         if not (link.blocked or self.is_detached):
             try:
@@ -156,6 +184,9 @@ class Writer:
             lane.lose("slow_closed")
             self.outbox.drop(lane)
             slow = LocalProtocolError("reads too slowly", CloseCode.TRY_AGAIN_LATER)
+            if self.is_detached:
+                self._owner.fail(slow)
+                return
             link.connection.failure = link.connection.failure or slow
             link.send_close(slow.code, slow.reason)
 
@@ -166,7 +197,7 @@ class Writer:
         """Close with 1013: the peer reads too slowly. The error to raise is returned."""
         self.outbox.drop(lane)
         error = LocalProtocolError("peer reads too slowly", CloseCode.TRY_AGAIN_LATER)
-        self._link.fail(error)
+        self._owner.fail(error)
         return error
 
     # --- taking out ---------------------------------------------------------------------------
@@ -176,7 +207,8 @@ class Writer:
         link = self._link
         if self.is_detached:
             return
-        link.queueing = link.is_async or self._streaming is not None or bool(self.outbox)
+        waits = self._streaming is not None or bool(self.outbox) or self._is_held
+        link.queueing = link.is_async or waits
         if link.is_async:
             self._start_pump()
         if not self.outbox:
@@ -190,14 +222,42 @@ class Writer:
     def _write_waiting(self, *, patient: bool) -> None:
         """Send what waits; if patient, only while the peer reads."""
         link = self._link
-        while self.outbox and self._streaming is None and not link.is_async:
-            if not link.connection.is_open:
-                self.outbox.clear(self._closed_error)
-                break
-            if patient and link.is_paused:
-                break
-            self._take_out()
+        if self.is_detached:
+            return
+        if not link.is_async and self._write_again(patient=patient):
+            while self.outbox and self._streaming is None:
+                if not link.connection.is_open:
+                    self.outbox.clear(self._owner.closed_error)
+                    break
+                if patient and (link.is_paused or self._is_held):
+                    break
+                self._take_out()
         self._update()
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether something has to be sent again, before anything else."""
+        return self._journal is not None and self._journal.is_behind
+
+    @property
+    def _is_held(self) -> bool:
+        """Whether the journal lets nothing new be sent."""
+        journal = self._journal
+        return journal is not None and (journal.is_full or journal.is_behind)
+
+    def _write_again(self, *, patient: bool) -> bool:
+        """Send again what the peer has not received; ``False`` if it does not read for now."""
+        link = self._link
+        while self._is_behind and link.connection.is_open:
+            if patient and link.is_paused:
+                return False
+            try:
+                link.connection.send_again()
+            except ProtocolError as error:  # the connection has failed
+                logger.debug("what was sent before cannot be sent again: %s", error)
+                link.soon()
+            link.write_out()
+        return True
 
     def _take_out(self) -> None:
         entry = self.outbox.pop()
@@ -231,13 +291,19 @@ class Writer:
             else:
                 connection.send_frame(data)
         finally:
+            if self._is_held:
+                link.fill()
             link.soon()
 
     # --- an asynchronous codec ----------------------------------------------------------------
 
     def _start_pump(self) -> None:
-        if self._pump is None and self._next() is not None:
+        if self._pump is None and self._has_work:
             self._pump = asyncio.get_running_loop().create_task(self._run_pump())
+
+    @property
+    def _has_work(self) -> bool:
+        return self._next() is not None or self._is_behind
 
     def _next(self) -> Waiting | None:
         """What the codecs get next: the streamed message has no other message in it."""
@@ -252,12 +318,15 @@ class Writer:
         """
         link = self._link
         try:
-            while self._next() is not None and not link.is_lost:
+            while self._has_work and not link.is_lost:
                 if not link.connection.is_open:
                     self._give_up()
                     break
-                if link.is_paused:
-                    await self.wait_writable()
+                if link.is_paused or (self._is_held and not self._is_behind):
+                    await _wait(self._writable)
+                    continue
+                if self._is_behind:
+                    await self._encode_again(link)
                     continue
                 entry = self._next()
                 assert entry is not None
@@ -267,6 +336,8 @@ class Writer:
                     self.outbox.pop()
                 self._encoding = entry
                 await self._encode(entry)
+                if self._link is not link or link.is_lost:
+                    return
                 self._encoding = None
         finally:
             if self._pump is asyncio.current_task():
@@ -275,6 +346,17 @@ class Writer:
         if not link.is_open and not self.outbox and self._streaming is None:
             link.close_if_due()
 
+    async def _encode_again(self, link: Link) -> None:
+        """Encode the next of what has to be sent again."""
+        try:
+            await link.connection.asend_again()
+        except ProtocolError as error:  # the connection has failed
+            logger.debug("what was sent before cannot be sent again: %s", error)
+        link.write_out()
+        link.progress_close()
+        if not self._is_behind:
+            _wake(self._writable)  # a streamed message goes on
+
     async def _encode(self, entry: Waiting) -> None:
         link = self._link
         if entry.data is _STREAM:
@@ -282,22 +364,21 @@ class Writer:
             entry.settle()
             return
         try:
-            sent = await link.connection.asend_frame(_frame(entry.data))
+            sent = await link.connection.asend_frame(frame_of(entry.data))
         except ProtocolError as error:
             entry.settle(error)
             link.write_out()
             link.progress_close()
         except BaseException:
-            if self._link is not link:
-                self.outbox.put_back(entry)  # another connection sends it
-            else:
-                entry.settle(self._closed_error())
+            if self._encoding is entry:  # else another connection sends it
+                entry.settle(self._owner.closed_error())
                 if not link.is_lost:  # not of a codec, whose faults are the pipeline's
                     link.fail(LocalProtocolError("encoding failed"))
             raise
         else:
-            link.write_out()
-            entry.settle(None if sent else self._closed_error())
+            if self._encoding is entry:  # a codec need not obey when it is cancelled
+                link.write_out()
+                entry.settle(None if sent else self._owner.closed_error())
 
     # --- streamed messages --------------------------------------------------------------------
 
@@ -312,13 +393,18 @@ class Writer:
             await self._send_fragment(Frame(opcode, payload, False, 0, hints, meta))
             await self._send_rest(iterator, opcode)
         except BaseException:
-            connection = self._link.connection
-            if connection.is_halfway and connection.is_open:
+            if self._is_halfway:
                 # A codec has half a message, or the peer; nothing can take it back.
-                self._link.fail(LocalProtocolError("message was not finished"))
+                self._owner.fail(LocalProtocolError("message was not finished"))
             raise
         finally:
             self._end_stream()
+
+    @property
+    def _is_halfway(self) -> bool:
+        """Whether the streamed message has begun, for this connection or for the next one."""
+        connection = self._link.connection
+        return self._has_begun if self.is_detached else connection.is_halfway and connection.is_open
 
     async def _send_rest(self, chunks: AsyncIterator[Data], opcode: int) -> None:
         async for chunk in chunks:
@@ -330,8 +416,8 @@ class Writer:
 
     async def _begin_stream(self) -> None:
         """Wait until it is this message's turn; no other is sent until `_end_stream`."""
-        if not self._link.is_open:
-            raise self._closed_error()
+        if not self._owner.is_open:
+            raise self._owner.closed_error()
         if not self.outbox and self._streaming is None:
             self._streaming = Waiting(_STREAM, 0)
             self._update()
@@ -345,13 +431,12 @@ class Writer:
             raise
 
     async def _send_fragment(self, frame: Frame) -> None:
-        link = self._link
-        while link.is_paused and not link.is_lost:
-            await self.wait_writable()
-        if not link.is_open:
-            raise self._closed_error()
+        await self.wait_writable()
+        if not self._owner.is_open:
+            raise self._owner.closed_error()
         entry = Waiting(frame, len(frame.payload))
-        if not link.is_async:
+        self._has_begun = True
+        if not self._link.is_async:
             self._write(entry)
             return
         self._fragment = entry
@@ -365,39 +450,49 @@ class Writer:
     def _end_stream(self) -> None:
         self._streaming = None
         self._fragment = None
+        self._has_begun = False
         self._write_waiting(patient=True)
 
     async def send_frame(self, frame: Frame) -> None:
         """Send one frame as it is; see `Session.send_frame`."""
+        await self.wait_writable()
         link = self._link
-        while link.is_paused and not link.is_lost:
-            await self.wait_writable()
         if link.connection.ended or not (frame.is_control or link.is_open):
-            raise self._closed_error()
+            raise self._owner.closed_error()
         if link.is_async and not frame.is_control:
             await self._wait_in(Waiting(frame, len(frame.payload)))
             return
         try:
             link.connection.send_frame(frame)
         finally:
+            if self._is_held:
+                link.fill()
             link.soon()
 
     # --- waiting ------------------------------------------------------------------------------
 
     async def wait_writable(self) -> None:
-        """Wait until the peer has read enough for more to be sent, or the connection is gone."""
-        while self._link.is_paused and not self._link.is_lost:
+        """Wait until more can be sent: the peer has read and acknowledged enough, and there is a
+        connection; or until there will be none."""
+        while self.is_detached or (
+            not self._link.is_lost and (self._link.is_paused or self._is_held)
+        ):
             await _wait(self._writable)
 
     async def wait_empty(self) -> None:
-        """Wait until nothing waits in the outbox, or the connection is gone."""
-        while (self.outbox or self._pump is not None) and not self._link.is_lost:
+        """Wait until nothing waits in the outbox, or the session has ended."""
+        while self.is_detached or (
+            not self._link.is_lost and (self.outbox or self._pump is not None or self._is_behind)
+        ):
             await _wait(self._empty)
 
     async def flush(self) -> None:
         """Wait until everything sent so far is with the operating system."""
-        await self.wait_empty()
-        await self._link.flush(lambda: _wait(self._writable))
+        link: Link | None = None
+        while link is not self._link:  # another connection sends it again
+            await self.wait_empty()
+            link = self._link
+            await link.flush(lambda: _wait(self._writable))
 
     # --- the end ------------------------------------------------------------------------------
 
@@ -406,36 +501,53 @@ class Writer:
         if self._link.is_async:
             return self._pump is None
         if self._streaming is not None:
-            self.outbox.clear(self._closed_error)  # no message may stand in another one
+            self.outbox.clear(self._owner.closed_error)  # no message may stand in another one
         self._write_waiting(patient=False)
         return True
 
     def end(self, closed_error: Callable[[], BaseException]) -> None:
         """The connection is gone, and there will be no other: nobody waits any longer."""
-        self._closed_error = closed_error
+        self._owner = _Nobody(closed_error)
+        self.is_detached = False
         self._give_up()
         if self._pump is not None:
             self._pump.cancel()
         if self._encoding is not None:  # a codec need not obey; nobody waits for it
-            self._encoding.settle(self._closed_error())
+            self._encoding.settle(self._owner.closed_error())
         _wake(self._writable)
         _wake(self._empty)
 
     def _give_up(self) -> None:
         """Nothing that waits can be sent any more."""
-        self.outbox.clear(self._closed_error)
+        self.outbox.clear(self._owner.closed_error)
         fragment, self._fragment = self._fragment, None
         if fragment is not None:
-            fragment.settle(self._closed_error())
+            fragment.settle(self._owner.closed_error())
 
-    def move(self, link: Link) -> None:
+    def unsent(self) -> list[str | bytes]:
+        """The messages that wait and whose senders do not: those are told themselves."""
+        return [
+            data_of(entry.data)
+            for entry in self.outbox
+            if entry.waiter is None and entry.data is not _STREAM
+        ]
+
+    def detach(self) -> None:
+        """The connection is gone, and another one is to come."""
+        self.is_detached = True
+        pump, self._pump = self._pump, None
+        entry, self._encoding = self._encoding, None
+        if pump is not None:
+            pump.cancel()
+        if entry is not None and self._streaming is not None:
+            self._fragment = entry
+        elif entry is not None:
+            self.outbox.put_back(entry)
+
+    def attach(self, link: Link) -> None:
         """Go on with another connection: what waits is sent there."""
-        if self._pump is not None:
-            self._pump.cancel()
         self._link = link
         self.is_detached = False
-        self._pump = None
-        self._update()
         self._write_waiting(patient=True)
         _wake(self._writable)
 
@@ -450,13 +562,6 @@ def _entry(data: Any, hints: Mapped, meta: Mapped) -> Waiting:
         return Waiting(data, data.size)
     opcode, payload = to_payload(data)  # a copy, if the caller may change it meanwhile
     return Waiting(Frame(opcode, payload, True, 0, hints, meta), len(payload))
-
-
-def _frame(data: Frame | PreparedMessage) -> Frame:
-    if isinstance(data, Frame):
-        return data
-    opcode, payload = to_payload(data.data)
-    return Frame(opcode, payload, True, 0, data.hints, data.meta)
 
 
 async def _wait(waiters: list[asyncio.Future[None]]) -> None:

@@ -18,6 +18,7 @@ from wsext.errors import RemoteProtocolError
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.codes import RSV, Opcode
 from wsext.protocol.frames import Frame
+from wsext.protocol.journal import Journal
 
 __all__ = ["Codec", "MessageCodec", "MessageInfo"]
 
@@ -49,12 +50,15 @@ class Codec:
             `MessageCodec` refuses a message without the extension's bits with 1002. Without it,
             whoever clears a bit on the way has the message passed on as it is. The default is
             ``False``.
+        journal: What the session has sent and received, if it is to outlive its connection. At most
+            one codec of a connection has one. The extension's `opcodes` have the journal's.
     """
 
     rsv: RSV = RSV.NONE
     control_frames: bool = False
     first_frame_rsv: bool = False
     mandatory: bool = False
+    journal: Journal | None = None
 
     @property
     def share_key(self) -> Hashable | None:
@@ -213,6 +217,7 @@ class MessageCodec(Codec):
         control_frames: Leave it ``False``: this class passes control frames on as they are.
         first_frame_rsv: ``True``: a mark on a continuation is refused with 1002.
         mandatory: Whether an unmarked message is refused with 1002. The default is ``False``.
+        journal: Leave it ``None``: a codec that has one does nothing else (see `Codec`).
     """
 
     first_frame_rsv = True

@@ -22,6 +22,7 @@ sees, replaces, drops or adds frames on its own side only.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from wsext.errors import NegotiationError, OptionError, PluginError
@@ -31,7 +32,7 @@ from wsext.protocol.codes import RSV
 from wsext.protocol.params import Params
 from wsext.sdk.checks import check_class, check_name
 from wsext.sdk.codec import Codec
-from wsext.sdk.options import OptionSet, option_fields, show_options
+from wsext.sdk.options import OptionSet, option_fields, show_options, wire_field
 
 __all__ = ["Extension", "Installable", "Interceptor"]
 
@@ -56,11 +57,14 @@ class Installable:
         name: The token: the entry point's name, and for a wire extension the name in the header.
         Options: The class of the option set; a set without options if there are none.
         options: The option set of this instance, checked and immutable.
+        counters: What it counts, by name; `wsext-metrics` shows it. Numbers only grow. The default
+            is nothing.
         conformance: What `wsext ext check` cannot find out itself: names and values of attributes
             of the kit's suite, for example ``{"options": {"key": "a key for tests"}}``.
     """
 
     name: ClassVar[str]
+    counters: Mapping[str, int] = MappingProxyType({})
     Options: ClassVar[type[OptionSet]] = NoOptions
     conformance: ClassVar[Mapping[str, Any]] = {}
 
@@ -118,12 +122,15 @@ class Extension(Installable):
         options: The option set of this instance, checked and immutable.
         wire_params: The parameters that may stand in a header: the option set's wire fields and
             ``extra_wire_params``. The core sets it when the class is made.
+        secret_params: Those of them whose values nobody is to see (``wire(..., secret=True)``): no
+            log, no tool, and not `Session.negotiation`. The core sets it, too.
         extra_wire_params: Parameters that are no option, such as the name of a dictionary: names,
             or a mapping that describes each for ``wsext ext show``, such as
             ``{"dict": Annotated[str, wire("hash of the dictionary")]}``.
         off_until_configured: Whether ``wsext serve`` leaves it off until somebody configures it,
             if only with its name. What has a required option is off until then anyway. The default
             is ``False``.
+        counters: What it counts, by name; `wsext-metrics` shows it. The default is nothing.
         conformance: What `wsext ext check` cannot find out itself: names and values of attributes
             of `wsext.testing.ExtensionSuite`, for example ``{"detects_corruption": True}``.
     """
@@ -133,17 +140,31 @@ class Extension(Installable):
     opcodes: ClassVar[frozenset[int]] = frozenset()
     off_until_configured: ClassVar[bool] = False
     wire_params: ClassVar[frozenset[str]] = frozenset()
+    secret_params: ClassVar[frozenset[str]] = frozenset()
     extra_wire_params: ClassVar[Collection[str]] = frozenset()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.rsv, cls.opcodes = RSV(cls.rsv), frozenset(cls.opcodes)
-        declared = {field.wire for field in option_fields(cls.Options) if field.wire}
-        cls.wire_params = frozenset(declared) | frozenset(cls.extra_wire_params)
+        fields = [field for field in option_fields(cls.Options) if field.wire]
+        extra = cls.extra_wire_params
+        if isinstance(extra, Mapping):
+            fields += [wire_field(name, kind) for name, kind in extra.items()]
+        cls.wire_params = frozenset(field.wire for field in fields if field.wire) | frozenset(extra)
+        cls.secret_params = frozenset(field.wire for field in fields if field.wire and field.secret)
 
     def offers(self) -> Sequence[Params]:
         """Client: what to ask for, as alternatives, the best first."""
         return [Params()]
+
+    def resume_offers(self, session: Any) -> Sequence[Params]:
+        """Client: what to ask for when a session comes back whose connection was lost; by default
+        the `offers`.
+
+        Args:
+            session: The session. `NegotiationContext.session` is the same one in `confirm`.
+        """
+        return self.offers()
 
     def accept(
         self, offer: Params, ctx: NegotiationContext
@@ -158,6 +179,16 @@ class Extension(Installable):
         be awaited (``websockets``, a `Connection` without I/O) such an extension is declined.
         """
         return Agreement(self.make_codec(Params(), ctx), Params())
+
+    def worker_of(self, offer: Params) -> str:
+        """Server with workers: the one that has to answer an offer, by the name that it had in
+        `NegotiationContext.worker`; empty if anyone may, as is the default.
+
+        It is asked before anything is decided. The worker that has read the request hands the
+        connection over. If that cannot be (there is no such worker any more, or it does not
+        answer), another one negotiates as usual; so the answer is a hint, and may be wrong.
+        """
+        return ""
 
     def confirm(
         self, offers: Sequence[Params], answer: Params, ctx: NegotiationContext
@@ -203,6 +234,7 @@ class Interceptor(Installable):
         options: The option set of this instance, checked and immutable.
         fail_closed: Whether its first fault ends the session with 1011 instead. Set it where
             nothing may pass that the interceptor has not seen.
+        counters: What it counts, by name; `wsext-metrics` shows it. The default is nothing.
         conformance: What `wsext ext check` cannot find out itself: names and values of attributes
             of `wsext.testing.InterceptorSuite`, for example ``{"transparent": False}``.
     """

@@ -177,6 +177,16 @@ class Hooks:
         if self._manager is not None:
             self._notify("wsext_session_closed", session=session, info=info)
 
+    def session_detached(self, session: Any) -> None:
+        """Tell the hooks; a fault is logged and changes nothing."""
+        if self._manager is not None:
+            self._notify("wsext_session_detached", session=session)
+
+    def session_resumed(self, session: Any) -> None:
+        """Tell the hooks; a fault is logged and changes nothing."""
+        if self._manager is not None:
+            self._notify("wsext_session_resumed", session=session)
+
     def _notify(self, hook: str, **arguments: Any) -> None:
         for call, origin in self._origins(hook):
             try:

@@ -123,6 +123,20 @@ def wsext_session_closed(session: Any, info: CloseInfo) -> None:
 
 
 @_spec()
+def wsext_session_detached(session: Any) -> None:
+    """A session has lost its connection and waits for another one; it goes on meanwhile.
+
+    Called only for a session that can be resumed. Either `wsext_session_resumed` follows, or
+    `wsext_session_closed`.
+    """
+
+
+@_spec()
+def wsext_session_resumed(session: Any) -> None:
+    """A session has a connection again: what waited is sent there, nothing has been received."""
+
+
+@_spec()
 def wsext_frame_received(session: Any, frame: Frame) -> Frame | Iterable[Frame] | None:
     """A frame has come, decoded. ``None`` leaves it, a frame replaces it, ``()`` drops it.
 

@@ -53,6 +53,7 @@ def wire(
     *,
     name: str | None = None,
     direction: Literal["offer", "answer", "both"] = "both",
+    secret: bool = False,
     **bounds: Any,
 ) -> msgspec.Meta:
     """Describe an option that may be sent as a parameter of the extension (RFC 6455 §9.1).
@@ -62,9 +63,11 @@ def wire(
         name: The parameter's name, when it is not the field's.
         direction: Whether it stands in a client's offer, in a server's answer or in both, for
             ``wsext ext show``.
+        secret: Whether nobody is to see its values: once the handshake is over, they are neither in
+            `Session.negotiation` nor in the headers of the session's request and response.
         bounds: As for `local`.
     """
-    extra = {"wire": name or True, "direction": direction}
+    extra = {"wire": name or True, "direction": direction, "secret": secret}
     return msgspec.Meta(description=description, extra=extra, **bounds)
 
 
@@ -95,6 +98,7 @@ class OptionField:
         scope: ``wire``, ``local``, or ``code`` for an option that only code can set.
         required: Whether it has no default.
         direction: Of a wire parameter: ``offer``, ``answer`` or ``both``; empty if nobody said.
+        secret: Of a wire parameter: whether nobody is to see its values.
     """
 
     name: str
@@ -106,6 +110,7 @@ class OptionField:
     scope: str
     required: bool
     direction: str
+    secret: bool = False
 
 
 if TYPE_CHECKING:
@@ -284,6 +289,7 @@ def _describe(name: str, kind: Any, default: Any, *, required: bool) -> OptionFi
         "code" if "in_code" in marks else "wire" if wire else "local",
         required,
         marks.get("direction", ""),
+        marks.get("secret", False),
     )
 
 

@@ -11,21 +11,27 @@ from wsext.app.application import Application
 from wsext.app.routing import Route, as_response
 from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
-from wsext.protocol.http import Request, Response, rejection
+from wsext.protocol.agreement import Negotiation
+from wsext.protocol.http import Request, Response, rejection, serialize_request
 from wsext.runtime.life import life_of
 from wsext.runtime.net import half_close
 from wsext.runtime.patience import close_rest
 from wsext.runtime.session import Listener, Session
 from wsext.runtime.timers import Timers
+from wsext.runtime.turns import SLICE, turns_of
 from wsext.server import access
 from wsext.server.admission import Addresses, Admission
-from wsext.server.decision import Terms, ask_guards, decide, internal_error
+from wsext.server.decision import Acceptance, Terms, ask_guards, decide, internal_error
+from wsext.server.handing import Note, find_worker
 from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
 
 __all__ = ["Handshake", "Host"]
 
 logger = get_logger("wsext.server")
+
+#: Seconds that it takes to answer a request, about.
+_ANSWER = 0.0003
 
 #: Seconds that an answered connection stays readable, so that the peer gets the answer.
 _LINGER = 1.0
@@ -41,6 +47,7 @@ class Host(Protocol):
         hosts: Which hosts may be asked for.
         addresses: What each address takes.
         draining: Whether the server is shutting down.
+        worker: The worker that it runs in; empty without workers.
     """
 
     app: Application
@@ -49,6 +56,11 @@ class Host(Protocol):
     hosts: Hosts
     addresses: Addresses
     draining: bool
+    worker: str
+
+    @property
+    def may_resume(self) -> bool:
+        """Whether it has sessions that can be resumed."""
 
     def admit(self, connection: Handshake) -> str | None:
         """Count a new connection; empty if it has a place, the limit's name if it is only told that
@@ -60,8 +72,18 @@ class Host(Protocol):
     def release(self, connection: Handshake) -> None:
         """A connection is gone."""
 
+    async def hand_over(self, connection: Handshake, request: Request, worker: str) -> bool:
+        """Have another worker answer, if ``worker`` is empty any one that does not shut down;
+        ``False`` if that cannot be now."""
+
+    async def locate(self, worker: str) -> str | None:
+        """The address of the server that a worker belongs to; ``None`` if it is not known."""
+
     def start_session(self, connection: Handshake, session: Session) -> None:
         """A handshake has become a session."""
+
+    def resume_session(self, connection: Handshake, session: Session) -> None:
+        """A session goes on with another connection."""
 
     def end_session(self, connection: Handshake, session: Session) -> None:
         """A session has ended, and its handler, too."""
@@ -72,6 +94,10 @@ class Handshake(asyncio.Protocol):
 
     The transport is a connection's (HTTP/1.1) or a stream's (HTTP/2). Subclasses read the request
     and write the answer; `wsext.server.decision` decides what the answer is.
+
+    Args:
+        host: The server.
+        note: What another worker has read of the connection, which has handed it over.
     """
 
     __slots__ = (
@@ -80,8 +106,10 @@ class Handshake(asyncio.Protocol):
         "_host",
         "_is_session",
         "_rest",
+        "_start",
         "_timeout",
         "made",
+        "note",
         "task",
         "transport",
     )
@@ -89,9 +117,11 @@ class Handshake(asyncio.Protocol):
     #: The status of an accepted handshake.
     accepted: ClassVar[int] = 101
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, note: Note | None = None) -> None:
         self._host = host
+        self.note = note
         self._timeout: Any = None
+        self._start: _Start | None = None
         self.task: asyncio.Task[None] | None = None
         self._rest = bytearray()
         self._admission: Admission | None = None
@@ -151,7 +181,8 @@ class Handshake(asyncio.Protocol):
         """
         if self._is_session:
             return False
-        return self._answered or self.task is not None or self.made > fresh
+        is_begun = self.task is not None or self._start is not None
+        return self._answered or is_begun or self.made > fresh
 
     @property
     def is_undecided(self) -> bool:
@@ -176,12 +207,26 @@ class Handshake(asyncio.Protocol):
             return
         self._host.heard(self)
         request.transport = transport
-        request.secure = transport.get_extra_info("ssl_object") is not None
+        if self.note is not None:
+            request.secure = self.note.secure
+        else:
+            request.secure = transport.get_extra_info("ssl_object") is not None
         request.draining = self._host.draining
         admission.complete(request)
         if admission.is_flood:
             transport.abort()
-        self.task = asyncio.get_running_loop().create_task(self._serve(request))
+            return
+        self._start = start = _Start(self, request)
+        if start.turns.is_spent:
+            start.turns.queue(start)
+        else:
+            start.go_on()
+
+    def start(self, request: Request) -> None:
+        """It is the request's turn."""
+        self._start = None
+        if self.transport is not None and not self.transport.is_closing():
+            self.task = asyncio.get_running_loop().create_task(self._serve(request))
 
     async def _serve(self, request: Request) -> None:
         """Answer a request; if the answer is a session, run it until it has ended.
@@ -210,9 +255,9 @@ class Handshake(asyncio.Protocol):
                 await life.run(route.handler, session, **session.path_params)
         except Exception:
             logger.exception("session %s failed", session.id)
-            transport.abort()
+            self._drop(session)
         except BaseException:
-            transport.abort()
+            self._drop(session)
             raise
         finally:  # whatever has happened, the session is counted out again
             try:
@@ -221,6 +266,11 @@ class Handshake(asyncio.Protocol):
                 self._host.end_session(self, session)
                 # A task that was cancelled keeps its frames, and this one keeps the session.
                 self.task = None
+
+    def _drop(self, session: Session) -> None:
+        """End a session whose handler does not go on; it may have another connection by now."""
+        session.abort()
+        self.abort()  # it may have none yet
 
     async def _answer(self, request: Request) -> tuple[Session | None, Route | None]:
         """Write the answer; the session and its route, if it is one."""
@@ -249,6 +299,11 @@ class Handshake(asyncio.Protocol):
         """A session whose handshake was accepted, a refusal, or ``None`` if the client has gone."""
         host = self._host
         options, installed = host.app.profile(route)
+        if host.worker and self.note is None:
+            limit = host.app.server_options.max_offers
+            worker = find_worker(request, installed.extensions, limit)
+            if worker not in ("", host.worker) and await self._lead_to(worker, request):
+                return None
         terms = Terms(
             options,
             installed,
@@ -256,14 +311,23 @@ class Handshake(asyncio.Protocol):
             route.guards,
             self._check_place,
             host.app.server_options.max_offers,
+            host.worker,
         )
         decision = await decide(request, terms)
         if isinstance(decision, Response):
             return decision
         try:
-            if self.transport is None or self.transport.is_closing():
+            transport = self.transport
+            if transport is None or transport.is_closing():
                 await close_rest(decision.negotiation.close(), options)
                 return None
+            if decision.session is not None:
+                self._write_acceptance(request, decision)
+                self._resume(decision.session, request, decision.negotiation)
+                return None
+            if host.draining:
+                await close_rest(decision.negotiation.close(), options)
+                return await self._send_elsewhere(request)
             session = Session(
                 "server",
                 request,
@@ -276,16 +340,52 @@ class Handshake(asyncio.Protocol):
                 timers=host.timers,
                 outcome=host.app.close_for,
             )
-            self._write_acceptance(session)
+            self._write_acceptance(request, decision)
         except BaseException:
             await close_rest(decision.negotiation.close(), options)
             raise
         return session
 
+    async def _lead_to(self, worker: str, request: Request) -> bool:
+        """Have another worker answer a handshake; ``False`` if it is not there.
+
+        Raises:
+            HandshakeRejected: 307 if it is one of another server.
+        """
+        if await self._host.hand_over(self, request, worker):
+            return True
+        self._check_place()  # to ask costs something
+        url = await self._host.locate(worker)
+        if url is not None:
+            where = {"Location": url.rstrip("/") + request.target}
+            raise HandshakeRejected(307, "another server has the session", where)
+        return False
+
+    def _resume(self, session: Session, request: Request, negotiation: Negotiation) -> None:
+        """Go on with a session that has its handler, and from now on this connection."""
+        transport, journal = self.transport, negotiation.journal
+        assert transport is not None  # it was there when the answer was written
+        assert journal is not None  # or no session would have been found
+        self._is_session = True
+        self.stop_timeout()
+        rest, self._rest = bytes(self._rest), bytearray()
+        self._host.resume_session(self, session)
+        life_of(session).resume(request, negotiation, transport, rest, journal.peer_received or 0)
+        self._tell(request, self.accepted)
+        request.pack()
+
+    async def _send_elsewhere(self, request: Request) -> Response | None:
+        """Answer a handshake that resumes nothing while the server shuts down; a worker that was
+        handed it lets another one do so."""
+        note = self.note
+        if note is not None and not note.returned and await self._host.hand_over(self, request, ""):
+            return None
+        return rejection(_shutting_down())
+
     def _check_place(self) -> None:
         """Refuse handshakes when there is no place; plain requests are answered all the same."""
-        if self._host.draining:
-            raise HandshakeRejected(503, "the server is shutting down", {"Retry-After": "5"})
+        if self._host.draining and not self._host.may_resume:
+            raise _shutting_down()
         if self._admission is not None:
             self._admission.check()
 
@@ -314,6 +414,13 @@ class Handshake(asyncio.Protocol):
             response = internal_error()
             self._write_response(response, head_only)
         self._tell(request, response.status)
+        self.finish()
+
+    def finish(self) -> None:
+        """Close the connection, once the peer has had time to read what was written."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
         # Unread data in the socket would make TCP drop the answer: half-close, then wait a little.
         self._answered = True
         self._rest.clear()
@@ -335,13 +442,57 @@ class Handshake(asyncio.Protocol):
 
         self._timeout = self._host.timers.call_later(_LINGER, end)
 
-    def _write_acceptance(self, session: Session) -> None:
+    # --- another worker's answer --------------------------------------------------------------
+
+    def read_so_far(self, request: Request) -> bytes:
+        """What was read: the request, as HTTP/1.1 has it, and what has come behind it."""
+        return serialize_request(request) + self._rest
+
+    def pass_on(self) -> None:
+        """Another worker answers."""
+        self.stop_timeout()
+        self._is_session = True  # as far as this worker has to know
+        self._rest.clear()
+
+    def write_foreign(self, data: bytes) -> None:
+        """Write what another worker answers, in HTTP/1.1, and what its session sends."""
+        assert self.transport is not None
+        self.transport.write(data)
+
+    def _write_acceptance(self, request: Request, acceptance: Acceptance) -> None:
         """Accept the handshake."""
         raise NotImplementedError
 
     def _write_response(self, response: Response, head_only: bool) -> None:
         """Write any other answer, for HEAD without its body."""
         raise NotImplementedError
+
+
+def _shutting_down() -> HandshakeRejected:
+    return HandshakeRejected(503, "the server is shutting down", {"Retry-After": "5"})
+
+
+class _Start:
+    """A request's place among those who have turns.
+
+    Many requests that come at once are answered in several passes of the event loop: each takes a
+    part of a millisecond. What the answer then waits for, such as a guard, takes no turn.
+    """
+
+    __slots__ = ("_handshake", "_request", "is_queued", "last", "turns", "used")
+
+    def __init__(self, handshake: Handshake, request: Request) -> None:
+        self._handshake = handshake
+        self._request = request
+        self.turns = turns_of(asyncio.get_running_loop())
+        self.used, self.last = 0.0, SLICE
+        self.is_queued = False
+
+    def go_on(self) -> None:
+        """It is its turn."""
+        # The answer is made by a task. What that will take is counted now.
+        self.turns.charge(self, self.turns.clock() - _ANSWER)
+        self._handshake.start(self._request)
 
 
 async def _ask_http(route: Route, params: Mapping[str, Any], request: Request) -> Response:

@@ -14,7 +14,7 @@ __all__ = ["BEAT", "Board"]
 #: Seconds between two signs of life.
 BEAT = 0.25
 
-_BEATS, _CONNECTIONS, _SESSIONS = range(3)
+_BEATS, _CONNECTIONS, _SESSIONS, _NUMBER, _NODE = range(5)
 
 
 class Board:
@@ -31,12 +31,20 @@ class Board:
         self._counters = memoryview(mmap.mmap(descriptor, mmap.PAGESIZE)).cast("Q")
 
     @classmethod
-    def send(cls, channel: socket.socket) -> Board:
-        """A new board; the other end of the channel can `receive` it."""
+    def send(cls, channel: socket.socket, number: int = 0, node: int = 0) -> Board:
+        """A new board; the other end of the channel can `receive` it.
+
+        Args:
+            channel: Leads to the worker.
+            number: The worker's; no other worker of the supervisor has or had it.
+            node: The supervisor's, which it has drawn at random.
+        """
         with TemporaryFile() as file:
             os.truncate(file.fileno(), mmap.PAGESIZE)
+            board = cls(file.fileno())
+            board._counters[_NUMBER], board._counters[_NODE] = number, node
             socket.send_fds(channel, [b"b"], [file.fileno()])
-            return cls(file.fileno())
+            return board
 
     @classmethod
     def receive(cls, channel: socket.socket) -> Board:
@@ -55,6 +63,16 @@ class Board:
         """Write down who is connected now."""
         self._counters[_CONNECTIONS] = connections
         self._counters[_SESSIONS] = sessions
+
+    @property
+    def number(self) -> int:
+        """The worker's number."""
+        return self._counters[_NUMBER]
+
+    @property
+    def node(self) -> int:
+        """The supervisor's number."""
+        return self._counters[_NODE]
 
     @property
     def beats(self) -> int:

@@ -6,9 +6,12 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 from wsext.app.application import Application
 from wsext.escape import get_logger
+from wsext.protocol.http import Request
+from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
 from wsext.runtime.sweep import Sweep
 from wsext.runtime.timers import Timers
@@ -89,6 +92,7 @@ class Connections(Host):
     def __init__(self, app: Application, timers: Timers | None = None) -> None:
         self.app = app
         self.draining = False
+        self.worker = ""
         self.loop = asyncio.get_running_loop()
         self.timers: Timers = timers or self.loop
         turns_of(self.loop).limit(app.server_options.incoming_total)
@@ -103,7 +107,9 @@ class Connections(Host):
         #: How many connections are served at once, at most; ``None`` for any number.
         self.most, refused = most_connections(app.server_options.max_connections)
         self._places = (_Places(self.most, ""), _Places(refused, "max_connections"))
-        self._sessions: dict[Session, Handshake] = {}
+        self._sessions: dict[Session, Handshake] = {}  # with what runs their handlers
+        self._carriers: dict[Session, Handshake] = {}  # the connections of those that were resumed
+        self._resumable = 0
         self._idle: asyncio.Future[None] | None = None
 
     @property
@@ -165,13 +171,40 @@ class Connections(Host):
         if not self._sessions and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
+    async def hand_over(self, connection: Handshake, request: Request, worker: str) -> bool:
+        return False  # there are no other workers
+
+    async def locate(self, worker: str) -> str | None:
+        return None  # there are no other servers
+
+    @property
+    def may_resume(self) -> bool:
+        """Whether there are sessions that can be resumed."""
+        return self._resumable > 0
+
     def start_session(self, connection: Handshake, session: Session) -> None:
         self._sessions[session] = connection
         self._sweep.add(session)
+        life = life_of(session)
+        if life.journal is not None:
+            self._resumable += 1
+            life.on_detached = partial(self._free_place, session)
+
+    def resume_session(self, connection: Handshake, session: Session) -> None:
+        self._carriers[session] = connection
+
+    def _free_place(self, session: Session) -> None:
+        """A session has no connection any more: what it had takes no place."""
+        connection = self._carriers.pop(session, None) or self._sessions.get(session)
+        if connection is not None:
+            self.release(connection)
 
     def end_session(self, connection: Handshake, session: Session) -> None:
+        self._free_place(session)
         self._sessions.pop(session, None)
         self._sweep.remove(session)
+        if session.negotiation.journal is not None:
+            self._resumable -= 1
         self.release(connection)
         access.log_end(session, self.loop.time() - connection.made)
 

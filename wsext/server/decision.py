@@ -11,7 +11,7 @@ do with the decision is theirs. In this order:
     6. there still is a place, for guards may have taken their time 429, 503
     7. both sides speak a subprotocol                               400
     8. the extensions that are asked answer, and those that are     400
-       required are agreed
+       required are agreed; one of them may resume a session
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from wsext.protocol.handshake import (
 from wsext.protocol.http import Request, Response, rejection
 from wsext.protocol.negotiation import anegotiate, find_missing, parse_offers
 from wsext.runtime.patience import Patience, close_rest
+from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.installed import Installed
 
@@ -59,6 +60,7 @@ class Terms:
         guards: Asked in this order.
         check_place: Raises `HandshakeRejected` when there is no place; asked twice.
         max_offers: Extension offers beyond this number are ignored.
+        worker: The worker that decides; empty without workers.
     """
 
     options: WebSocketOptions
@@ -67,6 +69,7 @@ class Terms:
     guards: Sequence[Guard] = ()
     check_place: Callable[[], None] = _always
     max_offers: int = 32
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +79,12 @@ class Acceptance:
     Attributes:
         negotiation: The extensions in use, with their codecs.
         subprotocol: The subprotocol in use, or ``None``.
+        session: The session that is resumed; ``None`` for a new one.
     """
 
     negotiation: Negotiation
     subprotocol: str | None
+    session: Session | None = None
 
 
 async def decide(request: Request, terms: Terms) -> Acceptance | Response:
@@ -119,8 +124,7 @@ async def _decide(request: Request, terms: Terms) -> Acceptance | Response:
         return refusal
     terms.check_place()
     chosen = None if terms.subprotocols is None else select_subprotocol(spoken, terms.subprotocols)
-    negotiation = await _agree(request, offers, terms)
-    return Acceptance(negotiation, chosen)  # nothing may fail after `_agree`
+    return await _agree(request, offers, chosen, terms)  # nothing may fail after it
 
 
 def _describe(origins: Sequence[str], request: Request) -> str:
@@ -154,25 +158,53 @@ async def ask_guards(guards: Iterable[Guard], request: Request) -> Response | No
     return None
 
 
-async def _agree(request: Request, offers: Sequence[Offer], terms: Terms) -> Negotiation:
-    """Agree on extensions.
+async def _agree(
+    request: Request, offers: Sequence[Offer], subprotocol: str | None, terms: Terms
+) -> Acceptance:
+    """Agree on extensions, one of which may resume a session.
 
     Raises:
-        HandshakeRejected: 400 if a required extension is not agreed.
+        HandshakeRejected: 400 if an extension is not agreed that is required; 503 if the session
+            cannot be resumed after all.
     """
     installed, options = terms.installed, terms.options
-    ctx = NegotiationContext("server", options.max_message_size, request)
+    ctx = NegotiationContext("server", options.max_message_size, request, worker=terms.worker)
     chosen = installed.choose_offers(request, offers) if offers else None
     prefer = options.prefer if chosen is None else "client"
     wait = Patience(options.negotiation_timeout).wait
     negotiation = await anegotiate(
         offers if chosen is None else chosen, installed.extensions, ctx, prefer=prefer, wait=wait
     )
-    missing = find_missing(installed.required, negotiation)
-    if missing is not None:
+    try:
+        session = _find_session(negotiation)
+        before = () if session is None else session.extensions
+        # What was sent through a cipher is not sent again without it.
+        required = (*installed.required, *(agreed.name for agreed in before))
+        missing = find_missing(required, negotiation)
+        if missing is not None:
+            raise HandshakeRejected(400, f"the extension {missing} is required here")
+    except HandshakeRejected:
         await close_rest(negotiation.close(), options)
-        raise HandshakeRejected(400, f"the extension {missing} is required here")
-    return negotiation
+        raise
+    if session is None:
+        return Acceptance(negotiation, subprotocol)
+    return Acceptance(negotiation, session.subprotocol, session)
+
+
+def _find_session(negotiation: Negotiation) -> Session | None:
+    """The session that is resumed; ``None`` for a new one.
+
+    Raises:
+        HandshakeRejected: 503 if it has ended since the extension found it, or another handshake
+            has asked for it since.
+    """
+    journal = negotiation.journal
+    if journal is None or not journal.is_started:
+        return None
+    session: Session | None = journal.session
+    if session is None or all(journal.claim is not item.codec for item in negotiation.agreed):
+        raise HandshakeRejected(503, "the session cannot be resumed now", {"Retry-After": "1"})
+    return session
 
 
 def internal_error() -> Response:

@@ -3,6 +3,9 @@
 What has been received is handled first: nothing more is read, and handlers get a quarter of the
 time to wait for the next message again. So what one session has been told to pass on reaches those
 that read. Then sessions are closed, and whoever came last is told that the server is going down.
+
+A session without a connection gets its Close frame when its client comes back for it, with what was
+sent before (``drain_detached``).
 """
 
 from __future__ import annotations
@@ -47,6 +50,8 @@ async def drain(
     for session in connections.ordered_sessions:
         session.close_nowait(code, reason)
         life_of(session).end_receiving()
+        if not (session.connected or connections.app.server_options.drain_detached):
+            session.abort()
     await connections.wait_idle(until - loop.time())
     if any([life_of(session).link.fail_codec() for session in connections.ordered_sessions]):
         await connections.wait_idle(_LAST_CLOSES)

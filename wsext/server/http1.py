@@ -10,9 +10,10 @@ from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
 from wsext.http2 import PREFACE
 from wsext.protocol.handshake import accept_response
-from wsext.protocol.http import RequestReader, Response, rejection
-from wsext.runtime.session import Session
+from wsext.protocol.http import Request, RequestReader, Response, rejection
 from wsext.server.answering import Handshake, Host
+from wsext.server.decision import Acceptance
+from wsext.server.handing import Note
 from wsext.server.transports import Transports
 
 __all__ = ["HTTP2Host", "HandshakeProtocol", "Successor"]
@@ -44,8 +45,8 @@ class HandshakeProtocol(Handshake):
 
     __slots__ = ("_http2", "_max_early", "_preface", "_reader", "_setting_up")
 
-    def __init__(self, host: HTTP2Host) -> None:
-        super().__init__(host)
+    def __init__(self, host: HTTP2Host, note: Note | None = None) -> None:
+        super().__init__(host, note)
         options = host.app.server_options
         self._max_early = options.max_header_size
         self._reader: RequestReader | None = RequestReader(
@@ -81,6 +82,8 @@ class HandshakeProtocol(Handshake):
         tls = transport.get_extra_info("ssl_object")
         if self._preface is not None and tls is not None and tls.selected_alpn_protocol() == "h2":
             self._hand_over(b"")
+        if self.note is not None:
+            self.data_received(self.note.data)
 
     def _hand_over(self, data: bytes) -> None:
         assert self.transport is not None
@@ -131,12 +134,12 @@ class HandshakeProtocol(Handshake):
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
 
-    def _write_acceptance(self, session: Session) -> None:
+    def _write_acceptance(self, request: Request, acceptance: Acceptance) -> None:
         assert self.transport is not None
         response = accept_response(
-            session.request,
-            subprotocol=session.subprotocol,
-            extensions=session.negotiation.header,
+            request,
+            subprotocol=acceptance.subprotocol,
+            extensions=acceptance.negotiation.header,
         )
         self.transport.write(response)
 

@@ -14,9 +14,9 @@ from wsext.http2.connection import HTTP2Connection
 from wsext.http2.frames import Limits
 from wsext.http2.stream import StreamTransport
 from wsext.protocol.handshake import accept_headers
-from wsext.protocol.http import Response, rejection
-from wsext.runtime.session import Session
+from wsext.protocol.http import Request, Response, ResponseReader, rejection
 from wsext.server.answering import Handshake, Host
+from wsext.server.decision import Acceptance
 
 __all__ = ["ServerConnection", "StreamHandshake"]
 
@@ -112,19 +112,36 @@ class StreamHandshake(Handshake):
         connection: What carries the stream.
     """
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_foreign")
 
     accepted: ClassVar[int] = 200
 
     def __init__(self, host: Host, connection: HTTP2Connection) -> None:
         super().__init__(host)
         self._connection = connection
+        self._foreign: ResponseReader | None = None  # reads another worker's answer
 
-    def _write_acceptance(self, session: Session) -> None:
+    def read_so_far(self, request: Request) -> bytes:
+        self._foreign = ResponseReader()
+        return super().read_so_far(fields.as_upgrade(request))
+
+    def write_foreign(self, data: bytes) -> None:
+        if self._foreign is None:
+            super().write_foreign(data)
+            return
+        answer = self._foreign.feed(data)
+        if answer is not None:
+            status = 200 if answer.status_code == 101 else answer.status_code
+            answered = fields.response_fields(status, answer.headers.raw_items())
+            self._connection.send_headers(self._stream, answered)
+            self._stream.write(bytes(answer.body) + self._foreign.take_rest())
+            self._foreign = None
+
+    def _write_acceptance(self, request: Request, acceptance: Acceptance) -> None:
         agreed = accept_headers(
-            session.request,
-            subprotocol=session.subprotocol,
-            extensions=session.negotiation.header,
+            request,
+            subprotocol=acceptance.subprotocol,
+            extensions=acceptance.negotiation.header,
         )
         self._connection.send_headers(self._stream, fields.response_fields(200, agreed.items()))
 

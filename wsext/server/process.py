@@ -7,17 +7,27 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
 from wsext.runtime.net import receive_descriptors
 from wsext.server.board import Board
+from wsext.server.handing import Begun
 
-__all__ = ["Ready", "WorkerProcess"]
+__all__ = ["LATE", "Ready", "WorkerProcess"]
 
 #: Seconds that a worker that hangs gets to write where it was, before it is killed.
 _LAST_WORDS = 1.0
+
+#: Looks without a sign of life after which a worker is late. Looks are counted, not seconds: when
+#: all processes were stopped for a while, the workers still get their time.
+LATE = 2
+
+
+#: Gets what a worker hands over: the worker, the number of the other one, and the connection.
+PassOn: TypeAlias = "Callable[[WorkerProcess, int, Begun], None]"
 
 
 class Ready(msgspec.Struct):
@@ -53,6 +63,7 @@ class WorkerProcess:
         channel: socket.socket,
         far_end: socket.socket,
         board: Board,
+        pass_on: PassOn | None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.process = process
@@ -63,6 +74,7 @@ class WorkerProcess:
         self.taken_back = 0
         self._beats = 0
         self._looks = 0
+        self._pass_on = pass_on
         self._channel = channel
         self._far_end = far_end
         for end in (channel, far_end):
@@ -71,17 +83,27 @@ class WorkerProcess:
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], env: Mapping[str, str] | None = None
+        cls,
+        command: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        *,
+        number: int = 0,
+        node: int = 0,
+        pass_on: PassOn | None = None,
     ) -> WorkerProcess:
         """Start one.
 
         Args:
             command: The command; the descriptor of the worker's end of the channel is appended.
             env: Its environment; by default this process's.
+            number: The worker's, and
+            node: the supervisor's: what the worker is called by others.
+            pass_on: Called when it hands a connection over: with it, the number of the worker that
+                is to answer, and the connection. By default it gets the connection back.
         """
         ours, theirs = socket.socketpair()
         try:
-            board = Board.send(ours)
+            board = Board.send(ours, number, node)
             process = await asyncio.create_subprocess_exec(
                 *command,
                 str(theirs.fileno()),
@@ -93,7 +115,7 @@ class WorkerProcess:
             ours.close()
             theirs.close()
             raise
-        return cls(process, ours, theirs, board)
+        return cls(process, ours, theirs, board, pass_on)
 
     async def ready(self) -> Ready | None:
         """Wait until it serves; ``None`` if it ends before that."""
@@ -105,7 +127,34 @@ class WorkerProcess:
         while not said.endswith(b"\n"):
             said += await asyncio.get_running_loop().sock_recv(self._channel, 4096)
         self.is_ready = True
+        asyncio.get_running_loop().add_reader(self._channel, self._take_over)
         return msgspec.json.decode(said, type=Ready)
+
+    def _take_over(self) -> None:
+        """It hands a connection over to another worker."""
+        try:
+            number, descriptors = receive_descriptors(self._channel, 8)
+        except BlockingIOError:
+            return
+        except OSError:
+            number, descriptors = b"", []
+        if not number:  # it has ended
+            asyncio.get_running_loop().remove_reader(self._channel)
+        if len(descriptors) != 2:  # it has ended, or the system had none left
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return
+        connection = Begun(*descriptors)
+        if self._pass_on is not None:
+            self._pass_on(self, int.from_bytes(number, "big"), connection)
+        else:
+            self.give(connection)
+            connection.close()
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it gives no signs of life."""
+        return self._looks >= LATE
 
     def look(self) -> int:
         """Look for a sign of life; how many looks in a row have found none."""
@@ -117,7 +166,11 @@ class WorkerProcess:
     def give(self, connection: socket.socket) -> bool:
         """Hand a connection over; ``False`` if it has too many waiting, or takes no more."""
         try:
-            socket.send_fds(self._channel, [b"c"], [connection.fileno()])
+            if isinstance(connection, Begun):
+                descriptors = [connection.fileno(), connection.note.fileno()]
+                socket.send_fds(self._channel, [b"h"], descriptors)
+            else:
+                socket.send_fds(self._channel, [b"c"], [connection.fileno()])
         except OSError:
             return False
         return True
@@ -130,11 +183,11 @@ class WorkerProcess:
         with contextlib.suppress(BlockingIOError):
             while (received := receive_descriptors(self._far_end))[0]:
                 word, numbers = received
-                for number in numbers:
-                    if word == b"c":
-                        self.taken_back += 1
-                        yield socket.socket(fileno=number)
-                    else:
+                if (word, len(numbers)) in ((b"c", 1), (b"h", 2)):
+                    self.taken_back += 1
+                    yield Begun(*numbers) if word == b"h" else socket.socket(fileno=numbers[0])
+                else:
+                    for number in numbers:
                         os.close(number)
 
     def stop(self, word: bytes = b"s") -> None:
@@ -174,5 +227,7 @@ class WorkerProcess:
 
     def close(self) -> None:
         """Its process has ended, and there is nothing left to take back."""
+        if self._channel.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._channel)
         self._channel.close()
         self._far_end.close()

@@ -16,8 +16,10 @@ from wsext.runtime.timers import Timers
 from wsext.server.answering import Handshake
 from wsext.server.connections import Connections
 from wsext.server.draining import drain, wait_for_handshakes
+from wsext.server.handing import Note
 from wsext.server.http1 import HandshakeProtocol, HTTP2Host, Successor
 from wsext.server.listening import Listening, Source
+from wsext.server.nodes import Nodes, name_of, new_node
 from wsext.server.transports import Transports
 
 __all__ = ["Server"]
@@ -46,7 +48,11 @@ class Server(Connections, HTTP2Host):
         self._make_http2: Callable[[HTTP2Host, Handshake], Successor] | None = None
         self._ssl = ssl
         self._transports = Transports(ssl, app.server_options.handshake_timeout)
+        self._plain = Transports(None, app.server_options.handshake_timeout)
         self._listening = Listening(self.take, ssl is not None, app.server_options.backlog)
+        if app.server_options.advertise is not None:
+            self.worker = name_of(0, new_node())
+        self._nodes: Nodes | None = None
         self._started = False
         self._closed = self.loop.create_future()
 
@@ -108,6 +114,12 @@ class Server(Connections, HTTP2Host):
             )
         self.app.hub.hold(self)
         await self.app.hub.start()
+        if self.worker:
+            self._nodes = Nodes(self.app.hub, self.worker, self.app.server_options.advertise)
+            await self._nodes.tell()
+
+    async def locate(self, worker: str) -> str | None:
+        return None if self._nodes is None else await self._nodes.find(worker)
 
     async def listen(
         self,
@@ -126,22 +138,27 @@ class Server(Connections, HTTP2Host):
         """Close this, too, when the server has drained."""
         self._listening.add(source)
 
-    def take(self, sock: socket.socket) -> None:
-        """Serve a connection that was accepted, here or by somebody else; it counts from now on."""
+    def take(self, sock: socket.socket, note: Note | None = None) -> None:
+        """Serve a connection that was accepted, here or by somebody else; it counts from now on.
+
+        Args:
+            sock: The connection.
+            note: What another worker has read of it; there is no TLS any more then.
+        """
         try:
-            peername = sock.getpeername()
+            peername = sock.getpeername() if note is None else note.peername
         except OSError:  # it has gone already
             sock.close()
             return
-        connection = self.new_connection()
+        connection = self.new_connection(note)
         if connection.enter(peername):
-            connection.set_up(sock, self._transports)
+            connection.set_up(sock, self._transports if note is None else self._plain)
         else:
             self._listening.refuse(sock)
 
-    def new_connection(self) -> HandshakeProtocol:
+    def new_connection(self, note: Note | None = None) -> HandshakeProtocol:
         """The protocol of one more connection."""
-        return HandshakeProtocol(self)
+        return HandshakeProtocol(self, note)
 
     def make_http2(self, owner: Handshake) -> Successor:
         assert self._make_http2 is not None

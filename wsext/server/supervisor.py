@@ -5,11 +5,14 @@ hands it to the next worker, so that each gets as many as the others. What nobod
 waits. A worker is the same command again, and so a reload starts from the code, the configuration
 and the certificates as they are by then.
 
-Between the two is a socket pair. The worker says once that it is ready, and with what. The
-supervisor says one byte at a time:
+Between the two is a socket pair. The worker says once that it is ready, and with what; later, that
+another worker has to answer a connection (`wsext.server.handing`): eight bytes with the other one's
+number, and two file descriptors, the connection and the note. If that one is not there or late, the
+worker that has read it gets it back. The supervisor says one byte at a time:
 
     b   first of all: here is your board (a file descriptor comes along)
     c   here is a connection (its file descriptor comes along)
+    h   here is a connection that another worker has begun to read (with two file descriptors)
     s   stop: drain, with 503 for new handshakes and 1001 for sessions
     r   retire: finish the handshakes, then drain with 1012
     a   abort what is left
@@ -29,6 +32,7 @@ supervisor dies, the workers see the end of the stream, and drain.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -40,7 +44,9 @@ from wsext.runtime.backoff import Backoff
 from wsext.server.accepting import raise_descriptor_limit
 from wsext.server.board import BEAT
 from wsext.server.dealing import Dealer
-from wsext.server.process import Ready, WorkerProcess
+from wsext.server.handing import Begun
+from wsext.server.nodes import new_node
+from wsext.server.process import LATE, Ready, WorkerProcess
 
 __all__ = ["Supervisor"]
 
@@ -54,10 +60,6 @@ _HEALTHY = 10.0
 
 #: Seconds between two looks for signs of life; workers give them twice as often.
 _LOOK_EVERY = 2 * BEAT
-
-#: Looks without a sign of life after which a worker is late. Looks are counted, not seconds: when
-#: all processes were stopped for a while, the workers still get their time.
-_LATE = 2
 
 #: Seconds that a worker gets to start, at least: imports take long on a busy machine.
 _START = 10.0
@@ -108,6 +110,8 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._reloading = False
+        self._numbers = itertools.count(1)
+        self._node = new_node()
 
     async def run(self) -> int:
         """Supervise until a signal ends it; the exit code."""
@@ -196,7 +200,13 @@ class Supervisor:
         return workers, said
 
     async def _spawn(self) -> WorkerProcess:
-        worker = await WorkerProcess.start(self._command, self._env)
+        worker = await WorkerProcess.start(
+            self._command,
+            self._env,
+            number=next(self._numbers),
+            node=self._node,
+            pass_on=self._pass_on,
+        )
         self._alive[worker] = asyncio.get_running_loop().create_task(self._reap(worker))
         return worker
 
@@ -242,6 +252,19 @@ class Supervisor:
         task = self._alive.get(worker)
         return worker.process.returncode or 0 if task is None else await asyncio.shield(task)
 
+    def _pass_on(self, giver: WorkerProcess, number: int, connection: Begun) -> None:
+        """Hand a connection over to the worker of a number, or else back to who has read it.
+
+        The number 0 stands for any worker that does not shut down.
+        """
+        takers = [w for w in self._alive if w.board.number == number and w.is_ready]
+        if number and any(
+            worker.give(connection) for worker in (*takers, giver) if not worker.is_late
+        ):
+            connection.close()
+        else:
+            self._dealer.hand_over(connection)
+
     # --- signs of life ------------------------------------------------------------------------
 
     async def _look_after_workers(self) -> None:
@@ -260,13 +283,13 @@ class Supervisor:
         limit = self._timeout
         if limit is not None and not worker.is_ready:
             limit = max(limit, _START)
-        if limit is not None and looks == max(_LATE, ceil(limit / _LOOK_EVERY)):
+        if limit is not None and looks == max(LATE, ceil(limit / _LOOK_EVERY)):
             what = "has not answered for" if worker.is_ready else "was not ready in"
             logger.error(
                 "worker %d %s %g s (worker_timeout) and is killed", worker.process.pid, what, limit
             )
             worker.give_up()
-        elif looks == _LATE and worker in self._dealer:
+        elif looks == LATE and worker in self._dealer:
             self._dealer.remove(worker)
             if not worker.expected:
                 for connection in worker.take_back():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import ssl as ssl_module
@@ -17,13 +18,17 @@ import msgspec
 
 from wsext.app.application import Application
 from wsext.escape import get_logger
+from wsext.protocol.http import Request
 from wsext.runtime.net import receive_descriptors
 from wsext.runtime.rates import Rarely
 from wsext.runtime.session import Session
 from wsext.server.accepting import raise_descriptor_limit
 from wsext.server.answering import Handshake
 from wsext.server.board import BEAT, Board
+from wsext.server.handing import Note
+from wsext.server.nodes import name_of, number_of
 from wsext.server.process import Ready
+from wsext.server.relaying import hand_over
 from wsext.server.server import Server
 
 __all__ = ["Ready", "run_worker"]
@@ -34,10 +39,32 @@ _complain = Rarely(get_logger("wsext.workers").warning)
 class _CountedServer(Server):
     """A server that writes down on a board whom it serves."""
 
-    def __init__(self, app: Application, ssl: ssl_module.SSLContext | None, board: Board) -> None:
+    def __init__(
+        self,
+        app: Application,
+        ssl: ssl_module.SSLContext | None,
+        board: Board,
+        channel: socket.socket,
+    ) -> None:
         super().__init__(app, ssl)
+        self.worker = name_of(board.number, board.node)
         self._board = board
+        self._channel = channel
         self._session_count = 0
+
+    async def hand_over(self, connection: Handshake, request: Request, worker: str) -> bool:
+        number = number_of(worker, self._board.node) if worker else 0
+        if number is None:
+            return False
+        word = number.to_bytes(8, "big")
+
+        def send(sock: Any, note: Note) -> bool:
+            with contextlib.suppress(OSError), note.write() as file:
+                socket.send_fds(self._channel, [word], [sock.fileno(), file.fileno()])
+                return True
+            return False
+
+        return await hand_over(connection, request, send)
 
     def _write(self) -> None:
         self._board.write(self.connection_count, self._session_count)
@@ -97,8 +124,8 @@ class _Channel:
             word, numbers = receive_descriptors(self._sock)
         except BlockingIOError:
             return  # this one was late: the supervisor has taken the connection back
-        if word == b"c":
-            self._take(numbers)
+        if word in (b"c", b"h"):
+            self._take(word, numbers)
         elif word == b"r":
             self._end(self._server.retire())
         elif word == b"a":
@@ -108,11 +135,15 @@ class _Channel:
         if not word:  # the supervisor is gone
             self._loop.remove_reader(self._sock)
 
-    def _take(self, numbers: list[int]) -> None:
-        if numbers:
-            self._server.take(socket.socket(fileno=numbers[0]))
-        else:  # the system has closed it
+    def _take(self, word: bytes, numbers: list[int]) -> None:
+        if len(numbers) != (1 if word == b"c" else 2):  # the system has closed it
+            for number in numbers:
+                os.close(number)
             _complain("a connection is lost, for there are no file descriptors left")
+        elif word == b"c":
+            self._server.take(socket.socket(fileno=numbers[0]))
+        else:
+            self._server.take(socket.socket(fileno=numbers[0]), Note.take(numbers[1]))
 
     def _on_signal(self) -> None:
         self.close()
@@ -130,8 +161,8 @@ class _Channel:
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RD)
             while (received := receive_descriptors(self._sock))[0]:
-                if received[0] == b"c":
-                    self._take(received[1])
+                if received[0] in (b"c", b"h"):
+                    self._take(*received)
 
     def hang_up(self) -> None:
         """The server has ended."""
@@ -150,7 +181,7 @@ async def run_worker(app: Application, channel: int, ssl: ssl_module.SSLContext 
     raise_descriptor_limit()
     sock = socket.socket(fileno=channel)
     board = Board.receive(sock)
-    server = _CountedServer(app, ssl, board)
+    server = _CountedServer(app, ssl, board, sock)
     connections = _Channel(server, sock, board)
     server.add_listener(connections)
     await server.start()

@@ -69,6 +69,9 @@ class SessionCases(Cases):
                 await client.send_frame(Frame(2, b"the first half", False))
                 await server.send("something")
                 client.abort()
+                journal = server.negotiation.journal
+                if journal is not None:  # the session is kept for a while
+                    await client.clock.advance(journal.window)
                 info = await server.wait_closed()
                 assert info.code == 1006, str(info)
         assert not records, f"the log has: {records[0].getMessage()}"

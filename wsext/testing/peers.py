@@ -10,6 +10,7 @@ from typing import Any
 from wsext.app.application import Application
 from wsext.client.connect import connect as _connect
 from wsext.client.opening import HTTP2Choice
+from wsext.client.targets import Target
 from wsext.errors import InvalidHandshake
 from wsext.protocol import handshake
 from wsext.protocol.frames import Frame
@@ -61,7 +62,7 @@ class WireConnect(_connect):
         self._server = server
         self._make_wire = make_wire
 
-    async def _connect(self, request: Request, choice: HTTP2Choice) -> Any:
+    async def _connect(self, request: Request, choice: HTTP2Choice, target: Target) -> Any:
         wire = await self._make_wire()
         protocol = self.protocol_class(request, choice, self._limits)
         _accept(self._server, wire)

@@ -12,11 +12,13 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from wsext_metrics import Metrics
+from wsext_resume import SessionResume
 
 import wsext
 from tests import brokers
 from tests.e2e.processes import ENV, serving
-from tests.raw import fetch
+from tests.raw import REQUEST, fetch, masked
+from tests.relay import relaying
 from wsext import App, ServerOptions, Session, testing
 
 
@@ -93,6 +95,42 @@ async def test_sessions_messages_bytes_and_ends() -> None:
         assert seen("wsext_handshakes_total", "", "404") >= 1
         assert seen("wsext_session_duration_seconds_count", route) == 1
         assert seen("wsext_messages_total", route, "in") == 3
+
+
+async def test_sessions_without_a_connection_and_what_their_extension_counts() -> None:
+    app = make_app("/kept")
+    app.install(SessionResume())
+    route = "/kept"
+    async with wsext.serve(app) as server, relaying(server.port) as relay:
+        http = f"http://127.0.0.1:{server.port}"
+        backoff = wsext.Backoff(initial=0.01, maximum=0.05)
+        async with wsext.connect(
+            f"{relay.url}kept", extensions=[SessionResume()], backoff=backoff
+        ) as session:
+            (kept,) = server.sessions
+            relay.plan.extend([AWAY] * 10_000)
+            relay.cut()
+            while not (seen := await scrape(http))("wsext_detached_sessions", route):
+                pass
+            relay.plan.clear()
+            assert seen("wsext_sessions", route) == 1
+            kept.send_nowait("kept")
+            assert await session.receive() == "kept"
+            for _ in range(2):  # the same id twice, and one that nobody has
+                await fetch(server.port, offering("x" * 32))
+            seen = await scrape(http)
+            assert seen("wsext_detached_sessions", route) == 0
+            assert seen("wsext_detached_seconds_count", route) == 1
+            assert seen("wsext_extension_events_total", "session-resume", "refused unknown") == 2
+
+
+#: What a proxy says whose server is away.
+AWAY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+
+
+def offering(id: str) -> bytes:
+    more = f"Sec-WebSocket-Extensions: session-resume; id={id}; received=0\r\n"
+    return REQUEST.format(path="/kept", more=more).encode() + masked(8, b"\x03\xe8")
 
 
 async def test_rooms_and_a_broker_that_goes_away(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from wsext import BackplaneStatus, OutcomeUnknown, PublishError
 from wsext.rooms.backplanes.broker import Record
 from wsext.rooms.backplanes.outgoing import OutgoingRecords
+from wsext.rooms.backplanes.positions import LogHead, Position
 
 
 def record(number: int, room: str = "tea", size: int = 10) -> Record:
@@ -130,7 +131,7 @@ class Outcome:
     """A message with an outcome."""
 
     def __init__(self, outgoing: OutgoingRecords, number: int, size: int = 10) -> None:
-        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.future: asyncio.Future[Position | None] = asyncio.get_running_loop().create_future()
         outgoing.put(record(number, size=size), self.future)
 
     @property
@@ -176,6 +177,21 @@ async def test_what_is_given_up_is_not_sent_and_tells_whether_it_was(
     outgoing.confirm()
     outgoing.sort_out({})
     assert numbers(outgoing.take()) == [4]
+
+
+async def test_where_the_broker_has_put_it_is_the_outcome(status: BackplaneStatus) -> None:
+    outgoing = OutgoingRecords(status, 1000)
+    one, two = Outcome(outgoing, 1), Outcome(outgoing, 2)
+    taken = outgoing.take()
+    outgoing.refuse(taken[1], "no room for it")
+    outgoing.confirm({1: Position("e", 7)})
+    assert one.future.result() == ("e", 7)
+    assert type(two.error) is PublishError
+    assert outgoing.last_in(LogHead("e", 7), "tea") == 1
+    assert outgoing.last_in(LogHead("e", 7), "coffee") == 0
+    assert outgoing.last_in(LogHead("e", 6), "tea") == 0
+    outgoing.sort_out({"tea": 2})
+    assert outgoing.last_in(LogHead("e", 7), "tea") == 1
 
 
 async def test_what_has_to_go_tells_so(status: BackplaneStatus) -> None:

@@ -39,8 +39,10 @@ async def test_keys_are_named_by_the_prefix_and_expire(
         await a.receive(1)
         await one.app.hub.flush()
         keys = {key.decode() for key in await client.keys()}
-        assert keys == {"chat:room:tea", "chat:members:tea", f"chat:alive:{one.app.hub.origin}"}
+        of_tea = {"chat:room:tea", "chat:head:tea", "chat:members:tea"}
+        assert keys == {*of_tea, f"chat:alive:{one.app.hub.origin}"}
         assert 0 < await client.ttl("chat:room:tea") <= 100
+        assert 100 < await client.ttl("chat:head:tea") <= 200
         assert await client.ttl("chat:members:tea") > 0
     assert await client.keys("chat:alive:*") == []  # the process has said that it has gone
 

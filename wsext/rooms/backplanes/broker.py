@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from wsext.rooms.backplanes.contract import BackplaneStatus
 from wsext.rooms.backplanes.faults import Faults
+from wsext.rooms.backplanes.positions import LogHead, Position
 
 __all__ = ["TAIL_BYTES", "Broker", "Deliver", "Lost", "Record"]
 
@@ -27,14 +28,16 @@ class Record(NamedTuple):
     Attributes:
         room: Where it is said.
         number: The origin's own count; it only grows.
-        id: Unique over all processes, for brokers that leave out repetitions themselves.
+        id: Equal only if it is the same message in the same room: by it a repetition is known.
         data: The bytes to store.
+        fresh: Whether no other process can have stored a message of this id.
     """
 
     room: str
     number: int
     id: str
     data: bytes
+    fresh: bool = False
 
 
 class Broker(ABC):
@@ -45,12 +48,18 @@ class Broker(ABC):
     read raises nothing: it is delivered and returned as ``b""``, or left out and added to
     ``faults``. Methods may be called while others are waiting.
 
+    A broker whose log gives numbers also has `head`, `add` and `read`, and says so in ``numbers``.
+    Then every position is a `Position`: a room's messages have the numbers 1, 2, 3 … without a gap,
+    and after anything by which the log may have lost its end comes a new epoch.
+
     Attributes:
         max_size: The most bytes that a stored message may have.
+        numbers: Whether `RoomOptions.recovery` is possible.
         faults: Counts what cannot be read; a `RemoteBackplane` gives its own.
     """
 
     max_size: int = 1 << 28
+    numbers: bool = False
     faults = Faults(BackplaneStatus())
 
     @abstractmethod
@@ -71,6 +80,30 @@ class Broker(ABC):
         """Store messages in this order, hand them to all who follow their rooms, and return when
         they are stored."""
 
+    async def add(self, records: Sequence[Record]) -> list[tuple[Position, bool] | None]:
+        """`append` that tells each message's position, and whether it was a repetition.
+
+        A message whose ``id`` is remembered in its room is not stored again: its position is that
+        of the first. ``None`` stands for a message of a room that the broker cannot use (see
+        ``faults``).
+        """
+        raise NotImplementedError
+
+    async def head(self, room: str) -> LogHead:
+        """Where a room's log ends. If there is no log yet, it begins now, in an epoch of its own.
+        A room that the broker cannot use has an epoch of its own at every call."""
+        raise NotImplementedError
+
+    async def read(
+        self, room: str, after: int, until: int, most_bytes: int
+    ) -> list[tuple[int, bytes]]:
+        """The messages with a number above ``after`` and at most ``until``, oldest first.
+
+        What the log does not have any more is not there. After more than ``most_bytes`` the rest is
+        left out.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     async def note(self, room: str, data: bytes) -> None:
         """Hand something to all who follow a room now, without storing it."""
@@ -85,7 +118,8 @@ class Broker(ABC):
         """Deliver what is stored in a room after a position, and then everything that comes.
 
         After ``None`` that is everything. A position that the broker does not know any more is no
-        error: deliver what may be newer; what is delivered twice is left out.
+        error: deliver what may be newer; what is delivered twice is left out. A room that is
+        followed already is read again from the position on.
         """
 
     @abstractmethod

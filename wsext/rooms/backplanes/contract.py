@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wsext.errors import OutcomeUnknown
+from wsext.rooms.backplanes.positions import Position
 
-__all__ = ["Backplane", "BackplaneStatus", "Subscriber"]
+__all__ = ["Backplane", "BackplaneStatus", "Incomplete", "LogSubscriber", "Subscriber"]
 
 
 @dataclass(slots=True)
@@ -67,6 +68,29 @@ class Subscriber(Protocol):
         """The backplane has been away and is back: who is where may have changed."""
 
 
+class LogSubscriber(Subscriber, Protocol):
+    """Who hears messages by their positions: a hub with `RoomOptions.recovery`."""
+
+    def hear(self, room: str, position: Position, payload: bytes | None) -> None:
+        """Somebody said something, perhaps this process. Without a payload only the position is
+        another."""
+
+    def lose(self, room: str, position: Position, reason: str) -> None:
+        """Some of what was said up to a position will never be heard; `Missed` has the reasons."""
+
+
+class Incomplete(Exception):
+    """Not everything since a position can be had.
+
+    Attributes:
+        reason: Why; see `Missed`.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class Backplane(ABC):
     """What a hub needs to reach the hubs of other processes.
 
@@ -78,9 +102,15 @@ class Backplane(ABC):
         status: How it is.
         history: The most messages of a room that will be asked for; set before the start. ``None``
             if that is not known.
+        recovery: Whether messages are heard by their positions: `submit`, `open_log` and `replay`
+            instead of `publish` and `open`; set before the start. The subscriber then has to be
+            a `LogSubscriber`.
+        can_recover: Whether that is possible.
     """
 
     history: int | None = None
+    recovery: bool = False
+    can_recover: bool = False
 
     def __init__(self) -> None:
         self.status = BackplaneStatus()
@@ -120,7 +150,50 @@ class Backplane(ABC):
                 end a session with a traceback.
         """
 
-    async def store(self, room: str, payload: bytes, seconds: float) -> None:
+    def submit(
+        self, room: str, payload: bytes, id: str | None, outcome: asyncio.Future[Position]
+    ) -> None:
+        """Say something in a room. This process hears it as the others do, by `LogSubscriber.hear`.
+
+        Args:
+            room: Any text.
+            payload: The message.
+            id: What is said again with the same id is heard once.
+            outcome: Gets its position, or that of the first with this id, as soon as the broker has
+                it; a `PublishError` if it is given up.
+
+        Raises:
+            ValueError: As `publish`.
+        """
+        raise NotImplementedError
+
+    async def open_log(
+        self, room: str, history: int
+    ) -> tuple[Position | None, list[tuple[Position, bytes]]]:
+        """`open` by positions: the last one, which is ``None`` if the broker was never there, and
+        the last messages with theirs."""
+        raise NotImplementedError
+
+    async def replay(
+        self, room: str, since: Position, until: Position | None, messages: int, size: int
+    ) -> list[tuple[Position, bytes]]:
+        """What was said after a position, up to another that was heard here.
+
+        Args:
+            room: The room.
+            since: After which position.
+            until: Up to which; ``None``: up to what was heard here when the broker was there.
+            messages: The most messages that are wanted.
+            size: The most bytes.
+
+        Raises:
+            Incomplete: If that is not all that there was.
+        """
+        raise NotImplementedError
+
+    async def store(
+        self, room: str, payload: bytes, id: str, seconds: float, *, fresh: bool = False
+    ) -> Position | None:
         """Say something in a room that belongs to its history, and wait until the broker has it.
 
         After the time it is given up: it is not sent any more.
@@ -128,7 +201,12 @@ class Backplane(ABC):
         Args:
             room: Any text.
             payload: The message.
+            id: By what a repetition is known, if the broker can.
             seconds: How long to try.
+            fresh: Whether the id is a new one, so that nobody can have stored a message of it.
+
+        Returns:
+            Where it is, or of a repetition where the first one is, if the broker can tell.
 
         Raises:
             PublishError: If the broker has not been given it.
@@ -140,12 +218,14 @@ class Backplane(ABC):
             async with asyncio.timeout(seconds):
                 await self.wait_sent()
         except TimeoutError:
-            raise OutcomeUnknown(room, "", f"{self.status.url} has not taken it") from None
+            raise OutcomeUnknown(room, id, f"{self.status.url} has not taken it") from None
         if not self.status.connected:
-            raise OutcomeUnknown(room, "", f"{self.status.url} is away")
+            raise OutcomeUnknown(room, id, f"{self.status.url} is away")
+        return None
 
-    async def last(self, room: str, count: int) -> list[bytes]:
-        """The last messages of a room that is not open here, oldest first; fewer if they are large.
+    async def last(self, room: str, count: int) -> list[tuple[Position | None, bytes]]:
+        """The last messages of a room that is not open here, oldest first, with their positions if
+        the broker can tell; fewer if they are large.
 
         Raises:
             ConnectionError: If the broker is away.
@@ -154,7 +234,7 @@ class Backplane(ABC):
         await self.shut(room)
         if not self.status.connected:
             raise ConnectionError(f"{self.status.url} is away")
-        return payloads
+        return [(None, payload) for payload in payloads]
 
     async def rooms(self, most: int) -> list[str]:
         """Names of rooms that have messages or members, in any order; at most so many.

@@ -10,7 +10,16 @@ from wsext.sdk.options import OptionSet, local, refuse_code_options
 __all__ = ["MemoryOptions", "NatsOptions", "RemoteOptions", "take_options"]
 
 
-class MemoryOptions(OptionSet):
+class _LogOptions(OptionSet):
+    """Parameters of everything that numbers a room's messages."""
+
+    ids: Annotated[
+        int, local("ids of messages that are remembered of a room, to know a repetition", ge=1)
+    ] = 10_000
+    id_ttl: Annotated[int, local("seconds that an id is remembered", ge=1)] = 300
+
+
+class MemoryOptions(_LogOptions):
     """Parameters of ``memory://``."""
 
     __owner__: ClassVar[str] = "memory://"
@@ -26,7 +35,7 @@ class MemoryOptions(OptionSet):
     )
 
 
-class RemoteOptions(OptionSet):
+class RemoteOptions(_LogOptions):
     """Parameters of every backplane with a broker."""
 
     __owner__: ClassVar[str] = "backplane"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from wsext.errors import OutcomeUnknown, PublishError
 from wsext.escape import get_logger
 from wsext.rooms.backplanes.broker import Record
 from wsext.rooms.backplanes.contract import BackplaneStatus
+from wsext.rooms.backplanes.positions import LogHead, Position
 
 __all__ = ["OutgoingRecords"]
 
@@ -28,6 +30,8 @@ _MOST_WAITING = 1 << 16
 _BATCH = 256
 _BATCH_BYTES = 1 << 20
 
+_NOWHERE: Mapping[int, Position] = MappingProxyType({})
+
 
 class OutgoingRecords:
     """Messages in the order of their numbers: taken a short time ago, under way, waiting.
@@ -42,12 +46,13 @@ class OutgoingRecords:
     def __init__(self, status: BackplaneStatus, limit: int) -> None:
         self._status = status
         self._limit = limit
-        self._taken: deque[tuple[float, Record]] = deque()
+        self._taken: deque[tuple[float, Record, Position | None]] = deque()
         self._taken_bytes = 0
         self._sending: list[Record] = []
         self._waiting: deque[Record] = deque()
-        self._outcomes: dict[int, asyncio.Future[None]] = {}
+        self._outcomes: dict[int, asyncio.Future[Position | None]] = {}
         self._given = 0
+        self._first_given: dict[int, float] = {}
         self._recount()
 
     def __bool__(self) -> bool:
@@ -58,12 +63,13 @@ class OutgoingRecords:
         """Whether more than half of what may wait does, or more than is sent at once."""
         return self._status.queued_bytes > min(self._limit // 2, _BATCH_BYTES)
 
-    def put(self, record: Record, outcome: asyncio.Future[None] | None = None) -> None:
+    def put(self, record: Record, outcome: asyncio.Future[Position | None] | None = None) -> None:
         """Add a message; the oldest ones may have to go for it.
 
         Args:
             record: The message.
-            outcome: Done when the broker has taken it; gets a `PublishError` when it is given up.
+            outcome: Gets its position, if the broker tells that, when the broker has taken it, and
+                a `PublishError` when it is given up.
         """
         if outcome is not None:
             self._outcomes[record.number] = outcome
@@ -89,29 +95,42 @@ class OutgoingRecords:
             self._sending.append(self._waiting.popleft())
         if self._sending:
             self._given = max(self._given, self._sending[-1].number)
+            now = time.monotonic()
+            for record in self._sending:
+                self._first_given.setdefault(record.number, now)
         return self._sending
 
-    def confirm(self) -> None:
-        """The broker has stored what was taken."""
+    def confirm(self, positions: Mapping[int, Position] = _NOWHERE) -> None:
+        """The broker has stored what was taken.
+
+        Args:
+            positions: Where, by the messages' own numbers, if the broker tells that.
+        """
         self._status.published += len(self._sending)
         for record in self._sending:
             self._count(-1, record)
-        self._settle(self._sending)
-        self._keep(self._sending)
+        self._settle(self._sending, positions)
+        self._keep(self._sending, positions)
         self._sending = []
 
-    def _settle(self, records: Iterable[Record]) -> None:
+    def refuse(self, record: Record, problem: str) -> None:
+        """The broker will never store this one; `confirm` still has to follow."""
+        self._fail(record, problem, PublishError)
+
+    def _settle(self, records: Sequence[Record], positions: Mapping[int, Position]) -> None:
         """The broker has these."""
-        for record in records if self._outcomes else ():
+        for record in records:
+            self._first_given.pop(record.number, None)
             outcome = self._outcomes.pop(record.number, None)
             if outcome is not None and not outcome.done():
-                outcome.set_result(None)
+                outcome.set_result(positions.get(record.number))
 
-    def _fail(self, record: Record, problem: str) -> None:
+    def _fail(self, record: Record, problem: str, kind: type[PublishError] | None = None) -> None:
         """This one is given up."""
+        self._first_given.pop(record.number, None)
         outcome = self._outcomes.pop(record.number, None)
         if outcome is not None and not outcome.done():
-            kind = OutcomeUnknown if record.number <= self._given else PublishError
+            kind = kind or (OutcomeUnknown if record.number <= self._given else PublishError)
             outcome.set_exception(kind(record.room, record.id, problem))
 
     def give_up(self, number: int, problem: str) -> None:
@@ -132,10 +151,10 @@ class OutgoingRecords:
         for number in list(self._outcomes):
             self.give_up(number, problem)
 
-    def _keep(self, records: list[Record]) -> None:
+    def _keep(self, records: Sequence[Record], positions: Mapping[int, Position]) -> None:
         now = time.monotonic()
         for record in records:
-            self._taken.append((now, record))
+            self._taken.append((now, record, positions.get(record.number)))
             self._taken_bytes += len(record.data)
         while self._taken and (
             self._taken_bytes > _KEEP_BYTES
@@ -153,28 +172,55 @@ class OutgoingRecords:
         return [r for r in self._all() if r.room == room and after < r.number <= until]
 
     def _all(self) -> list[Record]:
-        return [*(record for _, record in self._taken), *self._sending, *self._waiting]
+        return [*(record for _, record, _ in self._taken), *self._sending, *self._waiting]
 
-    def sort_out(self, stored: Mapping[str, int], most: int | None = None) -> None:
-        """After a reconnection: the last number that the broker has, by room.
+    def last_in(self, head: LogHead, room: str) -> int:
+        """The last number of a room whose message is still in a log that ends so."""
+        return max(
+            (
+                record.number
+                for _, record, position in self._taken
+                if record.room == room
+                and position is not None
+                and head.common(position) == position.number
+            ),
+            default=0,
+        )
 
-        A broker that lost something has lost the latest messages: resend everything after that
-        number, but nothing of more than ``most`` bytes, which it would never take.
+    def sort_out(
+        self, stored: Mapping[str, int], most: int | None = None, seconds: float | None = None
+    ) -> None:
+        """After a reconnection, decide what to send again.
+
+        A broker that lost something has lost the latest messages: resend everything after the last
+        number that it has.
+
+        Args:
+            stored: That number by room.
+            most: Larger messages are given up; the broker would never take them.
+            seconds: Messages that were first sent longer ago are given up: whether the broker has
+                them, it does not remember any more.
         """
         records, was_taken = self._all(), len(self._taken)
+        positions = {r.number: position for _, r, position in self._taken if position is not None}
         self._taken.clear()
         self._taken_bytes, self._sending = 0, []
-        if most is not None:
-            taken = [record for record in records if len(record.data) <= most]
-            self._status.dropped += len(records) - len(taken)
-            for record in records:
-                if len(record.data) > most:
-                    self._fail(record, f"it is too large for {self._status.url}")
-            records = taken
+        now = time.monotonic()
+        possible = []
+        for record in records:
+            given = self._first_given.get(record.number)
+            if most is not None and len(record.data) > most:
+                self._fail(record, f"it is too large for {self._status.url}")
+            elif seconds is not None and given is not None and now - given > seconds:
+                self._fail(record, f"{self._status.url} was away for too long")
+            else:
+                possible.append(record)
+        self._status.dropped += len(records) - len(possible)
+        records = possible
         has = [record for record in records if record.number <= stored.get(record.room, 0)]
         self._waiting = deque(r for r in records if r.number > stored.get(r.room, 0))
-        self._settle(has)
-        self._keep(has)
+        self._settle(has, positions)
+        self._keep(has, positions)
         self._status.published += len(has) - was_taken
         self._recount()
 

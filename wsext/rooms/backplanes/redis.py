@@ -1,10 +1,9 @@
 """Redis as a broker: a stream per room keeps its messages, a channel per room hands them out.
 
-One script adds to the stream and publishes, so both have the same order; what comes on the channel
-carries its place in the stream. Who follows a room subscribes, reads the stream from its place on,
-and goes on with the channel.
+One script adds to the stream and publishes, so both have the same order (see
+`wsext.rooms.backplanes.redis_log`). Who follows a room subscribes, reads the stream from its place
+on, and goes on with the channel. Beside the logs there are
 
-    {prefix}:room:ROOM      stream, cut to about ``retain`` messages, gone ``ttl`` after the last
     {prefix}:members:ROOM   hash of members
     {prefix}:alive:ORIGIN   there while a process is
 """
@@ -25,25 +24,24 @@ from redis.exceptions import ResponseError
 
 from wsext.rooms.backplanes.broker import TAIL_BYTES, Broker, Deliver, Lost, Record
 from wsext.rooms.backplanes.options import RemoteOptions, take_options
+from wsext.rooms.backplanes.positions import LogHead, Position, new_epoch
+from wsext.rooms.backplanes.redis_log import (
+    ADD,
+    HEAD,
+    RoomKeys,
+    number_of,
+    read_added,
+    read_head,
+    read_live,
+)
 from wsext.rooms.backplanes.remote import RemoteBackplane
 
-__all__ = ["RedisBroker", "redis_backplane"]
-
-#: A place in a stream: milliseconds and a count.
-Place: TypeAlias = tuple[int, int]
+__all__ = ["RedisBroker", "redis_backplane", "redis_broker"]
 
 #: What a stream has, as redis-py tells it.
 _Entries: TypeAlias = list[tuple[bytes, dict[bytes, bytes] | None]]
 
 T = TypeVar("T")
-
-_PLACE = re.compile(rb"(\d{1,20})-(\d{1,20})")
-
-_APPEND = """
-local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'd', ARGV[3])
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-redis.call('PUBLISH', KEYS[2], id .. '|' .. ARGV[3])
-"""
 
 #: Messages that are read from a stream at first, and members of a hash always; at most so many
 #: messages are read at once when they are small.
@@ -52,7 +50,7 @@ _PAGE = 500
 
 #: What Redis says when one key cannot be used: it has another type, or a stream's numbers are used
 #: up. Everything else that it says concerns the connection.
-_OF_ONE_KEY = re.compile("WRONGTYPE|XADD|last possible ID")
+_OF_ONE_KEY = re.compile("WRONGTYPE|XADD|XSETID|last possible ID")
 
 #: Connections to the server; who needs one more waits.
 _CONNECTIONS = 8
@@ -70,8 +68,17 @@ def redis_backplane(url: str) -> RemoteBackplane:
     Raises:
         OptionError: For an unknown parameter or a value that does not fit.
     """
-    bare, options = take_options(url, RemoteOptions, _PASSING)
-    return RemoteBackplane(url, RedisBroker(bare, options), options)
+    broker = redis_broker(url)
+    return RemoteBackplane(url, broker, broker.options)
+
+
+def redis_broker(url: str) -> RedisBroker:
+    """What talks to the Redis server of such a URL.
+
+    Raises:
+        OptionError: As `redis_backplane`.
+    """
+    return RedisBroker(*take_options(url, RemoteOptions, _PASSING))
 
 
 class RedisBroker(Broker):
@@ -82,8 +89,10 @@ class RedisBroker(Broker):
         options: Names and bounds.
     """
 
+    numbers = True
+
     def __init__(self, url: str, options: RemoteOptions) -> None:
-        self._options = options
+        self.options = options
         # Whoever repeats a command has to know how far the last one came: that is not redis-py.
         pool = BlockingConnectionPool.from_url(
             url,
@@ -95,22 +104,26 @@ class RedisBroker(Broker):
         self._redis: Any = Redis.from_pool(pool)  # its types do not know that all is bytes here
         self._channels = self._redis.pubsub()
         self._reader: asyncio.Task[None] | None = None
-        self._append = ""
+        self._add = self._head = ""
         self._deliver: Deliver
         self._confirmed: dict[bytes, asyncio.Future[None]] = {}
-        self._catching_up: dict[str, list[tuple[Place, bytes]]] = {}
+        self._catching_up: dict[str, list[tuple[Position, bytes]]] = {}
         self._echo = self._key("echo", secrets.token_hex(8))
         self._echoed = True
         self._rooms: dict[bytes, str] = {}
 
     def _key(self, kind: str, name: str) -> str:
-        return f"{self._options.prefix}:{kind}:{name}"
+        return f"{self.options.prefix}:{kind}:{name}"
+
+    def _keys(self, room: str) -> RoomKeys:
+        return RoomKeys.of(self.options.prefix, room)
 
     # --- the connection -----------------------------------------------------------------------
 
     async def connect(self, deliver: Deliver, lost: Lost) -> None:
         self._deliver = deliver
-        self._append = await self._redis.script_load(_APPEND)
+        self._add = await self._redis.script_load(ADD)
+        self._head = await self._redis.script_load(HEAD)
         self._channels = self._redis.pubsub()
         self._echoed = True
         await self._channels.subscribe(self._echo)
@@ -147,14 +160,13 @@ class RedisBroker(Broker):
         if room is None:
             self._echoed = True  # whatever it is, it came
             return
-        text, _, record = data.partition(b"|")
-        place = _place(text)
-        if place is None:
-            self._deliver(room, None, b"" if text else record)
-        elif room in self._catching_up:
-            self._catching_up[room].append((place, record))
+        read = read_live(data)
+        if read is None:
+            self._deliver(room, None, b"")
+        elif read[0] is not None and room in self._catching_up:
+            self._catching_up[room].append((read[0], read[1]))
         else:
-            self._deliver(room, place, record)
+            self._deliver(room, *read)
 
     async def beat(self, origin: str, seconds: float) -> None:
         if not seconds:
@@ -169,13 +181,25 @@ class RedisBroker(Broker):
     # --- rooms --------------------------------------------------------------------------------
 
     async def append(self, records: Sequence[Record]) -> None:
-        retain, ttl = self._options.retain, self._options.ttl
+        await self._store(records, remember=False)
+
+    async def add(self, records: Sequence[Record]) -> list[tuple[Position, bool] | None]:
+        return await self._store(records, remember=True)
+
+    async def _store(
+        self, records: Sequence[Record], *, remember: bool
+    ) -> list[tuple[Position, bool] | None]:
         async with self._redis.pipeline(transaction=False) as pipe:
             for record in records:
-                keys = self._key("room", record.room), self._key("live", record.room)
-                pipe.evalsha(self._append, 2, *keys, retain, ttl, record.data)
+                keys = self._keys(record.room)
+                pipe.evalsha(self._add, *keys.to_add(record, self.options, remember=remember))
             results = await pipe.execute(raise_on_error=False)
         self._check([record.room for record in records], results)
+        return [None if isinstance(answer, Exception) else read_added(answer) for answer in results]
+
+    async def head(self, room: str) -> LogHead:
+        question = self._redis.evalsha(self._head, *self._keys(room).to_ask_head(self.options))
+        return read_head(await self._ask(room, question, [new_epoch().encode(), 0, b""]))
 
     def _check(self, rooms: Sequence[str], results: Sequence[Any]) -> None:
         """Raise what concerns the connection; count what concerns one room's key."""
@@ -194,45 +218,67 @@ class RedisBroker(Broker):
             return otherwise
 
     async def note(self, room: str, data: bytes) -> None:
-        await self._redis.publish(self._key("live", room), b"|" + data)
+        await self._redis.publish(self._keys(room).channel, b"|" + data)
+
+    async def _head_if_any(self, room: str) -> LogHead:
+        """Where a log ends, without beginning one."""
+        question = self._redis.hmget(self._keys(room).head, "epoch", "number", "earlier")
+        epoch, number, earlier = await self._ask(room, question, [None] * 3)
+        return read_head([epoch or b"", int(number or 0), earlier or b""])
 
     async def tail(self, room: str, count: int) -> list[tuple[Any, bytes]]:
-        found: list[tuple[Place, bytes]] = []
+        found: list[tuple[int, bytes]] = []
         size = 0
-        page = min(count, _FIRST_PAGE)
-        async with aclosing(self._entries(room, None, page, backwards=True)) as entries:
-            async for place, data in entries:
-                found.append((place, data))
+        epoch = (await self._head_if_any(room)).epoch
+        async with aclosing(self._entries(room, backwards=True)) as entries:
+            async for number, data in entries:
+                found.append((number, data))
                 size += len(data)
                 if len(found) == count or size > TAIL_BYTES:
                     break
-        return found[::-1]
+        return [(Position(epoch, number), data) for number, data in found[::-1]]
+
+    async def read(
+        self, room: str, after: int, until: int, most_bytes: int
+    ) -> list[tuple[int, bytes]]:
+        found = []
+        async with aclosing(self._entries(room, after)) as entries:
+            async for number, data in entries:
+                if number > until or most_bytes < 0:
+                    break
+                most_bytes -= len(data)
+                found.append((number, data))
+        return found
 
     async def _entries(
-        self, room: str, place: Place | None, page: int = _FIRST_PAGE, *, backwards: bool = False
-    ) -> AsyncGenerator[tuple[Place, bytes], None]:
-        """A stream's entries beyond a place, in pages of a size that fits them."""
-        key = self._key("room", room)
+        self, room: str, after: int = 0, *, backwards: bool = False
+    ) -> AsyncGenerator[tuple[int, bytes], None]:
+        """A stream's messages above a number, in pages of a size that fits them."""
+        key, page = self._keys(room).stream, _FIRST_PAGE
+        first, last = str(after + 1), "+"
         while True:
-            beyond = None if place is None else f"({place[0]}-{place[1]}"
             if backwards:
-                command = self._redis.xrevrange(key, beyond or "+", "-", count=page)
+                command = self._redis.xrevrange(key, last, first, count=page)
             else:
-                command = self._redis.xrange(key, beyond or "-", "+", count=page)
+                command = self._redis.xrange(key, first, last, count=page)
             entries: _Entries = await self._ask(room, command, [])
             largest = 1
             for name, fields in entries:
                 data = (fields or {}).get(b"d", b"")
                 largest = max(largest, len(data))
-                place = _place(name)
-                if place is not None:
-                    yield place, data
+                number = number_of(name)
+                if number is None:
+                    self.faults.add("a message", room, "it has no number")
+                else:
+                    yield number, data
             if len(entries) < page:
                 return
+            beyond = "(" + entries[-1][0].decode()
+            first, last = (first, beyond) if backwards else (beyond, last)
             page = max(1, min(_PAGE, TAIL_BYTES // largest))
 
-    async def follow(self, room: str, after: Place | None) -> None:
-        channel = self._key("live", room)
+    async def follow(self, room: str, after: Position | None) -> None:
+        channel = self._keys(room).channel
         live = self._catching_up[room] = []
         self._rooms[channel.encode()] = room
         try:
@@ -240,24 +286,18 @@ class RedisBroker(Broker):
             self._confirmed[channel.encode()] = confirmed
             await self._channels.subscribe(channel)
             await confirmed
-            last = await self._read_on(room, after)
-            for place, record in live:
-                if last is None or place > last:
-                    self._deliver(room, place, record)
+            head = await self._head_if_any(room)
+            last = 0 if after is None else head.common(after)
+            async for last, data in self._entries(room, last):  # noqa: B020
+                self._deliver(room, Position(head.epoch, last), data)
+            for position, data in live:
+                if position.epoch != head.epoch or position.number > last:
+                    self._deliver(room, position, data)
         finally:
             self._catching_up.pop(room, None)
 
-    async def _read_on(self, room: str, after: Place | None) -> Place | None:
-        """Deliver what the stream has after a place; the last place, or ``after``."""
-        newest = await self.tail(room, 1)
-        if after is not None and newest and newest[0][0] < after:
-            after = None  # another stream, from a clock that went back: everything in it is newer
-        async for after, data in self._entries(room, after):  # noqa: B020
-            self._deliver(room, after, data)
-        return after
-
     async def unfollow(self, room: str) -> None:
-        channel = self._key("live", room)
+        channel = self._keys(room).channel
         self._rooms.pop(channel.encode(), None)
         await self._channels.unsubscribe(channel)
 
@@ -280,11 +320,11 @@ class RedisBroker(Broker):
     async def members(self, room: str) -> dict[str, bytes]:
         key, cursor = self._key("members", room), -1
         found: dict[bytes, bytes] = {}
-        while cursor != 0 and len(found) <= self._options.max_members:
+        while cursor != 0 and len(found) <= self.options.max_members:
             page = self._redis.hscan(key, max(cursor, 0), count=_PAGE)
             cursor, some = await self._ask(room, page, (0, {}))
             found.update(some)
-        if len(found) > self._options.max_members:
+        if len(found) > self.options.max_members:
             self.faults.add("a member", room, "there are too many")
         origins = sorted({_origin(name) for name in found})
         if not origins:
@@ -296,7 +336,7 @@ class RedisBroker(Broker):
         if gone:
             await self._redis.hdel(key, *gone)
         there = {}
-        for name in [name for name in found if name not in gone][: self._options.max_members]:
+        for name in [name for name in found if name not in gone][: self.options.max_members]:
             try:
                 there[name.decode()] = found[name]
             except UnicodeDecodeError:
@@ -320,10 +360,3 @@ class RedisBroker(Broker):
 
 def _origin(member: bytes) -> bytes:
     return member.partition(b".")[0]
-
-
-def _place(text: bytes) -> Place | None:
-    """A place in a stream; ``None`` if it is none that Redis knows."""
-    found = _PLACE.fullmatch(text)
-    place = (int(found[1]), int(found[2])) if found else None
-    return place if place and max(place) < 1 << 64 else None

@@ -18,20 +18,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Annotated, Any, TypeAlias, TypeVar
-from weakref import WeakValueDictionary
-
-import msgspec
-from msgspec import Meta
+from typing import Any, TypeVar, cast
 
 from wsext.errors import RoomError
 from wsext.escape import escape, get_logger, safe_url
 from wsext.protocol.closing import CloseCode
 from wsext.rooms.backplanes.broker import Broker, Record
-from wsext.rooms.backplanes.contract import Backplane, Subscriber
+from wsext.rooms.backplanes.contract import Backplane, Incomplete, Subscriber
+from wsext.rooms.backplanes.envelope import record_id, seal
 from wsext.rooms.backplanes.faults import Faults
+from wsext.rooms.backplanes.following import Following, Line
+from wsext.rooms.backplanes.following_logs import FollowingLogs
 from wsext.rooms.backplanes.options import RemoteOptions
 from wsext.rooms.backplanes.outgoing import OutgoingRecords
+from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.backplanes.roster import Roster
 from wsext.runtime.backoff import Backoff
 
@@ -51,49 +51,8 @@ _REFRESH = 3600.0
 #: The first wait between attempts to connect, in seconds; it doubles.
 _FIRST_DELAY = 0.05
 
-#: Messages at a room's end in which a publisher looks for its own.
-_TAIL = 2000
-
-#: Processes whose last number in a room is remembered; the one silent longest goes first.
-_MOST_ORIGINS = 1000
-
 #: Notes that may wait for the broker; without the oldest, members are compared a little later.
 _MOST_NOTES = 1000
-
-#: Origin, number and payload.
-_Stored: TypeAlias = tuple[
-    Annotated[str, Meta(min_length=1, max_length=64)], Annotated[int, Meta(ge=1)], bytes
-]
-_encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(_Stored)
-
-
-class _Followed:
-    """A room that is open here.
-
-    Attributes:
-        since: Own messages after this number are in the hub's hands already.
-        seen: The last number of every origin.
-        position: Where to read on; meaningless until it is ``known``.
-        connection: The number of the connection on which it is followed.
-    """
-
-    __slots__ = ("connection", "known", "position", "seen", "since")
-
-    def __init__(self, since: int) -> None:
-        self.since = since
-        self.seen: dict[str, int] = {}
-        self.position: Any = None
-        self.known = False
-        self.connection = 0
-
-    def is_new(self, origin: str, number: int) -> bool:
-        """Whether a message has not been seen; from now on it has."""
-        last = self.seen.pop(origin, 0)
-        self.seen[origin] = max(number, last)
-        if len(self.seen) > _MOST_ORIGINS:
-            del self.seen[next(iter(self.seen))]
-        return number > last
 
 
 class RemoteBackplane(Backplane):
@@ -111,6 +70,7 @@ class RemoteBackplane(Backplane):
         self.status.connected = False
         self._broker = broker
         self._options = options or RemoteOptions()
+        self.can_recover = broker.numbers
         self._running: asyncio.Task[None] | None = None
         self._faults = broker.faults = Faults(self.status)
 
@@ -122,14 +82,17 @@ class RemoteBackplane(Backplane):
         self._outgoing = OutgoingRecords(self.status, self._options.queue_bytes)
         self._notes: deque[tuple[str, bytes]] = deque(maxlen=_MOST_NOTES)
         self._roster = Roster(self._broker)
-        self._rooms: dict[str, _Followed] = {}
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._connection = 0
+        self._line = Line(
+            *(self._broker, subscriber, self._outgoing, self._faults, self._options, self.status),
+            self._on_lost,
+        )
+        self._following = FollowingLogs(self._line) if self.recovery else Following(self._line)
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._work = asyncio.Event()
         self._sent = asyncio.Event()
         self._sent.set()
         self._tried = asyncio.Event()
+        self._here = asyncio.Event()
         self._running = asyncio.get_running_loop().create_task(self._run())
         await self._tried.wait()
 
@@ -182,18 +145,19 @@ class RemoteBackplane(Backplane):
 
     def _set_connected(self, connected: bool) -> None:
         self.status.connected = connected
+        (self._here.set if connected else self._here.clear)()
         self._since = time.monotonic()
         self._update_sent()
 
     async def _work_connected(self) -> None:
         """Connect, catch up, and work until the connection is lost, which is the error raised."""
         self._lost = asyncio.get_running_loop().create_future()
-        self._connection += 1
-        await self._in_time(self._broker.connect(self._deliver, self._on_lost))
+        self._line.number += 1
+        await self._in_time(self._broker.connect(self._following.deliver, self._on_lost))
         await self._in_time(self._beat())
         await self._resync()
         self._set_connected(True)
-        if self._connection > 1:
+        if self._line.number > 1:
             self.status.reconnects += 1
             logger.warning("%s is back", self.status.url)
         self._tried.set()
@@ -210,8 +174,7 @@ class RemoteBackplane(Backplane):
             self._lost.set_exception(error)
 
     async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
-        async with asyncio.timeout(self._options.timeout):
-            return await work
+        return await self._line.in_time(work)
 
     async def _keep_alive(self) -> None:
         refresh = time.monotonic() + _REFRESH
@@ -236,33 +199,44 @@ class RemoteBackplane(Backplane):
             self._notes.append((room, record.data))
             self._work.set()
 
-    def _put(self, record: Record, outcome: asyncio.Future[None] | None = None) -> None:
+    def _put(self, record: Record, outcome: asyncio.Future[Position | None] | None = None) -> None:
         self._outgoing.put(record, outcome)
         self._work.set()
         self._update_sent()
 
-    def _record(self, room: str, payload: bytes) -> Record:
+    def _record(
+        self, room: str, payload: bytes, id: str | None = None, *, fresh: bool = False
+    ) -> Record:
         self._number += 1
-        data = _encode((self._subscriber.origin, self._number, payload))
+        data = seal(self._subscriber.origin, self._number, payload)
         most = min(self._broker.max_size, self._options.max_message_bytes)
         if len(data) > most:
             problem = (
                 f"{len(payload)} bytes are too large for {self.status.url}, which takes {most}"
             )
             raise RoomError("too large for the room", CloseCode.MESSAGE_TOO_BIG, problem)
-        return Record(room, self._number, f"{self._subscriber.origin}-{self._number}", data)
+        own = record_id(self._subscriber.origin, self._number)
+        return Record(room, self._number, id or own, data, fresh or id is None)
 
-    async def store(self, room: str, payload: bytes, seconds: float) -> None:
-        record = self._record(room, payload)
-        outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def submit(
+        self, room: str, payload: bytes, id: str | None, outcome: asyncio.Future[Position]
+    ) -> None:
+        self._put(self._record(room, payload, id), cast("asyncio.Future[Position | None]", outcome))
+
+    async def store(
+        self, room: str, payload: bytes, id: str, seconds: float, *, fresh: bool = False
+    ) -> Position | None:
+        record = self._record(room, payload, id, fresh=fresh)
+        outcome: asyncio.Future[Position | None] = asyncio.get_running_loop().create_future()
         self._put(record, outcome)
         try:
-            await asyncio.wait([outcome], timeout=seconds)
+            # It is not sent again when the broker may have forgotten the id.
+            await asyncio.wait([outcome], timeout=min(seconds, self._options.id_ttl / 2))
         finally:
             if not outcome.done():
                 self._outgoing.give_up(record.number, self._why_not())
                 self._update_sent()
-        outcome.result()
+        return outcome.result()
 
     def _why_not(self) -> str:
         why = "does not answer" if self.status.connected else f"is away ({self.status.error})"
@@ -277,11 +251,28 @@ class RemoteBackplane(Backplane):
                 self._update_sent()
 
     async def _send_some(self) -> None:
+        """If this fails, `_resync` finds out how far it came."""
         if records := self._outgoing.take():
-            await self._broker.append(records)  # if it fails, `_resync` finds out how far it came
-            self._outgoing.confirm()
+            if self.recovery:
+                await self._add(records)
+            else:
+                await self._broker.append(records)
+                self._outgoing.confirm()
+        if self._notes:
+            await self._roster.flush()  # what notes tell of members is true when they come
         while self._notes:
             await self._broker.note(*self._notes.popleft())
+
+    async def _add(self, records: list[Record]) -> None:
+        positions = {}
+        for record, placed in zip(records, await self._broker.add(records), strict=True):
+            if placed is None:
+                problem = f"{self.status.url} cannot use this room"
+                self._outgoing.refuse(record, problem)
+            else:
+                positions[record.number] = placed[0]
+                self.status.repeated += placed[1]
+        self._outgoing.confirm(positions)
 
     def _update_sent(self) -> None:
         if self.status.connected and self.status.queued:
@@ -298,107 +289,44 @@ class RemoteBackplane(Backplane):
 
     # --- receiving ----------------------------------------------------------------------------
 
-    def _deliver(self, room: str, position: Any, data: bytes) -> None:
-        followed = self._rooms.get(room)
-        if followed is None:
-            return
-        if position is not None:
-            followed.position = position
-        stored = self._read(room, data)
-        if stored is None or stored[0] == self._subscriber.origin:
-            return
-        origin, number, payload = stored
-        if position is not None:
-            if not followed.is_new(origin, number):
-                self.status.repeated += 1
-                return
-            self.status.received += 1
-        self._subscriber.receive(room, payload)
-
-    def _read(self, room: str, data: bytes) -> _Stored | None:
-        if len(data) > self._options.max_message_bytes:
-            self._faults.add("a message", room, "it is too large")
-            return None
-        return self._faults.read("a message", room, _decoder, data)
-
     async def open(self, room: str, history: int) -> list[bytes]:
-        followed = self._rooms[room] = _Followed(self._number)
-        async with self._lock(room):
-            if self.status.connected:
-                try:
-                    return await self._in_time(self._open(room, followed, history))
-                except Exception as error:
-                    self._on_lost(error)
-        return self._own(room, followed, history)
+        assert isinstance(self._following, Following)
+        return await self._following.open(room, history, self._number)
 
-    async def _open(self, room: str, followed: _Followed, history: int) -> list[bytes]:
-        mine, payloads = self._subscriber.origin, []
-        for position, data in await self._broker.tail(room, max(history, 1)):
-            followed.position = position
-            if (stored := self._read(room, data)) is None:
-                continue
-            origin, number, payload = stored
-            if followed.is_new(origin, number) and (origin != mine or number <= followed.since):
-                payloads.append(payload)
-        followed.known = True
-        payloads += self._own(room, followed, history)
-        await self._broker.follow(room, followed.position)
-        followed.connection = self._connection
-        return payloads[-history:] if history else []
+    async def open_log(
+        self, room: str, history: int
+    ) -> tuple[Position | None, list[tuple[Position, bytes]]]:
+        assert isinstance(self._following, FollowingLogs)
+        return await self._following.open(room, history)
 
-    def _own(self, room: str, followed: _Followed, history: int) -> list[bytes]:
-        """What this process sent before it opened the room, and has not got from the broker."""
-        after = followed.seen.get(self._subscriber.origin, 0)
-        records = self._outgoing.of(room, after, followed.since)
-        return [_decoder.decode(r.data)[2] for r in records[-history:]] if history else []
+    async def replay(
+        self, room: str, since: Position, until: Position | None, messages: int, size: int
+    ) -> list[tuple[Position, bytes]]:
+        assert isinstance(self._following, FollowingLogs)
+        try:
+            await self._in_time(self._here.wait())
+            return await self._following.replay(room, since, until, messages, size)
+        except Incomplete:
+            raise
+        except Exception as error:
+            self._on_lost(error)
+            raise Incomplete("away") from error
 
     async def shut(self, room: str) -> None:
-        self._rooms.pop(room, None)
-        async with self._lock(room):
-            if room not in self._rooms and self.status.connected:
-                try:
-                    await self._in_time(self._broker.unfollow(room))
-                except Exception as error:
-                    self._on_lost(error)
-
-    def _lock(self, room: str) -> asyncio.Lock:
-        return self._locks.setdefault(room, asyncio.Lock())
-
-    # --- after a reconnection -----------------------------------------------------------------
+        await self._following.shut(room)
 
     async def _resync(self) -> None:
         """Read on where it was interrupted, and send again what the broker has lost."""
         self._notes.clear()
         stored = {
-            room: await self._in_time(self._last_own(room)) for room in self._outgoing.rooms()
+            room: await self._in_time(self._following.last_own(room))
+            for room in self._outgoing.rooms()
         }
-        self._outgoing.sort_out(stored, self._broker.max_size)
+        seconds = self._options.id_ttl if self.recovery else None
+        self._outgoing.sort_out(stored, self._broker.max_size, seconds)
         self._roster.change_all()
         await self._in_time(self._roster.flush())
-        while missing := [
-            (room, followed)
-            for room, followed in self._rooms.items()
-            if followed.connection != self._connection
-        ]:
-            for room, followed in missing:
-                await self._in_time(self._follow_again(room, followed))
-
-    async def _last_own(self, room: str) -> int:
-        found = [self._read(room, data) for _, data in await self._broker.tail(room, _TAIL)]
-        mine = self._subscriber.origin
-        return max((stored[1] for stored in found if stored and stored[0] == mine), default=0)
-
-    async def _follow_again(self, room: str, followed: _Followed) -> None:
-        async with self._lock(room):
-            if not followed.known:  # it was opened while the broker was away: from now on
-                for position, data in await self._broker.tail(room, 1):
-                    followed.position = position
-                    if stored := self._read(room, data):
-                        followed.is_new(*stored[:2])
-                followed.known = True
-            if self._rooms.get(room) is followed:
-                await self._broker.follow(room, followed.position)
-            followed.connection = self._connection
+        await self._following.go_on()
 
     # --- members ------------------------------------------------------------------------------
 
@@ -410,25 +338,16 @@ class RemoteBackplane(Backplane):
 
     async def _put_member(self, room: str, member: str, info: bytes | None) -> None:
         self._roster.put(room, member, info)
-        if self.status.connected:
-            try:
-                await self._in_time(self._roster.flush())
-            except Exception as error:
-                self._on_lost(error)
+        await self._line.attempt(self._roster.flush(), None)
 
     async def members(self, room: str) -> dict[str, bytes]:
         return await self._ask(lambda: self._broker.members(room))
 
     # --- what is there --------------------------------------------------------------------------
 
-    async def last(self, room: str, count: int) -> list[bytes]:
+    async def last(self, room: str, count: int) -> list[tuple[Position | None, bytes]]:
         found = await self._ask(lambda: self._broker.tail(room, count)) if count else []
-        seen, payloads = _Followed(0), []
-        for _, data in found:
-            stored = self._read(room, data)
-            if stored is not None and seen.is_new(*stored[:2]):
-                payloads.append(stored[2])
-        return payloads
+        return self._following.payloads(room, found)
 
     async def rooms(self, most: int) -> list[str]:
         found = await self._ask(lambda: self._broker.rooms(most))

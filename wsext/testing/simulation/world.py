@@ -132,7 +132,7 @@ class WorldConnect(WireConnect):
         self._books = books
         books.codecs.watch(self._installed.extensions)
 
-    def _start(self, *arguments: Any) -> Any:
-        session, missing = super()._start(*arguments)
+    def _start(self, *arguments: Any, **keywords: Any) -> Any:
+        session = super()._start(*arguments, **keywords)
         self._books.add_client(session)
-        return session, missing
+        return session

@@ -19,6 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 __all__ = ["Instruments", "instruments", "is_shared", "page"]
 
 _DURATIONS = (0.1, 1, 10, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600)
+_ABSENCES = (0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300)
 
 
 class Instruments:
@@ -40,6 +41,24 @@ class Instruments:
             "wsext_session_duration_seconds", "How long sessions lasted.", ["route"],
             buckets=_DURATIONS,
         )  # fmt: skip
+        self.detached = Gauge(
+            "wsext_detached_sessions", "Sessions without a connection, which can be resumed.",
+            ["route"], multiprocess_mode="livesum",
+        )  # fmt: skip
+        self.away = Histogram(
+            "wsext_detached_seconds", "How long resumed sessions had no connection.", ["route"],
+            buckets=_ABSENCES,
+        )  # fmt: skip
+        self.replayed = Counter(
+            "wsext_replayed_messages", "Messages that were written again on a new connection.",
+            ["route"],
+        )  # fmt: skip
+        self.replayed_bytes = Counter(
+            "wsext_replayed_bytes", "Their bytes, as applications see them.", ["route"]
+        )
+        self.events = Counter(
+            "wsext_extension_events", "What extensions count themselves.", ["extension", "event"]
+        )
         self.messages = Counter("wsext_messages", "Whole messages.", ["route", "direction"])
         self.app_bytes = Counter(
             "wsext_app_bytes", "Payload as applications see it.", ["route", "direction"]

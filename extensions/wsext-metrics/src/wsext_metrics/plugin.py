@@ -22,6 +22,7 @@ from wsext import (
     App,
     CloseCode,
     CloseInfo,
+    Extension,
     Frame,
     Held,
     Interceptor,
@@ -79,6 +80,8 @@ class Metrics(Interceptor):
         self._to: Instruments = instruments()
         self._watched: dict[Session, _Watched] = {}
         self._routes: set[str] = set()
+        #: Of each extension in use, what of its own totals has been taken over.
+        self._counted: dict[Extension, dict[str, int]] = {}
         self._updating: asyncio.Task[None] | None = None
         self._rooms: _Rooms | None = None
         self._pages: dict[bool, _Page] = {}
@@ -133,6 +136,8 @@ class Metrics(Interceptor):
         if session.role != "server":
             return
         watched = self._watched[session] = _Watched(session, self._to)
+        for agreed in session.extensions:
+            self._counted.setdefault(agreed.extension, {})
         self._routes.add(watched.route)
         self._to.sessions.labels(watched.route).inc()
         if session.extensions and random.random() < self.options.sample:  # no secret is at stake
@@ -141,12 +146,27 @@ class Metrics(Interceptor):
             self._updating = asyncio.create_task(self._keep_updating())
 
     @hookimpl
+    def wsext_session_detached(self, session: Session) -> None:
+        """It has no connection for a while."""
+        watched = self._watched.get(session)
+        if watched is not None:
+            watched.detach()
+
+    @hookimpl
+    def wsext_session_resumed(self, session: Session) -> None:
+        """It goes on."""
+        watched = self._watched.get(session)
+        if watched is not None:
+            self._to.away.labels(watched.route).observe(watched.attach())
+
+    @hookimpl
     def wsext_session_closed(self, session: Session, info: CloseInfo) -> None:
         """Take over its totals."""
         watched = self._watched.pop(session, None)
         if watched is None:
             return
         watched.update()
+        watched.attach()
         by = "nobody" if info.code == 1006 else "us" if info.local_first else "peer"
         watched.end(info, self._label(info.code, by), by)
         self._to.sessions.labels(watched.route).dec()
@@ -171,6 +191,11 @@ class Metrics(Interceptor):
     async def _update(self) -> None:
         if self._rooms is not None:
             self._rooms.update()
+        for extension, last in self._counted.items():
+            for event, total in extension.counters.items():
+                labels = self._to.events.labels(extension.name, event)
+                labels.inc(total - last.get(event, 0))
+                last[event] = total
         outgoing = dict.fromkeys(self._routes, 0)
         incoming = dict.fromkeys(self._routes, 0)
         held = dict.fromkeys(Held.__annotations__, 0)
@@ -254,6 +279,8 @@ class _Watched:
         self._to = to
         self._opened = monotonic()
         self._last = (0,) * 8
+        self._replayed = 0, 0
+        self._detached: float | None = None
         self._sample: _Sample | None = None
 
     def measure(self) -> None:
@@ -279,6 +306,25 @@ class _Watched:
             self._last = now
         if self._sample is not None:
             self._sample.report(self._to)
+        journal = self._session.negotiation.journal
+        if journal is not None and journal.replayed != self._replayed[0]:
+            messages, size = self._replayed
+            self._to.replayed.labels(self.route).inc(journal.replayed - messages)
+            self._to.replayed_bytes.labels(self.route).inc(journal.replayed_bytes - size)
+            self._replayed = journal.replayed, journal.replayed_bytes
+
+    def detach(self) -> None:
+        """It has lost its connection."""
+        self._detached = monotonic()
+        self._to.detached.labels(self.route).inc()
+
+    def attach(self) -> float:
+        """It has a connection again, or has ended; the seconds for which it had none."""
+        if self._detached is None:
+            return 0.0
+        self._to.detached.labels(self.route).dec()
+        since, self._detached = self._detached, None
+        return monotonic() - since
 
     def end(self, info: CloseInfo, code: str, by: str) -> None:
         """Count how it ended."""

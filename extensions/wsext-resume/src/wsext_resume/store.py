@@ -1,0 +1,126 @@
+"""Which session does an id name?"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Hashable
+from hashlib import sha256
+
+from wsext import Journal, Session
+
+__all__ = ["Kept", "Store", "worker_in"]
+
+#: Random bytes of an id: 192 bits, which nobody guesses.
+_RANDOM = 24
+
+#: What stands between the random part of an id and the worker that made it.
+_MARK = "."
+
+_MINUTE = 60.0
+
+
+def worker_in(text: str) -> str:
+    """The worker that an id names; empty if it names none. Anybody can write it there."""
+    return text.partition(_MARK)[2]
+
+
+def _hash(text: str) -> bytes:
+    return sha256(text.encode()).digest()
+
+
+class Kept:
+    """One session that can be resumed.
+
+    Args:
+        journal: What moves from one of its connections to the next.
+        rate: Resumptions in a minute, at most.
+
+    Attributes:
+        session: The session, once its handshake is done.
+        hashes: Of the id in use, and of the one before it.
+        peer: Who it counts for while it has no connection; ``None`` is nobody.
+        size: Bytes that it keeps, when they were counted last.
+    """
+
+    __slots__ = (
+        *("_frames", "_rate", "_since", "_turns"),
+        *("hashes", "journal", "peer", "session", "size"),
+    )
+
+    def __init__(self, journal: Journal, rate: int) -> None:
+        self.journal = journal
+        self.session: Session | None = None
+        self.hashes: tuple[bytes, ...] = ()
+        self.peer: Hashable = None
+        self.size = 0
+        self._frames = 0  # that had come when the id in use was given
+        self._rate = self._turns = float(rate)
+        self._since = 0.0
+
+    def give_id(self, worker: str, offered: str | None = None) -> str:
+        """A new id.
+
+        Args:
+            worker: The worker that has the session; empty without workers.
+            offered: The id that the client has. What it never got is forgotten.
+        """
+        text = secrets.token_urlsafe(_RANDOM) + (_MARK + worker if worker else "")
+        self.hashes = (_hash(text),) if offered is None else (_hash(text), _hash(offered))
+        self._frames = self._frames_in
+        return text
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether something has come since the id in use was given: then the client has it."""
+        return self._frames_in > self._frames
+
+    @property
+    def _frames_in(self) -> int:
+        return 0 if self.session is None else self.session.stats.frames_in
+
+    def take_turn(self) -> bool:
+        """Count a resumption; ``False`` if there were too many in the last minute."""
+        now = asyncio.get_running_loop().time()
+        self._turns = min(self._turns + (now - self._since) * self._rate / _MINUTE, self._rate)
+        self._since = now
+        if self._turns < 1:
+            return False
+        self._turns -= 1
+        return True
+
+
+class Store:
+    """The sessions that can be resumed, by the hashes of their ids; no id is kept."""
+
+    def __init__(self) -> None:
+        self._kept: dict[bytes, Kept] = {}
+
+    def find(self, text: str) -> Kept | None:
+        """The session of an id; ``None`` if there is none.
+
+        Raises:
+            LookupError: If the client has got a later id.
+        """
+        digest = _hash(text)
+        kept = self._kept.get(digest)
+        if kept is not None and digest != kept.hashes[0] and kept.is_confirmed:
+            raise LookupError("a later id was given")
+        return kept
+
+    def add(self, kept: Kept) -> None:
+        """A session can be found from now on."""
+        for digest in kept.hashes:
+            self._kept[digest] = kept
+
+    def remove(self, kept: Kept) -> None:
+        """It has ended."""
+        for digest in kept.hashes:
+            self._kept.pop(digest, None)
+
+    def renew(self, kept: Kept, worker: str, offered: str) -> str:
+        """Give a session that is resumed its next id."""
+        self.remove(kept)
+        text = kept.give_id(worker, offered)
+        self.add(kept)
+        return text

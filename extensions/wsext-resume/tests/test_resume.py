@@ -1,0 +1,11 @@
+"""session-resume: the kit."""
+
+from __future__ import annotations
+
+from wsext_resume import SessionResume
+
+from wsext import testing
+
+
+class TestResume(testing.ExtensionSuite):
+    extension = SessionResume

@@ -1,0 +1,69 @@
+# C types for journal.py, which is compiled with them.
+import cython
+
+from wsext.protocol.frames cimport Frame
+
+cdef long long _NEVER
+
+
+cdef class Journal:
+    # What every message meets comes first, so that it shares cache lines.
+    cdef list _kept
+    cdef public long long sent
+    cdef public long long kept_bytes
+    cdef public long long max_bytes
+    cdef public Py_ssize_t max_messages
+    cdef public bint is_full
+    cdef public int opcode
+    cdef public long long received
+    cdef long long _bytes
+    cdef long long _told
+    cdef long long _bytes_told
+    cdef long long _every
+    cdef long long _quarter
+    cdef long long _taken
+    cdef public object queue
+    cdef public long long acknowledged
+    cdef public long long acks
+    cdef public long long replayed
+    cdef public long long replayed_bytes
+    cdef public long long skip
+    cdef long long _lost
+    cdef list _begun
+    cdef long long _begun_bytes
+    cdef Py_ssize_t _begun_sent
+    cdef list _parts
+    cdef long long _parts_bytes
+    cdef public double window
+    cdef public object session
+    cdef public bint is_started
+    cdef public object peer_received
+    cdef public str fresh
+    cdef public object claim
+    cdef public object drop
+
+    cpdef record(self, object data, Py_ssize_t size)
+
+    @cython.locals(size=Py_ssize_t, parts=list, first=Frame)
+    cpdef record_frame(self, Frame frame, object hints)
+
+    cpdef begin(self, Frame frame)
+
+    @cython.locals(count=Py_ssize_t, kept=list)
+    cpdef take_ack(self, object payload)
+
+    cpdef count(self, Py_ssize_t size)
+    cpdef count_frame(self, Frame frame)
+
+    @cython.locals(news="long long")
+    cpdef bint is_ack_due(self) except -1
+
+    cpdef bint is_untold(self) except -1
+
+    @cython.locals(at=Py_ssize_t)
+    cpdef object next_kept(self)
+    cpdef Frame next_begun(self)
+
+
+@cython.locals(frame=Frame)
+cdef Py_ssize_t _size_of(object kept) except -1

@@ -1,0 +1,162 @@
+"""A room's log in Redis: its keys, the scripts that write it, and what they answer; no I/O.
+
+    {prefix}:room:ROOM   stream of messages: ids are NUMBER-MILLISECONDS, field ``d`` has the data
+    {prefix}:head:ROOM   hash: epoch, number, life, earlier (epochs with their last numbers)
+    {prefix}:ids:ROOM    sorted set: what is known by id, with its number
+    {prefix}:live:ROOM   channel: ``EPOCH:NUMBER|data``, and ``|data`` for what is not stored
+
+One script gives the next number, adds, publishes and remembers the id, so nothing comes between
+them. A number is given only together with its message, so the numbers of a stream have no gap.
+
+``life`` is Redis's own `master_replid`. It is another one after every restart and after a replica
+was promoted: just then the end of the data may be missing. The next message begins a new epoch, and
+``earlier`` says how much of the old one is still there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from wsext.rooms.backplanes.broker import Record
+from wsext.rooms.backplanes.options import RemoteOptions
+from wsext.rooms.backplanes.positions import MOST_EPOCHS, LogHead, Position, new_epoch
+
+__all__ = ["ADD", "HEAD", "RoomKeys", "number_of", "read_added", "read_head", "read_live"]
+
+#: A stream's entries have higher ids if somebody else let Redis make them, of its clock.
+_MOST_NUMBERS = 1 << 40
+
+_ENTRY = re.compile(rb"(\d{1,20})-\d{1,20}")
+
+_BEGIN = """
+local known = redis.call('HMGET', KEYS[2], 'epoch', 'number', 'life', 'earlier')
+local epoch, number, earlier = known[1], tonumber(known[2]), known[4] or ''
+local life = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+if not (epoch and number) then  -- whatever the stream has, nobody can say where it belongs
+  for _, key in ipairs({KEYS[1], KEYS[3]}) do
+    local kind = redis.call('TYPE', key).ok
+    if kind == 'stream' or kind == 'zset' then redis.call('DEL', key) end
+  end
+  epoch, number, earlier = fresh, 0, ''
+  redis.call('HSET', KEYS[2], 'epoch', epoch, 'number', 0, 'life', life, 'earlier', '')
+end
+redis.call('EXPIRE', KEYS[2], head_ttl)
+"""
+
+HEAD = (
+    "local fresh, head_ttl = ARGV[1], ARGV[2]"
+    + _BEGIN
+    + """
+return {epoch, number, earlier}
+"""
+)
+
+ADD = (
+    """
+local data, id, retain, ttl, ids, id_ttl = unpack(ARGV)
+local fresh, head_ttl = ARGV[7], ARGV[8]
+"""
+    + _BEGIN
+    + f"""
+if known[3] and known[3] ~= life then
+  local words = {{}}
+  for word in string.gmatch(earlier .. ' ' .. epoch .. ':' .. known[2], '%S+') do
+    table.insert(words, word)
+  end
+  earlier = table.concat(words, ' ', math.max(1, #words - {MOST_EPOCHS - 1}))
+  epoch = fresh
+  redis.call('HSET', KEYS[2], 'epoch', epoch, 'life', life, 'earlier', earlier)
+end
+"""
+    """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if id ~= '' then
+  local was = redis.call('ZSCORE', KEYS[3], id)
+  local entry = was and redis.call('XRANGE', KEYS[1], was, was)[1]
+  local at = entry and tonumber(string.match(entry[1], '-(%d+)'))
+  if at and now - at <= id_ttl * 1000 then return {epoch, tonumber(was), 1} end
+end
+local before = string.format('%.0f', number)
+local name = string.format('%.0f', number + 1)
+local function append()
+  local entry = name .. string.format('-%.0f', now)
+  return redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', retain, entry, 'd', data)
+end
+local added = append()
+if type(added) == 'table' and string.find(added.err, 'ID') then
+  -- somebody else has added something with a higher id
+  for _, entry in ipairs(redis.call('XRANGE', KEYS[1], name, '+')) do
+    redis.call('XDEL', KEYS[1], entry[1])
+  end
+  redis.call('XSETID', KEYS[1], before .. '-18446744073709551615')
+  added = append()
+end
+if type(added) == 'table' then return added end
+redis.call('HSET', KEYS[2], 'number', name)
+redis.call('EXPIRE', KEYS[1], ttl)
+if id ~= '' then
+  redis.call('ZADD', KEYS[3], name, id)
+  redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -ids - 1)
+  redis.call('EXPIRE', KEYS[3], id_ttl)
+end
+redis.call('PUBLISH', KEYS[4], epoch .. ':' .. name .. '|' .. data)
+return {epoch, number + 1, 0}
+"""
+)
+
+
+class RoomKeys(NamedTuple):
+    """What a room's log is called."""
+
+    stream: str
+    head: str
+    ids: str
+    channel: str
+
+    @classmethod
+    def of(cls, prefix: str, room: str) -> RoomKeys:
+        return cls(*(f"{prefix}:{kind}:{room}" for kind in ("room", "head", "ids", "live")))
+
+    def to_add(self, record: Record, options: RemoteOptions, *, remember: bool) -> list[Any]:
+        """The keys and arguments of `ADD`, with the number of keys before them."""
+        id = record.id if remember else ""
+        bounds = (options.retain, options.ttl, options.ids, options.id_ttl)
+        return [4, *self, record.data, id, *bounds, new_epoch(), 2 * options.ttl]
+
+    def to_ask_head(self, options: RemoteOptions) -> list[Any]:
+        """The keys and arguments of `HEAD`, with the number of keys before them."""
+        return [3, self.stream, self.head, self.ids, new_epoch(), 2 * options.ttl]
+
+
+def read_added(answer: Sequence[Any]) -> tuple[Position, bool]:
+    """What `ADD` answers: where the message is, and whether it was there already."""
+    epoch, number, repeated = answer
+    return Position(epoch.decode(), number), bool(repeated)
+
+
+def read_head(answer: Sequence[Any]) -> LogHead:
+    """What `HEAD` answers."""
+    epoch, number, earlier = answer
+    return LogHead(epoch.decode(), number, tuple(map(Position.parse, earlier.decode().split())))
+
+
+def read_live(message: bytes) -> tuple[Position | None, bytes] | None:
+    """What came on a channel; ``None`` if it is nothing that `ADD` publishes. Notes have no
+    position."""
+    text, mark, data = message.partition(b"|")
+    if not mark:
+        return None
+    try:
+        return (Position.parse(text.decode()) if text else None), data
+    except ValueError:
+        return None
+
+
+def number_of(entry: bytes) -> int | None:
+    """The number of a stream's entry by its id; ``None`` if somebody else has added it."""
+    found = _ENTRY.fullmatch(entry)
+    number = int(found[1]) if found else 0
+    return number if 0 < number < _MOST_NUMBERS else None
