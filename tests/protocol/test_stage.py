@@ -167,6 +167,13 @@ def test_a_codec_that_begins_a_message_inside_of_another_fails(way: str) -> None
     assert caught.value.extension == "x-bad"
 
 
+def test_a_message_that_is_shared_has_to_be_whole(caplog: pytest.LogCaptureFixture) -> None:
+    pipeline = Pipeline([Stage("x-bad", Acting(lambda frame: frame.replace(fin=False)), RSV.NONE)])
+    with pytest.raises(LocalProtocolError):
+        pipeline.encode_shared(Frame(2, b"all"))
+    assert "encode_shared() of outgoing data failed" in caplog.text
+
+
 @pytest.mark.parametrize("way", ["encode", "decode"])
 def test_what_was_wrong_before_is_no_fault_of_a_codec_that_passes_it_on(way: str) -> None:
     """An interceptor may have dropped the first fragment."""

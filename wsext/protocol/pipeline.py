@@ -249,6 +249,8 @@ class Pipeline:
                     passed.append(number)
                     opcode, fin = item.opcode, item.fin
                     out += stage.encoded(opcode, fin, stage.codec.encode_shared(item))
+                if stage.sending:
+                    raise TypeError("returned a message without its last frame")
             except BaseException as error:
                 stage.fail(error, "encode_shared")
             frames = out
