@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from tests.codecs import Counting, CountingCodec
 from wsext import OptionSet, RemoteProtocolError, hookimpl
 
-__all__ = ["LEGAL", "NAME", "SECRET", "Faultless", "faulty", "faulty_plugin"]
+__all__ = ["LEGAL", "NAME", "SECRET", "Faultless", "faulty", "faulty_plugin", "with_codec"]
 
 NAME = "x-faulty"
 
@@ -64,6 +64,11 @@ class Faultless(Counting):
 
     name: ClassVar[str] = NAME
     codec: ClassVar[type[CountingCodec]] = FaultlessCodec
+
+
+def with_codec(**members: Any) -> type[Faultless]:
+    """An extension whose codecs have these members."""
+    return type("Faulty", (Faultless,), {"codec": type("FaultyCodec", (FaultlessCodec,), members)})
 
 
 def faulty(call: str, kind: str, *, asynchronous: bool = False) -> type[Faultless]:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.extensions import Asking
-from tests.outcomes.faulty import LEGAL, NAME, SECRET, faulty
+from tests.outcomes.faulty import LEGAL, NAME, SECRET, faulty, with_codec
 from tests.outcomes.fronts import FRONTS, MESSAGE, Seen
 from tests.outcomes.table import CALLS, FAULTS, markdown
-from wsext import App, NegotiationError, OptionError, PluginError, Session
+from wsext import App, Frame, NegotiationError, OptionError, PluginError, Session
 from wsext.testing import World, simulate
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "outcomes.md"
@@ -115,6 +115,50 @@ def _check_log(records: list[logging.LogRecord], expected: str) -> None:
     assert "(from tests.outcomes.faulty)" in text
     assert text.startswith(("session ", "handshake, ", "websockets: "))
     assert error.exc_info is not None
+
+
+def _spoil(codec: Any, frame: Frame, *budget: int) -> Frame:
+    frame.payload = "hunter2"  # type: ignore[assignment]
+    return frame
+
+
+@pytest.mark.parametrize("front", ["server", "client", "uvicorn"])
+@pytest.mark.parametrize("call", ["encode", "decode"])
+@pytest.mark.parametrize(
+    "act", [_spoil, lambda codec, frame, *budget: Frame(9, bytes(200))], ids=["text", "long ping"]
+)
+def test_what_must_not_travel_fails_the_connection_with_1011(
+    act: Any, call: str, front: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen = FRONTS[front](with_codec(**{call: act})())
+    _check(seen, "1011", f"{front}, {call}: {seen}")
+    _check_log(caplog.records, "1011")
+
+
+def _fail(*arguments: Any) -> Any:
+    raise RuntimeError(SECRET)
+
+
+@pytest.mark.parametrize("front", ["server", "client", "uvicorn"])
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"encode": None},
+        {"mandatory": property(_fail)},
+        {"__getattr__": _fail},
+        {"encoded_bound": lambda codec, size: 10**30},
+        {"encoded_bound": lambda codec, size: -1},
+    ],
+    ids=str,
+)
+def test_a_codec_that_cannot_be_used_is_closed_and_never_used(
+    members: dict[str, Any], front: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    extension = with_codec(**members)()
+    seen = FRONTS[front](extension)
+    _check(seen, "failed" if front == "client" else "declined", f"{front}: {seen}")
+    _check_log(caplog.records, "declined")
+    assert extension.made == extension.closed
 
 
 class Patient(Asking):

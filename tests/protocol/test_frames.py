@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import pytest
@@ -69,6 +70,8 @@ def test_a_message_is_text_or_binary_by_its_data() -> None:
         ({"payload": "text"}, "payload is bytes-like, not str"),
         ({"payload": None}, "payload is bytes-like, not NoneType"),
         ({"payload": [1]}, "payload is bytes-like, not list"),
+        ({"payload": memoryview(array("I", [1]))}, "memoryview of single bytes"),
+        ({"payload": memoryview(b"abcd")[::2]}, "one behind the other"),
         ({"opcode": 16}, "opcode is 0 to 15, not 16"),
         ({"opcode": -1}, "opcode is 0 to 15, not -1"),
         ({"rsv": 2}, "RSV.RSV1, RSV2 and RSV3, not 2"),

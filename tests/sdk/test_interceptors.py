@@ -106,6 +106,7 @@ FAULTS = [
     raising(SystemExit(3)),
     raising(KeyboardInterrupt()),
     raising(asyncio.CancelledError()),
+    raising(GeneratorExit()),
     lambda what: 5,
     lambda what: True,
     lambda what: [b"bytes"],
@@ -152,6 +153,19 @@ def test_what_is_no_frame_is_a_fault_of_a_frame_hook(
     pipeline = pipeline_of(acting(OnFrames, lambda frame: result))
     assert pipeline.decode(Frame(1, b"a")) == [Frame(1, b"a")]
     assert "expected None, a Frame, or several frames" in caplog.text
+
+
+@pytest.mark.parametrize("field", ["payload", "opcode", "rsv"])
+def test_a_frame_that_a_hook_has_spoilt_passes_as_it_was(
+    field: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def spoil(frame: Frame) -> None:
+        setattr(frame, field, "text" if field == "payload" else 999)
+
+    pipeline = pipeline_of(acting(OnFrames, spoil))
+    assert pipeline.decode(Frame(1, b"a")) == [Frame(1, b"a")]
+    assert "interceptor on-frames failed" in caplog.text
+    assert "TypeError: a frame's" in caplog.text
 
 
 @pytest.mark.parametrize("result", [[], ["no"], Frame(1, b"no"), ("no",)])

@@ -37,12 +37,15 @@ __all__ = [
     "Wait",
     "afinish",
     "ask",
+    "can_be_closed",
     "check_codec",
     "close_after",
     "contained",
     "distribution_of",
     "finish",
+    "is_async",
     "report",
+    "text_of",
 ]
 
 logger = get_logger("wsext.extensions")
@@ -64,7 +67,11 @@ Wait: TypeAlias = "Callable[[Awaitable[Any]], Awaitable[Any]]"
 #: What a codec has to have, and which of its methods cannot be ``async def``.
 _METHODS = ("encode", "encode_shared", "skip_shared", "decode", "wants", "encoded_bound", "close")
 _SYNCHRONOUS = ("skip_shared", "wants", "encoded_bound")
-_FLAGS = ("control_frames", "first_frame_rsv")
+_FLAGS = ("control_frames", "first_frame_rsv", "mandatory")
+#: Those that make a pipeline asynchronous if they are ``async def``.
+_AWAITED = ("encode", "decode", "encode_message", "decode_message", "seal", "unseal")
+#: More bytes than any message may have.
+_LARGEST = 1 << 62
 
 #: Which way the data goes that a method is called for.
 _DIRECTIONS = {"encode": "outgoing", "encode_shared": "outgoing", "skip_shared": "outgoing",
@@ -118,9 +125,17 @@ def report(
         what,
         f" (from {distribution_of(kind) or kind.__module__})" if kind else "",
         type(error).__name__,
-        error,
+        text_of(error),
         exc_info=error,
     )
+
+
+def text_of(error: BaseException) -> str:
+    """What an exception says; foreign code makes that text, too."""
+    try:
+        return str(error)
+    except BaseException as failure:
+        return f"(its text cannot be had: {type(failure).__name__})"
 
 
 # --- what may be awaited ----------------------------------------------------------------------
@@ -232,9 +247,23 @@ def check_codec(codec: Any, size: int) -> None:
             raise TypeError(f"{type(codec).__name__}.{name}() cannot be async")
     for name in _FLAGS:
         getattr(codec, name)
+    is_async(codec)
     bound = codec.encoded_bound(size)
-    if not isinstance(bound, int):
-        raise TypeError(f"encoded_bound() returned {type(bound).__name__}, not a number of bytes")
+    if not isinstance(bound, int) or not 0 <= bound <= _LARGEST:
+        raise TypeError(f"encoded_bound() returned {bound!r}, not a number of bytes")
+
+
+def can_be_closed(codec: Any) -> bool:
+    """Whether what an extension gave as a codec is to be closed, even if it cannot be used."""
+    try:
+        return not isinstance(codec, type) and callable(getattr(codec, "close", None))
+    except BaseException:
+        return False
+
+
+def is_async(codec: Any) -> bool:
+    """Whether what a codec makes of a frame has to be awaited."""
+    return any(inspect.iscoroutinefunction(getattr(codec, name, None)) for name in _AWAITED)
 
 
 class Boundary:
@@ -274,11 +303,7 @@ class Boundary:
             error: What it raised.
             doing: The method that raised it.
 
-        Raises:
-            GeneratorExit: If it is that: nobody waits for the codec any more.
         """
-        if isinstance(error, GeneratorExit):
-            raise error
         if isinstance(error, ProtocolError) and _is_sendable(error):
             if isinstance(error, LocalProtocolError) and not error.extension and doing == "decode":
                 self.report(error, doing)  # encoding, it is raised to whoever sends
@@ -294,7 +319,7 @@ class Boundary:
         """The codec's share key; ``None`` if it fails or cannot be a key."""
         try:
             key: Hashable | None = self._codec.share_key
-            hash(key)
+            hash((key, key == object()))  # it will be compared with those of others
             if key is not None and inspect.iscoroutinefunction(self._codec.encode_shared):
                 _tell_of_no_sharing(self.name)
                 return None
@@ -316,7 +341,7 @@ class Boundary:
         """The most bytes of an encoded message; if the codec cannot tell, a little more than
         ``size``."""
         try:
-            return int(self._codec.encoded_bound(size))
+            return min(max(int(self._codec.encoded_bound(size)), 0), _LARGEST)
         except BaseException as error:
             self.report(error, "encoded_bound")
             return size + 1024

@@ -22,8 +22,8 @@ from wsext.protocol.codes import Opcode
 from wsext.protocol.frames import Event, Frame, Message, make_message
 from wsext.protocol.leaf import copy_text, size_of
 from wsext.protocol.pipeline import Pipeline
-from wsext.protocol.sending import Sender, kind_of
-from wsext.protocol.states import FRAGMENTS, Happening, Partial, State
+from wsext.protocol.sending import Sender
+from wsext.protocol.states import FRAGMENTS, Happening, Partial, State, kind_of
 from wsext.protocol.wire import FrameParser
 
 try:

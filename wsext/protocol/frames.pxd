@@ -19,7 +19,7 @@ cdef class Message:
     cdef public bint first
 
 
-cdef _check(int opcode, object payload, int rsv)
+cpdef check_frame(int opcode, object payload, int rsv)
 
 @cython.locals(frame=Frame)
 cpdef Frame make_frame(int opcode, object payload, bint fin, int rsv)

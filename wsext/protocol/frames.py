@@ -12,7 +12,7 @@ try:
 except ImportError:  # needed to compile this module, not to run it
     from wsext.compiled import cython
 
-__all__ = ["Data", "Event", "Frame", "Message", "make_frame", "make_message"]
+__all__ = ["Data", "Event", "Frame", "Message", "check_frame", "make_frame", "make_message"]
 
 #: What an application may send: ``str`` is a text message, anything else a binary one.
 Data: TypeAlias = "str | bytes | bytearray | memoryview"
@@ -24,7 +24,7 @@ _NO_META: Mapping[str, Any] = {}
 _SAME: Any = object()  # an argument that was not given
 
 
-def _check(opcode: int, payload: Any, rsv: int) -> None:
+def check_frame(opcode: int, payload: Any, rsv: int) -> None:
     """Refuse what would come out as another frame on the wire.
 
     Never with a `ValueError`: while decoding, that would say that the peer's data is wrong.
@@ -33,8 +33,12 @@ def _check(opcode: int, payload: Any, rsv: int) -> None:
         raise TypeError(f"a frame's opcode is 0 to 15, not {opcode!r}")
     if rsv & ~0x70:
         raise TypeError(f"a frame's rsv is a sum of RSV.RSV1, RSV2 and RSV3, not {rsv!r}")
-    if type(payload) is not bytes and not isinstance(payload, (bytearray, memoryview)):
+    if type(payload) is bytes or isinstance(payload, bytearray):
+        return
+    if not isinstance(payload, memoryview):
         raise TypeError(f"a frame's payload is bytes-like, not {type(payload).__name__}")
+    if payload.itemsize != 1 or payload.ndim != 1 or not payload.contiguous:
+        raise TypeError("a frame's payload is a memoryview of single bytes, one behind the other")
 
 
 @cython.no_gc  # payloads are bytes; hints and meta hold plain values
@@ -71,7 +75,7 @@ class Frame:
         hints: Mapping[str, Any] | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> None:
-        _check(opcode, payload, rsv)
+        check_frame(opcode, payload, rsv)
         self.opcode = opcode
         self.payload = payload
         self.fin = fin
@@ -110,7 +114,7 @@ class Frame:
             self.fin if fin is _SAME else fin,
             self.rsv if rsv is _SAME else rsv,
         )
-        _check(frame.opcode, frame.payload, frame.rsv)
+        check_frame(frame.opcode, frame.payload, frame.rsv)
         frame.hints = self.hints if hints is _SAME else hints
         frame.meta = self.meta if meta is _SAME else meta
         return frame

@@ -35,6 +35,7 @@ from wsext.protocol.boundary import (
     Wait,
     afinish,
     ask,
+    can_be_closed,
     check_codec,
     close_after,
     contained,
@@ -271,17 +272,18 @@ def _agreed(
     Raises:
         TypeError, NegotiationError: If codec or parameters cannot be used.
     """
-    check_codec(codec, ctx.max_message_size)
     if isinstance(params, Params):
         params = params.hide(extension.secret_params)
     agreed = Agreed(extension, params, codec)
     try:
+        check_codec(codec, ctx.max_message_size)
         if not isinstance(params, Params):
             raise TypeError(f"agreed with {type(params).__name__} as parameters, not Params")
         check_wire_params(extension, params)
         codec.rsv = extension.rsv
     except BaseException as error:
-        yield from close_after(error, agreed.boundary)
+        if can_be_closed(codec):
+            yield from close_after(error, agreed.boundary)
         raise
     return agreed
 

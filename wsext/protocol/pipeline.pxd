@@ -43,10 +43,10 @@ cdef class Pipeline:
     cpdef list encode(self, Frame frame)
     cpdef list encode_again(self, Frame frame)
 
-    @cython.locals(stage=Stage, many=list)
+    @cython.locals(stage=Stage, many=list, opcode=int, fin=bint)
     cpdef object encode_one(self, Frame frame)
 
-    @cython.locals(stage=Stage, item=Frame, frames=list, out=list, passed=list)
+    @cython.locals(stage=Stage, item=Frame, frames=list, out=list, passed=list, opcode=int, fin=bint)
     cpdef tuple encode_shared(self, Frame frame)
 
     @cython.locals(stage=Stage)
@@ -60,7 +60,7 @@ cdef class Pipeline:
 
     cpdef list decode(self, Frame frame)
 
-    @cython.locals(stage=Stage, many=list)
+    @cython.locals(stage=Stage, many=list, opcode=int, fin=bint)
     cpdef object decode_one(self, Frame frame)
 
     @cython.locals(frame=Frame)

@@ -211,12 +211,14 @@ class Pipeline:
         stage = self._first_encoder
         try:
             while stage is not None and many is None:
-                if (stage.always and frame.opcode < 8) or not stage.skips(frame, self._hints):
+                opcode, fin = frame.opcode, frame.fin
+                if (stage.always and opcode < 8) or not stage.skips(frame, self._hints):
                     result = stage.encode(frame)
                     if type(result) is Frame:
                         frame = result
+                        stage.check_encoded(opcode, fin, frame)
                     else:
-                        many = stage.encoded(result)
+                        many = stage.encoded(opcode, fin, result)
                 stage = stage.below
         except BaseException as error:
             assert stage is not None
@@ -245,7 +247,10 @@ class Pipeline:
                         out.append(item)
                         continue
                     passed.append(number)
-                    out += stage.encoded(stage.codec.encode_shared(item))
+                    opcode, fin = item.opcode, item.fin
+                    out += stage.encoded(opcode, fin, stage.codec.encode_shared(item))
+                if stage.sending:
+                    raise TypeError("returned a message without its last frame")
             except BaseException as error:
                 stage.fail(error, "encode_shared")
             frames = out
@@ -334,12 +339,13 @@ class Pipeline:
         stage = self._first_decoder
         try:
             while stage is not None and many is None:
-                if not stage.ignores(frame.opcode):
+                opcode, fin = frame.opcode, frame.fin
+                if opcode < 8 or not stage.ignores(opcode):
                     result = stage.decode(frame, stage.budget(frame))
                     if type(result) is Frame:
-                        frame = stage.check_decoded(frame, result)
+                        frame = stage.check_decoded(opcode, fin, frame, result)
                     else:
-                        many = stage.decoded(frame, result)
+                        many = stage.decoded(opcode, fin, frame, result)
                 stage = stage.above
         except BaseException as error:
             assert stage is not None
@@ -404,20 +410,31 @@ class Pipeline:
         """
         while stage is not None:
             out: list[Frame] = []
+            waits = False
             try:
                 for item in frames:
                     self._asked = stage.boundary
+                    opcode, fin = item.opcode, item.fin
                     if decoding:
-                        if stage.ignores(item.opcode):
+                        if stage.ignores(opcode):
                             out.append(item)
-                        else:
-                            result = yield stage.decode(item, stage.budget(item))
-                            out += stage.decoded(item, result)
+                            continue
+                        result = stage.decode(item, stage.budget(item))
                     elif stage.skips(item, self._hints):
                         out.append(item)
+                        continue
                     else:
-                        out += stage.encoded((yield stage.encode(item)))
+                        result = stage.encode(item)
+                    waits = True
+                    result = yield result
+                    waits = False
+                    if decoding:
+                        out += stage.decoded(opcode, fin, item, result)
+                    else:
+                        out += stage.encoded(opcode, fin, result)
             except BaseException as error:
+                if waits and isinstance(error, GeneratorExit):
+                    raise  # nobody waits for the codec any more
                 stage.fail(error, "decode" if decoding else "encode")
             if self._trace is not None:
                 for frame in out:

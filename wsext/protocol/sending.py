@@ -17,21 +17,16 @@ from wsext.protocol.journal import frame_of
 from wsext.protocol.leaf import build_frame, size_of
 from wsext.protocol.pipeline import Pipeline
 from wsext.protocol.prepared import PreparedMessage
-from wsext.protocol.states import CLOSING, FRAGMENTS, Happening, Kind, Partial, State
+from wsext.protocol.states import CLOSING, FRAGMENTS, Happening, Partial, State, kind_of
 from wsext.protocol.wire import MaskSource, payload_size, to_payload, write_apart
 
-__all__ = ["Sender", "kind_of"]
+__all__ = ["Sender"]
 
 _OPEN = State.OPEN
 _ENDED = (State.CLOSED, State.FAILED)
 
 # From this size on joining a payload to its header costs more than a second chunk.
 _APART_FROM = 16384
-
-
-def kind_of(opcode: int) -> int:
-    """What a data frame is to fragmentation; see `wsext.protocol.states.Kind`."""
-    return opcode if opcode < 3 else Kind.OTHER
 
 
 class Sender:

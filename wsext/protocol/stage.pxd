@@ -1,7 +1,7 @@
 # C types for stage.py, which is compiled with them.
 import cython
 
-from wsext.protocol.frames cimport Frame
+from wsext.protocol.frames cimport Frame, check_frame
 from wsext.protocol.leaf cimport size_of
 
 
@@ -16,6 +16,8 @@ cdef class Stage:
     cdef public long long produced
     cdef public long long limit
     cdef public bint active
+    cdef public int sending
+    cdef public int receiving
     cdef public bint encodes
     cdef public bint decodes
     cdef public bint is_async
@@ -34,8 +36,19 @@ cdef class Stage:
     @cython.locals(opcode=int)
     cpdef object budget(self, Frame frame)
 
-    cpdef list encoded(self, object result)
+    @cython.locals(frame=Frame, out=list)
+    cpdef list encoded(self, int opcode, bint fin, object result)
 
-    cpdef list decoded(self, Frame source, object result)
+    cpdef check_encoded(self, int opcode, bint fin, Frame frame)
 
-    cpdef Frame check_decoded(self, Frame source, Frame frame)
+    @cython.locals(frame=Frame, out=list)
+    cpdef list decoded(self, int opcode, bint fin, Frame source, object result)
+
+    cpdef Frame check_decoded(self, int opcode, bint fin, Frame source, Frame frame)
+
+    @cython.locals(made=int)
+    cdef int _followed_by(self, Frame frame, int partial, int opcode, bint fin) except -1
+
+
+@cython.locals(opcode=int)
+cdef bint _is_plain(Frame frame) except -1

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from wsext.errors import RemoteProtocolError
-from wsext.protocol.boundary import Boundary
+from wsext.protocol.boundary import Boundary, is_async
 from wsext.protocol.codes import RSV
 from wsext.protocol.contract import CodecLike
-from wsext.protocol.frames import Frame
+from wsext.protocol.frames import Frame, check_frame
 from wsext.protocol.leaf import size_of
+from wsext.protocol.states import FRAGMENTS, kind_of
 
 try:
     import cython  # type: ignore
@@ -58,7 +59,9 @@ class Stage:
         "name",
         "opcodes",
         "produced",
+        "receiving",
         "rsv",
+        "sending",
         "wants",
         "whole",
     )
@@ -81,10 +84,7 @@ class Stage:
         self.encode: Callable[[Frame], Any] = codec.encode
         self.decode: Callable[[Frame, int], Any] = codec.decode
         self.wants = codec.wants
-        self.is_async = any(
-            inspect.iscoroutinefunction(getattr(codec, method, None))
-            for method in ("encode", "decode", "encode_message", "decode_message", "seal", "unseal")
-        )
+        self.is_async = is_async(codec)
         #: Whether the codec takes every message, so that it need not be asked.
         self.always = codec.mandatory or _is_default(codec, "wants")
         #: Whether it does anything with what goes out, and with what comes in.
@@ -92,6 +92,7 @@ class Stage:
         #: Who has to encode after this stage, and who has to decode after it.
         self.below: Stage | None = None
         self.above: Stage | None = None
+        self.sending = self.receiving = 0  # which message of the codec's is half way: a `Partial`
         self.active = True  # whether the outgoing message that is half way passes this codec
         self.produced = 0  # bytes that the incoming message that is half way has grown to here
         self.limit = 0  # what `produced` may become
@@ -120,16 +121,31 @@ class Stage:
             return self.whole
         return self.limit - self.produced
 
-    def encoded(self, result: Any) -> list[Frame]:
-        """What `encode` returned, where it is not just a frame."""
-        return list(_frames_of(result))
+    def encoded(self, opcode: int, fin: bool, result: Any) -> list[Frame]:
+        """What `encode` made of a frame with this opcode and FIN bit, as frames."""
+        out: list[Frame] = []
+        for frame in _frames_of(result):
+            # Only the first one can have what is wrong with it from the frame it was made of.
+            self.check_encoded(opcode, not frame.fin if out else fin, frame)
+            out.append(frame)
+        return out
 
-    def decoded(self, source: Frame, result: Any) -> list[Frame]:
-        """What `decode` made of ``source``, where it is not just a frame."""
-        return [self.check_decoded(source, frame) for frame in _frames_of(result)]
+    def check_encoded(self, opcode: int, fin: bool, frame: Frame) -> None:
+        """Check a frame that was made of one with this opcode and FIN bit."""
+        if self.sending or not _is_plain(frame):
+            self.sending = self._followed_by(frame, self.sending, opcode, fin)
 
-    def check_decoded(self, source: Frame, frame: Frame) -> Frame:
-        """Count a frame that was made of ``source``, which hands its metadata on."""
+    def decoded(self, opcode: int, fin: bool, source: Frame, result: Any) -> list[Frame]:
+        """What `decode` made of ``source``, which had this opcode and FIN bit, as frames."""
+        out: list[Frame] = []
+        for frame in _frames_of(result):
+            out.append(self.check_decoded(opcode, not frame.fin if out else fin, source, frame))
+        return out
+
+    def check_decoded(self, opcode: int, fin: bool, source: Frame, frame: Frame) -> Frame:
+        """Check and count a frame that was made of ``source``, which hands its metadata on."""
+        if self.receiving or not _is_plain(frame):
+            self.receiving = self._followed_by(frame, self.receiving, opcode, fin)
         if frame.opcode < 8:
             self.produced += size_of(frame.payload)
             if self.produced > self.limit:
@@ -140,6 +156,32 @@ class Stage:
             return frame.replace(meta=source.meta)
         return frame
 
+    def _followed_by(self, frame: Frame, partial: int, opcode: int, fin: bool) -> int:
+        """Which message is half way after a frame that was made of one with this opcode and FIN
+        bit. What the frame has from that one is not the codec's fault.
+
+        Raises:
+            TypeError: If it is no frame that may be sent here (RFC 6455 §5.4, §5.5).
+        """
+        made = frame.opcode
+        check_frame(made, frame.payload, frame.rsv)
+        if made > 2 and made not in (opcode, 9, 10) and made not in self.opcodes:
+            raise TypeError(f"returned a frame with opcode {made}, which it does not claim")
+        if made >= 8:
+            if not frame.fin or size_of(frame.payload) > 125:
+                raise TypeError("returned a control frame that is fragmented or has over 125 bytes")
+            return partial
+        following = FRAGMENTS.get((partial, kind_of(made), frame.fin))
+        if following is not None:
+            return following
+        if made == opcode and frame.fin == fin:
+            return partial
+        raise TypeError(
+            "returned a new message inside of one that is not finished"
+            if partial
+            else "returned a continuation of a message that was not begun"
+        )
+
     def fail(self, error: BaseException, doing: str) -> NoReturn:
         """Raise what fails the connection, for an exception of the codec."""
         failure = self.boundary.failure(error, doing)
@@ -149,6 +191,17 @@ class Stage:
             raise failure from error
         finally:
             del error, failure  # the traceback has this frame
+
+
+def _is_plain(frame: Frame) -> bool:
+    """Whether it is a whole message in one frame, as most are."""
+    opcode = frame.opcode
+    return (
+        frame.fin
+        and (opcode == 1 or opcode == 2)
+        and type(frame.payload) is bytes
+        and not frame.rsv & ~0x70
+    )
 
 
 def _frames_of(result: Any) -> Iterator[Frame]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from enum import Enum, IntEnum
 
-__all__ = ["CLOSING", "FRAGMENTS", "Happening", "Kind", "Partial", "State"]
+__all__ = ["CLOSING", "FRAGMENTS", "Happening", "Kind", "Partial", "State", "kind_of"]
 
 
 class State(IntEnum):
@@ -96,3 +96,8 @@ FRAGMENTS: dict[tuple[int, int, bool], Partial] = {
     (Partial.OTHER, Kind.CONTINUATION, True): Partial.NONE,
     (Partial.OTHER, Kind.CONTINUATION, False): Partial.OTHER,
 }
+
+
+def kind_of(opcode: int) -> int:
+    """What a data frame with this opcode is to fragmentation: a `Kind`."""
+    return opcode if opcode < 3 else Kind.OTHER

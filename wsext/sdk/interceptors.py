@@ -16,10 +16,10 @@ import pluggy
 
 from wsext.errors import EndSession, LocalProtocolError, RemoteProtocolError
 from wsext.escape import get_logger
-from wsext.protocol.boundary import Steps, report
+from wsext.protocol.boundary import Steps, report, text_of
 from wsext.protocol.closing import CloseCode, build_close
 from wsext.protocol.contract import FrameHook
-from wsext.protocol.frames import Frame
+from wsext.protocol.frames import Frame, check_frame
 from wsext.protocol.wire import to_payload
 
 __all__ = ["MessageHooks", "bind_hook", "guard_frames"]
@@ -87,12 +87,11 @@ class _Guard:
         Raises:
             EndSession: If that is what it has raised, with a close code that may be sent.
             LocalProtocolError: If a fault of the hook ends the session.
-            GeneratorExit: If the session has ended while the hook was waiting.
         """
         try:
             if isinstance(error, EndSession):
                 error = self._ending(error)
-            if isinstance(error, (EndSession, GeneratorExit)):
+            if isinstance(error, EndSession):
                 raise error
             self._count(error)
             if self._fails_closed:
@@ -108,7 +107,7 @@ class _Guard:
         else:
             level = logging.WARNING if self._told <= _MAX_FAULTS else logging.DEBUG
             text = "%s: interceptor %s failed again: %s: %s"
-            logger.log(level, text, self._where, self._name, type(error).__name__, error)
+            logger.log(level, text, self._where, self._name, type(error).__name__, text_of(error))
         if self.faults == _MAX_FAULTS and not self._fails_closed:
             self.is_out = True
             logger.error("%s: interceptor %s is disabled for this session", self._where, self._name)
@@ -132,11 +131,15 @@ def guard_frames(impl: pluggy.HookImpl, session: Any) -> FrameHook:
     def hook(frame: Frame) -> Any:
         if guard.is_out:
             return None
+        was = frame.opcode, frame.payload, frame.fin, frame.rsv
         try:
             result = call(session=session, frame=frame)
             if result is not None and type(result) is not Frame:
                 result = _frames(result)
+            for each in result if type(result) is list else (result or frame,):
+                check_frame(each.opcode, each.payload, each.rsv)
         except BaseException as error:
+            frame.opcode, frame.payload, frame.fin, frame.rsv = was  # it passes as it was
             guard.failed(error)
             return None
         guard.faults = 0
@@ -205,6 +208,7 @@ class MessageHooks:
         for guard in self._guards:
             if guard.is_out:
                 continue
+            waits = False
             try:
                 result = guard.call(
                     session=self._session,
@@ -213,10 +217,14 @@ class MessageHooks:
                     meta=whole.meta or _NOTHING,
                 )
                 if inspect.isawaitable(result):
+                    waits = True
                     result = yield result
+                    waits = False
                 if result is not None:
                     result = self._checked(result)
             except BaseException as error:
+                if waits and isinstance(error, GeneratorExit):
+                    raise  # the session has ended meanwhile
                 guard.failed(error)
                 continue
             guard.faults = 0
