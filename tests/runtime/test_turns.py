@@ -168,6 +168,21 @@ async def test_what_was_used_while_nobody_waited_does_not_count(world: World) ->
     assert "old" in [name for _, name in world.log[:4]]
 
 
+async def test_one_long_turn_does_not_make_a_small_user_a_great_one(world: World) -> None:
+    """The clock goes on while the system lets other processes run."""
+    honest = Worker(world, "honest", 0.25)
+    honest.last = 0.0
+    began = world.clock.now
+    world.clock.now += 30 * MS
+    world.turns.queue(honest)
+    greedy = [Worker(world, f"greedy {number}", 100) for number in range(40)]
+    for worker in greedy:
+        world.turns.queue(worker)
+    world.turns.charge(honest, began)
+    await world.run()
+    assert world.log[0][1] == "honest"
+
+
 async def test_the_turn_in_which_one_has_queued_counts(world: World) -> None:
     class Direct(Worker):
         """Works where its data arrives, and queues for the rest, before it is charged."""

@@ -1,5 +1,5 @@
 # C types for turns.py, which is compiled with them.
-cdef double _SLICE, _PASS, _QUEUED
+cdef double _SLICE, _PASS, _QUEUED, _GRACE
 cdef Py_ssize_t _ANY
 
 

@@ -31,6 +31,9 @@ __all__ = ["SLICE", "Timed", "Turns", "turns_of"]
 #: Seconds in which one connection is decoded in a row.
 SLICE = _SLICE = 0.001
 
+#: Seconds that count for who has needed nothing so far, at most.
+_GRACE = 0.0002
+
 #: Seconds of decoding in one pass of the event loop, and how many of them who queues may use. The
 #: rest is for those who have not had a turn in it yet.
 _PASS = 0.006
@@ -133,8 +136,11 @@ class Turns:
     def charge(self, who: Queues, began: float) -> None:
         """A turn that began at some time has ended."""
         used = self.clock() - began
-        who.used = max(who.used, self._floor) + used
-        who.last = used
+        # The system may have let another process run meanwhile: who has needed little so far
+        # is not taken at once for one that needs much.
+        counted = min(used, 2 * who.last + _GRACE)
+        who.used = max(who.used, self._floor) + counted
+        who.last = max(counted, who.last / 2)
         if not self._queue and not self._coming:
             self._floor = max(self._floor, who.used)  # nobody has waited for it
         self._left -= used
