@@ -44,6 +44,12 @@ class Placed(msgspec.Struct, tag="placed"):
     order: Order
 
 
+class Confirmed(msgspec.Struct, tag="confirmed"):
+    """What the trader of an order gets: it is in the feed, now or since an earlier attempt."""
+
+    id: str
+
+
 # --- the server -------------------------------------------------------------------------------
 
 
@@ -66,38 +72,46 @@ async def feed(session: Session) -> None:
         while True:
             order = await session.receive_json(Order)
             await members.broadcast(msgspec.json.encode(order).decode(), id=order.id)
+            await session.send_json(Confirmed(order.id))
 
 
 # --- a trader ---------------------------------------------------------------------------------
 
 
-async def trade(url: str, name: str, count: int, backoff: Backoff | None = None) -> list[str]:
+async def trade(
+    url: str, name: str, count: int, pause: float = 0.1, backoff: Backoff | None = None
+) -> list[str]:
     """Place some orders; what was seen in the feed until all of them were there."""
     waiting = {id: Order(id, "buy") for id in (f"{name}-{number}" for number in range(count))}
     seen: list[str] = []
     since: str | None = None
+    has_missed = False
     async for session in wsext.connect(url, extensions=["session-resume"], backoff=backoff):
         await session.send_json(Hello(since))
-        session.create_task(place(session, list(waiting.values())))
+        session.create_task(place(session, list(waiting.values()), pause))
         async for data in session:
-            message = msgspec.json.decode(data, type=Welcome | Placed)
+            message = msgspec.json.decode(data, type=Welcome | Placed | Confirmed)
             if isinstance(message, Placed):
                 since = message.position
                 seen.append(message.order.id)
                 waiting.pop(message.order.id, None)
-            else:
+            elif isinstance(message, Welcome):
                 since = message.since
                 if message.missed is not None:
+                    has_missed = True
                     print(f"{name}: orders are missing: {message.missed}", file=sys.stderr)
+            elif has_missed:  # this one may be among those that are missing
+                waiting.pop(message.id, None)
             if not waiting:
                 return seen
     return seen
 
 
-async def place(session: Session, orders: list[Order]) -> None:
+async def place(session: Session, orders: list[Order], pause: float) -> None:
     """Send what the feed has not shown yet, even if the server may have it: the id tells."""
     for order in orders:
         await session.send_json(order)
+        await asyncio.sleep(pause)
 
 
 if __name__ == "__main__":

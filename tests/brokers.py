@@ -46,7 +46,10 @@ class Broker:
             return [_find("nats-server"), "-js", "-sd", str(self._folder), *place]
         keep = "no" if self.kind == "redis-forgetful" else "yes"
         place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
-        return [_find("redis-server"), *place, "--appendonly", keep, "--save", ""]
+        # By default Redis may answer up to two seconds before it writes, while the disk is slow.
+        keep_all = ["--appendonly", keep, "--appendfsync", "always"]
+        replicas_at_once = ["--repl-diskless-sync-delay", "0"]
+        return [_find("redis-server"), *place, *keep_all, "--save", "", *replicas_at_once]
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -77,6 +80,13 @@ class Broker:
         """Let it go on after `stall`."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End it as its operator does: what it keeps is written."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait()
+        self._process = None
 
     def kill(self) -> None:
         """Kill it, as ``kill -9`` does."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.backplanes.positions import Position
 
-__all__ = ["Heard", "Missed", "RoomMessage"]
+__all__ = ["Heard", "Missed", "RoomMessage", "Stamp", "stamped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +72,23 @@ class Heard(NamedTuple):
     def held_bytes(self) -> int:
         """Bytes of the message and of its encodings."""
         return self.message.held_bytes
+
+
+#: Makes what members get of a message.
+Stamp: TypeAlias = Callable[[RoomMessage], str | bytes | PreparedMessage]
+
+
+def stamped(message: RoomMessage, stamp: Stamp | None) -> PreparedMessage:
+    """What members get of a message.
+
+    Args:
+        message: The message.
+        stamp: `RoomOptions.stamp`.
+
+    Raises:
+        Exception: What the stamp raises.
+    """
+    made = message.data if stamp is None else stamp(message)
+    if isinstance(made, PreparedMessage):
+        return made
+    return PreparedMessage(made, hints=message.hints, meta=message.meta)

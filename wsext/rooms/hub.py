@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
+from operator import attrgetter
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -20,7 +21,7 @@ from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.kept import Bounds, KeptMessages
 from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.counters import Counters
-from wsext.rooms.heard import Heard, RoomMessage
+from wsext.rooms.heard import Heard, stamped
 from wsext.rooms.names import check_id, check_name
 from wsext.rooms.notes import NOTES, Back, Came, Note, Said, Went, encode, read_members
 from wsext.rooms.ports import Key, RoomHub
@@ -75,7 +76,7 @@ class Hub(RoomHub):
         self._users: set[object] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Task[None] | None = None
-        self.kept: KeptMessages[Heard] = KeptMessages(_held_by)
+        self.kept: KeptMessages[Heard] = KeptMessages(attrgetter("held_bytes"))
         self._seats: Counter[Session] = Counter()
         self._work = 0
         self._early: list[Callable[[], None]] = []
@@ -232,26 +233,15 @@ class Hub(RoomHub):
         heard: list[Heard] = []
         after: Position | None = None
         for position, payload in messages:
-            if after is None:
-                after = Position(position.epoch, position.number - 1)
+            after = after or Position(position.epoch, position.number - 1)
             note = self._read(name, payload)
             if isinstance(note, Said):
-                heard.append(self._stamped(position, after, note))
+                heard.append(self._made(note, position, after))
                 after = position
         return heard
 
-    def _stamped(self, position: Position, after: Position | None, said: Said) -> Heard:
-        stamp = self.options.stamp
-        if stamp is None:
-            message = said.message
-        else:
-            details = (said.id, said.key, said.hints, said.meta)
-            made = stamp(RoomMessage(said.data, position, *details))
-            message = (
-                made
-                if isinstance(made, PreparedMessage)
-                else PreparedMessage(made, hints=said.hints, meta=said.meta)
-            )
+    def _made(self, said: Said, position: Position, after: Position | None) -> Heard:
+        message = stamped(said.at(position), self.options.stamp)
         return Heard(message, said.key, frozenset(said.left_out), position, after)
 
     def admit(self, session: Session) -> None:
@@ -286,16 +276,14 @@ class Hub(RoomHub):
     ) -> asyncio.Future[Position] | None:
         if id is not None:
             check_id(id)
-        known_by = None if id is None else record_id("", id)
-        recovery = self.options.recovery
-        if known_by is not None and not recovery:
-            problem = "without it, a broadcast cannot have an id"
-            raise OptionError("rooms", "recovery", problem)
+            if not self.options.recovery:
+                problem = "without it, a broadcast cannot have an id"
+                raise OptionError("rooms", "recovery", problem)
         payload = encode(Said.of(message, key, left_out, id))
         target = self._rooms[room]
         self._work += len(target) * (1 + (message.size >> 13))
-        if recovery:
-            return self._submit(room, payload, known_by)
+        if self.options.recovery:
+            return self._submit(room, payload, None if id is None else record_id("", id))
         self._publish(room, payload, kept=True)
         target.deliver(Heard(message, key, left_out))
         return None
@@ -307,8 +295,8 @@ class Hub(RoomHub):
             self._early.append(partial(self.backplane.publish, room, payload, kept=kept))
 
     def _submit(self, room: str, payload: bytes, id: str | None) -> asyncio.Future[Position]:
-        outcome: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
-        outcome.add_done_callback(_seen)
+        outcome = asyncio.get_running_loop().create_future()
+        outcome.add_done_callback(_seen)  # nobody has to ask what became of it
         if self._ensure_started().done():
             self.backplane.submit(room, payload, id, outcome)
         else:
@@ -370,15 +358,14 @@ class Hub(RoomHub):
 
     def hear(self, room: str, position: Position, payload: bytes | None) -> None:
         """Somebody said something, or only the position is another."""
-        target = self._rooms.get(room)
-        if target is None:
+        if (target := self._rooms.get(room)) is None:
             return
         note = None if payload is None else self._read(room, payload)
         if not isinstance(note, Said):
             target.position = position
             return
         try:
-            heard = self._stamped(position, target.position, note)
+            heard = self._made(note, position, target.position)
         except Exception as error:
             logger.error("room %r: RoomOptions.stamp failed", room, exc_info=error)
             target.lose(position, "stamp")
@@ -387,8 +374,7 @@ class Hub(RoomHub):
 
     def lose(self, room: str, position: Position, reason: str) -> None:
         """Some of what was said up to a position will never be heard."""
-        target = self._rooms.get(room)
-        if target is not None:
+        if (target := self._rooms.get(room)) is not None:
             target.lose(position, reason)
 
     def _read(self, room: str, payload: bytes) -> Note | None:
@@ -411,11 +397,6 @@ class Hub(RoomHub):
             room.compare_presence()
 
 
-def _held_by(heard: Heard) -> int:
-    return heard.held_bytes
-
-
 def _seen(outcome: asyncio.Future[Position]) -> None:
-    """Nobody has to ask what became of a message: the backplane counts it, and has said why."""
     if not outcome.cancelled():
         outcome.exception()

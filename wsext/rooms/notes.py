@@ -49,6 +49,10 @@ class Said(msgspec.Struct, array_like=True, tag="m", omit_defaults=True):
             id,
         )
 
+    def at(self, position: Position | None) -> RoomMessage:
+        """With its position."""
+        return RoomMessage(self.data, position, self.id, self.key, self.hints, self.meta)
+
     @property
     def message(self) -> PreparedMessage:
         """What members get."""
@@ -92,7 +96,7 @@ def read_said(
     note = faults.read("the content of a message", room, NOTES, payload)
     if not isinstance(note, Said):
         return None
-    return RoomMessage(note.data, position, note.id, note.key, note.hints, note.meta)
+    return note.at(position)
 
 
 def read_members(faults: Faults, room: str, found: Mapping[str, bytes]) -> list[Presence]:

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from wsext.errors import CloseInfo, OptionError, ProtocolError, RoomError
+from wsext.errors import OptionError, ProtocolError, RoomError
 from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
-from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.audience import Audience
 from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.catching_up import CatchingUp
 from wsext.rooms.counters import Counters
 from wsext.rooms.heard import Heard, Missed
-from wsext.rooms.notes import encode
-from wsext.rooms.ports import Key, RoomHub
-from wsext.rooms.presence import Presence, PresenceChange, PresenceFeed, Watch
-from wsext.rooms.settings import RoomOptions, RoomOverflow
-from wsext.runtime.life import life_of
-from wsext.runtime.outbox import Lane
+from wsext.rooms.membership import Joining, Membership
+from wsext.rooms.ports import RoomHub
+from wsext.rooms.presence import Presence, Watch
+from wsext.rooms.settings import RoomOverflow
 from wsext.runtime.session import Session
 
 __all__ = ["Membership", "Room"]
@@ -77,7 +73,7 @@ class Room(Audience):
         info: Mapping[str, Any] | None = None,
         overflow: RoomOverflow | None = None,
         queue_bytes: int | None = None,
-    ) -> _Joining:
+    ) -> Joining:
         """Be in the room while a block runs: ``async with room.join(session) as members``.
 
         The membership also ends with the session.
@@ -118,7 +114,8 @@ class Room(Audience):
             raise OptionError("rooms", "recovery", problem)
         if isinstance(since, str):
             since = Position.parse(since)
-        return _Joining(Membership(self, session, options, info, on_missed), history, since)
+        member = Membership(self._hub, self, session, options, info, on_missed)
+        return Joining(member, history, since)
 
     def join_nowait(
         self,
@@ -185,7 +182,7 @@ class Room(Audience):
             raise RoomError("in this room already", problem=problem)
         self._hub.admit(member.session)
         for heard in self._hub.kept.last(self.name, history):
-            self.send(member, heard)
+            member.give(heard)
         if history:  # messages keep how they were encoded for it
             self._hub.kept.recount(self.name, self._hub.bounds)
         self._members[member.me.id] = member
@@ -258,14 +255,6 @@ class Room(Audience):
     def _ways(self) -> list[_Way]:
         return [(m.session, m) for m in self._members.values() if m not in self._held]
 
-    def send(self, member: Membership, heard: Heard, lane: Lane | None = None) -> None:
-        """Send one message to one member, by its policy or that of another lane."""
-        try:
-            if not member.session._try_prepared(heard.message):
-                member.queue(heard.message, heard.key, lane)
-        except ProtocolError as error:  # the session has failed, and leaves by that
-            logger.debug("room %r: %s", self.name, error)
-
     def lose(self, position: Position, reason: str) -> None:
         """Some messages up to a position will never be heard."""
         missed = Missed(reason, self.position, position)
@@ -289,204 +278,3 @@ class Room(Audience):
         """Have changes found that no note told of, if anybody wants to know."""
         if self.watch.is_followed:
             self._hub.spawn(self.watch.compare(self, first=first))
-
-
-class Membership(Audience):
-    """A session's membership in a room, and through it the others; see `Room.join`.
-
-    Iterating gives the sessions of this process that are in the room, and ``len`` counts them.
-
-    Attributes:
-        room: The room.
-        session: Whose membership it is.
-        me: As the others see it.
-        missed: Which messages never reach it, if some do not: those of which it was told last.
-    """
-
-    def __init__(
-        self,
-        room: Room,
-        session: Session,
-        options: RoomOptions,
-        info: Mapping[str, Any] | None,
-        on_missed: Callable[[Missed], object] | None = None,
-    ) -> None:
-        super().__init__(room._hub, room.name)
-        self.room = room
-        self.session = session
-        self.me = Presence(
-            room._hub.member_id(session), session.name, None if info is None else dict(info)
-        )
-        try:
-            size = len(encode(self.me))
-        except (UnicodeEncodeError, RecursionError):  # it may be a peer's JSON
-            raise RoomError("what is told about a member cannot be encoded") from None
-        if size > options.max_info_bytes:
-            raise RoomError("too much is told about a member")
-        counting = partial(_count, (room.counters, room._hub.counters))
-        self._lane = Lane(options.overflow, options.queue_bytes, counting)
-        self._most = options.session_queue_bytes
-        self._replays = Lane("close", max(options.replay_bytes, 128 * options.replay_messages))
-        self._on_missed = on_missed
-        self.missed: Missed | None = None
-        self._catching_up: CatchingUp | None = None
-        self._position: Position | None = None
-        self._joined = False
-
-    def __len__(self) -> int:
-        return len(self.room)
-
-    def __iter__(self) -> Iterator[Session]:
-        return iter(self.room)
-
-    def __repr__(self) -> str:
-        return f"<Membership {self.session.id} in {self.room!r}>"
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Bytes of broadcasts that wait for this member to read."""
-        return self._lane.size + self._replays.size
-
-    @property
-    def position(self) -> Position | None:
-        """With `RoomOptions.recovery`, the position of the last message of the room that this
-        member was sent, or that it was left out of. ``None`` as long as the broker was never
-        there."""
-        if self._catching_up is not None:
-            return self._catching_up.position
-        return self.room.position if self._joined else self._position
-
-    @property
-    def recovered(self) -> bool:
-        """Whether nothing is missing, since the position with which it joined or since it
-        joined."""
-        return self.missed is None
-
-    def send(self, message: PreparedMessage) -> None:
-        """Send to this member alone, by its policy."""
-        if not self.session._try_prepared(message):
-            self.queue(message)
-
-    def queue(
-        self, message: PreparedMessage, key: Key | None = None, lane: Lane | None = None
-    ) -> None:
-        """Put a message that cannot be sent now into the session's outbox."""
-        life_of(self.session).writer.put(lane or self._lane, message, self._most, key)
-
-    async def catch_up(self) -> None:
-        """Find what was said since the position with which it joined; it is sent in the event
-        loop's next turn. Called by `Room.join`."""
-        catching_up = self._catching_up
-        if catching_up is None:
-            return
-        found = await catching_up.find(lambda: self.room.position)
-        if catching_up.missed is not None:
-            self._tell(catching_up.missed)
-        else:
-            for counters in (self.room.counters, self.room._hub.counters):
-                counters.recovered += 1
-        asyncio.get_running_loop().call_soon(self._go_live, catching_up, found)
-
-    def _go_live(self, catching_up: CatchingUp, found: list[Heard]) -> None:
-        if self._catching_up is not catching_up:
-            return  # it has left
-        self._catching_up = None
-        self.room.release(self)
-        for heard in catching_up.after(found):
-            if self.me.id not in heard.left_out:
-                self.room.send(self, heard, self._replays)
-
-    def miss(self, missed: Missed) -> None:
-        """Some messages never reach it; called by its room."""
-        if self._catching_up is not None:
-            self._catching_up.miss(missed)
-            return
-        self._tell(missed)
-        if self._on_missed is None:
-            life_of(self.session).close(CloseCode.SERVICE_RESTART, "messages are missing")
-
-    def _tell(self, missed: Missed) -> None:
-        self.missed = missed
-        for counters in (self.room.counters, self.room._hub.counters):
-            counters.missed[missed.reason] += 1
-        if self._on_missed is not None:
-            try:
-                self._on_missed(missed)
-            except Exception as error:
-                logger.error("room %r: on_missed failed", self.room.name, exc_info=error)
-
-    def follow_presence(self) -> PresenceFeed:
-        """Who is in the room and who comes and goes from then on, in any process:
-        ``async with members.follow_presence() as who``, then ``who.present`` and
-        ``async for change in who``. Nobody is missed between the two, and nobody told of twice.
-
-        While the broker is away, those of this process are there; the others come when it is back.
-        """
-        return PresenceFeed(self.room.watch, self.room, self.me)
-
-    def changes(self) -> AsyncIterator[PresenceChange]:
-        """Who comes and goes from now on, in any process, until this membership ends. To know who
-        is there as well, use `follow_presence`: whoever asks `presence` first and then follows
-        misses those who come between the two.
-
-        Whoever does not keep up misses the oldest changes; `presence` always tells the state.
-        """
-        return self.room.watch.follow(self.room, self.me)
-
-    def enter(self, history: int = 0, since: Position | None = None) -> None:
-        """Begin; called by `Room.join`."""
-        if since is None:
-            self.room.add(self, history)
-        else:
-            self._catching_up = CatchingUp(self._hub, self.room.name, since, history)
-            self.room.add(self, 0, self._catching_up)
-        self._joined = True
-        life = life_of(self.session)
-        life.add_callback(self._session_ended)
-        if self._lane.policy != "close":
-            life.link.keep_fresh()
-
-    def leave(self) -> None:
-        """End the membership; what waits for the session is still sent."""
-        if self._joined:
-            self._position = self.position
-            self._catching_up = None
-            self._joined = False
-            life_of(self.session).remove_callback(self._session_ended)
-            self.room.remove(self)
-
-    def _session_ended(self, info: CloseInfo) -> None:
-        self.leave()
-
-
-def _count(counters: Iterable[Counters], how: str) -> None:
-    for totals in counters:
-        totals.add(how)
-
-
-class _Joining:
-    """What ``async with room.join(session)`` waits for."""
-
-    def __init__(self, members: Membership, history: int, since: Position | None) -> None:
-        self.members = members
-        self._history = history
-        self._since = since
-
-    async def __aenter__(self) -> Membership:
-        members = self.members
-        room = members.room
-        try:
-            await room.opened()
-            members.enter(self._history, self._since)
-            await room._hub.enter(room.name, members.me)
-            await members.catch_up()
-            if self._history and self._since is None:  # others have their turn
-                await asyncio.sleep(0)
-        except BaseException:
-            members.leave()
-            room.free()
-            raise
-        return members
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        self.members.leave()

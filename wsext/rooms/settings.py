@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal
 
-from wsext.protocol.prepared import PreparedMessage
-from wsext.rooms.heard import RoomMessage
+from wsext.rooms.heard import Stamp
 from wsext.sdk.options import OptionSet, in_code, local
 
-__all__ = ["RoomOptions", "RoomOverflow", "Stamp"]
-
-#: What members get of a message.
-Stamp: TypeAlias = Callable[[RoomMessage], str | bytes | PreparedMessage]
+__all__ = ["RoomOptions", "RoomOverflow"]
 
 RoomOverflow = Literal["close", "drop-oldest", "coalesce"]
 

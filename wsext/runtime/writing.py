@@ -237,7 +237,8 @@ class Writer:
     @property
     def _is_behind(self) -> bool:
         """Whether something has to be sent again, before anything else."""
-        return self._journal is not None and self._journal.is_behind
+        journal = self._journal
+        return journal is not None and journal.is_behind and self._link.connection.is_open
 
     @property
     def _is_held(self) -> bool:
@@ -248,7 +249,7 @@ class Writer:
     def _write_again(self, *, patient: bool) -> None:
         """Send again what the peer has not received; if patient, only while it reads."""
         link = self._link
-        while self._is_behind and link.connection.is_open:
+        while self._is_behind:
             if patient and link.is_paused:
                 break
             try:
@@ -425,7 +426,7 @@ class Writer:
         """Wait until it is this message's turn; no other is sent until `_end_stream`."""
         if not self._owner.is_open:
             raise self._owner.closed_error()
-        if not self.outbox and self._streaming is None:
+        if not self.outbox and self._streaming is None and self._encoding is None:
             self._streaming = Waiting(_STREAM, 0)
             self._update()
             return

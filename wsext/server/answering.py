@@ -468,10 +468,6 @@ class Handshake(asyncio.Protocol):
         raise NotImplementedError
 
 
-def _shutting_down() -> HandshakeRejected:
-    return HandshakeRejected(503, "the server is shutting down", {"Retry-After": "5"})
-
-
 class _Start:
     """A request's place among those who have turns.
 
@@ -493,6 +489,10 @@ class _Start:
         # The answer is made by a task. What that will take is counted now.
         self.turns.charge(self, self.turns.clock() - _ANSWER)
         self._handshake.start(self._request)
+
+
+def _shutting_down() -> HandshakeRejected:
+    return HandshakeRejected(503, "the server is shutting down", {"Retry-After": "5"})
 
 
 async def _ask_http(route: Route, params: Mapping[str, Any], request: Request) -> Response:

@@ -24,7 +24,7 @@ __all__ = ["MemoryBackplane"]
 _LOGS_PER_ROOM = 10
 
 
-class _Log:
+class _Numbers:
     """Where the messages of a room stand."""
 
     def __init__(self, ids: RememberedIds) -> None:
@@ -39,14 +39,14 @@ class _Bus:
         self.planes: list[MemoryBackplane] = []
         self.kept: KeptMessages[bytes] = KeptMessages(len)
         self.members: dict[str, dict[str, bytes]] = {}
-        self.logs: OrderedDict[str, _Log] = OrderedDict()
+        self.logs: OrderedDict[str, _Numbers] = OrderedDict()
 
-    def log(self, room: str, options: MemoryOptions) -> _Log:
+    def log(self, room: str, options: MemoryOptions) -> _Numbers:
         """The log of a room. The one that was not used for longest, and is open nowhere, goes."""
         log = self.logs.get(room)
         if log is None:
             self.kept.drop(room)  # who has said it, nobody can tell any more
-            log = self.logs[room] = _Log(RememberedIds(options.ids, options.id_ttl))
+            log = self.logs[room] = _Numbers(RememberedIds(options.ids, options.id_ttl))
             if len(self.logs) > _LOGS_PER_ROOM * options.rooms:
                 open = set().union(*(plane._open for plane in self.planes))
                 oldest = next((name for name in self.logs if name not in open), room)
