@@ -152,8 +152,8 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         if rest:
             self.connection.store(rest, len(rest))
         if self._session is not None and self._session._inbox.full:
-            self.stall()  # the application still has enough from the last connection
-        elif rest:
+            self._session._overflow()  # the application has enough from the last connection
+        if rest and not self._stalled:
             # In the loop's next turn: then the handler waits for it, and can answer what comes
             # before a fault.
             self.take_turns()
