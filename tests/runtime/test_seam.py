@@ -18,6 +18,7 @@ from wsext import (
     ConnectionClosed,
     Extension,
     Frame,
+    Held,
     Journal,
     Listener,
     MessageCodec,
@@ -31,6 +32,7 @@ from wsext import (
 from wsext.protocol.agreement import NegotiationContext
 from wsext.runtime.life import LIFE, LifeEvent, LifeStage, life_of
 from wsext.runtime.sweep import Sweep
+from wsext.runtime.turns import turns_of
 from wsext.sdk.installed import Installed
 
 SOON = 3
@@ -291,13 +293,16 @@ async def test_a_cancelled_send_without_a_connection_is_not_sent() -> None:
 async def test_a_codec_cut_off_in_the_middle_gives_nothing_any_more() -> None:
     """A stubborn one goes on after its connection is gone: neither counts what it makes."""
     pair = Pair(codecs=slow)
-    pair.client.send_nowait("one")
-    pair.server.send_nowait("two")
+    sending = [
+        asyncio.create_task(pair.client.send("one")),
+        asyncio.create_task(pair.server.send("two")),
+    ]
     for _ in range(12):
         await turns(1)
         pair.resume()
     assert await received(pair.server, 1) == ["one"]
     assert await received(pair.client, 1) == ["two"]
+    await asyncio.gather(*sending)
     await turns(20)
     assert (pair.server.stats.messages_in, pair.client.stats.messages_in) == (1, 1)
     await pair.close()
@@ -375,6 +380,8 @@ async def test_a_streamed_message_begins_again_and_is_read_on(codecs: Any, passe
                     chunks.put_nowait("waits;")
                     await turns()
                 pair.resume()
+        if codecs is tuple:  # the others join the fragments
+            await until(lambda: "5;" in "".join(map(str, heard)))
         chunks.put_nowait(None)
         await sending
         await reading
@@ -543,6 +550,22 @@ async def test_two_sides_that_send_much_again_read_meanwhile() -> None:
     await pair.close()
 
 
+async def test_what_was_not_decoded_is_not_held_without_a_connection() -> None:
+    pair = Pair(WebSocketOptions(incoming_capacity=1))
+    for _ in range(10):
+        pair.client.send_nowait("x" * 1000)
+    await turns(10)
+    held = Held.of(pair.server)
+    assert held.undecoded > 0
+    await pair.cut()
+    waiting = turns_of(asyncio.get_running_loop()).waiting
+    assert 0 < waiting == Held.of(pair.server).inbox + Held.of(pair.client).inbox
+    assert Held.of(pair.server).undecoded == 0
+    pair.resume()
+    assert await received(pair.server, 10) == ["x" * 1000] * 10
+    await pair.close()
+
+
 async def test_a_full_queue_without_a_connection_follows_the_policy() -> None:
     def fill(pair: Pair) -> None:
         for number in range(300):
@@ -618,6 +641,10 @@ def test_a_peer_that_acknowledges_nothing_is_closed_in_time() -> None:
         sweep = Sweep(asyncio.get_running_loop(), Installed(), logging.getLogger(__name__))
         sweep.add(pair.server)
         saying = asyncio.create_task(say_all(pair.server, ["x"] * 20))
+        for _ in range(6):  # who is slow is not closed
+            await asyncio.sleep(4)
+            await received(pair.client, 1)
+        assert pair.server.connected
         with pytest.raises(ConnectionClosed):
             await saying
         assert pair.server.close_info.code == 1013

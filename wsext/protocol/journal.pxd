@@ -43,6 +43,7 @@ cdef class Journal:
     cdef public object claim
     cdef public object drop
 
+    @cython.locals(text=str)
     cpdef record(self, object data, Py_ssize_t size)
 
     @cython.locals(size=Py_ssize_t, parts=list, first=Frame)

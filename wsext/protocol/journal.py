@@ -178,8 +178,10 @@ class Journal:
             data: The text or the bytes as they are, a frame, or a `PreparedMessage`.
             size: Bytes of its payload.
         """
-        if type(data) is str and len(data) != size:
-            data = Frame(1, data.encode())  # so that its size is known without encoding it
+        if type(data) is str:
+            text = data
+            if len(text) != size:
+                data = Frame(1, text.encode())  # so that its size is known without encoding it
         self._kept.append(data)
         self.sent += 1
         self.kept_bytes += size

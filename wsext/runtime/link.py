@@ -38,8 +38,9 @@ _TOTALS = (
     *("wire_bytes_in", "wire_bytes_out", "frames_in", "pings_in"),
 )
 
-#: Seconds after which messages that were taken are acknowledged at the latest.
-_ACKNOWLEDGE = 1.0
+#: Seconds between two looks at what was taken. It is acknowledged at the second one at the latest;
+#: at the first one if no acknowledgement was sent since it was decided to look.
+_ACKNOWLEDGE = 0.5
 
 #: Bytes that wait undecoded for an asynchronous codec before reading pauses.
 _UNDECODED = 1 << 16
@@ -151,8 +152,8 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         if rest:
             self.connection.store(rest, len(rest))
         if self._session is not None and self._session._inbox.full:
-            self.stall()  # the application still has enough from the last connection
-        elif rest:
+            self._session._overflow()  # the application has enough from the last connection
+        if rest and not self._stalled:
             # In the loop's next turn: then the handler waits for it, and can answer what comes
             # before a fault.
             self.take_turns()
@@ -362,7 +363,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
 
     def acknowledge_later(self) -> None:
         if not self.is_lost:
-            self.acks_later = True
+            self.acks_later, self.has_acked = True, False
             self._acks = self.timers.call_later(_ACKNOWLEDGE, self._acknowledge_now)
 
     def _acknowledge_now(self) -> None:
@@ -370,7 +371,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         journal = self.connection.journal
         if journal is None:
             return
-        if journal.has_news:
+        if journal.has_news and not self.has_acked:
             self.connection.send_ack()
             self.soon()
         if journal.is_untold():

@@ -32,6 +32,7 @@ cdef class LinkPath:
     cdef public bint _has_read
     cdef public bint is_lost
     cdef public bint acks_later
+    cdef public bint has_acked
     cdef list _dirty
     cdef public Turns _turns
     cdef public double used

@@ -135,6 +135,7 @@ class LinkPath:
         self._in_place = False  # the buffer that was asked for is the payload's own
         self.is_lost = False
         self.acks_later = False  # whether `acknowledge_later` was asked
+        self.has_acked = False  # since then
 
     def bind(self, transport: Any) -> None:
         """Learn how a transport wants to be used."""
@@ -237,6 +238,7 @@ class LinkPath:
         assert journal is not None
         if journal.is_ack_due():
             self.connection.send_ack()
+            self.has_acked = True
         if not self.acks_later and journal.is_untold():
             self.acknowledge_later()
 
@@ -481,7 +483,7 @@ class LinkPath:
         raise NotImplementedError
 
     def acknowledge_later(self) -> None:
-        """Look again in a second whether there is something to acknowledge."""
+        """Look again in half a second whether there is something to acknowledge."""
         raise NotImplementedError
 
     def fill(self) -> None:

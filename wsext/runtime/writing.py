@@ -366,19 +366,25 @@ class Writer:
         try:
             sent = await link.connection.asend_frame(frame_of(entry.data))
         except ProtocolError as error:
-            entry.settle(error)
-            link.write_out()
-            link.progress_close()
+            if self._has(link):
+                entry.settle(error)
+                link.write_out()
+                link.progress_close()
         except BaseException:
-            if self._encoding is entry:  # else another connection sends it
+            if self._has(link):
                 entry.settle(self._owner.closed_error())
                 if not link.is_lost:  # not of a codec, whose faults are the pipeline's
                     link.fail(LocalProtocolError("encoding failed"))
             raise
         else:
-            if self._encoding is entry:  # a codec need not obey when it is cancelled
+            if self._has(link):
                 link.write_out()
                 entry.settle(None if sent else self._owner.closed_error())
+
+    def _has(self, link: Link) -> bool:
+        """Whether a connection still has what its codecs got; else the next one sends it. A codec
+        need not obey when it is cancelled."""
+        return self._link is link and not self.is_detached
 
     # --- streamed messages --------------------------------------------------------------------
 
