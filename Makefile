@@ -72,7 +72,7 @@ lowest: $(TOOLS)   ## Test the core with the lowest versions that pyproject.toml
 	rm -rf build/lowest && $(PYTHON) -m venv --without-pip build/lowest
 	WSEXT_BUILD_CODEC=no $(TOOLS)/bin/uv pip install --quiet --python build/lowest/bin/python \
 		--resolution lowest-direct -r requirements/dev.txt
-	WSEXT_CODEC=python build/lowest/bin/python -m pytest -q $(LOWEST)
+	WSEXT_CODEC=python build/lowest/bin/python -m pytest -q -n $(JOBS) $(LOWEST)
 
 audit: $(TOOLS)    ## Look for known vulnerabilities in what CI used
 	$(TOOLS)/bin/python .ci/audit.py

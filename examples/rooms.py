@@ -16,17 +16,19 @@ app = App(rooms=RoomOptions(history=50))
 async def chat(session: Session, room: str) -> None:
     session.name = session.request.query.get("name", "somebody")
     async with app.room(room).join(session, history=20, info={"mood": "fine"}) as members:
-        names = sorted(member.name for member in await members.presence())
-        await session.send(f"* here: {', '.join(names)}")
         session.create_task(announce(session, members))
         async for message in session:
             await members.broadcast(f"{session.name}: {message}")
 
 
 async def announce(session: Session, members: Membership) -> None:
-    async for change in members.changes():
-        verb = "comes in" if change.kind == "join" else "leaves"
-        await session.send(f"* {change.member.name} {verb}")
+    """Who is here and who comes and goes from then on: nobody is missing between the two."""
+    async with members.follow_presence() as who:
+        names = sorted(member.name for member in who.present)
+        await session.send(f"* here: {', '.join(names)}")
+        async for change in who:
+            verb = "comes in" if change.kind == "join" else "leaves"
+            await session.send(f"* {change.member.name} {verb}")
 
 
 @app.websocket("/prices")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,7 @@ class Broker:
         self.kind = kind
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = _free_port()
 
     @property
     def url(self) -> str:
@@ -47,7 +46,10 @@ class Broker:
             return [_find("nats-server"), "-js", "-sd", str(self._folder), *place]
         keep = "no" if self.kind == "redis-forgetful" else "yes"
         place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
-        return [_find("redis-server"), *place, "--appendonly", keep, "--save", ""]
+        # By default Redis may answer up to two seconds before it writes, while the disk is slow.
+        keep_all = ["--appendonly", keep, "--appendfsync", "always"]
+        replicas_at_once = ["--repl-diskless-sync-delay", "0"]
+        return [_find("redis-server"), *place, *keep_all, "--save", "", *replicas_at_once]
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -79,12 +81,28 @@ class Broker:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def stop(self) -> None:
+        """End it as its operator does: what it keeps is written."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait()
+        self._process = None
+
     def kill(self) -> None:
         """Kill it, as ``kill -9`` does."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+def _free_port() -> int:
+    """A port that stays free while a broker is down: below those that the system gives away."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _find(name: str) -> str:

@@ -35,6 +35,11 @@ class Relay:
         """Where a client connects to."""
         return f"ws://127.0.0.1:{self.port}/"
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is no connection."""
+        return all(task.done() for task in self._running)
+
     def cut(self) -> None:
         """Drop every connection, as a network does that is gone."""
         for writer in self._writers:

@@ -76,6 +76,7 @@ class Pair:
         hooks: Of the server's side, and of the client's.
         listener: Makes the listener of the server's session.
         wire: The first connection's wire.
+        raw: Whether the server's session is a raw one.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Pair:
         hooks: tuple[Installed, Installed] | None = None,
         listener: Callable[[], Listener] | None = None,
         wire: Wire | None = None,
+        raw: bool = False,
     ) -> None:
         self._codecs = codecs
         self.journals = {"server": journals(), "client": journals()}
@@ -98,11 +100,13 @@ class Pair:
                 options=options or WebSocketOptions(),
                 installed=installed,
                 negotiation=self.negotiate(role),
+                raw=raw and role == "server",
             )
             for role, installed in zip(("server", "client"), both, strict=True)
         )
         life_of(self.client).on_detached = lambda: None
         self.wire = wire or Wire()
+        self._wires = [self.wire]
         life_of(self.server).start(self.wire.server, listener=listener)
         life_of(self.client).start(self.wire.client)
 
@@ -123,6 +127,7 @@ class Pair:
         self.journals["server"].cut_off()
         answered = self.journals["server"].received
         self.wire = wire or Wire()
+        self._wires.append(self.wire)
         for session, received in ((self.server, offered), (self.client, answered)):
             transport: Any = getattr(self.wire, session.role)
             life_of(session).resume(
@@ -131,6 +136,12 @@ class Pair:
                 transport,
                 peer_received=received,
             )
+
+    def let_go(self) -> None:
+        """Let the wires refer to no session; they are cycles, and so would keep it."""
+        for wire in self._wires:
+            for transport in (wire.client, wire.server):
+                transport.set_protocol(asyncio.Protocol())
 
     async def close(self) -> None:
         """End both sessions."""

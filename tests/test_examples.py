@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import runpy
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from tests import brokers
 from tests.e2e.browser import browsing, text_of, until
 from tests.e2e.processes import ENV, Served, serving
 from tests.e2e.processes import wsext as wsext_command
+from tests.relay import relaying
+from tests.waiting import until as pass_until
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -146,6 +150,57 @@ async def test_deflate() -> None:
             assert 206 < session.stats.wire_bytes_in < 250
         async with wsext.connect(f"{served.ws}/pictures", extensions=offer) as session:
             assert session.extensions == ()
+
+
+ORDERS = 50
+
+
+async def test_order_feed(tmp_path: Path) -> None:
+    """Connections are cut, a worker is killed, the broker restarts, the workers are renewed."""
+    namespace = runpy.run_path(str(EXAMPLES / "order_feed.py"))
+    trade: Callable[..., Coroutine[Any, Any, list[str]]] = namespace["trade"]
+    backoff = wsext.Backoff(initial=0.02, maximum=0.2)
+    env = {**ENV, "WSEXT_PLUGINS": "session-resume"}
+    with (
+        brokers.running("redis", tmp_path) as broker,
+        example("order_feed", "--workers", "2", "--backplane", broker.url, env=env) as served,
+    ):
+        pid = served.process.pid
+        async with relaying(served.port) as relay:
+            async with asyncio.TaskGroup() as group:
+                url = f"{relay.url}orders"
+                traders = [
+                    group.create_task(trade(url, name, ORDERS, 0.03, backoff))
+                    for name in ("Ada", "Bob")
+                ]
+                for happen in (
+                    relay.cut,
+                    lambda: os.kill(workers_of(pid)[-1], signal.SIGKILL),
+                    relay.cut,
+                    broker.stop,
+                    broker.start,
+                    lambda: os.kill(pid, signal.SIGHUP),
+                    relay.cut,
+                ):
+                    await asyncio.sleep(0.15)  # so much happens in between as may
+                    happen()
+            await pass_until(lambda: relay.is_idle)  # they have said goodbye
+        ada, bob = (trader.result() for trader in traders)
+    for name, seen in ("Ada", ada), ("Bob", bob):
+        assert len(seen) == len({*seen})
+        assert {f"{name}-{number}" for number in range(ORDERS)} <= {*seen}
+    assert shared(ada, bob) == shared(bob, ada)
+
+
+def workers_of(pid: int) -> list[int]:
+    """The processes that a server has started, the oldest first."""
+    return sorted(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+def shared(mine: list[str], theirs: list[str]) -> list[str]:
+    """What I have seen while both of us were there: from the first to the last that both have."""
+    both = [mine.index(item) for item in mine if item in theirs]
+    return mine[both[0] : both[-1] + 1]
 
 
 async def test_typed_orders() -> None:

@@ -44,10 +44,12 @@ _NAMES = {
     "wsext.rooms.backplanes.positions": "LogHead Position",
     "wsext.rooms.backplanes.remote": "RemoteBackplane",
     "wsext.rooms.blocking": "BlockingPublisher",
+    "wsext.rooms.heard": "Missed RoomMessage",
     "wsext.rooms.hub": "Hub",
-    "wsext.rooms.presence": "Presence PresenceChange",
+    "wsext.rooms.membership": "Membership",
+    "wsext.rooms.presence": "Presence PresenceChange PresenceFeed",
     "wsext.rooms.publisher": "Publisher",
-    "wsext.rooms.room": "Membership Room",
+    "wsext.rooms.room": "Room",
     "wsext.rooms.settings": "RoomOptions",
     "wsext.runtime.backoff": "Backoff",
     "wsext.runtime.broadcast": "broadcast",
@@ -126,11 +128,14 @@ if TYPE_CHECKING:
     from wsext.rooms.backplanes.positions import Position as Position
     from wsext.rooms.backplanes.remote import RemoteBackplane as RemoteBackplane
     from wsext.rooms.blocking import BlockingPublisher as BlockingPublisher
+    from wsext.rooms.heard import Missed as Missed
+    from wsext.rooms.heard import RoomMessage as RoomMessage
     from wsext.rooms.hub import Hub as Hub
+    from wsext.rooms.membership import Membership as Membership
     from wsext.rooms.presence import Presence as Presence
     from wsext.rooms.presence import PresenceChange as PresenceChange
+    from wsext.rooms.presence import PresenceFeed as PresenceFeed
     from wsext.rooms.publisher import Publisher as Publisher
-    from wsext.rooms.room import Membership as Membership
     from wsext.rooms.room import Room as Room
     from wsext.rooms.settings import RoomOptions as RoomOptions
     from wsext.runtime.backoff import Backoff as Backoff

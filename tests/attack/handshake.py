@@ -108,6 +108,9 @@ async def bad_handshakes(target: Target) -> None:
         good.replace("dGhlIHNhbXBsZSBub25jZQ==", key)
         for key in ("", "x", "=" * 24, "dGhlIHNhbXBsZSBub25jZQ", "A" * 10_000)
     ]
+    targets = ("", "?", "x", "/#x", "ftp://x/", "http:///", "http://user@x/", "ws://[::g]/")
+    bad += [good.replace("GET / ", f"GET {target} ") for target in targets]
+    bad += [good.replace("localhost", host) for host in ("a b", "a/b", "[::g]", "%zz", "user@a")]
     bad.append(good.replace("GET", "POST"))
     bad.append(good.replace("Version", "Version: 13\r\nSec-WebSocket-Version"))
     bad.append(good.replace("\r\n\r\n", "\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"))

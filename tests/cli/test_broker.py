@@ -21,9 +21,9 @@ from wsext import (
     Publisher,
     PublishError,
     RoomError,
+    RoomMessage,
 )
 from wsext.cli.broker import broker_options, find_backplane, listen, room_argument, run
-from wsext.protocol.prepared import PreparedMessage
 from wsext.sdk.plugins import set_default_plugins
 
 
@@ -125,9 +125,11 @@ def test_a_pipe_that_is_closed_is_left_to_the_command() -> None:
 
 async def test_listening_shows_what_was_and_what_is_said(redis: brokers.Broker) -> None:
     shown: list[str | bytes] = []
+    numbers: list[int | None] = []
 
-    def show(message: PreparedMessage) -> None:
+    def show(message: RoomMessage) -> None:
         shown.append(message.data)
+        numbers.append(message.position and message.position.number)
         if message.data == "end":
             raise BrokenPipeError
 
@@ -141,3 +143,4 @@ async def test_listening_shows_what_was_and_what_is_said(redis: brokers.Broker) 
         with pytest.raises(BrokenPipeError):
             await listening
     assert shown == ["two", "three", "end"]
+    assert numbers == [2, 3, 4]

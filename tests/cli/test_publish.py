@@ -75,7 +75,7 @@ def test_an_id_is_published_once(redis: brokers.Broker, reader: BlockingPublishe
     done = wsext("publish", "ids", "x", "y", "--id", "17", env=set_to(redis))
     assert (done.returncode, "one message" in done.stderr) == (2, True)
     done = wsext("publish", "ids", "x", "--id", "", env=set_to(redis))
-    assert (done.returncode, "1 to 255 bytes" in done.stderr) == (2, True)
+    assert (done.returncode, "1 to 64 bytes" in done.stderr) == (2, True)
 
 
 def test_a_broker_that_is_away_is_said(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[brokers.Broker]:
             for number in range(12):
                 publisher.publish("tea", f"{number}")
             publisher.publish("evil\x1b[31m\nroom", b"\xff")
-            publisher.publish("tea", '{"a": 1}', meta={"m": 1})
+            publisher.publish("tea", '{"a": 1}', id="17", key="k", meta={"m": 1})
         yield broker
 
 
@@ -58,9 +58,13 @@ def test_the_last_messages_are_shown(redis: brokers.Broker) -> None:
     assert ask(redis, "tail", "tea", "-n", "3") == '10\n11\n{"a": 1}\n'
     assert len(ask(redis, "tail", "tea").splitlines()) == 10
     text = ask(redis, "tail", "tea", "-n", "1", "--json")
-    assert json.loads(text) == {"text": '{"a": 1}', "meta": {"m": 1}}
+    (position,) = [json.loads(text).pop("position")]
+    assert position.endswith(":13")
+    assert json.loads(text) == {
+        **{"text": '{"a": 1}', "position": position, "id": "17", "key": "k", "meta": {"m": 1}}
+    }
     binary = ask(redis, "tail", "evil\x1b[31m\nroom", "--json")
-    assert json.loads(binary) == {"base64": "/w=="}
+    assert json.loads(binary)["base64"] == "/w=="
 
 
 def test_what_is_said_is_followed(redis: brokers.Broker) -> None:

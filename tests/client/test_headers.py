@@ -99,6 +99,14 @@ async def test_a_function_of_the_url_decides_by_itself() -> None:
     assert await headers.make(OTHER) == [("Authorization", "for ws://example.com:81/feed")]
 
 
+@pytest.mark.parametrize(
+    "choice",
+    [lambda token="x": {"X-Token": token}, lambda *rest, **more: {"X-Token": "x"}],
+)
+async def test_what_a_function_need_not_be_given_it_does_not_get(choice: Any) -> None:
+    assert await RequestHeaders(choice, OWN).make(OWN) == [("X-Token", "x")]
+
+
 async def test_the_password_of_the_url_stays_there() -> None:
     own = Target.parse("ws://ada:hunter2@example.com/")
     headers = RequestHeaders({}, own)

@@ -538,6 +538,31 @@ def test_the_block_is_left_while_there_is_no_connection(error: Any) -> None:
     run(scenario, None, *[REFUSED] * 1000)
 
 
+@pytest.mark.parametrize("conditions", [REFUSED, testing.Conditions(latency=(5.0, 5.0))])
+def test_close_is_bounded_and_can_be_cancelled(conditions: testing.Conditions) -> None:
+    """Whether the next attempt is waited for or under way."""
+
+    async def scenario(world: testing.World) -> None:
+        loop = asyncio.get_running_loop()
+        server = await world.serve(echo_app(window=5))
+        options = wsext.WebSocketOptions(close_timeout=3)
+        async with dial(world, server, options=options) as session:
+            world.connections[-1].reset()
+            await detached(session)
+            await asyncio.sleep(1)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await session.close(4001)
+            began = loop.time()
+            await session.close()
+            assert loop.time() - began < 3
+            assert not session.is_open
+            assert session.close_info.local is None
+        await asyncio.sleep(10)
+
+    run(scenario, None, *[conditions] * 100)
+
+
 def test_connecting_again_is_cancelled_with_the_program() -> None:
     async def scenario(world: testing.World) -> None:
         server = await world.serve(echo_app(window=5))

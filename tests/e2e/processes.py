@@ -110,7 +110,8 @@ def _run(
     """Call a function in a process of its own."""
     with TemporaryDirectory() as folder:
         output = [Path(folder, name) for name in ("stdout", "stderr")]
-        process = _FORKS.Process(target=_live, args=(stdin, output, cwd, dict(env), work, *args))
+        place = cwd or Path.cwd()
+        process = _FORKS.Process(target=_live, args=(stdin, output, place, dict(env), work, *args))
         process.start()
         process.join(100)  # a slow machine is not what is tested
         if process.exitcode is None:
@@ -124,7 +125,7 @@ def _run(
 def _live(
     stdin: str,
     output: Sequence[Path],
-    cwd: Path | None,
+    cwd: Path,
     env: dict[str, str],
     work: Callable[..., object],
     *args: Any,
@@ -137,7 +138,7 @@ def _live(
     sys.stdin = os.fdopen(0, closefd=False)
     for number, path in enumerate(output, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
-    os.chdir(cwd or os.curdir)
+    os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
     sys.path[:0] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))

@@ -94,7 +94,7 @@ async def test_what_web_views_publish_is_delivered_once(
                 await asyncio.to_thread(post_all, url, broker, dies)
 
             async def all_of(client: Client) -> list[str]:
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(30):
                     return [str(await client.session.receive()) for _ in range(MESSAGES)]
 
             for got in await asyncio.gather(all_of(a), all_of(b)):

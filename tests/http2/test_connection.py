@@ -188,10 +188,16 @@ async def fill(peer: H2Peer, stream: int, message: bytes) -> int:
             peer.flush()
             pending, total = pending[room:], total + room
             continue
-        try:
-            await asyncio.wait_for(peer.read(), 0.3)  # nothing more comes: it really is over
-        except TimeoutError:
+        reading = asyncio.create_task(peer.read())
+        for _ in range(60):  # turns of the loop that both sides run on, however slow it is
+            await asyncio.sleep(0.005)
+            if reading.done():
+                break
+        else:
+            reading.cancel()
+            await asyncio.wait([reading])
             return total
+        await reading
 
 
 async def test_who_does_not_read_makes_the_peer_wait_and_nobody_else(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -31,8 +30,16 @@ class FakeClock:
 OPEN = {1, 3, 5}
 
 
-def new_guard(clock: Callable[[], float] | None = None, limits: Limits = LIMITS) -> FrameGuard:
-    return FrameGuard(limits, clock or FakeClock(), OPEN.__contains__, after_preface=False)
+FIRST = frame(4, stream=0)
+
+
+def new_guard(clock: FakeClock | None = None, limits: Limits = LIMITS) -> FrameGuard:
+    """One that has seen the first frame some time ago."""
+    clock = clock or FakeClock()
+    guard = FrameGuard(limits, clock, OPEN.__contains__, after_preface=False)
+    assert feed(guard, FIRST) == [FIRST]
+    clock.now += 1
+    return guard
 
 
 def feed(guard: FrameGuard, data: bytes) -> list[bytes]:
@@ -81,7 +88,7 @@ UNKNOWN = st.builds(frame, st.integers(10, 255), st.binary(max_size=40))
 def test_h2_gets_every_byte_of_data_and_all_known_frames_however_the_bytes_are_cut(
     parts: list[Any], sizes: list[int]
 ) -> None:
-    sent, kept, goaways = PREFACE, [], []
+    sent, kept, goaways = PREFACE + FIRST, [FIRST], []
     for part in parts:
         if isinstance(part, bytes):
             sent += part
@@ -100,6 +107,15 @@ def test_h2_gets_every_byte_of_data_and_all_known_frames_however_the_bytes_are_c
     assert got.startswith(PREFACE)
     assert streams_of(frames_in(got[len(PREFACE) :])) == streams_of(kept)
     assert guard.goaways == goaways
+
+
+@pytest.mark.parametrize("first", [frame(1, b"x", flags=4), frame(4, flags=1, stream=0), frame(0)])
+def test_the_first_frame_is_one_of_settings(first: bytes) -> None:
+    """RFC 9113 §3.4."""
+    guard = FrameGuard(LIMITS, FakeClock(), OPEN.__contains__, after_preface=False)
+    with pytest.raises(Violation) as caught:
+        feed(guard, first)
+    assert caught.value.code == ErrorCodes.PROTOCOL_ERROR
 
 
 def test_tiny_frames_are_joined() -> None:

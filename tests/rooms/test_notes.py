@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from wsext import BackplaneStatus, PreparedMessage, Presence
+from wsext import BackplaneStatus, Position, PreparedMessage, Presence, RoomMessage
 from wsext.rooms.backplanes.faults import Faults
-from wsext.rooms.notes import NOTES, Back, Came, Said, Went, encode, read_members
+from wsext.rooms.notes import NOTES, Back, Came, Said, Went, encode, read_members, read_said
 
 MEMBER = Presence("1.s1", "Ada", {"mood": "fine"})
 
@@ -56,3 +56,15 @@ def test_members_that_cannot_be_read_are_left_out_and_counted() -> None:
     assert status.unreadable == len(wrong)
     found = {"2.s1": encode(Presence("2.s1", "Bob")), "1.s1": encode(MEMBER)}
     assert read_members(Faults(status), "tea", found) == [MEMBER, Presence("2.s1", "Bob")]
+
+
+def test_what_was_said_is_read_with_its_position() -> None:
+    status = BackplaneStatus()
+    faults, position = Faults(status), Position("e", 7)
+    said = Said("text", "key", [], {"h": 1}, {"m": 1}, "17")
+    message = RoomMessage("text", position, "17", "key", {"h": 1}, {"m": 1})
+    assert read_said(faults, "tea", position, encode(said)) == message
+    assert read_said(faults, "tea", position, encode(Came(MEMBER))) is None
+    assert status.unreadable == 0
+    assert read_said(faults, "tea", position, b"\xc1") is None
+    assert status.unreadable == 1

@@ -18,8 +18,10 @@ import pytest
 import wsext
 from tests.codecs import AsyncBroken, Broken, Gated, History, deflated
 from tests.raw import RawPeer, masked, raw_peer
+from tests.resuming import Pair
 from wsext import App, CloseInfo, ConnectionClosed, Listener, Session, WebSocketOptions, hookimpl
 from wsext.compiled import CODEC
+from wsext.runtime.life import life_of
 
 #: Seconds in which something has to happen that takes no time at all.
 SOON = 3
@@ -87,7 +89,7 @@ class Watch:
         """
         assert self.seen
         with suppress(TimeoutError):
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(SOON):
                 while self.alive:
                     self.gone.clear()
                     await self.gone.wait()
@@ -384,3 +386,45 @@ async def test_a_session_is_freed_when_its_server_drains() -> None:
     await watch.freed()
     await client.wait_closed()
     await listening.wait_closed()
+
+
+@pytest.mark.parametrize("end", ["closed", "given up", "aborted", "failed"])
+async def test_a_session_that_was_resumed_is_freed_when_it_has_ended(end: str) -> None:
+    class Waiting(Listener):
+        def on_message(self, session: Session, message: str | bytes) -> None:
+            session.send_nowait(message)
+
+    watch = Watch()
+    pair = Pair(listener=Waiting)
+    watch(pair.server)
+    watch(pair.client)
+    for _ in range(3):
+        pair.client.send_nowait("on its way")
+        await pair.cut()
+        pair.server.send_nowait("waits")
+        sending = asyncio.create_task(pair.client.send("waits as well"))
+        pinging = asyncio.create_task(pair.server.ping())
+        await asyncio.sleep(0)
+        pair.resume()
+        await asyncio.gather(sending, pinging)
+    if end == "closed":
+        await pair.close()
+    elif end == "failed":
+        pair.wire.server.write(b"\xff\xff")
+        await pair.server.wait_closed()
+        await pair.client.wait_closed()
+    else:
+        await pair.cut()
+        for session in (pair.server, pair.client):
+            if end == "given up":
+                life_of(session).give_up(LookupError("for the test"))
+            else:
+                session.abort()
+            del session
+    pair.let_go()
+    del pair, sending, pinging
+    async with asyncio.timeout(SOON):
+        while watch.alive:
+            watch.gone.clear()
+            await watch.gone.wait()
+    assert left_to_the_collector() == []

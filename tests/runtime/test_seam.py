@@ -127,6 +127,7 @@ async def test_what_waits_and_what_was_lost_is_sent_by_the_next_connection(codec
     await sending
     assert (pair.server.resumptions, pair.client.resumptions) == (1, 1)
     assert pair.server.stats.messages_in == 3
+    assert pair.server.stats.wire_bytes_in >= pair.server.stats.app_bytes_in > 0
     await pair.close()
     assert pair.server.close_info.code == pair.client.close_info.code == 1000
 
@@ -195,6 +196,44 @@ async def test_many_cuts_while_both_sides_send(  # the long version is the chaos
     await asyncio.gather(*tasks)
     assert cuts > 10
     pair.resume()
+    await pair.close()
+
+
+class Batching(Codec):
+    """Makes one frame of three messages, and three of one."""
+
+    def __init__(self) -> None:
+        self.batch: list[bytes] = []
+
+    def encode(self, frame: Frame) -> Any:
+        self.batch.append(bytes(frame.payload))
+        if len(self.batch) < 3:
+            return ()
+        batch, self.batch = self.batch, []
+        return Frame(2, b"|".join(batch))
+
+    def decode(self, frame: Frame, budget: int) -> Any:
+        return [Frame(1, part) for part in bytes(frame.payload).split(b"|")]
+
+
+class Batched(Extension):
+    name = "x-batched"
+
+
+async def test_messages_that_travel_together_are_counted_one_by_one() -> None:
+    """Also while there is no room for all of them, and while some wait in the codec."""
+    options = WebSocketOptions(incoming_capacity=1)
+    pair = Pair(options, codecs=lambda: [(Batched(), Batching())])
+    numbers = [str(number) for number in range(12)]
+    for at in (0, 4, 8):
+        for number in numbers[at : at + 4]:
+            pair.client.send_nowait(number)
+        await turns(10)
+        await pair.cut()
+        pair.resume()
+    assert await received(pair.server, 12) == numbers
+    await turns(10)
+    assert pair.server.stats.messages_in == 12
     await pair.close()
 
 
@@ -305,7 +344,9 @@ async def say_all(session: Session, messages: Sequence[str]) -> None:
 
 
 @EVERY_STACK
-async def test_a_streamed_message_begins_again_and_is_read_on(codecs: Any) -> None:
+@pytest.mark.parametrize("passes", [0, 1, 2, 3, 30])
+async def test_a_streamed_message_begins_again_and_is_read_on(codecs: Any, passes: int) -> None:
+    """Wherever its last fragment is when the connection is lost: also in a codec."""
     pair = Pair(codecs=codecs)
     chunks: asyncio.Queue[str | None] = asyncio.Queue()
 
@@ -327,8 +368,9 @@ async def test_a_streamed_message_begins_again_and_is_read_on(codecs: Any) -> No
         for number in range(6):
             chunks.put_nowait(f"ünïcode {number};")
             if number % 2:
-                await turns(30)
-                await pair.cut()
+                await turns(passes)
+                life_of(pair.server).cut_off()
+                life_of(pair.client).cut_off()
                 if number == 3:
                     chunks.put_nowait("waits;")
                     await turns()
@@ -336,6 +378,8 @@ async def test_a_streamed_message_begins_again_and_is_read_on(codecs: Any) -> No
         chunks.put_nowait(None)
         await sending
         await reading
+        await pair.cut()
+        pair.resume()
         await pair.server.send("after")
         assert await pair.client.receive() == "after"
     assert "".join(map(str, heard)) == (
@@ -451,7 +495,12 @@ async def test_two_sides_that_wait_for_acknowledgements_go_on(is_listener: bool)
         def on_message(self, session: Session, message: str | bytes) -> None:
             session.send_nowait(message)
 
-    pair = Pair(options, journals=small(max_messages=8), listener=Echo if is_listener else None)
+    bounds = iter((4, 16))  # the client has many messages before its acknowledgement
+    pair = Pair(
+        options,
+        journals=lambda: Journal(max_messages=next(bounds)),
+        listener=Echo if is_listener else None,
+    )
 
     async def echo() -> None:
         async for message in pair.server:
@@ -541,6 +590,23 @@ def test_acknowledgements_cost_little_and_do_not_take_long(held: int) -> None:
         assert before.messages_out == pair.server.stats.messages_out == 0
         await asyncio.sleep(5)
         assert acks <= held
+        await pair.close()
+
+    testing.simulate(scenario, 1, weather=testing.calm)
+
+
+def test_who_waits_for_an_acknowledgement_does_not_wait_for_the_clock() -> None:
+    """It is sent when the program has taken what was there, though nothing more comes."""
+
+    async def scenario(world: testing.World) -> None:
+        pair = Pair(journals=small(max_bytes=1000))
+        began = asyncio.get_running_loop().time()
+        saying = asyncio.create_task(say_all(pair.client, ["x" * 400] * 50))
+        for _ in range(50):
+            await received(pair.server, 1)
+            await asyncio.sleep(0.001)
+        await saying
+        assert asyncio.get_running_loop().time() - began < 0.5
         await pair.close()
 
     testing.simulate(scenario, 1, weather=testing.calm)
@@ -687,7 +753,7 @@ def test_a_session_that_nobody_comes_back_to_ends_with_its_window() -> None:
         sending = asyncio.create_task(pair.server.send("its sender is told"))
         pinging = asyncio.create_task(pair.server.ping())
         began = loop.time()
-        with pytest.raises(ConnectionClosed, match="no connection again for 30 seconds"):
+        with pytest.raises(ConnectionClosed, match="no connection for longer"):
             await pair.server.receive()
         assert 30 <= loop.time() - began < 31
         for task in (sending, pinging):
@@ -829,6 +895,21 @@ async def test_a_handler_that_returns_without_a_connection_has_its_answer_delive
     assert (await pair.client.wait_closed()).code == 1000
 
 
+async def test_what_a_handler_has_not_taken_is_unconfirmed() -> None:
+    pair = Pair()
+
+    async def handler(session: Session) -> None:
+        await session.receive()
+
+    for number in range(5):
+        pair.client.send_nowait(str(number))
+    await turns(10)
+    await life_of(pair.server).run(handler, pair.server)
+    async with asyncio.timeout(SOON):
+        await pair.client.wait_closed()
+    assert pair.client.unconfirmed == ["1", "2", "3", "4"]
+
+
 async def test_a_handler_that_fails_without_a_connection_ends_the_session() -> None:
     pair = Pair()
     go_on = asyncio.Event()
@@ -849,11 +930,58 @@ async def test_a_handler_that_fails_without_a_connection_ends_the_session() -> N
 
 async def test_raw_sessions_are_not_kept() -> None:
     """They have frames, not messages; what is acknowledged is forgotten all the same."""
-    pair = Pair()
-    assert pair.server.connected
-    await pair.cut()
-    pair.server.abort()
+    pair = Pair(journals=small(max_messages=4), raw=True)
+    for number in range(10):
+        await pair.server.send_frame(Frame(1, b"%d" % number))
+        assert await received(pair.client, 1) == [str(number)]
+        pair.client.send_nowait("answer")
+        assert (await pair.server.receive_frame()).payload == b"answer"
+    pair.wire.reset()
+    async with asyncio.timeout(SOON):
+        assert (await pair.server.wait_closed()).code == 1006
+    assert pair.client.is_open
     pair.client.abort()
+
+
+async def test_a_failure_whose_close_frame_is_on_its_way_ends_the_session_with_its_connection() -> (
+    None
+):
+    pair = Pair()
+
+    async def handler(session: Session) -> None:
+        raise LookupError("for the test")
+
+    pair.wire.client.pause_reading()
+    running = asyncio.create_task(life_of(pair.server).run(handler, pair.server))
+    await turns()
+    pair.wire.reset()
+    async with asyncio.timeout(SOON):
+        await running
+    assert isinstance(pair.server.close_info.exception, LookupError)
+    pair.client.abort()
+
+
+async def test_a_hook_that_fails_is_logged_and_changes_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing:
+        @hookimpl
+        def wsext_session_detached(self, session: Session) -> None:
+            raise SystemExit("detached")
+
+        @hookimpl
+        def wsext_session_resumed(self, session: Session) -> None:
+            raise LookupError("resumed")
+
+    installed = Installed()
+    installed.register(Failing())
+    pair = Pair(hooks=(installed, Installed()))
+    await pair.cut()
+    pair.resume()
+    pair.client.send_nowait("goes on")
+    assert await received(pair.server, 1) == ["goes on"]
+    assert [record.name for record in caplog.records] == ["wsext.extensions"] * 2
+    await pair.close()
 
 
 def test_every_stage_but_the_first_is_reached_and_every_stage_but_the_last_is_left() -> None:

@@ -11,7 +11,7 @@ from tests.http2.peer import h2_peer
 from tests.raw import masked, raw_peer
 from tests.server.apps import limited_app
 from tests.waiting import until
-from wsext import Session
+from wsext import Frame, Session, testing
 from wsext.http2.connection import HTTP2Connection
 
 
@@ -35,6 +35,19 @@ async def test_too_many_messages_are_read_later_and_none_is_lost() -> None:
         assert session.is_open
         assert set(seen.limits) == {"message_rate"}
         session.abort()
+
+
+async def test_a_session_that_sends_too_much_for_long_is_one_line_of_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app, seen = limited_app({"message_rate": 10})
+    async with testing.raw_peer(app) as peer:
+        for _ in range(20):
+            for _ in range(30):
+                peer.send_frame(Frame(2, b"x"))
+            await peer.clock.advance(1)
+    assert len(seen.limits) > 1
+    assert sum("message_rate" in record.getMessage() for record in caplog.records) == 1
 
 
 async def test_too_many_pings_close_with_1008() -> None:

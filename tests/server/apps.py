@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import wsext
+from tests.waiting import until
 from wsext import App, InvalidStatus, Request, ServerOptions, Session, hookimpl
 
 
@@ -66,9 +67,15 @@ async def refused(url: str, **how: Any) -> InvalidStatus:
 
 async def admitted(url: str, **how: Any) -> Session:
     """A session, once there is a place for it again."""
-    while True:
+    sessions: list[Session] = []
+
+    async def has_place() -> bool:
         try:
-            return await wsext.connect(url, **how)
+            sessions.append(await wsext.connect(url, **how))
         except InvalidStatus as error:
             if error.status not in (429, 503):
                 raise
+        return bool(sessions)
+
+    await until(has_place, every=0.02)
+    return sessions[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import wsext
 from tests.extensions import Append, Reverse
 from tests.raw import REQUEST, fetch, raw_peer
 from tests.server.apps import echo, echo_app, limited_app, refused
+from tests.waiting import until
 from wsext import (
     App,
     HandshakeRejected,
@@ -242,3 +245,20 @@ async def test_a_guard_that_hangs_ends_with_the_time_for_the_handshake() -> None
     async with wsext.serve(app) as server, raw_peer(server.port) as peer:
         peer.send(REQUEST.format(path="/", more="").encode())
         assert await peer.reader.read() == b""
+
+
+async def test_many_requests_at_once_leave_others_their_turn() -> None:
+    """A hundred handshakes take tens of milliseconds: not in one pass of the event loop."""
+    loop: Any = asyncio.get_running_loop()
+    loop.work_time = lambda: 1.0  # only what is counted beforehand passes
+    opened: list[int] = []
+    async with wsext.serve(echo_app()) as server, AsyncExitStack() as stack:
+        peers = [await stack.enter_async_context(raw_peer(server.port)) for _ in range(100)]
+        await until(lambda: server.connection_count == 100)
+        for peer in peers:
+            peer.send(REQUEST.format(path="/", more="").encode())
+        while not opened or opened[-1] < 100:
+            opened.append(len(server.sessions))
+            await asyncio.sleep(0)
+    steps = [after - before for before, after in itertools.pairwise(opened)]
+    assert max(steps) <= 35

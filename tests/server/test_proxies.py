@@ -8,9 +8,12 @@ import wsext
 from tests.server.apps import limited_app, via
 from wsext import (
     App,
+    Headers,
     OptionError,
+    Request,
     ServerOptions,
 )
+from wsext.server.proxies import Proxies
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,23 @@ async def test_the_client_behind_trusted_proxies(hops: list[str], remote: str) -
         wsext.connect(server.url, headers=via(*hops)) as session,
     ):
         assert await session.receive() == remote
+
+
+@pytest.mark.parametrize(
+    ("given", "host"),
+    [
+        ("public.example", "public.example"),
+        ("made.up, public.example:8443", "public.example:8443"),
+        ("evil.example/.public.example", "localhost"),
+        ("user@public.example", "localhost"),
+        ("[::g]", "localhost"),
+        ("", "localhost"),
+    ],
+)
+def test_a_forwarded_host_is_one_or_does_not_count(given: str, host: str) -> None:
+    asked = Request("GET", "/", Headers({"Host": "localhost", "X-Forwarded-Host": given}))
+    Proxies(["127.0.0.1"]).apply(asked, "127.0.0.1")
+    assert asked.host == host
 
 
 async def test_nobody_else_is_believed() -> None:

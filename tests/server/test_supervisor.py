@@ -326,7 +326,7 @@ def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
             assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
             assert refused.headers["Connection"] == "close"
             served.process.send_signal(signal.SIGTERM)
-            assert await asyncio.to_thread(served.process.wait, 3) == 0
+            assert await asyncio.to_thread(served.process.wait, 8) == 0  # not the 10 s of a drain
 
     with serving("stuck:app", "--workers", "2", cwd=tmp_path) as served:
-        asyncio.run(asyncio.wait_for(hold(served), 8))
+        asyncio.run(hold(served))

@@ -16,8 +16,10 @@ from collections import Counter
 from random import Random
 
 from tests.simulation.general import Outcome, Program, draw, play, simpler
-from wsext.testing import World, simulate
+from wsext.testing import World, calm, mild, rough, simulate
 
+#: Names of what the network may do to the connections of a run.
+WEATHERS = {"calm": calm, "mild": mild, "rough": rough}
 #: Findings that are shown in full.
 _SHOWN = 5
 
@@ -32,7 +34,7 @@ def run(program: Program, seed: int) -> Outcome:
     async def scenario(world: World) -> Outcome:
         return await play(world, program, *program.sides())
 
-    return simulate(scenario, seed)
+    return simulate(scenario, seed, weather=WEATHERS[program.weather])
 
 
 def kind(error: BaseException) -> str:

@@ -4,16 +4,21 @@ what may come of it.
 The model: each direction delivers what was sent, exactly once and in order; what was not delivered
 is the rest, and then the session's end has a code that says so. A cancelled send may have happened
 or not. With the policy ``drop-oldest`` messages may be missing, but never out of order.
+
+With ``resumes`` the network may cut connections, and none of this changes: the client comes back,
+the same handler goes on, and every message still arrives exactly once and in order.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, TypeAlias
+
+from wsext_resume import SessionResume
 
 from tests.simulation.codecs import STACKS
 from tests.waiting import sessions_gone
@@ -26,7 +31,7 @@ from wsext import (
     Session,
     WebSocketOptions,
 )
-from wsext.testing import Conditions, World, calm, mild, rough
+from wsext.testing import World
 
 __all__ = ["CODES", "ENDS", "SIZES", "Program", "Side", "Step", "draw", "play"]
 
@@ -38,6 +43,8 @@ BOUND = 600.0
 #: Codes with which a session may end here. 1002 and 1007 are not among them: nobody breaks the
 #: protocol, so whoever says so has been sent what this side has spoiled.
 CODES = frozenset({1000, 1001, 1006, 1008, 1009, 1011, 1013, 4000})
+#: Virtual seconds for which a session without a connection is kept.
+WINDOW = 100
 #: Messages that may wait for the application.
 CAPACITY = 8
 SIZES = (0, 1, 10, 125, 126, 1000, 5000, 70_000)
@@ -54,6 +61,7 @@ class Program:
         policy: What happens when too much waits to be sent.
         client, server: The steps of each side: ``(what, argument)``.
         reading: Seconds that each side's reader rests after each message.
+        resumes: Whether the session outlives its connections.
     """
 
     stack: str
@@ -63,6 +71,7 @@ class Program:
     client: tuple[Step, ...]
     server: tuple[Step, ...]
     reading: tuple[float, float]
+    resumes: bool = False
 
     def sides(self) -> tuple[Side, Side]:
         """The client's and the server's side, with their steps."""
@@ -75,13 +84,15 @@ class Program:
 
 def draw(rng: Random) -> Program:
     """A program by chance."""
+    resumes = rng.random() < 0.5
     return Program(
+        resumes=resumes,
         stack=rng.choice(list(STACKS)),
         http2=rng.random() < 0.3,
         weather=rng.choice(("calm", "mild", "mild", "rough")),
         policy=rng.choice(("suspend", "suspend", "close", "drop-oldest")),
-        client=_steps(rng),
-        server=_steps(rng),
+        client=_steps(rng, resumes),
+        server=_steps(rng, resumes),
         reading=(rng.choice((0, 0, 0.01, 1.0)), rng.choice((0, 0, 0.01, 1.0))),
     )
 
@@ -105,9 +116,10 @@ async def _each(steps: Iterable[Step]) -> AsyncIterator[Step]:
         yield step
 
 
-def _steps(rng: Random) -> tuple[Step, ...]:
+def _steps(rng: Random, resumes: bool) -> tuple[Step, ...]:
     steps: list[Step] = []
-    for what in rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()), k=rng.randint(0, 8)):
+    weights = _WEIGHTS | ({"cut": 3} if resumes else {})
+    for what in rng.choices(list(weights), list(weights.values()), k=rng.randint(0, 8)):
         if what in ("send", "send nowait", "cancelled send"):
             steps.append((what, rng.choice(SIZES)))
         elif what in ("stream", "burst"):
@@ -128,10 +140,12 @@ class Side:
         findings: Which bounds were not kept.
         closed_itself: Whether the program has closed this side.
         done: The steps that were begun.
+        cut: Resets the newest connection.
     """
 
     def __init__(self, name: str, rest: float, steps: AsyncIterable[Step]) -> None:
         self.name = name
+        self.cut: Callable[[], None] = lambda: None
         self.steps = steps
         self.session: Session | None = None
         self.sent: list[tuple[str, bool]] = []
@@ -210,6 +224,9 @@ class Side:
                 session.close_nowait(4000, "done")
             case "abort":
                 session.abort()
+            case "cut":
+                self.cut()
+                await asyncio.sleep(argument)
             case "raise" if session.is_open:  # else it would only stop the reading
                 self.closed_itself = True
                 raise Raised
@@ -287,19 +304,27 @@ async def play(world: World, program: Program, client: Side, server_side: Side) 
         outgoing_overflow=program.policy,  # type: ignore[arg-type]
     )
     app = App(options=options)
-    for extension in STACKS[program.stack]:
+    stack: list[Any] = [*STACKS[program.stack]]
+    if program.resumes:
+        stack.append(SessionResume(window=WINDOW))
+        for side in (client, server_side):
+            side.cut = lambda: world.connections[-1].reset() if world.connections else None
+    for extension in stack:
         app.install(extension)
 
     @app.websocket("/")
     async def handler(session: Session) -> None:
-        await server_side.run(session)
+        if server_side.session is None:
+            await server_side.run(session)
+        else:  # a fresh start, which the client closes
+            assert not server_side.session.is_open, "the handler runs again"
+            await session.wait_closed()
 
     server = await world.serve(app)
     outcome = Outcome()
     connecting = world.connect(
         server,
-        conditions=_weather(world, program),
-        extensions=STACKS[program.stack],
+        extensions=stack,
         options=options,
         http2=program.http2,
     )
@@ -310,7 +335,8 @@ async def play(world: World, program: Program, client: Side, server_side: Side) 
     except (OSError, TimeoutError, HandshakeError) as error:
         outcome.refused = error
         # The answer to the handshake is lost with a connection that is dropped.
-        dropped = program.weather == "rough" or ("abort", 0) in server_side.done
+        dropping = {what for what, _ in server_side.done} & {"abort", "cut"}
+        dropped = program.weather == "rough" or dropping
         if client.session is None and not dropped:
             raise
     except (Raised, ConnectionClosed, LocalProtocolError):
@@ -329,10 +355,6 @@ async def play(world: World, program: Program, client: Side, server_side: Side) 
     logged = [record.getMessage() for record in world.errors]
     assert len(logged) <= allowed + (program.policy == "close"), f"logged: {logged}"
     return outcome
-
-
-def _weather(world: World, program: Program) -> Conditions:
-    return {"calm": calm, "mild": mild, "rough": rough}[program.weather](world.random)
 
 
 def _check_direction(sender: Side, receiver: Side, program: Program) -> None:
@@ -366,7 +388,13 @@ def _short(message: str) -> str:
 
 def simpler(program: Program) -> list[Program]:
     """Programs with one thing less."""
-    plain = {"http2": False, "weather": "calm", "policy": "suspend", "reading": (0, 0)}
+    plain = {
+        "resumes": False,
+        "http2": False,
+        "weather": "calm",
+        "policy": "suspend",
+        "reading": (0, 0),
+    }
     found = [
         replace(program, **{name: value})
         for name, value in plain.items()

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.simulation.__main__ import run
+from tests.simulation.__main__ import WEATHERS, run
 from tests.simulation.codecs import STACKS
 from tests.simulation.general import ENDS, SIZES, Program, Side, Step, draw, play
 from wsext.testing import World, seeds, simulate
@@ -28,7 +28,7 @@ _SECONDS = st.sampled_from((0.0, 0.001, 0.05, 2.0))
 _STEPS = st.one_of(
     st.tuples(st.sampled_from(("send", "send nowait", "cancelled send")), st.sampled_from(SIZES)),
     st.tuples(st.sampled_from(("stream", "burst")), st.sampled_from((0, 1, 4, 40))),
-    st.tuples(st.sampled_from(("ping", "flush")), _SECONDS),
+    st.tuples(st.sampled_from(("ping", "flush", "cut")), _SECONDS),
 )
 
 
@@ -58,6 +58,7 @@ class TwoSessions(RuleBasedStateMachine):
         http2=st.booleans(),
         weather=st.sampled_from(("calm", "mild", "rough")),
         policy=st.sampled_from(("suspend", "close", "drop-oldest")),
+        resumes=st.booleans(),
         reading=st.tuples(_RESTS, _RESTS),
         seed=st.integers(0, 1 << 32),
     )
@@ -78,7 +79,7 @@ class TwoSessions(RuleBasedStateMachine):
 
         def live() -> None:
             try:
-                simulate(scenario, seed)
+                simulate(scenario, seed, weather=WEATHERS[program.weather])
             except BaseException as error:
                 self.answers.put(error)
             else:

@@ -202,7 +202,7 @@ class Dispatcher:
         for kind, code in self.errors.items():
             if isinstance(error, kind):
                 name = type(error).__name__
-                logger.info("session %s: %s is answered with %r", self.session.id, name, code)
+                logger.debug("session %s: %s is answered with %r", self.session.id, name, code)
                 return MessageError(code)
         return None
 

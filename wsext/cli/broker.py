@@ -15,11 +15,13 @@ from wsext.cli.common import fail, server_config_option
 from wsext.config.applying import plugins_of
 from wsext.config.sources import read_config
 from wsext.errors import OptionError, OutcomeUnknown, PublishError, WsextError
-from wsext.protocol.prepared import PreparedMessage
+from wsext.escape import escape
 from wsext.rooms.backplanes.faults import Faults
+from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.blocking import BlockingPublisher
+from wsext.rooms.heard import RoomMessage
 from wsext.rooms.names import check_name
-from wsext.rooms.notes import NOTES, Said
+from wsext.rooms.notes import read_said
 from wsext.rooms.publisher import outside_backplane
 
 __all__ = ["broker_options", "find_backplane", "listen", "room_argument", "run"]
@@ -91,15 +93,21 @@ def broker_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-async def listen(url: str, room: str, count: int, show: Callable[[PreparedMessage], None]) -> None:
+async def listen(url: str, room: str, count: int, show: Callable[[RoomMessage], None]) -> None:
     """Show the last messages of a room, and then what is said in it, until that fails."""
     check_name(room)
     backplane = outside_backplane(url)
+    backplane.recovery = backplane.can_recover  # so that it tells positions
     listener = _Listener(Faults(backplane.status), show)
     await backplane.start(listener)
     try:
-        for payload in await backplane.open(room, count):
-            listener.receive(room, payload)
+        if backplane.recovery:
+            _, last = await backplane.open_log(room, count)
+            for position, payload in last:
+                listener.hear(room, position, payload)
+        else:
+            for payload in await backplane.open(room, count):
+                listener.receive(room, payload)
         await listener.ended
     finally:
         await backplane.close()
@@ -108,19 +116,27 @@ async def listen(url: str, room: str, count: int, show: Callable[[PreparedMessag
 class _Listener:
     """A subscriber that shows what is said."""
 
-    def __init__(self, faults: Faults, show: Callable[[PreparedMessage], None]) -> None:
+    def __init__(self, faults: Faults, show: Callable[[RoomMessage], None]) -> None:
         self.origin = secrets.token_hex(6)
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._faults = faults
         self._show = show
 
     def receive(self, room: str, payload: bytes) -> None:
-        note = self._faults.read("the content of a message", room, NOTES, payload)
-        if isinstance(note, Said) and not self.ended.done():
+        self.hear(room, None, payload)
+
+    def hear(self, room: str, position: Position | None, payload: bytes | None) -> None:
+        if payload is None or self.ended.done():
+            return
+        message = read_said(self._faults, room, position, payload)
+        if message is not None:
             try:
-                self._show(note.message)
+                self._show(message)
             except OSError as error:  # whoever read the output has gone
                 self.ended.set_exception(error)
+
+    def lose(self, room: str, position: Position, reason: str) -> None:
+        click.echo(f"wsext: messages are missing ({escape(reason)})", err=True)
 
     def resynced(self) -> None:
         pass

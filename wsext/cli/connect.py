@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -49,12 +49,15 @@ def connect(url: str, **given: Any) -> None:
         interactive = sys.stdin.isatty() and sys.stdout.isatty()
         show = partial(show_message, mark="< " if interactive else "")
         lost = 0
-        async with input_lines(interactive) as lines:
+        async with AsyncExitStack() as stack:
+            lines: AsyncIterator[bytes] | None = None
             while True:
                 async with opening as session:
                     say(f"connected to {safe_url(url)}")
                     say(f"subprotocol: {session.subprotocol or 'none'}")
                     say(f"extensions: {session.negotiation.header or 'none'}")
+                    if lines is None:  # a prompt stands below what was said
+                        lines = await stack.enter_async_context(input_lines(interactive))
                     await converse(session, lines, given, interactive, show)
                 info = session.close_info
                 if not (given["resume"] and isinstance(info.exception, NotResumed)):

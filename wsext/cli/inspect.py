@@ -42,7 +42,7 @@ def inspect_(url: str, as_json: bool, payload: int, **given: Any) -> None:
     async def talk(opening: Any, url: str) -> int:
         interactive = sys.stdin.isatty() and sys.stdout.isatty()
         console = Console(highlight=False, soft_wrap=True)
-        async with input_lines(interactive) as lines, opening as session:
+        async with opening as session, input_lines(interactive) as lines:
             printer: Any = _JsonPrinter(payload) if as_json else _Printer(console, payload)
             printer.opened(session, url)
             session.trace(printer.frame)

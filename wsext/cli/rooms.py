@@ -14,7 +14,7 @@ from wsext.cli.broker import broker_options, find_backplane, listen, room_argume
 from wsext.cli.common import json_option, show_message
 from wsext.cli.results import as_json, new_table, output
 from wsext.escape import escape
-from wsext.protocol.prepared import PreparedMessage
+from wsext.rooms.heard import RoomMessage
 from wsext.rooms.publisher import Publisher
 
 __all__ = ["rooms"]
@@ -107,17 +107,19 @@ def tail(
     run(read_on() if follow else read())
 
 
-def _show_data(message: PreparedMessage) -> None:
+def _show_data(message: RoomMessage) -> None:
     show_message(message.data)
 
 
-def _show_json(message: PreparedMessage) -> None:
+def _show_json(message: RoomMessage) -> None:
     """A line of JSON; ``base64`` stands for ``text`` if the message is binary."""
     data = message.data
     record: dict[str, Any] = (
         {"text": data} if isinstance(data, str) else {"base64": b64encode(data).decode()}
     )
-    for name in ("hints", "meta"):
+    if message.position is not None:
+        record["position"] = str(message.position)
+    for name in ("id", "key", "hints", "meta"):
         if (value := getattr(message, name)) is not None:
             record[name] = value
     _print_json(msgspec.json.encode(record).decode())

@@ -224,7 +224,11 @@ class connect:
                     subprotocol,
                     agreed,
                 )
-                if session and not check_return(session, accepted, self._required) and elsewhere:
+                if (
+                    session is not None
+                    and not check_return(session, accepted, self._required)
+                    and elsewhere is not None
+                ):
                     raise NotResumed("elsewhere")  # a new session begins at the program's address
                 return use(accepted)
             except BaseException as error:

@@ -19,6 +19,9 @@ HeadersChoice: TypeAlias = Pairs | Callable[..., Pairs | Awaitable[Pairs]]
 _CREDENTIALS = ("authorization", "cookie", "proxy-authorization")
 
 
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
 class RequestHeaders:
     """The additional headers of a client.
 
@@ -34,7 +37,10 @@ class RequestHeaders:
         self._pairs: list[tuple[str, str]] = []
         if callable(choice):
             self._make = choice
-            self._takes_url = bool(inspect.signature(choice).parameters)
+            parameters = inspect.signature(choice).parameters.values()
+            self._takes_url = any(
+                each.default is each.empty and each.kind in _POSITIONAL for each in parameters
+            )
         else:
             self._pairs = _as_pairs(choice)
 

@@ -99,6 +99,8 @@ class Return:
         begin: Begins the new session that the server has accepted where it cannot resume the old.
     """
 
+    __slots__ = ("_begin", "_dial", "_follow", "_refused", "_session", "_task", "_waits")
+
     def __init__(
         self,
         session: Session,
@@ -186,4 +188,6 @@ class Return:
         if not self._refused:
             self._refused = "unsupported" if journal is None else journal.fresh or "unknown"
         self._begin(accepted)
-        life.give_up(NotResumed(self._refused))
+        error = NotResumed(self._refused)
+        logger.info("session %s: %s", life.id, error)
+        life.give_up(error)

@@ -150,6 +150,7 @@ class FrameGuard:
         self._window = limits.window
         self._data = bytearray()
         self._preface = len(PREFACE) if after_preface else 0  # bytes of it to come
+        self._begun = False  # whether the first frame has come
         self._block: int | None = None  # bytes of the header block that is being read
         self._last_request = 0
         self._updates = 100  # window updates that cost nothing
@@ -238,6 +239,9 @@ class FrameGuard:
     def _look(self, kind: int, flags: int, number: int, frame: bytes) -> bytes:
         """Count a frame; what h2 may have of it."""
         length = len(frame) - _HEADER
+        if not self._begun and (kind != _SETTINGS or flags & _ACK):  # RFC 9113 §3.4
+            raise Violation(ErrorCodes.PROTOCOL_ERROR, "the first frame is no SETTINGS frame")
+        self._begun = True
         if self._block is not None or kind in (_HEADERS, _CONTINUATION):
             self._count_headers(kind, flags, number, length)
         elif kind == _DATA:

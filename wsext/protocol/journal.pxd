@@ -22,6 +22,7 @@ cdef class Journal:
     cdef long long _every
     cdef long long _quarter
     cdef long long _taken
+    cdef bint _is_over
     cdef public object queue
     cdef public long long acknowledged
     cdef public long long acks

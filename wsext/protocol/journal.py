@@ -72,6 +72,7 @@ class Journal:
         "_bytes",
         "_bytes_told",
         "_every",
+        "_is_over",
         "_kept",
         "_lost",
         "_parts",
@@ -138,6 +139,7 @@ class Journal:
         # Incoming.
         self.skip = 0  # bytes of the incoming message that is half way that the program has
         self._taken = 0
+        self._is_over = False
         self._told = 0  # the last acknowledgement sent on this connection
         self._bytes = self._bytes_told = 0  # of received messages
         self._every = max(1, min(_EVERY, max_messages // 4))
@@ -266,9 +268,15 @@ class Journal:
     @property
     def taken(self) -> int:
         """How many of the received messages the program has taken."""
-        # An interceptor may make two messages of one; then fewer seem to be taken for a while.
-        self._taken = max(self._taken, self.received - len(self.queue))
+        if not self._is_over:
+            # An interceptor may make two messages of one; then fewer seem taken for a while.
+            self._taken = max(self._taken, self.received - len(self.queue))
         return self._taken
+
+    def take_no_more(self) -> None:
+        """The program takes no messages any more: what comes is thrown away, and what waits."""
+        self._taken = self.taken
+        self._is_over = True
 
     def is_ack_due(self) -> bool:
         """Whether the peer is to be told now how many messages were taken."""
@@ -298,6 +306,11 @@ class Journal:
     # --- from one connection to the next ------------------------------------------------------
 
     @property
+    def is_halfway(self) -> bool:
+        """Whether fragments were written of a message whose last one was not."""
+        return self._begun is not None
+
+    @property
     def is_behind(self) -> bool:
         """Whether something has to be written again before anything new."""
         begun = 0 if self._begun is None else len(self._begun)
@@ -316,7 +329,6 @@ class Journal:
             raise ValueError(f"the peer cannot have received {received} messages")
         self.sent = received
         self._begun_sent = 0
-        self._parts, self._parts_bytes = None, 0
         self._told = _NEVER
         return self.acknowledged + len(self._kept) - received
 

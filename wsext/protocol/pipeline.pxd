@@ -35,6 +35,7 @@ cdef class Pipeline:
     cdef public long long max_message_size
     cdef public object shared_key
     cdef public Journal journal
+    cdef object _keeper
     cdef public list entered
     cdef public list left
     cdef int _own

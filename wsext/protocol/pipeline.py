@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from wsext.errors import LocalProtocolError, RemoteProtocolError
@@ -31,7 +32,7 @@ except ImportError:  # needed to compile this module, not to run it
 
 __all__ = ["Pipeline", "run_hooks"]
 
-_NO_OPCODES: frozenset[int] = frozenset()  # every new one would take 200 bytes
+_NO_OPCODES: frozenset[int] = frozenset()
 _NO_OPCODE = -1
 
 #: Yields what codecs return, is sent what that stands for, and returns the frames.
@@ -50,6 +51,8 @@ class Pipeline:
         stages: In the order of the response.
         max_message_size: The limit of a whole message as the application sees it, in bytes.
         journal: What counts and keeps messages where the codecs begin.
+        keeper: The boundary of the codec that has the journal, if it is no stage: it does nothing
+            else then.
 
     Attributes:
         entered: Where there is a journal: the frames that the interceptors gave to the codecs last.
@@ -62,8 +65,10 @@ class Pipeline:
         *,
         max_message_size: int = 1 << 20,
         journal: Journal | None = None,
+        keeper: Boundary | None = None,
     ) -> None:
         self.journal = journal
+        self._keeper = keeper
         self.entered: list[Frame] | None = None
         self.left: list[Frame] | None = None
         # Acknowledgements are no interceptor's business.
@@ -93,7 +98,7 @@ class Pipeline:
         self.rsv_first = self.rsv_rest = self.rsv_control = 0
         #: Bits that may stay on what is encoded and decoded, because somebody else handles them.
         self.rsv_foreign = 0
-        opcodes = _NO_OPCODES
+        opcodes = _NO_OPCODES if journal is None else _union(_NO_OPCODES, journal.opcode)
         size = max_message_size
         for stage in self.stages:
             self.rsv_first |= stage.rsv
@@ -101,7 +106,7 @@ class Pipeline:
                 self.rsv_rest |= stage.rsv
             if stage.control:
                 self.rsv_control |= stage.rsv
-            opcodes |= stage.opcodes
+            opcodes = _union(opcodes, *stage.opcodes)
             stage.limit = stage.whole = size
             if stage.encodes or stage.decodes:
                 size = max(size, stage.boundary.encoded_bound(size))
@@ -451,7 +456,16 @@ class Pipeline:
         self.wait = None
         for stage in self.stages:
             stage.above = stage.below = None
-        return [stage.boundary for stage in self.stages if not stage.boundary.close()]
+        boundaries = [stage.boundary for stage in self.stages]
+        if self._keeper is not None:
+            boundaries.append(self._keeper)
+        return [boundary for boundary in boundaries if not boundary.close()]
+
+
+@lru_cache(maxsize=256)
+def _union(opcodes: frozenset[int], *more: int) -> frozenset[int]:
+    """A set and some more, shared by all connections: each new one would take 200 bytes."""
+    return opcodes.union(more)
 
 
 def _finish(steps: _Steps) -> list[Frame]:

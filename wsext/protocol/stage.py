@@ -23,7 +23,7 @@ try:
 except ImportError:  # needed to compile this module, not to run it
     from wsext.compiled import cython
 
-__all__ = ["Stage"]
+__all__ = ["Stage", "work_of"]
 
 _NO_HINTS: Mapping[str, Any] = {}
 
@@ -88,11 +88,7 @@ class Stage:
         #: Whether the codec takes every message, so that it need not be asked.
         self.always = codec.mandatory or _is_default(codec, "wants")
         #: Whether it does anything with what goes out, and with what comes in.
-        self.encodes = not all(
-            _is_default(codec, method)
-            for method in ("wants", "encode", "encode_shared", "skip_shared")
-        )
-        self.decodes = not _is_default(codec, "decode")
+        self.encodes, self.decodes = work_of(codec)
         #: Who has to encode after this stage, and who has to decode after it.
         self.below: Stage | None = None
         self.above: Stage | None = None
@@ -169,6 +165,13 @@ def _frames_of(result: Any) -> Iterator[Frame]:
         if type(item) is not Frame:
             raise TypeError(f"returned {type(item).__name__} among its frames")
         yield item
+
+
+def work_of(codec: CodecLike) -> tuple[bool, bool]:
+    """Whether a codec does anything with what goes out, and with what comes in."""
+    outgoing = ("wants", "encode", "encode_shared", "skip_shared")
+    encodes = not all(_is_default(codec, method) for method in outgoing)
+    return encodes, not _is_default(codec, "decode")
 
 
 def _is_default(codec: CodecLike, method: str) -> bool:

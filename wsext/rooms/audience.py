@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
+from wsext.errors import PublishError, RoomError
+from wsext.protocol.closing import CloseCode
 from wsext.protocol.frames import Data
 from wsext.protocol.prepared import PreparedMessage
+from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.ports import Key, RoomHub
 from wsext.rooms.presence import Presence
 from wsext.runtime.session import Session
@@ -32,13 +36,14 @@ class Audience:
         key: Key | None = None,
         hints: Mapping[str, Any] | None = None,
         meta: Mapping[str, Any] | None = None,
-    ) -> None:
+        id: str | None = None,
+    ) -> Position | None:
         """Send a message to everybody in the room, in this process and others.
 
         Slow members are waited for by nobody: what waits for them is bounded, and the policy
         decides (see `RoomOptions`). This waits only while the broker of the backplane is connected
         and takes messages slower than they are said, and after many copies lets other sessions have
-        their turn.
+        their turn. With `RoomOptions.recovery` it waits until the broker has the message.
 
         Args:
             data: ``str`` becomes a text message, bytes-like a binary one.
@@ -46,13 +51,30 @@ class Audience:
             key: With the policy ``coalesce``, replaces what waits with the same key.
             hints: For the extensions, as in `Session.send`.
             meta: Metadata beside the message, as in `Session.send`.
+            id: Names the message in this room; 1 to 64 bytes of UTF-8. If it was broadcast before
+                with the same id, by any process of the app, nobody gets it again, and the position
+                is that of the first. The broker remembers ids for a while. Needs
+                `RoomOptions.recovery`.
+
+        Returns:
+            The message's position with `RoomOptions.recovery`, and ``None`` without.
 
         Raises:
             TypeError: If the data is of another type, or hints or metadata cannot be encoded.
             ValueError: If the message is larger than the broker takes.
+            OptionError: If there is an id and rooms have no `RoomOptions.recovery`.
+            RoomError: With recovery, if the message is given up because the broker is away for too
+                long or too much waits. Some may get it: say it again with the same id.
         """
-        self.broadcast_nowait(data, exclude=exclude, key=key, hints=hints, meta=meta)
+        said = self._say(data, exclude, key, hints, meta, id)
         await self._hub.wait_sent()
+        if said is None:
+            return None
+        try:
+            return await said
+        except PublishError as error:
+            away = "the message was given up"
+            raise RoomError(away, CloseCode.TRY_AGAIN_LATER, str(error)) from error
 
     def broadcast_nowait(
         self,
@@ -62,17 +84,30 @@ class Audience:
         key: Key | None = None,
         hints: Mapping[str, Any] | None = None,
         meta: Mapping[str, Any] | None = None,
+        id: str | None = None,
     ) -> None:
-        """`broadcast` without waiting for anything.
+        """`broadcast` without waiting for anything. With `RoomOptions.recovery`, a message that is
+        given up is only counted: ``dropped`` in `Hub.status`.
 
         Raises:
-            TypeError, ValueError: As `broadcast`.
+            TypeError, ValueError, OptionError: As `broadcast`.
         """
+        self._say(data, exclude, key, hints, meta, id)
+
+    def _say(
+        self,
+        data: Data | PreparedMessage,
+        exclude: Who | Iterable[Who],
+        key: Key | None,
+        hints: Mapping[str, Any] | None,
+        meta: Mapping[str, Any] | None,
+        id: str | None,
+    ) -> asyncio.Future[Position] | None:
         if not isinstance(data, PreparedMessage):
             data = PreparedMessage(data, hints=hints, meta=meta)
         if isinstance(exclude, (Session, Presence, str)):
             exclude = (exclude,)
-        self._hub.say(self._room_name, data, key, frozenset(map(self._id, exclude)))
+        return self._hub.say(self._room_name, data, key, frozenset(map(self._id, exclude)), id)
 
     def _id(self, who: Who) -> str:
         if isinstance(who, Session):

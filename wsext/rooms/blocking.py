@@ -17,6 +17,7 @@ from weakref import WeakSet
 from wsext.protocol.frames import Data
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.backplanes.positions import Position
+from wsext.rooms.heard import RoomMessage
 from wsext.rooms.ports import Key
 from wsext.rooms.presence import Presence
 from wsext.rooms.publisher import MakeBackplane, Publisher
@@ -102,7 +103,7 @@ class BlockingPublisher:
         """Who is in a room, over all processes; see `Publisher.presence`."""
         return self._do(lambda publisher: publisher.presence(room))
 
-    def history(self, room: str, count: int) -> list[PreparedMessage]:
+    def history(self, room: str, count: int) -> list[RoomMessage]:
         """The last messages of a room, oldest first; see `Publisher.history`."""
         return self._do(lambda publisher: publisher.history(room, count))
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from functools import partial
+from operator import attrgetter
 from typing import Any
 from weakref import WeakValueDictionary
 
-from wsext.errors import RoomError
+from wsext.errors import OptionError, RoomError
 from wsext.escape import get_logger
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.backplanes.contract import Backplane, BackplaneStatus
+from wsext.rooms.backplanes.envelope import record_id
 from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.kept import Bounds, KeptMessages
+from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.counters import Counters
-from wsext.rooms.names import check_name
+from wsext.rooms.heard import Heard, stamped
+from wsext.rooms.names import check_id, check_name
 from wsext.rooms.notes import NOTES, Back, Came, Note, Said, Went, encode, read_members
 from wsext.rooms.ports import Key, RoomHub
 from wsext.rooms.presence import Presence
@@ -71,10 +76,10 @@ class Hub(RoomHub):
         self._users: set[object] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Task[None] | None = None
-        self.kept: KeptMessages[PreparedMessage] = KeptMessages(_held_by)
+        self.kept: KeptMessages[Heard] = KeptMessages(attrgetter("held_bytes"))
         self._seats: Counter[Session] = Counter()
         self._work = 0
-        self._early: list[tuple[str, bytes, bool]] = []
+        self._early: list[Callable[[], None]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -95,10 +100,14 @@ class Hub(RoomHub):
         """What joins the rooms with those of other processes.
 
         Raises:
-            OptionError: If the URL in the options cannot be used.
+            OptionError: If the URL in the options cannot be used, or cannot do what they ask for.
         """
         if self._backplane is None:
-            self._backplane = self._make_backplane()
+            backplane = self._make_backplane()
+            if self.options.recovery and not backplane.can_recover:
+                problem = f"{backplane.status.url} gives messages no positions"
+                raise OptionError("rooms", "recovery", problem)
+            self._backplane = backplane
             self._faults = Faults(self._backplane.status)
         return self._backplane
 
@@ -174,10 +183,11 @@ class Hub(RoomHub):
 
     async def _start(self) -> None:
         self.backplane.history = self.options.history
+        self.backplane.recovery = self.options.recovery
         await self.backplane.start(self)
         early, self._early = self._early, []
-        for room, payload, kept in early:
-            self.backplane.publish(room, payload, kept=kept)
+        for publish in early:
+            publish()
         self.spawn(self._compare_now_and_then())
 
     async def _compare_now_and_then(self) -> None:
@@ -204,6 +214,36 @@ class Hub(RoomHub):
         notes = [self._read(name, payload) for payload in payloads]
         return [note.message for note in notes if isinstance(note, Said)]
 
+    async def open_log(self, name: str) -> tuple[Position | None, list[Heard]]:
+        await self.start()
+        position, messages = await self.backplane.open_log(name, self.options.history)
+        return position, self._heard(name, messages)
+
+    async def replay(self, name: str, since: Position, until: Position | None) -> list[Heard]:
+        bounds = self.options.replay_messages, self.options.replay_bytes
+        messages = await self.backplane.replay(name, since, until, *bounds)
+        heard = self._heard(name, messages)
+        for counters in (self.counters, self._rooms[name].counters):
+            counters.replayed += len(heard)
+            counters.replayed_bytes += sum(each.message.size for each in heard)
+        return heard
+
+    def _heard(self, name: str, messages: Iterable[tuple[Position, bytes]]) -> list[Heard]:
+        """What can be read of some messages that follow one another."""
+        heard: list[Heard] = []
+        after: Position | None = None
+        for position, payload in messages:
+            after = after or Position(position.epoch, position.number - 1)
+            note = self._read(name, payload)
+            if isinstance(note, Said):
+                heard.append(self._made(note, position, after))
+                after = position
+        return heard
+
+    def _made(self, said: Said, position: Position, after: Position | None) -> Heard:
+        message = stamped(said.at(position), self.options.stamp)
+        return Heard(message, said.key, frozenset(said.left_out), position, after)
+
     def admit(self, session: Session) -> None:
         if self._seats[session] >= (most := self.options.max_rooms_per_session):
             raise RoomError("in too many rooms", problem=f"a session may be in {most} rooms")
@@ -227,18 +267,50 @@ class Hub(RoomHub):
             await self.backplane.shut(name)
 
     def say(
-        self, room: str, message: PreparedMessage, key: Key | None, left_out: frozenset[str]
-    ) -> None:
-        self._publish(room, encode(Said.of(message, key, left_out)), kept=True)
+        self,
+        room: str,
+        message: PreparedMessage,
+        key: Key | None,
+        left_out: frozenset[str],
+        id: str | None = None,
+    ) -> asyncio.Future[Position] | None:
+        if id is not None:
+            check_id(id)
+            if not self.options.recovery:
+                problem = "without it, a broadcast cannot have an id"
+                raise OptionError("rooms", "recovery", problem)
+        payload = encode(Said.of(message, key, left_out, id))
         target = self._rooms[room]
-        target.deliver(message, key, left_out)
         self._work += len(target) * (1 + (message.size >> 13))
+        if self.options.recovery:
+            return self._submit(room, payload, None if id is None else record_id("", id))
+        self._publish(room, payload, kept=True)
+        target.deliver(Heard(message, key, left_out))
+        return None
 
     def _publish(self, room: str, payload: bytes, *, kept: bool) -> None:
         if self._ensure_started().done():
             self.backplane.publish(room, payload, kept=kept)
         else:
-            self._early.append((room, payload, kept))
+            self._early.append(partial(self.backplane.publish, room, payload, kept=kept))
+
+    def _submit(self, room: str, payload: bytes, id: str | None) -> asyncio.Future[Position]:
+        outcome = asyncio.get_running_loop().create_future()
+        outcome.add_done_callback(_seen)  # nobody has to ask what became of it
+        if self._ensure_started().done():
+            self.backplane.submit(room, payload, id, outcome)
+        else:
+            self._early.append(partial(self._submit_late, room, payload, id, outcome))
+        return outcome
+
+    def _submit_late(
+        self, room: str, payload: bytes, id: str | None, outcome: asyncio.Future[Position]
+    ) -> None:
+        """What was said before the backplane was there."""
+        try:
+            self.backplane.submit(room, payload, id, outcome)
+        except RoomError as error:
+            outcome.set_exception(error)
 
     async def wait_sent(self) -> None:
         if self._work > _MOST_WORK:  # other sessions have their turn
@@ -255,8 +327,8 @@ class Hub(RoomHub):
     def leave(self, room: str, member: Presence) -> None:
         if self._starting is None:
             return  # the hub has ended, and has told it of all
+        self.spawn(self.backplane.leave(room, member.id))  # first, so that it is true then
         self._publish(room, encode(Went(member)), kept=False)
-        self.spawn(self.backplane.leave(room, member.id))
 
     async def presence(self, name: str) -> list[Presence]:
         """Who is in a room; this process knows its own best."""
@@ -278,11 +350,32 @@ class Hub(RoomHub):
             return
         note = self._read(room, payload)
         if isinstance(note, Said):
-            target.deliver(note.message, note.key, frozenset(note.left_out))
+            target.deliver(Heard(note.message, note.key, frozenset(note.left_out)))
         elif isinstance(note, Back):
             target.compare_presence()
         elif note is not None:
             target.watch.tell("join" if isinstance(note, Came) else "leave", note.member)
+
+    def hear(self, room: str, position: Position, payload: bytes | None) -> None:
+        """Somebody said something, or only the position is another."""
+        if (target := self._rooms.get(room)) is None:
+            return
+        note = None if payload is None else self._read(room, payload)
+        if not isinstance(note, Said):
+            target.position = position
+            return
+        try:
+            heard = self._made(note, position, target.position)
+        except Exception as error:
+            logger.error("room %r: RoomOptions.stamp failed", room, exc_info=error)
+            target.lose(position, "stamp")
+        else:
+            target.deliver(heard)
+
+    def lose(self, room: str, position: Position, reason: str) -> None:
+        """Some of what was said up to a position will never be heard."""
+        if (target := self._rooms.get(room)) is not None:
+            target.lose(position, reason)
 
     def _read(self, room: str, payload: bytes) -> Note | None:
         note = self._faults.read("the content of a message", room, NOTES, payload)
@@ -304,5 +397,6 @@ class Hub(RoomHub):
             room.compare_presence()
 
 
-def _held_by(message: PreparedMessage) -> int:
-    return message.held_bytes
+def _seen(outcome: asyncio.Future[Position]) -> None:
+    if not outcome.cancelled():
+        outcome.exception()

@@ -9,9 +9,11 @@ import msgspec
 
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.backplanes.faults import Faults
+from wsext.rooms.backplanes.positions import Position
+from wsext.rooms.heard import RoomMessage
 from wsext.rooms.presence import Presence
 
-__all__ = ["NOTES", "Back", "Came", "Note", "Said", "Went", "encode", "read_members"]
+__all__ = ["NOTES", "Back", "Came", "Note", "Said", "Went", "encode", "read_members", "read_said"]
 
 
 class Said(msgspec.Struct, array_like=True, tag="m", omit_defaults=True):
@@ -22,6 +24,7 @@ class Said(msgspec.Struct, array_like=True, tag="m", omit_defaults=True):
     left_out: list[str] = []
     hints: dict[str, Any] | None = None
     meta: dict[str, Any] | None = None
+    id: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.data, (str, bytes)):
@@ -33,6 +36,7 @@ class Said(msgspec.Struct, array_like=True, tag="m", omit_defaults=True):
         message: PreparedMessage,
         key: str | int | None = None,
         left_out: Collection[str] = (),
+        id: str | None = None,
     ) -> Said:
         """How a message is told to others."""
         hints, meta = message.hints, message.meta
@@ -42,7 +46,12 @@ class Said(msgspec.Struct, array_like=True, tag="m", omit_defaults=True):
             sorted(left_out),
             None if hints is None else dict(hints),
             None if meta is None else dict(meta),
+            id,
         )
+
+    def at(self, position: Position | None) -> RoomMessage:
+        """With its position."""
+        return RoomMessage(self.data, position, self.id, self.key, self.hints, self.meta)
 
     @property
     def message(self) -> PreparedMessage:
@@ -78,6 +87,16 @@ encode = msgspec.msgpack.Encoder().encode
 #: Read what comes from a broker: with `Faults.read`.
 NOTES: msgspec.msgpack.Decoder[Note] = msgspec.msgpack.Decoder(Note, ext_hook=_refuse)
 _MEMBERS = msgspec.msgpack.Decoder(Presence, ext_hook=_refuse)
+
+
+def read_said(
+    faults: Faults, room: str, position: Position | None, payload: bytes
+) -> RoomMessage | None:
+    """What was said, if it was something and can be read."""
+    note = faults.read("the content of a message", room, NOTES, payload)
+    if not isinstance(note, Said):
+        return None
+    return note.at(position)
 
 
 def read_members(faults: Faults, room: str, found: Mapping[str, bytes]) -> list[Presence]:

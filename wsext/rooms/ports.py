@@ -8,7 +8,9 @@ from typing import Any, Protocol, TypeAlias
 
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.backplanes.kept import Bounds, KeptMessages
+from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.counters import Counters
+from wsext.rooms.heard import Heard
 from wsext.rooms.presence import Presence
 from wsext.rooms.settings import RoomOptions
 from wsext.runtime.session import Session
@@ -28,7 +30,7 @@ class RoomHub(Protocol):
     """
 
     counters: Counters
-    kept: KeptMessages[PreparedMessage]
+    kept: KeptMessages[Heard]
 
     @property
     def options(self) -> RoomOptions:
@@ -61,6 +63,16 @@ class RoomHub(Protocol):
     async def open(self, name: str) -> list[PreparedMessage]:
         """Hear a room; its last messages."""
 
+    async def open_log(self, name: str) -> tuple[Position | None, list[Heard]]:
+        """Hear a room by positions: where it stands, if that is known, and its last messages."""
+
+    async def replay(self, name: str, since: Position, until: Position | None) -> list[Heard]:
+        """What was said after a position, up to another, or up to what was heard here last.
+
+        Raises:
+            Incomplete: If not all of that can be had.
+        """
+
     def keep(self, name: str) -> None:
         """A room has members."""
 
@@ -68,9 +80,20 @@ class RoomHub(Protocol):
         """A room has no members any more."""
 
     def say(
-        self, room: str, message: PreparedMessage, key: Key | None, left_out: frozenset[str]
-    ) -> None:
-        """Hand a message to the members of this process and to the other processes."""
+        self,
+        room: str,
+        message: PreparedMessage,
+        key: Key | None,
+        left_out: frozenset[str],
+        id: str | None = None,
+    ) -> asyncio.Future[Position] | None:
+        """Hand a message to the members of this process and to the other processes; with
+        `RoomOptions.recovery`, to everybody through the broker, which tells its position.
+
+        Raises:
+            OptionError: If there is an id without recovery.
+            RoomError: If the message or the id is too long.
+        """
 
     async def wait_sent(self) -> None:
         """Wait while the broker is behind, or until other sessions have had their turn."""

@@ -21,8 +21,9 @@ from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.memory import MemoryBackplane
 from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.backplanes.urls import make_backplane
-from wsext.rooms.names import check_name
-from wsext.rooms.notes import NOTES, Said, encode, read_members
+from wsext.rooms.heard import RoomMessage
+from wsext.rooms.names import check_id, check_name
+from wsext.rooms.notes import Said, encode, read_members, read_said
 from wsext.rooms.ports import Key
 from wsext.rooms.presence import Presence
 from wsext.sdk.plugins import default_plugins
@@ -36,7 +37,6 @@ MakeBackplane: TypeAlias = "str | Callable[[], Backplane]"
 #: The longest time for one message, in seconds: brokers forget a message's id after 100 or more.
 _LONGEST = 60.0
 
-_LONGEST_ID = 255
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 T = TypeVar("T")
@@ -119,7 +119,7 @@ class Publisher:
         Args:
             room: The room's name.
             data: ``str`` becomes a text message, bytes-like a binary one.
-            id: 1 to 255 bytes of text. A message whose id the broker remembers in this room, of a
+            id: 1 to 64 bytes of UTF-8. A message whose id the broker remembers in this room, of a
                 publisher of the same name, is not sent again. Without one it has an id of its own.
             key: With the policy ``coalesce``, replaces what waits with the same key.
             hints: For the extensions, as in `Session.send`.
@@ -132,17 +132,16 @@ class Publisher:
         Raises:
             PublishError: If the broker was away all the time. Nobody will get the message.
             OutcomeUnknown: If the broker was given the message, and did not answer.
-            ValueError: If the id has another length.
-            RoomError: If the room's name cannot be used, or the message is too large.
+            RoomError: If the room's name or the id cannot be used, or the message is too large.
             TypeError: If the data is of another type, or hints or metadata cannot be encoded.
         """
         speaker = self._opened()
         check_name(room)
         if not isinstance(data, PreparedMessage):
             data = PreparedMessage(data, hints=hints, meta=meta)
-        if id is not None and not 1 <= len(id.encode()) <= _LONGEST_ID:
-            raise ValueError(f"a message's id has 1 to {_LONGEST_ID} bytes")
-        fresh, payload = id is None, encode(Said.of(data, key))
+        if id is not None:
+            check_id(id)
+        fresh, payload = id is None, encode(Said.of(data, key, id=id))
         id = id or f"{speaker.origin}-{next(speaker.count)}"
         try:
             return await self._backplane.store(
@@ -163,7 +162,7 @@ class Publisher:
         found = await self._ask(lambda: self._backplane.members(room))
         return read_members(self._faults, room, found)
 
-    async def history(self, room: str, count: int) -> list[PreparedMessage]:
+    async def history(self, room: str, count: int) -> list[RoomMessage]:
         """The last messages of a room, oldest first: at most ``count``, and what the broker keeps.
 
         Raises:
@@ -173,11 +172,9 @@ class Publisher:
         check_name(room)
         if count < 0:
             raise ValueError(f"expected a count of 0 or more, got {count}")
-        notes = [
-            self._faults.read("the content of a message", room, NOTES, payload)
-            for _, payload in await self._ask(lambda: self._backplane.last(room, count))
-        ]
-        return [note.message for note in notes if isinstance(note, Said)]
+        last = await self._ask(lambda: self._backplane.last(room, count))
+        read = [read_said(self._faults, room, position, payload) for position, payload in last]
+        return [message for message in read if message is not None]
 
     async def rooms(self, most: int = 1000) -> list[str]:
         """Names of rooms that have messages or members, in any order; at most ``most``.

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from wsext.errors import CloseInfo, ProtocolError, RoomError
+from wsext.errors import OptionError, ProtocolError, RoomError
 from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
-from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.audience import Audience
+from wsext.rooms.backplanes.positions import Position
+from wsext.rooms.catching_up import CatchingUp
 from wsext.rooms.counters import Counters
-from wsext.rooms.notes import encode
-from wsext.rooms.ports import Key, RoomHub
-from wsext.rooms.presence import Presence, PresenceChange, Watch
-from wsext.rooms.settings import RoomOptions, RoomOverflow
-from wsext.runtime.life import life_of
-from wsext.runtime.outbox import Lane
+from wsext.rooms.heard import Heard, Missed
+from wsext.rooms.membership import Joining, Membership
+from wsext.rooms.ports import RoomHub
+from wsext.rooms.presence import Presence, Watch
+from wsext.rooms.settings import RoomOverflow
 from wsext.runtime.session import Session
 
 __all__ = ["Membership", "Room"]
@@ -37,6 +36,8 @@ class Room(Audience):
     Attributes:
         name: Its name.
         counters: Totals of this process; they begin anew after the room was empty and forgotten.
+        position: With `RoomOptions.recovery`, the position of the last message that was heard here;
+            ``None`` while nobody is here, or as long as the broker was never there.
     """
 
     def __init__(self, hub: RoomHub, name: str) -> None:
@@ -45,6 +46,8 @@ class Room(Audience):
         self.counters = Counters()
         self._members: dict[str, Membership] = {}
         self._everybody: list[_Way] | None = None
+        self._held: dict[Membership, CatchingUp] = {}
+        self.position: Position | None = None
         self._opening: asyncio.Task[None] | None = None
         self._joining = 0
         self.watch = Watch()
@@ -65,10 +68,12 @@ class Room(Audience):
         session: Session,
         *,
         history: int = 0,
+        since: Position | str | None = None,
+        on_missed: Callable[[Missed], object] | None = None,
         info: Mapping[str, Any] | None = None,
         overflow: RoomOverflow | None = None,
         queue_bytes: int | None = None,
-    ) -> _Joining:
+    ) -> Joining:
         """Be in the room while a block runs: ``async with room.join(session) as members``.
 
         The membership also ends with the session.
@@ -76,14 +81,23 @@ class Room(Audience):
         Args:
             session: Who joins; a session is in a room at most once.
             history: How many of the room's last messages to send to it first.
+            since: The last position that it has seen, for example `Position.parse` of what a client
+                brings back, or that text. It is sent everything that came since, and then what
+                comes. If that is not possible any more, `Membership.missed` says why, and it is
+                sent the ``history`` instead. What the block does before it first waits comes before
+                either. Needs `RoomOptions.recovery`.
+            on_missed: Called when messages are missing, at once or later. Without it, a session
+                that misses messages later is closed with 1012, so that it comes back and asks.
             info: For the others to see, as JSON can say it.
             overflow: What happens when it reads too slowly, instead of `RoomOptions.overflow`.
             queue_bytes: Bytes that may wait for it, instead of `RoomOptions.queue_bytes`.
 
         Raises:
-            OptionError: If an option is wrong.
+            OptionError: If an option is wrong, or positions are asked for without
+                `RoomOptions.recovery`.
             RoomError: If the session is in this room or in too many, if more history is asked for
-                than rooms keep, ``info`` is too large, or too much waits for the broker.
+                than rooms keep, ``info`` is too large, ``since`` is no position, or too much waits
+                for the broker.
         """
         if self._hub.is_swamped:
             raise RoomError("too much waits for the broker", CloseCode.TRY_AGAIN_LATER)
@@ -95,7 +109,13 @@ class Room(Audience):
         changes = {name: value for name, value in given.items() if value is not None}
         if changes:  # checking options takes longer than all the rest
             options = options.replace(changes)
-        return _Joining(Membership(self, session, options, info), history)
+        if not options.recovery and (since is not None or on_missed is not None):
+            problem = "without it, nobody can catch up since a position"
+            raise OptionError("rooms", "recovery", problem)
+        if isinstance(since, str):
+            since = Position.parse(since)
+        member = Membership(self._hub, self, session, options, info, on_missed)
+        return Joining(member, history, since)
 
     def join_nowait(
         self,
@@ -138,26 +158,36 @@ class Room(Audience):
             self._joining -= 1
 
     async def _load(self) -> None:
-        before, kept = await self._hub.open(self.name), self._hub.kept
+        kept = self._hub.kept
+        if self._hub.options.recovery:
+            position, before = await self._hub.open_log(self.name)
+            self.position = self.position or position
+        else:
+            before = [Heard(message) for message in await self._hub.open(self.name)]
         meanwhile = kept.last(self.name, self._hub.options.history)
         kept.drop(self.name)
-        for message in (*before, *meanwhile):
-            kept.put(self.name, message, message.size, self._hub.bounds)
+        for heard in (*before, *meanwhile):
+            kept.put(self.name, heard, heard.message.size, self._hub.bounds)
 
-    def add(self, member: Membership, history: int) -> None:
-        """Called by a membership that begins."""
+    def add(self, member: Membership, history: int, catching_up: CatchingUp | None = None) -> None:
+        """Called by a membership that begins.
+
+        Args:
+            member: The membership.
+            history: How many of the last messages it is sent first.
+            catching_up: Gets what comes in its stead, until `release`.
+        """
         if member.me.id in self._members:
             problem = f"{member.session!r} is in room {self.name!r} already"
             raise RoomError("in this room already", problem=problem)
         self._hub.admit(member.session)
-        for message in self._hub.kept.last(self.name, history):
-            try:
-                member.send(message)
-            except ProtocolError as error:  # the session has failed, and leaves by that
-                logger.debug("room %r: %s", self.name, error)
+        for heard in self._hub.kept.last(self.name, history):
+            member.give(heard)
         if history:  # messages keep how they were encoded for it
             self._hub.kept.recount(self.name, self._hub.bounds)
         self._members[member.me.id] = member
+        if catching_up is not None:
+            self._held[member] = catching_up
         self._everybody = None
         self._hub.keep(self.name)
         self.watch.tell("join", member.me)
@@ -167,13 +197,14 @@ class Room(Audience):
         if self._members.pop(member.me.id, None) is None:
             return  # the hub has ended before
         self._everybody = None
+        self._held.pop(member, None)
         self._hub.dismiss(member.session)
         self.watch.end(member.me)
         self.watch.tell("leave", member.me)
         self._hub.leave(self.name, member.me)
-        self.release()
+        self.free()
 
-    def release(self) -> None:
+    def free(self) -> None:
         """Forget everything if nobody is here any more."""
         if self._opening is not None and not self._members and not self._joining:
             self.forget()
@@ -186,7 +217,9 @@ class Room(Audience):
         self._opening = None
         self._hub.kept.drop(self.name)
         self._members.clear()
+        self._held.clear()
         self._everybody = None
+        self.position = None
 
     def members(self) -> list[Membership]:
         """The memberships of this process."""
@@ -194,15 +227,18 @@ class Room(Audience):
 
     # --- what is said ---------------------------------------------------------------------------
 
-    def deliver(
-        self, message: PreparedMessage, key: Key | None, left_out: frozenset[str] = frozenset()
-    ) -> None:
+    def deliver(self, heard: Heard) -> None:
         """Hand a message to the members of this process."""
+        message, key, left_out, position, _ = heard
+        if position is not None:
+            self.position = position
+            for catching_up in self._held.values():
+                catching_up.hold(heard)
         everybody = self._everybody
         if left_out:
-            everybody = [(m.session, m) for m in self._members.values() if m.me.id not in left_out]
+            everybody = [way for way in self._ways() if way[1].me.id not in left_out]
         elif everybody is None:
-            everybody = self._everybody = [(m.session, m) for m in self._members.values()]
+            everybody = self._everybody = self._ways()
         for session, member in everybody:  # the fast path: few steps, and none that waits
             try:
                 if not session._try_prepared(message):
@@ -214,7 +250,23 @@ class Room(Audience):
             counters.bytes += message.size
             counters.delivered += len(everybody)
         if self._opening is not None:
-            self._hub.kept.put(self.name, message, message.size, self._hub.bounds)
+            self._hub.kept.put(self.name, heard, message.size, self._hub.bounds)
+
+    def _ways(self) -> list[_Way]:
+        return [(m.session, m) for m in self._members.values() if m not in self._held]
+
+    def lose(self, position: Position, reason: str) -> None:
+        """Some messages up to a position will never be heard."""
+        missed = Missed(reason, self.position, position)
+        self.position = position
+        self._hub.kept.drop(self.name)
+        for member in self.members():
+            member.miss(missed)
+
+    def release(self, member: Membership) -> None:
+        """A member is held no more."""
+        self._held.pop(member, None)
+        self._everybody = None
 
     # --- who is here --------------------------------------------------------------------------
 
@@ -226,119 +278,3 @@ class Room(Audience):
         """Have changes found that no note told of, if anybody wants to know."""
         if self.watch.is_followed:
             self._hub.spawn(self.watch.compare(self, first=first))
-
-
-class Membership(Audience):
-    """A session's membership in a room, and through it the others; see `Room.join`.
-
-    Iterating gives the sessions of this process that are in the room, and ``len`` counts them.
-
-    Attributes:
-        room: The room.
-        session: Whose membership it is.
-        me: As the others see it.
-    """
-
-    def __init__(
-        self,
-        room: Room,
-        session: Session,
-        options: RoomOptions,
-        info: Mapping[str, Any] | None,
-    ) -> None:
-        super().__init__(room._hub, room.name)
-        self.room = room
-        self.session = session
-        self.me = Presence(
-            room._hub.member_id(session), session.name, None if info is None else dict(info)
-        )
-        try:
-            size = len(encode(self.me))
-        except (UnicodeEncodeError, RecursionError):  # it may be a peer's JSON
-            raise RoomError("what is told about a member cannot be encoded") from None
-        if size > options.max_info_bytes:
-            raise RoomError("too much is told about a member")
-        counting = partial(_count, (room.counters, room._hub.counters))
-        self._lane = Lane(options.overflow, options.queue_bytes, counting)
-        self._most = options.session_queue_bytes
-        self._joined = False
-
-    def __len__(self) -> int:
-        return len(self.room)
-
-    def __iter__(self) -> Iterator[Session]:
-        return iter(self.room)
-
-    def __repr__(self) -> str:
-        return f"<Membership {self.session.id} in {self.room!r}>"
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Bytes of broadcasts that wait for this member to read."""
-        return self._lane.size
-
-    def send(self, message: PreparedMessage) -> None:
-        """Send to this member alone, by its policy."""
-        if not self.session._try_prepared(message):
-            self.queue(message)
-
-    def queue(self, message: PreparedMessage, key: Key | None = None) -> None:
-        """Put a message that cannot be sent now into the session's outbox."""
-        life_of(self.session).writer.put(self._lane, message, self._most, key)
-
-    def changes(self) -> AsyncIterator[PresenceChange]:
-        """Who comes and goes from now on, in any process, until this membership ends.
-
-        Whoever does not keep up misses the oldest changes; `presence` always tells the state.
-        """
-        return self.room.watch.follow(self.room, self.me)
-
-    def enter(self, history: int = 0) -> None:
-        """Begin; called by `Room.join`."""
-        self.room.add(self, history)
-        self._joined = True
-        life = life_of(self.session)
-        life.add_callback(self._session_ended)
-        if self._lane.policy != "close":
-            life.link.keep_fresh()
-
-    def leave(self) -> None:
-        """End the membership; what waits for the session is still sent."""
-        if self._joined:
-            self._joined = False
-            life_of(self.session).remove_callback(self._session_ended)
-            self.room.remove(self)
-
-    def _session_ended(self, info: CloseInfo) -> None:
-        self.leave()
-
-
-def _count(counters: Iterable[Counters], how: str) -> None:
-    for totals in counters:
-        totals.add(how)
-
-
-class _Joining:
-    """What ``async with room.join(session)`` waits for."""
-
-    def __init__(self, members: Membership, history: int) -> None:
-        self.members = members
-        self._history = history
-
-    async def __aenter__(self) -> Membership:
-        members = self.members
-        room = members.room
-        try:
-            await room.opened()
-            members.enter(self._history)
-            await room._hub.enter(room.name, members.me)
-            if self._history:  # much may have been sent: other sessions have their turn
-                await asyncio.sleep(0)
-        except BaseException:
-            members.leave()
-            room.release()
-            raise
-        return members
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        self.members.leave()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from wsext.sdk.options import OptionSet, local
+from wsext.rooms.heard import Stamp
+from wsext.sdk.options import OptionSet, in_code, local
 
 __all__ = ["RoomOptions", "RoomOverflow"]
 
@@ -46,3 +47,22 @@ class RoomOptions(OptionSet):
     max_info_bytes: Annotated[
         int, local("bytes of a member's info and name, as MessagePack (1008 beyond)", ge=64)
     ] = 4096
+    recovery: Annotated[
+        bool,
+        local("members hear a room in the broker's order, by positions, and can catch up"),
+    ] = False
+    replay_messages: Annotated[
+        int, local("messages that a member may catch up; of more it is told that it missed", ge=1)
+    ] = 1000
+    replay_bytes: Annotated[
+        int, local("bytes of them; session_queue_bytes has to have room for them, too", ge=1)
+    ] = 1 << 20
+    stamp: (
+        Annotated[
+            Stamp,
+            in_code(
+                "makes what members get of a message that has a position, once for all of them"
+            ),
+        ]
+        | None
+    ) = None

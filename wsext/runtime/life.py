@@ -44,6 +44,7 @@ from wsext.protocol.agreement import Negotiation
 from wsext.protocol.closing import CloseCode, build_close, build_failure, parse_close
 from wsext.protocol.connection import Connection
 from wsext.protocol.http import Request
+from wsext.protocol.journal import Journal
 from wsext.protocol.states import State
 from wsext.runtime.drive import Drive
 from wsext.runtime.inbox import Inbox
@@ -119,6 +120,9 @@ LIFE: dict[tuple[LifeStage, LifeEvent], LifeStage] = {
 
 #: What a server closes with that goes away or is busy for now: a client comes back.
 _GOES_AWAY = (CloseCode.SERVICE_RESTART, CloseCode.TRY_AGAIN_LATER)
+
+#: A journal with the usual bounds.
+_USUAL = Journal()
 
 #: What a failure ends a session with: the close code, the reason, and whether it was planned.
 Outcome = tuple[int, str, bool]
@@ -351,8 +355,8 @@ class Life:
         except Exception as error:
             self.end_with(error, "handler")
         if not self._tasks and self._session is not None:  # nobody is left who could read it
-            self._session._inbox.clear()
             self.end_receiving()
+            self._session._inbox.clear()
         if self.link.connection.raw:
             self.link.close_transport()
         else:
@@ -401,6 +405,8 @@ class Life:
         A server that drains cannot pass messages on any more, so it must not take any either.
         """
         self._is_diverted = False
+        if self.journal is not None:
+            self.journal.take_no_more()
         if self._session is not None:
             self._session._on_message = None
             self._session._inbox.end_at_once(self.closed_error)
@@ -830,13 +836,13 @@ class Life:
 
     def _has_spare_room(self, inbox: Inbox) -> bool:
         """Whether messages may pass the bounds of the inbox, so that the acknowledgements behind
-        them are found. The peer sends no more without one than its own journal may keep."""
+        them are found. The peer sends no more without one than its own journal may keep, which is
+        taken to be as much as this one may, or as usual."""
         journal, options = self.journal, self.options
         assert journal is not None
-        return (
-            len(inbox) < options.incoming_capacity + journal.max_messages
-            and inbox.size < options.incoming_bytes + journal.max_bytes
-        )
+        return len(inbox) < options.incoming_capacity + max(
+            journal.max_messages, _USUAL.max_messages
+        ) and inbox.size < options.incoming_bytes + max(journal.max_bytes, _USUAL.max_bytes)
 
     @property
     def is_idle(self) -> bool:

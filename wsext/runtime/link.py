@@ -149,9 +149,12 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         if not self.connection.raw and self.connection.is_open:
             self._keepalive.start()
         if rest:
+            self.connection.store(rest, len(rest))
+        if self._session is not None and self._session._inbox.full:
+            self.stall()  # the application still has enough from the last connection
+        elif rest:
             # In the loop's next turn: then the handler waits for it, and can answer what comes
             # before a fault.
-            self.connection.store(rest, len(rest))
             self.take_turns()
         self._update_reading()
 

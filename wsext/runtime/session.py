@@ -478,7 +478,7 @@ class Session(SessionPath):
     def stats(self) -> Stats:
         """Totals so far."""
         c = self._connection
-        coded = bool(self.negotiation.agreed)
+        coded = bool(c.pipeline.stages)
         return Stats(
             c.messages_in,
             c.messages_out,

@@ -30,7 +30,7 @@ _NOTHING = Progress(0, 0, 0, 0)
 class _Seen:
     """What a session had done when it was last looked at."""
 
-    __slots__ = ("frames", "pings", "progress", "since")
+    __slots__ = ("frames", "pings", "progress", "since", "told")
 
     def __init__(self, session: Session, now: float) -> None:
         rate, pings = session.options.message_rate, session.options.ping_rate
@@ -38,6 +38,7 @@ class _Seen:
         self.pings = None if pings is None else Bucket(pings, _BURST, now)
         self.progress = Progress(0, 0, 0, 0)
         self.since = now  # since when the peer has taken nothing
+        self.told = False  # whether the log was told that it is read more slowly
 
 
 class Sweep:
@@ -98,7 +99,8 @@ class Sweep:
             wait = seen.frames.take(progress.frames - last.frames, now)
             if wait > 0:
                 session.hold_reading(wait)
-                self._limited("message_rate", session)
+                self._limited("message_rate", session, seen.told)
+                seen.told = True
         if seen.pings is not None and seen.pings.take(progress.pings - last.pings, now) > 0:
             self._fail(session, CloseCode.POLICY_VIOLATION, "too many pings")
             self._limited("ping_rate", session)
@@ -116,7 +118,8 @@ class Sweep:
     def _fail(session: Session, code: CloseCode, reason: str) -> None:
         life_of(session).link.fail(RemoteProtocolError(code, reason))
 
-    def _limited(self, limit: str, session: Session) -> None:
-        remote = session.request.remote or session.request.host  # a client's peer has a host
-        self._logger.warning("session %s from %s: %s", session.id, remote, limit)
+    def _limited(self, limit: str, session: Session, told: bool = False) -> None:
+        if not told:
+            remote = session.request.remote or session.request.host  # a client's peer has a host
+            self._logger.warning("session %s from %s: %s", session.id, remote, limit)
         self._installed.limited(limit, session.request)

@@ -82,7 +82,6 @@ class Writer:
         self._journal = owner.journal
         self._lane = Lane(options.outgoing_overflow, options.outgoing_bytes)
         self._streaming: Waiting | None = None  # the streamed message that is half way
-        self._has_begun = False  # whether anything of it was sent
         self._fragment: Waiting | None = None  # of the streamed message, for an asynchronous codec
         self._pump: asyncio.Task[None] | None = None
         self._encoding: Waiting | None = None  # what an asynchronous codec has
@@ -224,7 +223,8 @@ class Writer:
         link = self._link
         if self.is_detached:
             return
-        if not link.is_async and self._write_again(patient=patient):
+        if not link.is_async:
+            self._write_again(patient=patient)
             while self.outbox and self._streaming is None:
                 if not link.connection.is_open:
                     self.outbox.clear(self._owner.closed_error)
@@ -237,7 +237,8 @@ class Writer:
     @property
     def _is_behind(self) -> bool:
         """Whether something has to be sent again, before anything else."""
-        return self._journal is not None and self._journal.is_behind
+        journal = self._journal
+        return journal is not None and journal.is_behind and self._link.connection.is_open
 
     @property
     def _is_held(self) -> bool:
@@ -245,19 +246,18 @@ class Writer:
         journal = self._journal
         return journal is not None and (journal.is_full or journal.is_behind)
 
-    def _write_again(self, *, patient: bool) -> bool:
-        """Send again what the peer has not received; ``False`` if it does not read for now."""
+    def _write_again(self, *, patient: bool) -> None:
+        """Send again what the peer has not received; if patient, only while it reads."""
         link = self._link
-        while self._is_behind and link.connection.is_open:
+        while self._is_behind:
             if patient and link.is_paused:
-                return False
+                break
             try:
                 link.connection.send_again()
             except ProtocolError as error:  # the connection has failed
                 logger.debug("what was sent before cannot be sent again: %s", error)
                 link.soon()
             link.write_out()
-        return True
 
     def _take_out(self) -> None:
         entry = self.outbox.pop()
@@ -402,9 +402,11 @@ class Writer:
 
     @property
     def _is_halfway(self) -> bool:
-        """Whether the streamed message has begun, for this connection or for the next one."""
-        connection = self._link.connection
-        return self._has_begun if self.is_detached else connection.is_halfway and connection.is_open
+        """Whether the streamed message has begun, on this connection or on an earlier one."""
+        connection, journal = self._link.connection, self._journal
+        if journal is not None and (self.is_detached or journal.is_behind):
+            return journal.is_halfway
+        return connection.is_halfway and connection.is_open
 
     async def _send_rest(self, chunks: AsyncIterator[Data], opcode: int) -> None:
         async for chunk in chunks:
@@ -418,7 +420,7 @@ class Writer:
         """Wait until it is this message's turn; no other is sent until `_end_stream`."""
         if not self._owner.is_open:
             raise self._owner.closed_error()
-        if not self.outbox and self._streaming is None:
+        if not self.outbox and self._streaming is None and self._encoding is None:
             self._streaming = Waiting(_STREAM, 0)
             self._update()
             return
@@ -435,7 +437,6 @@ class Writer:
         if not self._owner.is_open:
             raise self._owner.closed_error()
         entry = Waiting(frame, len(frame.payload))
-        self._has_begun = True
         if not self._link.is_async:
             self._write(entry)
             return
@@ -450,7 +451,6 @@ class Writer:
     def _end_stream(self) -> None:
         self._streaming = None
         self._fragment = None
-        self._has_begun = False
         self._write_waiting(patient=True)
 
     async def send_frame(self, frame: Frame) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 from wsext.errors import ExtensionConflict, OptionError, PluginError
 from wsext.escape import get_logger
-from wsext.protocol.agreement import Negotiation, Offer
+from wsext.protocol.agreement import Agreed, Negotiation, Offer
 from wsext.protocol.boundary import distribution_of, report
 from wsext.protocol.http import Request
+from wsext.protocol.journal import Journal
 from wsext.protocol.negotiation import shared_claim
 from wsext.protocol.pipeline import Pipeline
-from wsext.protocol.stage import Stage
+from wsext.protocol.stage import Stage, work_of
 from wsext.sdk.checks import check_class
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.hooks import Hooks, has_hooks
@@ -261,12 +262,24 @@ def make_pipeline(negotiation: Negotiation, max_message_size: int, session: str 
         max_message_size: The limit of a whole message, in bytes.
         session: What the log calls the connection.
     """
-    stages = []
+    stages: list[Stage] = []
+    journal, keeper = negotiation.journal, None
     for agreed in negotiation.agreed:
-        extension, boundary = agreed.extension, agreed.boundary
+        extension, codec, boundary = agreed.extension, agreed.codec, agreed.boundary
         boundary.where = f"session {session}" if session else ""
-        stages.append(Stage(agreed.name, agreed.codec, extension.rsv, extension.opcodes, boundary))
-    return Pipeline(stages, max_message_size=max_message_size, journal=negotiation.journal)
+        if journal is not None and _only_keeps(agreed, journal):
+            keeper = boundary
+        else:
+            stages.append(Stage(agreed.name, codec, extension.rsv, extension.opcodes, boundary))
+    return Pipeline(stages, max_message_size=max_message_size, journal=journal, keeper=keeper)
+
+
+def _only_keeps(agreed: Agreed, journal: Journal) -> bool:
+    """Whether a codec has the journal, and nothing to do with any frame."""
+    extension, codec = agreed.extension, agreed.codec
+    if extension.rsv or extension.opcodes != {journal.opcode} or any(work_of(codec)):
+        return False
+    return getattr(codec, "journal", None) is journal
 
 
 @lru_cache(maxsize=256)

@@ -18,6 +18,7 @@ from wsext.runtime.net import half_close
 from wsext.runtime.patience import close_rest
 from wsext.runtime.session import Listener, Session
 from wsext.runtime.timers import Timers
+from wsext.runtime.turns import SLICE, turns_of
 from wsext.server import access
 from wsext.server.admission import Addresses, Admission
 from wsext.server.decision import Acceptance, Terms, ask_guards, decide, internal_error
@@ -28,6 +29,9 @@ from wsext.server.proxies import Proxies
 __all__ = ["Handshake", "Host"]
 
 logger = get_logger("wsext.server")
+
+#: Seconds that it takes to answer a request, about.
+_ANSWER = 0.0003
 
 #: Seconds that an answered connection stays readable, so that the peer gets the answer.
 _LINGER = 1.0
@@ -102,6 +106,7 @@ class Handshake(asyncio.Protocol):
         "_host",
         "_is_session",
         "_rest",
+        "_start",
         "_timeout",
         "made",
         "note",
@@ -116,6 +121,7 @@ class Handshake(asyncio.Protocol):
         self._host = host
         self.note = note
         self._timeout: Any = None
+        self._start: _Start | None = None
         self.task: asyncio.Task[None] | None = None
         self._rest = bytearray()
         self._admission: Admission | None = None
@@ -175,7 +181,8 @@ class Handshake(asyncio.Protocol):
         """
         if self._is_session:
             return False
-        return self._answered or self.task is not None or self.made > fresh
+        is_begun = self.task is not None or self._start is not None
+        return self._answered or is_begun or self.made > fresh
 
     @property
     def is_undecided(self) -> bool:
@@ -208,7 +215,18 @@ class Handshake(asyncio.Protocol):
         admission.complete(request)
         if admission.is_flood:
             transport.abort()
-        self.task = asyncio.get_running_loop().create_task(self._serve(request))
+            return
+        self._start = start = _Start(self, request)
+        if start.turns.is_spent:
+            start.turns.queue(start)
+        else:
+            start.go_on()
+
+    def start(self, request: Request) -> None:
+        """It is the request's turn."""
+        self._start = None
+        if self.transport is not None and not self.transport.is_closing():
+            self.task = asyncio.get_running_loop().create_task(self._serve(request))
 
     async def _serve(self, request: Request) -> None:
         """Answer a request; if the answer is a session, run it until it has ended.
@@ -448,6 +466,29 @@ class Handshake(asyncio.Protocol):
     def _write_response(self, response: Response, head_only: bool) -> None:
         """Write any other answer, for HEAD without its body."""
         raise NotImplementedError
+
+
+class _Start:
+    """A request's place among those who have turns.
+
+    Many requests that come at once are answered in several passes of the event loop: each takes a
+    part of a millisecond. What the answer then waits for, such as a guard, takes no turn.
+    """
+
+    __slots__ = ("_handshake", "_request", "is_queued", "last", "turns", "used")
+
+    def __init__(self, handshake: Handshake, request: Request) -> None:
+        self._handshake = handshake
+        self._request = request
+        self.turns = turns_of(asyncio.get_running_loop())
+        self.used, self.last = 0.0, SLICE
+        self.is_queued = False
+
+    def go_on(self) -> None:
+        """It is its turn."""
+        # The answer is made by a task. What that will take is counted now.
+        self.turns.charge(self, self.turns.clock() - _ANSWER)
+        self._handshake.start(self._request)
 
 
 def _shutting_down() -> HandshakeRejected:

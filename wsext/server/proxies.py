@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from wsext.errors import OptionError
+from wsext.protocol.headers import is_host
 from wsext.protocol.http import Request
 
 __all__ = ["Proxies"]
@@ -73,7 +74,7 @@ class Proxies:
         if protocol:
             request.secure = protocol[-1].lower() in ("https", "wss")
         host = _items(headers.get_all("X-Forwarded-Host"))
-        if host:
+        if host and is_host(host[-1]):  # a proxy may pass on what its client has made up
             request.forwarded_host = host[-1]
         request.remote = address
         return address

@@ -1,4 +1,4 @@
-"""Sessions of several workers and servers, and under uvicorn: who comes back reaches its session."""
+"""Sessions of several workers and servers, and under uvicorn: each client reaches its session."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ __all__ = ["Client", "Process", "joined", "processes"]
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import wsext
 from wsext import App, Membership, RoomOptions, Server, Session
@@ -24,24 +25,27 @@ class Process:
 
     server: Server
 
-    def __init__(self, url: str) -> None:
-        self.app = App(backplane=url, rooms=RoomOptions(history=100))
+    def __init__(self, url: str, **rooms: Any) -> None:
+        self.app = App(backplane=url, rooms=RoomOptions(**{"history": 100, **rooms}))
         self.joined: asyncio.Queue[Membership] = asyncio.Queue()
 
         @self.app.websocket("/<room>")
         async def chat(session: Session, room: str) -> None:
             session.name = session.request.query.get("name", "x")
             history = int(session.request.query.get("history", "0"))
-            async with self.app.room(room).join(session, history=history) as members:
+            since = session.request.query.get("since")
+            async with self.app.room(room).join(session, history=history, since=since) as members:
+                if members.missed is not None:
+                    await session.send(f"missed: {members.missed.reason}")
                 self.joined.put_nowait(members)
                 async for message in session:
                     await members.broadcast(message)
 
 
 @asynccontextmanager
-async def processes(url: str | None, count: int) -> AsyncIterator[list[Process]]:
+async def processes(url: str | None, count: int, **rooms: Any) -> AsyncIterator[list[Process]]:
     async with AsyncExitStack() as stack:
-        made = [Process(url or "memory://tests") for _ in range(count)]
+        made = [Process(url or "memory://tests", **rooms) for _ in range(count)]
         for process in made:
             process.server = await stack.enter_async_context(wsext.serve(process.app))
         yield made

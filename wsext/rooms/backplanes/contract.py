@@ -150,17 +150,17 @@ class Backplane(ABC):
                 end a session with a traceback.
         """
 
-    def submit(self, room: str, payload: bytes, id: str | None = None) -> asyncio.Future[Position]:
+    def submit(
+        self, room: str, payload: bytes, id: str | None, outcome: asyncio.Future[Position]
+    ) -> None:
         """Say something in a room. This process hears it as the others do, by `LogSubscriber.hear`.
 
         Args:
             room: Any text.
             payload: The message.
             id: What is said again with the same id is heard once.
-
-        Returns:
-            Its position, or that of the first with this id, as soon as the broker has it. A
-            `PublishError` if it is given up.
+            outcome: Gets its position, or that of the first with this id, as soon as the broker has
+                it; a `PublishError` if it is given up.
 
         Raises:
             ValueError: As `publish`.
@@ -175,14 +175,14 @@ class Backplane(ABC):
         raise NotImplementedError
 
     async def replay(
-        self, room: str, since: Position, until: Position, messages: int, size: int
+        self, room: str, since: Position, until: Position | None, messages: int, size: int
     ) -> list[tuple[Position, bytes]]:
         """What was said after a position, up to another that was heard here.
 
         Args:
             room: The room.
             since: After which position.
-            until: Up to which.
+            until: Up to which; ``None``: up to what was heard here when the broker was there.
             messages: The most messages that are wanted.
             size: The most bytes.
 

@@ -147,16 +147,20 @@ class FollowingLogs(OpenRooms[_OpenLog]):
         return self._line.outgoing.last_in(await self._line.broker.head(room), room)
 
     async def replay(
-        self, room: str, since: Position, until: Position, messages: int, size: int
+        self, room: str, since: Position, until: Position | None, messages: int, size: int
     ) -> list[tuple[Position, bytes]]:
         """See `Backplane.replay`."""
         async with self._readers:
             return await self._line.in_time(self._replay(room, since, until, messages, size))
 
     async def _replay(
-        self, room: str, since: Position, until: Position, messages: int, size: int
+        self, room: str, since: Position, until: Position | None, messages: int, size: int
     ) -> list[tuple[Position, bytes]]:
         broker = self._line.broker
+        if until is None:
+            until = self._rooms[room].position if room in self._rooms else None
+        if until is None:
+            raise Incomplete("away")
         head = await broker.head(room)
         if head.common(since) < since.number or head.common(until) < until.number:
             epochs = (head.epoch, *(last.epoch for last in head.earlier))

@@ -6,14 +6,30 @@ own.
 
 from __future__ import annotations
 
+import asyncio
+from collections import OrderedDict
+from typing import cast
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
-from wsext.rooms.backplanes.contract import Backplane, Subscriber
+from wsext.rooms.backplanes.contract import Backplane, Incomplete, LogSubscriber, Subscriber
+from wsext.rooms.backplanes.ids import RememberedIds
 from wsext.rooms.backplanes.kept import Bounds, KeptMessages
 from wsext.rooms.backplanes.options import MemoryOptions, take_options
+from wsext.rooms.backplanes.positions import Position, new_epoch
 
 __all__ = ["MemoryBackplane"]
+
+#: Rooms of which numbers and ids are remembered, for each room of which messages are kept.
+_LOGS_PER_ROOM = 10
+
+
+class _Numbers:
+    """Where the messages of a room stand."""
+
+    def __init__(self, ids: RememberedIds) -> None:
+        self.position = Position(new_epoch(), 0)
+        self.ids = ids
 
 
 class _Bus:
@@ -23,6 +39,20 @@ class _Bus:
         self.planes: list[MemoryBackplane] = []
         self.kept: KeptMessages[bytes] = KeptMessages(len)
         self.members: dict[str, dict[str, bytes]] = {}
+        self.logs: OrderedDict[str, _Numbers] = OrderedDict()
+
+    def log(self, room: str, options: MemoryOptions) -> _Numbers:
+        """The log of a room. The one that was not used for longest, and is open nowhere, goes."""
+        log = self.logs.get(room)
+        if log is None:
+            self.kept.drop(room)  # who has said it, nobody can tell any more
+            log = self.logs[room] = _Numbers(RememberedIds(options.ids, options.id_ttl))
+            if len(self.logs) > _LOGS_PER_ROOM * options.rooms:
+                open = set().union(*(plane._open for plane in self.planes))
+                oldest = next((name for name in self.logs if name not in open), room)
+                self.logs.pop(oldest)
+        self.logs.move_to_end(room)
+        return log
 
 
 _buses: WeakValueDictionary[str, _Bus] = WeakValueDictionary()
@@ -37,6 +67,8 @@ class MemoryBackplane(Backplane):
     Raises:
         OptionError: For an unknown parameter or a value that does not fit.
     """
+
+    can_recover = True
 
     def __init__(self, url: str = "memory://") -> None:
         super().__init__()
@@ -67,19 +99,76 @@ class MemoryBackplane(Backplane):
         self._open.discard(room)
 
     def publish(self, room: str, payload: bytes, *, kept: bool = True) -> None:
-        bus = self._bus
+        bus, position = self._bus, None
         if kept:
+            if room in bus.logs or any(plane.recovery for plane in bus.planes):
+                position = self._number(room)
             self._keep(room, payload)
-        if len(bus.planes) > 1:
+        if len(bus.planes) > 1 or self.recovery:
             for plane in list(bus.planes):
-                if plane is not self and room in plane._open and plane._subscriber is not None:
-                    plane.status.received += kept
-                    plane._subscriber.receive(room, payload)
+                if room in plane._open and plane._subscriber is not None:
+                    plane.status.received += kept and plane is not self
+                    if plane.recovery and position is not None:
+                        cast("LogSubscriber", plane._subscriber).hear(room, position, payload)
+                    elif plane is not self:
+                        plane._subscriber.receive(room, payload)
         self.status.published += kept
+
+    def _number(self, room: str) -> Position:
+        log = self._bus.log(room, self._options)
+        log.position = Position(log.position.epoch, log.position.number + 1)
+        return log.position
+
+    def submit(
+        self, room: str, payload: bytes, id: str | None, outcome: asyncio.Future[Position]
+    ) -> None:
+        log = self._bus.log(room, self._options)
+        was = None if id is None else log.ids.find(id)
+        if was is not None:
+            self.status.repeated += 1
+            outcome.set_result(Position(log.position.epoch, was))
+            return
+        if id is not None:
+            log.ids.put(id, log.position.number + 1)
+        self.publish(room, payload)
+        outcome.set_result(log.position)
+
+    async def open_log(
+        self, room: str, history: int
+    ) -> tuple[Position | None, list[tuple[Position, bytes]]]:
+        payloads = await self.open(room, history)
+        epoch, top = self._bus.log(room, self._options).position
+        first = top - len(payloads) + 1
+        return Position(epoch, top), [
+            (Position(epoch, number), payload) for number, payload in enumerate(payloads, first)
+        ]
+
+    async def replay(
+        self, room: str, since: Position, until: Position | None, messages: int, size: int
+    ) -> list[tuple[Position, bytes]]:
+        epoch, top = self._bus.log(room, self._options).position
+        if since.epoch != epoch or since.number > top:
+            raise Incomplete("ahead" if since.epoch == epoch else "epoch")
+        until = until or Position(epoch, top)
+        if until.number - since.number > messages:
+            raise Incomplete("too-much")
+        kept = self._bus.kept.last(room, top - since.number)
+        if len(kept) < top - since.number:
+            raise Incomplete("expired")
+        wanted = kept[: until.number - since.number]
+        if sum(map(len, wanted)) > size:
+            raise Incomplete("too-much")
+        return [
+            (Position(epoch, number), payload)
+            for number, payload in enumerate(wanted, since.number + 1)
+        ]
 
     def _keep(self, room: str, payload: bytes) -> None:
         options = self._options
-        wanted = [options.retain if p.history is None else p.history for p in self._bus.planes]
+        wanted = [
+            options.retain if plane.history is None or plane.recovery else plane.history
+            for plane in self._bus.planes
+        ]
         bounds = Bounds(
             min(options.retain, max(wanted, default=options.retain)),
             *(options.retain_bytes, options.total_bytes, options.rooms, options.ttl),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, TypeAlias, TypeVar
@@ -189,13 +190,22 @@ class RedisBroker(Broker):
     async def _store(
         self, records: Sequence[Record], *, remember: bool
     ) -> list[tuple[Position, bool] | None]:
+        by_room: defaultdict[str, list[int]] = defaultdict(list)
+        for index, record in enumerate(records):
+            by_room[record.room].append(index)
         async with self._redis.pipeline(transaction=False) as pipe:
-            for record in records:
-                keys = self._keys(record.room)
-                pipe.evalsha(self._add, *keys.to_add(record, self.options, remember=remember))
-            results = await pipe.execute(raise_on_error=False)
-        self._check([record.room for record in records], results)
-        return [None if isinstance(answer, Exception) else read_added(answer) for answer in results]
+            for room, indexes in by_room.items():
+                mine = [records[index] for index in indexes]
+                arguments = self._keys(room).to_add(mine, self.options, remember=remember)
+                pipe.evalsha(self._add, *arguments)
+            answers = await pipe.execute(raise_on_error=False)
+        self._check(list(by_room), answers)
+        results: list[tuple[Position, bool] | None] = [None] * len(records)
+        for indexes, answer in zip(by_room.values(), answers, strict=True):
+            if not isinstance(answer, Exception):
+                for index, placed in zip(indexes, read_added(answer), strict=True):
+                    results[index] = placed
+        return results
 
     async def head(self, room: str) -> LogHead:
         question = self._redis.evalsha(self._head, *self._keys(room).to_ask_head(self.options))

@@ -55,8 +55,7 @@ return {epoch, number, earlier}
 
 ADD = (
     """
-local data, id, retain, ttl, ids, id_ttl = unpack(ARGV)
-local fresh, head_ttl = ARGV[7], ARGV[8]
+local retain, ttl, ids, id_ttl, fresh, head_ttl = unpack(ARGV, 1, 6)
 """
     + _BEGIN
     + f"""
@@ -73,37 +72,52 @@ end
     """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if id ~= '' then
-  local was = redis.call('ZSCORE', KEYS[3], id)
+local function place_of(id)  -- of a message that is remembered
+  local was = id ~= '' and redis.call('ZSCORE', KEYS[3], id)
   local entry = was and redis.call('XRANGE', KEYS[1], was, was)[1]
   local at = entry and tonumber(string.match(entry[1], '-(%d+)'))
-  if at and now - at <= id_ttl * 1000 then return {epoch, tonumber(was), 1} end
+  return at and now - at <= id_ttl * 1000 and tonumber(was)
 end
-local before = string.format('%.0f', number)
-local name = string.format('%.0f', number + 1)
-local function append()
+local function append(name, data)
   local entry = name .. string.format('-%.0f', now)
   return redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', retain, entry, 'd', data)
 end
-local added = append()
-if type(added) == 'table' and string.find(added.err, 'ID') then
-  -- somebody else has added something with a higher id
-  for _, entry in ipairs(redis.call('XRANGE', KEYS[1], name, '+')) do
-    redis.call('XDEL', KEYS[1], entry[1])
+local last, remembers, answer = string.format('%.0f', number), false, {epoch}
+for at = 7, #ARGV, 2 do
+  local data, id = ARGV[at], ARGV[at + 1]
+  local was = place_of(id)
+  if was then
+    table.insert(answer, was)
+    table.insert(answer, 1)
+  else
+    local name = string.format('%.0f', number + 1)
+    local added = append(name, data)
+    if type(added) == 'table' and string.find(added.err, 'ID') then
+      -- somebody else has added something with a higher id
+      for _, entry in ipairs(redis.call('XRANGE', KEYS[1], name, '+')) do
+        redis.call('XDEL', KEYS[1], entry[1])
+      end
+      redis.call('XSETID', KEYS[1], last .. '-18446744073709551615')
+      added = append(name, data)
+    end
+    if type(added) == 'table' then return added end  -- before any other: it is about the key
+    number, last = number + 1, name
+    redis.call('HSET', KEYS[2], 'number', name)
+    if id ~= '' then
+      redis.call('ZADD', KEYS[3], name, id)
+      remembers = true
+    end
+    redis.call('PUBLISH', KEYS[4], epoch .. ':' .. name .. '|' .. data)
+    table.insert(answer, number)
+    table.insert(answer, 0)
   end
-  redis.call('XSETID', KEYS[1], before .. '-18446744073709551615')
-  added = append()
 end
-if type(added) == 'table' then return added end
-redis.call('HSET', KEYS[2], 'number', name)
 redis.call('EXPIRE', KEYS[1], ttl)
-if id ~= '' then
-  redis.call('ZADD', KEYS[3], name, id)
+if remembers then
   redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -ids - 1)
   redis.call('EXPIRE', KEYS[3], id_ttl)
 end
-redis.call('PUBLISH', KEYS[4], epoch .. ':' .. name .. '|' .. data)
-return {epoch, number + 1, 0}
+return answer
 """
 )
 
@@ -120,21 +134,27 @@ class RoomKeys(NamedTuple):
     def of(cls, prefix: str, room: str) -> RoomKeys:
         return cls(*(f"{prefix}:{kind}:{room}" for kind in ("room", "head", "ids", "live")))
 
-    def to_add(self, record: Record, options: RemoteOptions, *, remember: bool) -> list[Any]:
-        """The keys and arguments of `ADD`, with the number of keys before them."""
-        id = record.id if remember else ""
+    def to_add(
+        self, records: Sequence[Record], options: RemoteOptions, *, remember: bool
+    ) -> list[Any]:
+        """The keys and arguments of `ADD` for records of this room, with the number of keys before
+        them."""
         bounds = (options.retain, options.ttl, options.ids, options.id_ttl)
-        return [4, *self, record.data, id, *bounds, new_epoch(), 2 * options.ttl]
+        arguments: list[Any] = [4, *self, *bounds, new_epoch(), 2 * options.ttl]
+        for record in records:
+            arguments += (record.data, record.id if remember else "")
+        return arguments
 
     def to_ask_head(self, options: RemoteOptions) -> list[Any]:
         """The keys and arguments of `HEAD`, with the number of keys before them."""
         return [3, self.stream, self.head, self.ids, new_epoch(), 2 * options.ttl]
 
 
-def read_added(answer: Sequence[Any]) -> tuple[Position, bool]:
-    """What `ADD` answers: where the message is, and whether it was there already."""
-    epoch, number, repeated = answer
-    return Position(epoch.decode(), number), bool(repeated)
+def read_added(answer: Sequence[Any]) -> list[tuple[Position, bool]]:
+    """What `ADD` answers: where each message is, and whether it was there already."""
+    epoch = answer[0].decode()
+    pairs = zip(answer[1::2], answer[2::2], strict=True)
+    return [(Position(epoch, number), bool(repeated)) for number, repeated in pairs]
 
 
 def read_head(answer: Sequence[Any]) -> LogHead:

@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from wsext.errors import RoomError
 from wsext.escape import escape, get_logger, safe_url
@@ -218,10 +218,10 @@ class RemoteBackplane(Backplane):
         own = record_id(self._subscriber.origin, self._number)
         return Record(room, self._number, id or own, data, fresh or id is None)
 
-    def submit(self, room: str, payload: bytes, id: str | None = None) -> asyncio.Future[Any]:
-        outcome: asyncio.Future[Position | None] = asyncio.get_running_loop().create_future()
-        self._put(self._record(room, payload, id), outcome)
-        return outcome
+    def submit(
+        self, room: str, payload: bytes, id: str | None, outcome: asyncio.Future[Position]
+    ) -> None:
+        self._put(self._record(room, payload, id), cast("asyncio.Future[Position | None]", outcome))
 
     async def store(
         self, room: str, payload: bytes, id: str, seconds: float, *, fresh: bool = False
@@ -258,6 +258,8 @@ class RemoteBackplane(Backplane):
             else:
                 await self._broker.append(records)
                 self._outgoing.confirm()
+        if self._notes:
+            await self._roster.flush()  # what notes tell of members is true when they come
         while self._notes:
             await self._broker.note(*self._notes.popleft())
 
@@ -298,7 +300,7 @@ class RemoteBackplane(Backplane):
         return await self._following.open(room, history)
 
     async def replay(
-        self, room: str, since: Position, until: Position, messages: int, size: int
+        self, room: str, since: Position, until: Position | None, messages: int, size: int
     ) -> list[tuple[Position, bytes]]:
         assert isinstance(self._following, FollowingLogs)
         try:
