@@ -85,6 +85,13 @@ class Host(Protocol):
     def resume_session(self, connection: Handshake, session: Session) -> None:
         """A session goes on with another connection."""
 
+    def detach_session(self, connection: Handshake) -> None:
+        """A session has lost the connection that it had last; it takes no place any more.
+
+        Args:
+            connection: The one that runs the session's handler.
+        """
+
     def end_session(self, connection: Handshake, session: Session) -> None:
         """A session has ended, and its handler, too."""
 
@@ -267,6 +274,10 @@ class Handshake(asyncio.Protocol):
                 # A task that was cancelled keeps its frames, and this one keeps the session.
                 self.task = None
 
+    def session_detached(self) -> None:
+        """The session whose handler runs here has lost its connection."""
+        self._host.detach_session(self)
+
     def _drop(self, session: Session) -> None:
         """End a session whose handler does not go on; it may have another connection by now."""
         session.abort()
@@ -350,11 +361,12 @@ class Handshake(asyncio.Protocol):
         """Have another worker answer a handshake; ``False`` if it is not there.
 
         Raises:
-            HandshakeRejected: 307 if it is one of another server.
+            HandshakeRejected: 307 if it is one of another server; 429 or 503 if there is no place.
         """
+        if self._admission is not None:
+            self._admission.check()  # guesses count here, too
         if await self._host.hand_over(self, request, worker):
             return True
-        self._check_place()  # to ask costs something
         url = await self._host.locate(worker)
         if url is not None:
             where = {"Location": url.rstrip("/") + request.target}

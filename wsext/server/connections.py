@@ -6,7 +6,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 
 from wsext.app.application import Application
 from wsext.escape import get_logger
@@ -108,7 +107,8 @@ class Connections(Host):
         self.most, refused = most_connections(app.server_options.max_connections)
         self._places = (_Places(self.most, ""), _Places(refused, "max_connections"))
         self._sessions: dict[Session, Handshake] = {}  # with what runs their handlers
-        self._carriers: dict[Session, Handshake] = {}  # the connections of those that were resumed
+        #: The later connections of sessions that were resumed, by the one that runs the handler.
+        self._carriers: dict[Handshake, Handshake] = {}
         self._resumable = 0
         self._idle: asyncio.Future[None] | None = None
 
@@ -188,22 +188,19 @@ class Connections(Host):
         life = life_of(session)
         if life.journal is not None:
             self._resumable += 1
-            life.on_detached = partial(self._free_place, session)
+            life.on_detached = connection.session_detached
 
     def resume_session(self, connection: Handshake, session: Session) -> None:
-        self._carriers[session] = connection
+        self._carriers[self._sessions[session]] = connection
 
-    def _free_place(self, session: Session) -> None:
-        """A session has no connection any more: what it had takes no place."""
-        connection = self._carriers.pop(session, None) or self._sessions.get(session)
-        if connection is not None:
-            self.release(connection)
+    def detach_session(self, connection: Handshake) -> None:
+        self.release(self._carriers.pop(connection, connection))
 
     def end_session(self, connection: Handshake, session: Session) -> None:
-        self._free_place(session)
+        self.detach_session(connection)
         self._sessions.pop(session, None)
         self._sweep.remove(session)
-        if session.negotiation.journal is not None:
+        if life_of(session).journal is not None:
             self._resumable -= 1
         self.release(connection)
         access.log_end(session, self.loop.time() - connection.made)
