@@ -173,7 +173,8 @@ class FollowingLogs(OpenRooms[_OpenLog]):
         if until.number - since.number > messages:
             raise Incomplete("too-much")
         found = await broker.read(room, since.number, until.number, size)
-        if (await broker.head(room)).epoch != head.epoch:
+        read_until = Position(head.epoch, until.number)
+        if (await broker.head(room)).common(read_until) < until.number:
             raise Incomplete("epoch")  # it began anew while it was read
         if sum(len(data) for _, data in found) > size:
             raise Incomplete("too-much")
