@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from wsext.rooms.backplanes.contract import Incomplete
@@ -10,6 +11,12 @@ from wsext.rooms.heard import Heard, Missed
 from wsext.rooms.ports import RoomHub
 
 __all__ = ["CatchingUp"]
+
+#: More messages than a room keeps.
+_ALL = 1 << 30
+
+#: Seconds to wait for what another process has heard already.
+_PATIENCE = 5.0
 
 
 class CatchingUp:
@@ -35,9 +42,11 @@ class CatchingUp:
         self.missed: Missed | None = None
         self._held: list[Heard] = []
         self._size = 0
+        self._came = asyncio.Event()
 
     def hold(self, heard: Heard) -> None:
         """Something was said meanwhile."""
+        self._came.set()
         self._held.append(heard)
         self._size += heard.message.size
         options = self._hub.options
@@ -46,6 +55,7 @@ class CatchingUp:
 
     def miss(self, missed: Missed) -> None:
         """Something is missing before the position that is named: begin there."""
+        self._came.set()
         self.missed, self.position = missed, missed.position
         self._held.clear()
         self._size = 0
@@ -58,6 +68,7 @@ class CatchingUp:
         """
         try:
             found = await self._find(now())
+            await self._reach(now)
         except Incomplete as error:
             self.miss(Missed(error.reason, self._since, now()))
         if self.missed is not None:
@@ -67,9 +78,19 @@ class CatchingUp:
 
     def after(self, found: list[Heard]) -> list[Heard]:
         """What was found, and what was said meanwhile."""
-        last = found[-1].position if found and self.missed is None else None
-        number = 0 if last is None else last.number
+        last = found[-1].position if found else self._since
+        number = 0 if last is None or self.missed is not None else last.number
         return [*found, *(h for h in self._held if h.position and h.position.number > number)]
+
+    async def _reach(self, now: Callable[[], Position | None]) -> None:
+        """The member may have heard more, by another process, than this one has yet."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while (here := now()) and here.number < self._since.number and not self.missed:
+                    self._came.clear()
+                    await self._came.wait()
+        except TimeoutError:
+            raise Incomplete("away") from None
 
     async def _find(self, until: Position | None) -> list[Heard]:
         if self._since == until:
@@ -86,7 +107,3 @@ class CatchingUp:
             ):
                 return wanted
         return await self._hub.replay(self._room, self._since, until)
-
-
-#: More messages than a room keeps.
-_ALL = 1 << 30

@@ -35,6 +35,6 @@ def _check(text: str, what: str, most: int) -> None:
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        size = 0
+        raise RoomError(f"{what} is text that UTF-8 can encode") from None
     if not 1 <= size <= most:
         raise RoomError(f"{what} has 1 to {most} bytes")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,6 +33,7 @@ class Scripted(Broker):
         self.stored: dict[int, bytes] = {}
         self.top = 0
         self.followed = 0
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def say(self, number: int, text: str = "x", *, live: bool = True) -> None:
         """Store a message, and deliver it."""
@@ -49,7 +50,7 @@ class Scripted(Broker):
     async def note(self, room: str, data: bytes) -> None: ...
 
     async def head(self, room: str) -> LogHead:
-        return LogHead(self.epoch, self.top, self.earlier)
+        return LogHead(self.epoch, self.top, self.earlier) if room == "tea" else LogHead("c", 0)
 
     async def read(
         self, room: str, after: int, until: int, most_bytes: int
@@ -62,6 +63,9 @@ class Scripted(Broker):
 
     async def follow(self, room: str, after: Any) -> None:
         self.followed += 1
+        if room != "tea":
+            self.meanwhile()
+            return
         for number, data in sorted(self.stored.items()):
             if number > after.number:
                 self.deliver("tea", Position(self.epoch, number), data)
@@ -169,6 +173,26 @@ async def test_another_epoch_that_goes_on_loses_nothing() -> None:
         assert ear.lost == []
         broker.say(3)
         assert [number for number, _ in ear.heard] == [0, 1, 2, 3]
+
+
+async def test_another_epoch_that_begins_while_other_rooms_are_caught_up() -> None:
+    """Another process was back first, and has said something."""
+    broker = Scripted()
+    async with listening(broker) as (plane, ear):
+        for room in ("tea", "coffee"):
+            await plane.open_log(room, 0)
+        broker.say(1)
+
+        def say() -> None:
+            if broker.epoch == "e":
+                broker.epoch, broker.earlier = "f", (Position("e", 1),)
+                broker.say(2)
+
+        broker.meanwhile = say
+        await reconnect(plane, broker)
+        broker.say(3)
+        assert ear.heard[-2:] == [(2, b"x"), (3, b"x")]
+        assert ear.lost == []
 
 
 @pytest.mark.parametrize("earlier", [(Position("e", 1),), ()])

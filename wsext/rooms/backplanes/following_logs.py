@@ -91,8 +91,11 @@ class FollowingLogs(OpenRooms[_OpenLog]):
 
     def _read_again(self, room: str, open: _OpenLog) -> None:
         """A number is missing, or the epoch is another: the log knows more."""
-        if not open.is_due:
-            open.is_due = True
+        if open.is_due:
+            return
+        open.is_due = True
+        open.connection = 0  # `go_on` sees to it, if it is at work
+        if self._line.status.connected:
             reading = asyncio.ensure_future(self._line.attempt(self._again(room, open), None))
             self._reading.add(reading)
             reading.add_done_callback(self._reading.discard)
@@ -170,7 +173,8 @@ class FollowingLogs(OpenRooms[_OpenLog]):
         if until.number - since.number > messages:
             raise Incomplete("too-much")
         found = await broker.read(room, since.number, until.number, size)
-        if (await broker.head(room)).epoch != head.epoch:
+        read_until = Position(head.epoch, until.number)
+        if (await broker.head(room)).common(read_until) < until.number:
             raise Incomplete("epoch")  # it began anew while it was read
         if sum(len(data) for _, data in found) > size:
             raise Incomplete("too-much")

@@ -153,7 +153,7 @@ class NatsLogs:
             )
             while len(placed) < len(records):
                 end = await self.end(room)
-                if may_repeat and end.ids is None:
+                while may_repeat and end.ids is None:
                     await self._load_ids(room, end)
                 rest = records[len(placed) :]
                 batch, some = end.plan(rest, life, self._most, remember=remember)
@@ -201,7 +201,8 @@ class NatsLogs:
 
     async def _load_ids(self, room: str, end: LogEnd) -> None:
         seconds, now = self._options.id_ttl, time.time()
-        ids = RememberedIds(self._options.ids, seconds, time.time)
+        # What comes while this reads is put in by `LogEnd.take`.
+        ids = end.ids = RememberedIds(self._options.ids, seconds, time.time)
         policy: dict[str, Any] = {
             "deliver_policy": DeliverPolicy.BY_START_TIME,
             "opt_start_time": datetime.fromtimestamp(now - seconds, UTC),
@@ -210,7 +211,6 @@ class NatsLogs:
             for number, id, _ in batch.numbered():
                 if id and end.head.common(Position(batch.epoch, number)) == number:
                     ids.put(id, number, at)
-        end.ids = ids
 
     async def head(self, room: str) -> tuple[LogHead, int]:
         """Where a room's log ends now, and the number in the stream of its last batch. The log
@@ -323,8 +323,10 @@ async def stored(
         while there > 0:
             try:
                 some = await reader.fetch(min(there, page), timeout=_READ_TIMEOUT)
-            except TimeoutError:  # some of it may have been replaced or expired meanwhile
-                return
+            except TimeoutError:
+                if (await reader.consumer_info()).num_pending:
+                    raise
+                return  # the rest has been replaced or has expired meanwhile
             there -= len(some)
             for message in some:
                 yield message

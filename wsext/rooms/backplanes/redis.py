@@ -298,8 +298,12 @@ class RedisBroker(Broker):
             await confirmed
             head = await self._head_if_any(room)
             last = 0 if after is None else head.common(after)
-            async for last, data in self._entries(room, last):  # noqa: B020
-                self._deliver(room, Position(head.epoch, last), data)
+            async with aclosing(self._entries(room, last)) as entries:
+                async for number, data in entries:
+                    if head.epoch and number > head.number:
+                        break  # it came on the channel, too, and says there of which epoch it is
+                    last = number
+                    self._deliver(room, Position(head.epoch, number), data)
             for position, data in live:
                 if position.epoch != head.epoch or position.number > last:
                     self._deliver(room, position, data)
