@@ -149,7 +149,7 @@ def _fail(*arguments: Any) -> Any:
         {"encoded_bound": lambda codec, size: 10**30},
         {"encoded_bound": lambda codec, size: -1},
     ],
-    ids=str,
+    ids=["no encode", "mandatory", "every other attribute", "huge bound", "bound below 0"],
 )
 def test_a_codec_that_cannot_be_used_is_closed_and_never_used(
     members: dict[str, Any], front: str, caplog: pytest.LogCaptureFixture
