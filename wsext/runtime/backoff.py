@@ -13,9 +13,10 @@ __all__ = ["Backoff"]
 class Backoff:
     """How long to wait between attempts to reconnect, in seconds.
 
-    The wait before attempt n is a random part of ``initial * factor ** n``, and that is at most
-    ``maximum``. It begins with ``initial`` again once a connection has lasted for ``lasting``
-    seconds; ``None`` stands for ``maximum``.
+    The longest wait before attempt n is ``initial * factor ** n``, and at most ``maximum``. Chance
+    leaves out a part of it, at most the share ``jitter`` (0 to 1), so that many who were cut off
+    together do not come back together. It begins with ``initial`` again once a connection has
+    lasted for ``lasting`` seconds; ``None`` stands for ``maximum``.
 
     A server may ask for a longer wait. After the close codes 1012 and 1013, the wait is a random
     one from 5 to 30 seconds longer, but at most ``maximum`` in all. After ``Retry-After`` it is
@@ -27,10 +28,11 @@ class Backoff:
     maximum: float = 60.0
     lasting: float | None = None
     longest_asked: float = 3600.0
+    jitter: float = 1.0
 
     def delays(self) -> Iterator[float]:
         """The waits, without end."""
         delay = self.initial
         while True:
-            yield random.uniform(0.0, delay)  # spreads load, guards nothing
+            yield delay * random.uniform(1.0 - self.jitter, 1.0)  # spreads load, guards nothing
             delay = min(delay * self.factor, self.maximum)

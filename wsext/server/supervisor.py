@@ -53,7 +53,7 @@ __all__ = ["Supervisor"]
 logger = get_logger("wsext.workers")
 
 #: How long to wait before a worker that died is replaced, each time it dies again.
-_BACKOFF = Backoff(initial=0.1, maximum=30.0)
+_BACKOFF = Backoff(initial=0.1, maximum=30.0, jitter=0.0)
 
 #: Seconds after which a worker counts as healthy, and the waiting begins anew.
 _HEALTHY = 10.0
