@@ -1,4 +1,4 @@
-"""Sessions on a network that breaks: nothing is lost, nothing is doubled, each handler runs once."""
+"""Sessions on a network that breaks: nothing is lost or doubled, each handler runs once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from wsext import Session, WebSocketOptions
 __all__ = ["Outcome", "cut"]
 
 #: Seconds without a word after which a session counts as stuck.
-LATE = 15.0
+LATE = 30.0
 
 #: What a session may cost beside the messages that it keeps: its codecs, tasks and buffers.
 SESSION = 384 << 10
@@ -186,6 +186,7 @@ class _Run:
             required=["session-resume"],
             options=WebSocketOptions(**options()),
             backoff=FAST,
+            open_timeout=5,
             **how,
         )
 
