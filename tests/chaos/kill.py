@@ -1,4 +1,4 @@
-"""Workers and brokers that are killed, under rooms that catch up: what is lost, doubled and told."""
+"""Workers and brokers that are killed under rooms that catch up: what is lost, what is told."""
 
 from __future__ import annotations
 

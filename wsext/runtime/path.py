@@ -428,7 +428,7 @@ class LinkPath:
         connection = self.connection
         if self._write is None or self.is_lost:
             return
-        if connection.state is not _OPEN and self._transport.is_closing():
+        if self._transport.is_closing():
             return  # what cannot leave stays there, so that it does not count as sent
         pending = connection.pending_bytes
         output = connection.take_output()
