@@ -28,7 +28,7 @@ __all__ = ["FRONTS", "Front", "Serving", "key_of", "serving"]
 
 ROOT = Path(__file__).parents[2]
 COMPRESSION = "permessage-deflate,permessage-zstd,permessage-brotli"
-PLUGINS = f"{COMPRESSION},permessage-fragment,permessage-meta,metrics"
+PLUGINS = f"{COMPRESSION},permessage-fragment,permessage-meta,session-resume,metrics"
 #: Limits that are reached soon; an attack's own options come after them.
 OPTIONS = {
     "server.drain_timeout": 1,

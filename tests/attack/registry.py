@@ -20,6 +20,7 @@ AREAS = (
     "compression",
     "http2",
     "rooms",
+    "resuming",
     "logs",
     "workers",
     "client",

@@ -51,7 +51,7 @@ class ResumeOptions(OptionSet):
     ] = 20
     max_detached_bytes: Annotated[
         int, local("server: bytes that all of them keep", ge=1024, le=1 << 40)
-    ] = 64 << 20
+    ] = 32 << 20
     max_rate: Annotated[
         int, local("server: resumptions of a session in a minute", ge=1, le=6000)
     ] = 30
