@@ -298,17 +298,23 @@ class RedisBroker(Broker):
             await confirmed
             head = await self._head_if_any(room)
             last = 0 if after is None else head.common(after)
-            async with aclosing(self._entries(room, last)) as entries:
-                async for number, data in entries:
-                    if head.epoch and number > head.number:
-                        break  # it came on the channel, too, and says there of which epoch it is
-                    last = number
-                    self._deliver(room, Position(head.epoch, number), data)
+            if head.epoch:  # else there was no message yet, and all come on the channel
+                last = await self._read_on(room, head, last)
             for position, data in live:
                 if position.epoch != head.epoch or position.number > last:
                     self._deliver(room, position, data)
         finally:
             self._catching_up.pop(room, None)
+
+    async def _read_on(self, room: str, head: LogHead, last: int) -> int:
+        """Deliver what a room's log has after a number, up to its head; the last number."""
+        async with aclosing(self._entries(room, last)) as entries:
+            async for number, data in entries:
+                if number > head.number:
+                    break  # it came on the channel, too, and says there of which epoch it is
+                last = number
+                self._deliver(room, Position(head.epoch, number), data)
+        return last
 
     async def unfollow(self, room: str) -> None:
         channel = self._keys(room).channel
