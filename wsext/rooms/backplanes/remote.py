@@ -114,7 +114,7 @@ class RemoteBackplane(Backplane):
         self._set_connected(False)
 
     async def _run(self) -> None:
-        backoff = Backoff(_FIRST_DELAY, maximum=self._options.max_backoff)
+        backoff = Backoff(_FIRST_DELAY, maximum=self._options.max_backoff, jitter=0.5)
         delays = backoff.delays()
         while True:
             try:
