@@ -340,7 +340,8 @@ class FrameParser:
     @property
     def partial_bytes(self) -> int:
         """Bytes that are set aside for the payload that is under way."""
-        return 0 if self._body is None else len(self._body)
+        # A spare buffer may have room for more.
+        return 0 if self._body is None else min(len(self._body), self._need)
 
     def clear(self) -> None:
         """Throw away what has not been parsed."""
