@@ -318,6 +318,11 @@ class Journal:
         begun = 0 if self._begun is None else len(self._begun)
         return self.sent < self.acknowledged + len(self._kept) or self._begun_sent < begun
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether nothing new may be sent for now: so much is kept, or has to be written again."""
+        return self.is_full or self.is_behind
+
     def rewind(self, received: int) -> int:
         """The peer has received so many messages: have the others written again.
 

@@ -243,8 +243,7 @@ class Writer:
     @property
     def _is_held(self) -> bool:
         """Whether the journal lets nothing new be sent."""
-        journal = self._journal
-        return journal is not None and (journal.is_full or journal.is_behind)
+        return self._journal is not None and self._journal.is_holding
 
     def _write_again(self, *, patient: bool) -> None:
         """Send again what the peer has not received; if patient, only while it reads."""
