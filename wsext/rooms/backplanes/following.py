@@ -157,9 +157,19 @@ class OpenRooms(ABC, Generic[Open]):
     async def _follow(self, room: str, open: Open) -> None:
         """Follow a room, from where it was left or from now on."""
 
-    @abstractmethod
     def deliver(self, room: str, position: Any, data: bytes) -> None:
         """The broker has delivered something."""
+        open = self._rooms.get(room)
+        if open is None:
+            return
+        if position is None:
+            self._note(room, data)
+        else:
+            self._take(room, open, position, data)
+
+    @abstractmethod
+    def _take(self, room: str, open: Open, position: Any, data: bytes) -> None:
+        """Something came that is stored."""
 
     @abstractmethod
     async def last_own(self, room: str) -> int:
@@ -201,13 +211,7 @@ class _Unnumbered(OpenRoom):
 class Following(OpenRooms[_Unnumbered]):
     """What other processes say; each of their messages has their own number."""
 
-    def deliver(self, room: str, position: Any, data: bytes) -> None:
-        open = self._rooms.get(room)
-        if open is None:
-            return
-        if position is None:
-            self._note(room, data)
-            return
+    def _take(self, room: str, open: _Unnumbered, position: Any, data: bytes) -> None:
         open.position = position
         stored = self._line.read(room, data)
         if stored is None or stored[0] == self._line.subscriber.origin:

@@ -48,13 +48,7 @@ class FollowingLogs(OpenRooms[_OpenLog]):
         self._readers = asyncio.Semaphore(_READERS)
         self._reading: set[asyncio.Task[None]] = set()
 
-    def deliver(self, room: str, position: Any, data: bytes) -> None:
-        open = self._rooms.get(room)
-        if open is None:
-            return
-        if position is None:
-            self._note(room, data)
-            return
+    def _take(self, room: str, open: _OpenLog, position: Any, data: bytes) -> None:
         last = open.position
         if last is None:
             return  # it is not known yet where this process begins to hear the room
