@@ -1,4 +1,4 @@
-"""Writes the diagram and the table in ``life.md`` from `wsext.runtime.life.LIFE`.
+"""Writes the diagram and the table in ``life.md`` from `wsext.runtime.stages.LIFE`.
 
 python docs/build_life.py [--check]
 """
@@ -9,11 +9,11 @@ import sys
 from enum import Enum
 from pathlib import Path
 
-from wsext.runtime.life import LIFE
+from wsext.runtime.stages import LIFE
 
 PAGE = Path(__file__).with_name("life.md")
 
-BEGIN = "<!-- begin: made by docs/build_life.py from wsext.runtime.life.LIFE -->\n"
+BEGIN = "<!-- begin: made by docs/build_life.py from wsext.runtime.stages.LIFE -->\n"
 END = "<!-- end -->\n"
 
 # What the table is made of, whatever its classes are called.

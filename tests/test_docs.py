@@ -28,8 +28,8 @@ from wsext.config.sources import take_environment
 from wsext.reference import build_app
 from wsext.rooms.backplanes.options import NatsOptions
 from wsext.rooms.settings import RoomOptions
-from wsext.runtime.life import LIFE
 from wsext.runtime.settings import WebSocketOptions
+from wsext.runtime.stages import LIFE
 from wsext.sdk import hookspecs
 from wsext.sdk.conformance import Conformance
 from wsext.sdk.extension import Installable

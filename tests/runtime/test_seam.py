@@ -30,7 +30,7 @@ from wsext import (
     testing,
 )
 from wsext.protocol.agreement import NegotiationContext
-from wsext.runtime.life import LIFE, LifeEvent, LifeStage, life_of
+from wsext.runtime.life import life_of
 from wsext.runtime.sweep import Sweep
 from wsext.runtime.turns import turns_of
 from wsext.sdk.installed import Installed
@@ -1009,11 +1009,3 @@ async def test_a_hook_that_fails_is_logged_and_changes_nothing(
     assert await received(pair.server, 1) == ["goes on"]
     assert [record.name for record in caplog.records] == ["wsext.extensions"] * 2
     await pair.close()
-
-
-def test_every_stage_but_the_first_is_reached_and_every_stage_but_the_last_is_left() -> None:
-    reached = {LifeStage.NEW, *LIFE.values()}
-    left = {stage for stage, _ in LIFE}
-    assert reached == set(LifeStage)
-    assert left == set(LifeStage) - {LifeStage.RELEASED}
-    assert {event for _, event in LIFE} == set(LifeEvent)
