@@ -5,17 +5,53 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import TypeVar
 
-__all__ = ["Relay", "relaying"]
+__all__ = ["Between", "Relay", "listening", "relaying"]
 
 
-class Relay:
-    """Passes bytes on between clients and a server of this machine.
+class Between:
+    """Stands between clients and a server of this machine.
 
     Attributes:
         port: Where it listens.
         target: The port of the server.
+    """
+
+    def __init__(self, target: int) -> None:
+        self.port = 0
+        self.target = target
+        self._running: set[asyncio.Task[None]] = set()
+
+    def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A client has connected."""
+        task = asyncio.ensure_future(self.serve(reader, writer))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Deal with one connection."""
+        raise NotImplementedError
+
+    def cut(self) -> None:
+        """Drop every connection, as a network does that is gone."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Drop everything, and wait until it is gone."""
+        self.cut()
+        if self._running:
+            await asyncio.wait(self._running)
+
+
+B = TypeVar("B", bound=Between)
+
+
+class Relay(Between):
+    """Passes bytes on.
+
+    Attributes:
         plan: What is done with the connections that come, one after the other. A number lets so
             many bytes of the server through and then drops the connection; bytes are an answer
             instead of the server's. All others are passed on.
@@ -23,12 +59,10 @@ class Relay:
     """
 
     def __init__(self, target: int) -> None:
-        self.port = 0
-        self.target = target
+        super().__init__(target)
         self.plan: deque[int | bytes | None] = deque()
         self.asked: list[str] = []
         self._writers: set[asyncio.StreamWriter] = set()
-        self._running: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -41,16 +75,10 @@ class Relay:
         return all(task.done() for task in self._running)
 
     def cut(self) -> None:
-        """Drop every connection, as a network does that is gone."""
         for writer in self._writers:
             writer.transport.abort()
 
-    def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A client has connected."""
-        task = asyncio.ensure_future(self._serve(reader, writer))
-        self._running.add(task)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         planned = self.plan.popleft() if self.plan else None
         self._writers.add(writer)
         with suppress(OSError):
@@ -65,12 +93,6 @@ class Relay:
             forth.write(head)
             await asyncio.gather(_pass(reader, forth, None), _pass(back, writer, planned))
         writer.transport.abort()
-
-    async def close(self) -> None:
-        """Drop everything, and wait until it is gone."""
-        self.cut()
-        if self._running:
-            await asyncio.wait(self._running)
 
 
 async def _pass(
@@ -88,11 +110,15 @@ async def _pass(
 
 
 @asynccontextmanager
-async def relaying(target: int) -> AsyncIterator[Relay]:
-    """A relay to a server's port, until the block ends."""
-    relay = Relay(target)
-    async with await asyncio.start_server(relay.take, "127.0.0.1", 0) as server:
-        relay.port = server.sockets[0].getsockname()[1]
-        yield relay
+async def listening(between: B) -> AsyncIterator[B]:
+    """Something before a server's port, until the block ends."""
+    async with await asyncio.start_server(between.take, "127.0.0.1", 0) as server:
+        between.port = server.sockets[0].getsockname()[1]
+        yield between
         server.close()
-        await relay.close()
+        await between.close()
+
+
+def relaying(target: int) -> AbstractAsyncContextManager[Relay]:
+    """A relay to a server's port, until the block ends."""
+    return listening(Relay(target))

@@ -17,10 +17,11 @@ import trustme
 
 import wsext
 from tests.attack.meter import MIB, Meter
-from tests.chaos.network import Network, breaking
+from tests.chaos.network import Network
 from tests.chaos.served import FAST, KEPT, codecs, options, records, resume
 from tests.chaos.talk import Heard, say
 from tests.e2e.processes import Served, serving
+from tests.relay import listening
 from tests.waiting import until
 from wsext import Session, WebSocketOptions
 
@@ -132,7 +133,7 @@ class _Run:
     async def all(self, served: Served, cuts: int, reach: int) -> Outcome:
         outcome = self._outcome
         meter = Meter(served.process.pid, self._folder / "log")
-        async with breaking(served.port, self._seed, cuts, reach) as network:
+        async with listening(Network(served.port, self._seed, cuts, reach)) as network:
             opened = [await self._open(network, n) for n in range(outcome.sessions)]
             meter.begin()
             began = time.monotonic()

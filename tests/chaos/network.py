@@ -7,11 +7,11 @@ import random
 import socket
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-__all__ = ["Network", "breaking"]
+from tests.relay import Between
+
+__all__ = ["Network"]
 
 #: How a connection ends: with a reset, with an end of both directions, with the end of one, or
 #: with nothing more in one direction, and no end at all.
@@ -32,7 +32,7 @@ class _Fate:
     piece: int  # bytes
 
 
-class Network:
+class Network(Between):
     """Passes bytes on, and ends each connection after a random number of them.
 
     Args:
@@ -42,21 +42,18 @@ class Network:
         reach: The most bytes of one direction before the end.
 
     Attributes:
-        port: Where it listens.
         done: How many connections it has ended, by how.
     """
 
     def __init__(self, target: int, seed: int, cuts: int, reach: int) -> None:
-        self.port = 0
+        super().__init__(target)
         self.done: Counter[str] = Counter()
-        self._target = target
         self._seed = seed
         self._left = cuts
         self._reach = reach
         self._is_bad = False
         self._drawn = 0
         self._links: set[_Link] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def is_quiet(self) -> bool:
@@ -79,15 +76,9 @@ class Network:
         delay, piece = chance.choice([(0.0, 1 << 16)] * 8 + [(0.05, 1 << 16), (0.002, 100)])
         return _Fate(ending, chance.randrange(2), chance.randrange(self._reach), delay, piece)
 
-    def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A client has connected."""
-        task = asyncio.ensure_future(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            back, forth = await asyncio.open_connection("127.0.0.1", self._target)
+            back, forth = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:  # the server is being renewed
             writer.transport.abort()
             return
@@ -106,12 +97,9 @@ class Network:
             self._links.discard(link)
             link.abort()
 
-    async def close(self) -> None:
-        """Drop everything, and wait until it is gone."""
+    def cut(self) -> None:
         for link in self._links:
             link.abort()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
 
 
 class _Link:
@@ -180,15 +168,3 @@ async def _write(writer: asyncio.StreamWriter, data: bytes, fate: _Fate | None) 
                 raise ConnectionResetError
             writer.write(data[start : start + fate.piece])
     await writer.drain()
-
-
-@asynccontextmanager
-async def breaking(target: int, seed: int, cuts: int, reach: int) -> AsyncIterator[Network]:
-    """A network before a server's port, until the block ends."""
-    network = Network(target, seed, cuts, reach)
-    server = await asyncio.start_server(network.take, "127.0.0.1", 0)
-    async with server:
-        network.port = server.sockets[0].getsockname()[1]
-        yield network
-        server.close()
-        await network.close()
