@@ -7,7 +7,7 @@ import asyncio
 import random
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -154,7 +154,10 @@ async def test_a_cancelled_send_makes_no_later_message_wrong(stack: str) -> None
         assert info.code in STATED
 
 
-async def test_a_send_that_is_cancelled_while_another_is_encoded_sends_nothing() -> None:
+@pytest.mark.parametrize("data", [lambda: "cancelled", two_parts], ids=["whole", "stream"])
+async def test_what_is_cancelled_while_another_is_encoded_sends_nothing(
+    data: Callable[[], Any],
+) -> None:
     """It has not come to any codec yet, so nothing is lost with it."""
     gated = Gated()
 
@@ -162,33 +165,10 @@ async def test_a_send_that_is_cancelled_while_another_is_encoded_sends_nothing()
         gated.may_encode.clear()
         ahead = asyncio.create_task(session.send("ahead"))
         await gated.encoding.wait()
-        waiting = asyncio.create_task(session.send("cancelled"))
+        waiting = asyncio.create_task(session.send(data()))
         await turn()
         waiting.cancel()
         await asyncio.wait([waiting])
-        gated.may_encode.set()
-        await ahead
-        await session.send("after")
-
-    app = app_of(handler, History, gated)
-    async with (
-        wsext.serve(app) as server,
-        wsext.connect(server.url, extensions=[History, Gated]) as session,
-    ):
-        assert await messages_of(session) == ["ahead", "after"]
-
-
-async def test_a_stream_that_is_cancelled_before_a_codec_has_it_sends_nothing() -> None:
-    gated = Gated()
-
-    async def handler(session: Session) -> None:
-        gated.may_encode.clear()
-        ahead = asyncio.create_task(session.send("ahead"))
-        await gated.encoding.wait()
-        stream = asyncio.create_task(session.send(two_parts()))
-        await turn()
-        stream.cancel()
-        await asyncio.wait([stream])
         gated.may_encode.set()
         await ahead
         await session.send("after")

@@ -21,7 +21,7 @@ from tests.raw import masked
 from tests.relay import relaying
 from tests.server.working import team
 from tests.waiting import until
-from wsext import App, Backoff, NotResumed, ServerOptions, Session
+from wsext import App, Backoff, NotResumed, ServerOptions, Session, hookimpl
 
 FAST = Backoff(initial=0.001, maximum=0.05)
 ROUNDS = 6
@@ -226,11 +226,18 @@ async def test_an_asgi_application_that_returns_has_closed_the_session() -> None
 
 
 async def test_a_uvicorn_that_shuts_down_keeps_no_session_without_a_connection() -> None:
-    app, settings = Application(), Counting().app
+    app, settings, detached = Application(), Counting().app, asyncio.Event()
+
+    class Told:
+        @hookimpl
+        def wsext_session_detached(self, session: Session) -> None:
+            detached.set()
+
+    settings.install(Told())
     async with running(app, settings=settings) as served:
         session = await wsext.connect(served.ws, extensions=[SessionResume()], subprotocols=["v2"])
         await session.send("hello")
         assert await session.receive() == "1 hello"
         session.abort()
-        await asyncio.sleep(0.1)
+        await asyncio.wait_for(detached.wait(), 20)
     assert app.ended == [1012]
