@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from tests.chaos.cuts import cut
 from tests.chaos.kill import FAULTS, kill
+from tests.chaos.resumptions import wait_beside
 
 KINDS = ("plain", "tls", "deflate", "zstd", "seal")
 
@@ -29,7 +30,12 @@ def kills(args: argparse.Namespace) -> Iterator[tuple[str, object, list[str]]]:
                 yield f"{kind}, {fault}", cell, cell.wrong
 
 
-CASES = {"cuts": cuts, "kill": kills}
+def resumptions(args: argparse.Namespace) -> Iterator[tuple[str, object, list[str]]]:
+    waits = wait_beside(args.rate, args.seconds)
+    yield f"{args.rate} resumptions a second", waits, waits.wrong
+
+
+CASES = {"cuts": cuts, "kill": kills, "resumptions": resumptions}
 
 
 def main() -> int:
@@ -40,6 +46,8 @@ def main() -> int:
     parser.add_argument("--workers", default="1,2", help="how many processes, with commas")
     parser.add_argument("--sessions", type=int, default=200)
     parser.add_argument("--cuts", type=int, default=5000)
+    parser.add_argument("--rate", type=int, default=100, help="resumptions in a second")
+    parser.add_argument("--seconds", type=float, default=60, help="of each measurement")
     parser.add_argument("--seed", type=int, default=1, help="of what the network does")
     args = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

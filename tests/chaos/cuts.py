@@ -18,7 +18,7 @@ import trustme
 import wsext
 from tests.attack.meter import MIB, Meter
 from tests.chaos.network import Network
-from tests.chaos.served import FAST, KEPT, codecs, options, records, resume
+from tests.chaos.served import FAST, codecs, options, records, resume
 from tests.chaos.talk import Heard, say
 from tests.e2e.processes import Served, serving
 from tests.relay import listening
@@ -30,8 +30,8 @@ __all__ = ["Outcome", "cut"]
 #: Seconds without a word after which a session counts as stuck.
 LATE = 30.0
 
-#: What a session may cost beside the messages that it keeps: its codecs, tasks and buffers.
-SESSION = 384 << 10
+#: What a session may cost beside what its extensions state: tasks, buffers, TLS.
+SESSION = 128 << 10
 
 
 @dataclass
@@ -159,7 +159,8 @@ class _Run:
                 ]
             outcome.seconds = time.monotonic() - began
             outcome.memory = meter.end().memory
-            outcome.bound = outcome.sessions * (2 * KEPT + SESSION) + 16 * MIB
+            stated = sum(one.memory_estimate() or 0 for one in (resume(), *codecs(self._codec)))
+            outcome.bound = outcome.sessions * (stated + SESSION) + 16 * MIB
             outcome.endings = network.done
         self._judge(meter.said())
         return outcome

@@ -53,7 +53,7 @@ class Network(Between):
         self._reach = reach
         self._is_bad = False
         self._drawn = 0
-        self._links: set[_Link] = set()
+        self._links: dict[_Link, None] = {}  # the oldest first
 
     @property
     def is_quiet(self) -> bool:
@@ -65,6 +65,11 @@ class Network(Between):
         self._is_bad = True
         for link in self._links:
             link.meet(self._draw())
+
+    def cut_one(self) -> None:
+        """Drop the connection that is there for longest."""
+        if self._links:
+            next(iter(self._links)).abort()
 
     def _draw(self) -> _Fate | None:
         if not (self._is_bad and self._left):
@@ -84,7 +89,7 @@ class Network(Between):
             return
         link = _Link((writer, forth))
         link.meet(self._draw())
-        self._links.add(link)
+        self._links[link] = None
         try:
             await asyncio.gather(
                 link.passing(0, reader, forth, self.done), link.passing(1, back, writer, self.done)
@@ -94,7 +99,7 @@ class Network(Between):
         finally:
             if link.fate:  # a peer has ended it before: for example, it waited for too long
                 self.done["by a peer"] += 1
-            self._links.discard(link)
+            self._links.pop(link)
             link.abort()
 
     def cut(self) -> None:

@@ -91,6 +91,12 @@ async def talk(session: Session, name: str) -> None:
             raise
 
 
+@app.websocket("/echo")
+async def echo(session: Session) -> None:
+    async for message in session:
+        await session.send(message)
+
+
 def records(path: Path) -> list[list[str]]:
     """What handlers have written down."""
     return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
