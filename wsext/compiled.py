@@ -29,7 +29,9 @@ MODULES = (
     "wsext.runtime.drive",
     "wsext.runtime.inbox",
     "wsext.runtime.turns",
-    "wsext.runtime.path",
+    "wsext.runtime.write_path",
+    "wsext.runtime.session_path",
+    "wsext.runtime.read_path",
 )
 
 _FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -1,9 +1,9 @@
 """The one way out of a session: everything that it sends passes its `Writer`, or did not have to.
 
-The fast path (`wsext.runtime.path`) sends at once while nothing waits. What cannot be sent at once
-waits in the outbox, and leaves from there in order: when the peer has read, when a streamed message
-is complete, when an asynchronous codec is done. A message is taken out of the outbox only to be
-finished: whoever sent it can give up before that, and never in the middle.
+The fast path (`wsext.runtime.write_path`) sends at once while nothing waits. What cannot be sent at
+once waits in the outbox, and leaves from there in order: when the peer has read, when a streamed
+message is complete, when an asynchronous codec is done. A message is taken out of the outbox only
+to be finished: whoever sent it can give up before that, and never in the middle.
 """
 
 from __future__ import annotations
