@@ -21,6 +21,7 @@ MODULES = (
     "wsext.protocol.wire",
     "wsext.protocol.journal",
     "wsext.protocol.stage",
+    "wsext.protocol.stack",
     "wsext.protocol.pipeline",
     "wsext.protocol.prepared",
     "wsext.protocol.sending",
