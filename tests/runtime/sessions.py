@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from tests.raw import RawPeer
 from wsext import App, ConnectionClosed, Session, WebSocketOptions
 
-__all__ = ["SOON", "Handler", "app_of", "frames_until_the_end", "messages_of", "turn"]
+__all__ = ["SOON", "Handler", "app_of", "frames_until_the_end", "messages_of", "turn", "two_parts"]
 
 #: Seconds in which something has to happen that takes no time at all.
 SOON = 3
@@ -48,3 +48,9 @@ async def messages_of(session: Session) -> list[Any]:
 async def turn() -> None:
     """Let the event loop write."""
     await asyncio.sleep(0)
+
+
+async def two_parts() -> AsyncIterator[str]:
+    """A message in fragments."""
+    yield "one "
+    yield "two"

@@ -30,8 +30,8 @@ from wsext.protocol.states import State
 from wsext.runtime.drive import Drive
 from wsext.runtime.inbox import Inbox
 from wsext.runtime.link import Link
-from wsext.runtime.path import SessionPath
 from wsext.runtime.patience import close_rest
+from wsext.runtime.session_path import SessionPath
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.stages import LIFE, LifeEvent, LifeStage
 from wsext.runtime.timers import Timers

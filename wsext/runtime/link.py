@@ -23,7 +23,7 @@ from wsext.runtime.deadline import Deadline
 from wsext.runtime.keepalive import Keepalive, PongWaiter
 from wsext.runtime.net import abort_if_reset
 from wsext.runtime.pacing import Pace
-from wsext.runtime.path import LinkPath
+from wsext.runtime.read_path import ReadPath
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.timers import Timers
 from wsext.runtime.turns import Timed
@@ -72,7 +72,7 @@ class Owner(Protocol):
         """Nothing new may be sent until the peer has acknowledged some of what was sent."""
 
 
-class Link(LinkPath, asyncio.BufferedProtocol):
+class Link(ReadPath, asyncio.BufferedProtocol):
     """Runs a `Connection` on a transport.
 
     Args:
@@ -108,7 +108,7 @@ class Link(LinkPath, asyncio.BufferedProtocol):
         owner: Owner,
         timers: Timers | None = None,
     ) -> None:
-        LinkPath.__init__(self, connection, options)
+        ReadPath.__init__(self, connection, options)
         self.timers: Timers = timers or self._loop
         self.resumed = 0  # how often the peer has made room again
         self._owner: Owner | None = owner

@@ -25,7 +25,7 @@ from wsext.protocol.http import Headers, Request
 from wsext.runtime.channels import Incoming, Outgoing
 from wsext.runtime.formats import NAMES, Format, decode, encode
 from wsext.runtime.life import Life, Outcome
-from wsext.runtime.path import SessionPath
+from wsext.runtime.session_path import SessionPath
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.timers import Timers
 from wsext.sdk.installed import Installed, make_pipeline
