@@ -11,8 +11,9 @@ from wsext.escape import get_logger
 from wsext.http2 import PREFACE
 from wsext.protocol.handshake import accept_response
 from wsext.protocol.http import Request, RequestReader, Response, rejection
-from wsext.server.answering import Handshake, Host
+from wsext.server.answering import Handshake
 from wsext.server.decision import Acceptance
+from wsext.server.exchange import Exchange, Host
 from wsext.server.handing import Note
 from wsext.server.transports import Transports
 
@@ -36,7 +37,7 @@ class HTTP2Host(Host, Protocol):
 
     http2: bool
 
-    def make_http2(self, owner: Handshake) -> Successor:
+    def make_http2(self, owner: Exchange) -> Successor:
         """Who goes on with a connection on which HTTP/2 is spoken."""
 
 

@@ -15,8 +15,9 @@ from wsext.http2.frames import Limits
 from wsext.http2.stream import StreamTransport
 from wsext.protocol.handshake import accept_headers
 from wsext.protocol.http import Request, Response, ResponseReader, rejection
-from wsext.server.answering import Handshake, Host
+from wsext.server.answering import Handshake
 from wsext.server.decision import Acceptance
+from wsext.server.exchange import Exchange, Host
 
 __all__ = ["ServerConnection", "StreamHandshake"]
 
@@ -29,7 +30,7 @@ class ServerConnection(HTTP2Connection):
         owner: What the server knows of the connection; told when it has ended.
     """
 
-    def __init__(self, host: Host, owner: Handshake) -> None:
+    def __init__(self, host: Host, owner: Exchange) -> None:
         options = host.app.server_options
         limits = Limits(
             streams=options.http2_streams,
