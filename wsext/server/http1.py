@@ -10,7 +10,8 @@ from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
 from wsext.http2 import PREFACE
 from wsext.protocol.handshake import accept_response
-from wsext.protocol.http import Request, RequestReader, Response, rejection
+from wsext.protocol.heads import RequestReader
+from wsext.protocol.http import Request, Response, rejection
 from wsext.server.answering import Handshake
 from wsext.server.decision import Acceptance
 from wsext.server.exchange import Exchange, Host
