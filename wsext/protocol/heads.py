@@ -41,9 +41,9 @@ class RequestReader:
     def __init__(self, *, max_size: int = 16384, max_count: int = 100) -> None:
         self._max_size = max_size
         self._max_count = max_count
-        self._buffer = b""
+        self._buffer = bytearray()
         self._checked = 0  # how many of its bytes are lines of the grammar
-        self._line: tuple[str, str, str] | None = None  # method, target, version
+        self._line: tuple[str, ...] = ()  # method, target, version
         self._fields: list[tuple[str, str]] = []
 
     def feed(self, data: bytes) -> Request | None:
@@ -52,18 +52,19 @@ class RequestReader:
         Raises:
             HandshakeRejected: If it is malformed or too large; answer with its status.
         """
-        self._buffer += data
-        last = self._buffer.find(b"\r\n\r\n", max(self._checked - 2, 0)) + 2
+        buffer, checked = self._buffer, self._checked
+        buffer += data
+        last = buffer.find(b"\r\n\r\n", max(checked - 2, 0)) + 2
         is_whole = last >= 2
         if not is_whole:
-            last = self._buffer.rfind(b"\n") + 1
-        self._check_size(last, last + 2 if is_whole else len(self._buffer))
-        if last > self._checked:
-            self._read_lines(self._buffer[self._checked : last].decode("latin-1"))
+            last = buffer.rfind(b"\n", checked) + 1 or checked
+        self._check_size(last + 2 if is_whole else len(buffer))
+        if last > checked:
+            self._read_lines(buffer[checked:last].decode("latin-1"))
             self._checked = last
         if not is_whole:
             return None
-        self._buffer = self._buffer[last + 2 :]
+        del buffer[: last + 2]
         return self._make()
 
     def keep(self, data: bytes) -> None:
@@ -72,22 +73,24 @@ class RequestReader:
 
     def take_rest(self) -> bytes:
         """What came after the request: the first frames."""
-        rest, self._buffer = self._buffer, b""
+        rest = bytes(self._buffer)
+        self._buffer.clear()
         return rest
 
-    def _check_size(self, last: int, end: int) -> None:
-        """Check the limits of lines that end at ``last``, and of all that comes before ``end``."""
-        if end <= min(self._max_size, _MAX_LINE):
+    def _check_size(self, end: int) -> None:
+        """Check the limits of what has come of the head, which ends at ``end`` so far."""
+        least = min(self._max_size, _MAX_LINE)
+        if end <= least:
             return
-        lines = self._buffer[:end].split(b"\n")
+        lines = self._buffer[self._checked : end].split(b"\n")
         if end > self._max_size or max(map(len, lines)) >= _MAX_LINE:
-            if len(lines[0]) >= min(self._max_size, _MAX_LINE):
+            if not self._line and len(lines[0]) >= least:
                 raise HandshakeRejected(414, "request line too long")
             raise HandshakeRejected(431, "request headers too large")
 
     def _read_lines(self, text: str) -> None:
         at = 0
-        if self._line is None:
+        if not self._line:
             found = _REQUEST_LINE.match(text)
             if found is None:
                 raise _malformed(text.partition(" ")[0])

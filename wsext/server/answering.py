@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from wsext.app.routing import Route, as_response
@@ -15,7 +15,7 @@ from wsext.protocol.http import Request, Response, rejection
 from wsext.runtime.life import life_of
 from wsext.runtime.patience import close_rest
 from wsext.runtime.session import Listener, Session
-from wsext.runtime.turns import SLICE, turns_of
+from wsext.runtime.turns import Once
 from wsext.server.decision import Acceptance, Terms, ask_guards, decide, internal_error
 from wsext.server.exchange import Exchange
 from wsext.server.handing import find_worker
@@ -55,17 +55,19 @@ class Handshake(Exchange):
         if admission.is_flood:
             transport.abort()
             return
-        self._start = start = _Start(self, request)
-        if start.turns.is_spent:
-            start.turns.queue(start)
+        self._is_begun = True
+        turns = self._host.turns
+        if turns.is_spent:  # many have come at once: what others do has its turn first
+            turns.queue(Once(partial(self._start, request)))
         else:
-            start.go_on()
+            self._start(request)
 
-    def start(self, request: Request) -> None:
+    def _start(self, request: Request) -> None:
         """It is the request's turn."""
-        self._start = None
         if self.transport is not None and not self.transport.is_closing():
-            self.task = asyncio.get_running_loop().create_task(self._serve(request))
+            # What the answer then waits for, such as a guard, takes no turn.
+            self._host.turns.spend(_ANSWER)
+            self.task = self._host.loop.create_task(self._serve(request))
 
     async def _serve(self, request: Request) -> None:
         """Answer a request; if the answer is a session, run it until it has ended.
@@ -232,29 +234,6 @@ class Handshake(Exchange):
     def _write_acceptance(self, request: Request, acceptance: Acceptance) -> None:
         """Accept the handshake."""
         raise NotImplementedError
-
-
-class _Start:
-    """A request's place among those who have turns.
-
-    Many requests that come at once are answered in several passes of the event loop: each takes a
-    part of a millisecond. What the answer then waits for, such as a guard, takes no turn.
-    """
-
-    __slots__ = ("_handshake", "_request", "is_queued", "last", "turns", "used")
-
-    def __init__(self, handshake: Handshake, request: Request) -> None:
-        self._handshake = handshake
-        self._request = request
-        self.turns = turns_of(asyncio.get_running_loop())
-        self.used, self.last = 0.0, SLICE
-        self.is_queued = False
-
-    def go_on(self) -> None:
-        """It is its turn."""
-        # The answer is made by a task. What that will take is counted now.
-        self.turns.charge(self, self.turns.clock() - _ANSWER)
-        self._handshake.start(self._request)
 
 
 def _shutting_down() -> HandshakeRejected:

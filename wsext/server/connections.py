@@ -11,6 +11,7 @@ from wsext.app.application import Application
 from wsext.escape import get_logger
 from wsext.protocol.http import Request
 from wsext.runtime.life import life_of
+from wsext.runtime.net import fills_at_once
 from wsext.runtime.session import Session
 from wsext.runtime.sweep import Sweep
 from wsext.runtime.timers import Timers
@@ -33,6 +34,9 @@ _FRESH = 1.0
 #: The part of ``handshake_timeout`` for which a connection without a request keeps its place when
 #: others want it. The slowest of those who mean it need less, also when many come at once.
 _PATIENCE = 0.5
+
+#: Bytes of requests that are read at once, at most.
+_READ = 1 << 16
 
 #: Sessions that a line in the log about many of them names.
 _NAMED = 5
@@ -94,7 +98,9 @@ class Connections(Host):
         self.worker = ""
         self.loop = asyncio.get_running_loop()
         self.timers: Timers = timers or self.loop
-        turns_of(self.loop).limit(app.server_options.incoming_total)
+        self.turns = turns_of(self.loop)
+        self.buffer = memoryview(bytearray(_READ)) if fills_at_once(self.loop) else None
+        self.turns.limit(app.server_options.incoming_total)
         self.proxies = Proxies(app.server_options.trusted_proxies)
         self.hosts = Hosts(app.server_options.allowed_hosts, self.proxies)
         self.addresses = Addresses(app.server_options, self.timers.time)

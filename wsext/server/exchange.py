@@ -11,6 +11,7 @@ from wsext.protocol.http import Request, Response, serialize_request
 from wsext.runtime.net import half_close
 from wsext.runtime.session import Session
 from wsext.runtime.timers import Timers
+from wsext.runtime.turns import Turns
 from wsext.server import access
 from wsext.server.admission import Addresses, Admission
 from wsext.server.decision import internal_error
@@ -35,6 +36,9 @@ class Host(Protocol):
         proxies: Who is believed what it says about its clients.
         hosts: Which hosts may be asked for.
         addresses: What each address takes.
+        loop: Its event loop.
+        turns: The turns of that loop.
+        buffer: What requests are read into; ``None`` if each connection needs one of its own.
         draining: Whether the server is shutting down.
         worker: The worker that it runs in; empty without workers.
     """
@@ -44,6 +48,9 @@ class Host(Protocol):
     proxies: Proxies
     hosts: Hosts
     addresses: Addresses
+    loop: asyncio.AbstractEventLoop
+    turns: Turns
+    buffer: memoryview | None
     draining: bool
     worker: str
 
@@ -85,7 +92,7 @@ class Host(Protocol):
         """A session has ended, and its handler, too."""
 
 
-class Exchange(asyncio.Protocol):
+class Exchange(asyncio.BaseProtocol):
     """One request on one transport, and its answer.
 
     The transport is a connection's (HTTP/1.1) or a stream's (HTTP/2).
@@ -99,9 +106,9 @@ class Exchange(asyncio.Protocol):
         "_admission",
         "_answered",
         "_host",
+        "_is_begun",
         "_is_session",
         "_rest",
-        "_start",
         "_timeout",
         "made",
         "note",
@@ -116,13 +123,13 @@ class Exchange(asyncio.Protocol):
         self._host = host
         self.note = note
         self._timeout: Any = None
-        self._start: Any = None
         self.task: asyncio.Task[None] | None = None
         self._rest = bytearray()
         self._admission: Admission | None = None
         self._answered = False
+        self._is_begun = False  # a whole request has come
         self._is_session = False
-        self.made = asyncio.get_running_loop().time()
+        self.made = host.loop.time()
         self.transport: asyncio.Transport | None = None
 
     def enter(self, peername: Any) -> bool:
@@ -148,9 +155,7 @@ class Exchange(asyncio.Protocol):
             return
         host = self._host
         left = self.made + host.app.server_options.handshake_timeout
-        self._timeout = host.timers.call_later(
-            left - asyncio.get_running_loop().time(), self.transport.abort
-        )
+        self._timeout = host.timers.call_later(left - host.loop.time(), self.transport.abort)
 
     def uncount(self) -> None:
         """The connection is gone."""
@@ -176,8 +181,7 @@ class Exchange(asyncio.Protocol):
         """
         if self._is_session:
             return False
-        is_begun = self.task is not None or self._start is not None
-        return self._answered or is_begun or self.made > fresh
+        return self._answered or self._is_begun or self.made > fresh
 
     @property
     def is_undecided(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, ClassVar
 
 from h2.errors import ErrorCodes
@@ -105,7 +106,7 @@ class ServerConnection(HTTP2Connection):
         self._owner.connection_lost(exc)
 
 
-class StreamHandshake(Handshake):
+class StreamHandshake(Handshake, asyncio.Protocol):
     """The handshake of one stream (RFC 8441 §5).
 
     Args:
