@@ -20,7 +20,6 @@ DECLARATIONS = {
     "protocol/contract.py": "a Protocol and the shapes of what the pipeline calls",
     "rooms/ports.py": "a Protocol",
     "rooms/settings.py": "an option set",
-    "runtime/settings.py": "an option set",
     "runtime/timers.py": "a Protocol",
     "version.py": "a number",
 }

@@ -27,13 +27,13 @@ from wsext.escape import get_logger
 from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
 from wsext.protocol.boundary import FAULTS
 from wsext.protocol.handshake import (
-    check_origin,
     check_upgrade,
     offered_subprotocols,
     select_subprotocol,
 )
 from wsext.protocol.http import Request, Response, rejection
 from wsext.protocol.negotiation import anegotiate, find_missing, parse_offers
+from wsext.protocol.origins import check_origin
 from wsext.runtime.patience import Patience, close_rest
 from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
