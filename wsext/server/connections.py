@@ -11,6 +11,7 @@ from wsext.app.application import Application
 from wsext.escape import get_logger
 from wsext.protocol.http import Request
 from wsext.runtime.life import life_of
+from wsext.runtime.loop import need_running_loop
 from wsext.runtime.session import Session
 from wsext.runtime.sweep import Sweep
 from wsext.runtime.timers import Timers
@@ -92,7 +93,7 @@ class Connections(Host):
         self.app = app
         self.draining = False
         self.worker = ""
-        self.loop = asyncio.get_running_loop()
+        self.loop = need_running_loop("Server(app)")
         self.timers: Timers = timers or self.loop
         turns_of(self.loop).limit(app.server_options.incoming_total)
         self.proxies = Proxies(app.server_options.trusted_proxies)

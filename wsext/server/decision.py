@@ -117,7 +117,7 @@ async def _decide(request: Request, terms: Terms) -> Acceptance | Response:
     except HandshakeRejected:
         origin = request.origin or "no origin"
         allowed = _describe(terms.options.origins or (), request)
-        logger.info("a page of %.200s may not connect: origins allows %s", origin, allowed)
+        logger.warning("a page of %.200s may not connect: origins allows %s", origin, allowed)
         raise
     refusal = await ask_guards(terms.guards, request) or await terms.installed.refusal(request)
     if refusal is not None:
