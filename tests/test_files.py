@@ -20,6 +20,8 @@ DECLARATIONS = {
     "protocol/contract.py": "a Protocol and the shapes of what the pipeline calls",
     "rooms/ports.py": "a Protocol",
     "rooms/settings.py": "an option set",
+    "runtime/ports.py": "Protocols",
+    "runtime/stats.py": "a record",
     "runtime/timers.py": "a Protocol",
     "version.py": "a number",
 }
