@@ -20,6 +20,7 @@ MODULES = (
     "wsext.protocol.leaf",
     "wsext.protocol.wire",
     "wsext.protocol.journal",
+    "wsext.protocol.epochs",
     "wsext.protocol.stage",
     "wsext.protocol.stack",
     "wsext.protocol.pipeline",

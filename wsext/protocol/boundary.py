@@ -329,6 +329,33 @@ class Boundary:
         return key
 
     @property
+    def has_history(self) -> bool:
+        """Whether the codec can follow a shared history; ``False`` if it does not say so."""
+        try:
+            return bool(getattr(self._codec, "has_history", False))
+        except BaseException as error:
+            self.report(error, "has_history")
+            return False
+
+    def make_history(self) -> Any:
+        """A new shared history; ``None`` if the codec fails to make one."""
+        try:
+            history = self._codec.make_history()
+            if inspect.iscoroutine(history):
+                history.close()
+                raise TypeError("returned a coroutine; make_history() cannot be async")
+            for name in ("encode", "close"):
+                if not callable(getattr(history, name, None)):
+                    raise TypeError(
+                        f"returned {type(history).__name__}, which has no {name}(); "
+                        "a history is derived from wsext.SharedHistory"
+                    )
+            return history
+        except BaseException as error:
+            self.report(error, "make_history")
+            return None
+
+    @property
     def held_bytes(self) -> int:
         """Bytes that the codec holds; 0 if it cannot tell."""
         try:

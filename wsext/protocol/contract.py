@@ -9,7 +9,7 @@ from wsext.protocol.boundary import Steps
 from wsext.protocol.codes import RSV
 from wsext.protocol.frames import Frame
 
-__all__ = ["CodecLike", "FrameHook", "Frames", "MessageHook", "Trace"]
+__all__ = ["CodecLike", "FrameHook", "Frames", "HistoryLike", "MessageHook", "Trace"]
 
 Frames: TypeAlias = "Frame | Iterable[Frame]"
 
@@ -33,6 +33,16 @@ class MessageHook(Protocol):
     def __call__(self, frame: Frame) -> Steps[list[Frame]]: ...
 
 
+class HistoryLike(Protocol):
+    """What encodes messages to a group with a memory; `wsext.SharedHistory` is one."""
+
+    @property
+    def held_bytes(self) -> int: ...
+
+    def encode(self, frame: Frame) -> Frames: ...
+    def close(self) -> None: ...
+
+
 class CodecLike(Protocol):
     """What the pipeline needs from a codec; `wsext.Codec` is one."""
 
@@ -45,7 +55,10 @@ class CodecLike(Protocol):
     def share_key(self) -> Hashable | None: ...
     @property
     def held_bytes(self) -> int: ...
+    @property
+    def has_history(self) -> bool: ...
 
+    def make_history(self) -> HistoryLike: ...
     def encode(self, frame: Frame) -> Frames | Awaitable[Frames]: ...
     def encode_shared(self, frame: Frame) -> Frames | Awaitable[Frames]: ...
     def skip_shared(self) -> None: ...

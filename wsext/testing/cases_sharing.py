@@ -10,7 +10,7 @@ from wsext.protocol.frames import Frame
 from wsext.testing.cases_base import EngineCases, skip
 from wsext.testing.corpus import FAR, SIMILAR, data_of, noise, samples
 from wsext.testing.differences import difference
-from wsext.testing.engines import Engines, write_wire
+from wsext.testing.engines import Engines
 
 __all__ = ["SharingCases"]
 
@@ -139,8 +139,10 @@ class SharingCases(EngineCases):
         if not found:
             skip("its messages are not shared (share_key is None)")
 
-    def _share(self, engines: Engines, opcode: int, payload: bytes) -> tuple[bytes, Any]:
+    def _share(
+        self, engines: Engines, opcode: int, payload: bytes
+    ) -> tuple[bytes, tuple[int, ...]]:
         """What a server sends to every connection when it encodes a message once, and whom it has
         to tell of that."""
-        frames, passed = engines.server.pipeline.encode_shared(Frame(opcode, payload))
-        return write_wire(frames), passed
+        encoding = engines.server.pipeline.encode_shared(Frame(opcode, payload))
+        return encoding.wire, encoding.told
