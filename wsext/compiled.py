@@ -21,6 +21,7 @@ MODULES = (
     "wsext.protocol.wire",
     "wsext.protocol.journal",
     "wsext.protocol.epochs",
+    "wsext.protocol.joining",
     "wsext.protocol.stage",
     "wsext.protocol.stack",
     "wsext.protocol.pipeline",
