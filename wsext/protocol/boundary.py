@@ -66,7 +66,7 @@ Wait: TypeAlias = "Callable[[Awaitable[Any]], Awaitable[Any]]"
 
 #: What a codec has to have, and which of its methods cannot be ``async def``.
 _METHODS = ("encode", "encode_shared", "skip_shared", "decode", "wants", "encoded_bound", "close")
-_SYNCHRONOUS = ("skip_shared", "wants", "encoded_bound")
+_SYNCHRONOUS = ("can_share", "skip_shared", "wants", "encoded_bound")
 _FLAGS = ("control_frames", "first_frame_rsv", "mandatory")
 #: Those that make a pipeline asynchronous if they are ``async def``.
 _AWAITED = ("encode", "decode", "encode_message", "decode_message", "seal", "unseal")
@@ -243,7 +243,7 @@ def check_codec(codec: Any, size: int) -> None:
                 "a codec is derived from wsext.Codec"
             )
     for name in _SYNCHRONOUS:
-        if inspect.iscoroutinefunction(getattr(codec, name)):
+        if inspect.iscoroutinefunction(getattr(codec, name, None)):
             raise TypeError(f"{type(codec).__name__}.{name}() cannot be async")
     for name in _FLAGS:
         getattr(codec, name)

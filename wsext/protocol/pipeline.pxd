@@ -20,7 +20,7 @@ cdef class Pipeline(Stack):
     cpdef Encoding encode_shared(self, Frame frame, object histories=*)
 
     @cython.locals(stage=Stage)
-    cpdef skip_shared(self, tuple stages)
+    cpdef bint skip_shared(self, tuple stages) except -1
 
     @cython.locals(frame=Frame)
     cdef list _end_encode(self, list frames)

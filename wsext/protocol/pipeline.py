@@ -125,18 +125,30 @@ class Pipeline(Stack):
         wire, size = _joined(self._end_encode(frames))
         return Encoding(wire, size, tuple(passed), tuple(told), tuple(told_inside))
 
-    def skip_shared(self, stages: tuple[int, ...]) -> None:
+    def skip_shared(self, stages: tuple[int, ...]) -> bool:
         """Tell these stages' codecs that shared frames are sent in place of their own.
+
+        Returns:
+            ``False`` if one of them does not allow it; none is told then.
 
         Raises:
             ProtocolError: If a codec fails; the frames must not be sent.
         """
         for number in stages:
             stage = self._encoders[number]
+            if stage.asks:
+                try:
+                    if not stage.codec.can_share():
+                        return False
+                except BaseException as error:
+                    stage.fail(error, "can_share")
+        for number in stages:
+            stage = self._encoders[number]
             try:
                 stage.codec.skip_shared()
             except BaseException as error:
                 stage.fail(error, "skip_shared")
+        return True
 
     def encode_again(self, frame: Frame) -> list[Frame]:
         """`encode` for a frame that is no business of the interceptors any more."""

@@ -20,5 +20,5 @@ cdef class PreparedMessage:
     cdef public dict shared
     cdef public Py_ssize_t size
 
-    @cython.locals(follower=Follower, encoding=Encoding)
+    @cython.locals(follower=Follower, encoding=Encoding, follows=bint, told=tuple)
     cpdef Encoding encoding_for(self, Pipeline pipeline)

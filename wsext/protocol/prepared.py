@@ -90,8 +90,9 @@ class PreparedMessage:
         message._number = context.said = context.said + 1
         return message
 
-    def encoding_for(self, pipeline: Pipeline) -> Encoding:
-        """The bytes that are to be sent next on a connection.
+    def encoding_for(self, pipeline: Pipeline) -> Encoding | None:
+        """The bytes that are to be sent next on a connection; ``None`` if a codec does not allow
+        that they were made for many.
 
         What a message refers to, the connection's peer has to have got, and nothing else between
         that its decoder remembers. This is the only place that decides about that.
@@ -111,14 +112,11 @@ class PreparedMessage:
                 encoding = self._context.encode(self._frame, self._number, pipeline)
                 self._told[pipeline.history_key] = encoding
         if encoding is not None and encoding.epoch is not None:
-            if follower is not None and follower.follows(encoding):
-                if encoding.told_inside:
-                    pipeline.skip_shared(encoding.told_inside)
-                follower.take(encoding, self.size)
-                return encoding
-            if encoding.number == 1:
-                if encoding.told:
-                    pipeline.skip_shared(encoding.told)
+            follows = follower is not None and follower.follows(encoding)
+            if follows or encoding.number == 1:
+                told = encoding.told_inside if follows else encoding.told
+                if told and not pipeline.skip_shared(told):
+                    return None
                 if follower is None:
                     follower = pipeline.make_follower()
                 follower.take(encoding, self.size)
@@ -131,8 +129,8 @@ class PreparedMessage:
                 encoding = pipeline.encode_shared(self._frame)
                 if len(self.shared) < _KEPT:
                     self.shared[key] = encoding
-        if encoding.told:
-            pipeline.skip_shared(encoding.told)
+        if encoding.told and not pipeline.skip_shared(encoding.told):
+            return None
         if follower is not None and pipeline.is_remembered(encoding.passed):
             follower.epoch = None
         return encoding

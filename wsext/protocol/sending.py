@@ -188,6 +188,8 @@ class Sender:
             return None
         try:
             encoding = message.encoding_for(pipeline)
+            if encoding is None:
+                return None
         except ProtocolError as error:
             self.fail(error)
             raise

@@ -13,6 +13,7 @@ cdef class Stage:
     cdef public bint always
     cdef public bint takes_all
     cdef public bint remembers
+    cdef public bint asks
     cdef public bint tells
     cdef public Follower follower
     cdef public bint control

@@ -122,6 +122,16 @@ class Codec:
         return self.encode(frame)
 
     @_default
+    def can_share(self) -> bool:
+        """Whether frames from `encode_shared` can be sent on this connection now.
+
+        If not, the core calls `encode` for this message, as without a `share_key`. The default is
+        ``True``. A codec says ``False`` as long as the peer's decoder could not follow: for
+        example, because it first has to see the beginning of a stream.
+        """
+        return True
+
+    @_default
     def skip_shared(self) -> None:
         """Frames from `encode_shared` are sent on this connection; called instead of `encode`.
 
