@@ -7,12 +7,13 @@ import contextlib
 import signal
 import socket
 import ssl as ssl_module
+import threading
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from wsext.app.application import Application
 from wsext.escape import get_logger
-from wsext.runtime.loop import new_event_loop
+from wsext.runtime.loop import new_event_loop, refuse_running_loop
 from wsext.server.accepting import raise_descriptor_limit
 from wsext.server.server import Server
 
@@ -114,7 +115,18 @@ async def serve_until_signal(
 def run_until_signal(
     app: Application, host: str | Sequence[str] | None, port: int, **serving: Any
 ) -> None:
-    """`serve_until_signal` on a new event loop; uvloop when it is installed."""
+    """`serve_until_signal` on a new event loop; uvloop when it is installed.
+
+    Raises:
+        RuntimeError: If an event loop runs in this thread, or this is not the main thread.
+    """
+    instead = "`async with wsext.serve(app, host, port): ...`"
+    refuse_running_loop("app.run()", f"write {instead}")
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError(
+            "app.run() serves until a signal, and Python gives signals to the main thread only:"
+            f" in another thread, asyncio.run() a coroutine with {instead}"
+        )
     raise_descriptor_limit()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve_until_signal(app, host, port, **serving))
