@@ -21,6 +21,7 @@ MODULES = (
     "wsext.protocol.leaf",
     "wsext.protocol.wire",
     "wsext.protocol.journal",
+    "wsext.protocol.epochs",
     "wsext.protocol.joining",
     "wsext.protocol.stage",
     "wsext.protocol.stack",

@@ -13,18 +13,19 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
 
-from wsext import RSV, CloseCode, Codec, Frame, RemoteProtocolError
+from wsext import RSV, CloseCode, Codec, Frame, RemoteProtocolError, SharedHistory
 from wsext_deflate.backends import (
     EMPTY,
     Buffer,
     Compressor,
     Decompressor,
+    Deflater,
     deflater,
     inflater,
     squeeze,
 )
 
-__all__ = ["DeflateCodec", "LiveCompressors", "Settings"]
+__all__ = ["DeflateCodec", "DeflateHistory", "LiveCompressors", "Settings"]
 
 # What a flush ends with, and what is left out of every message (RFC 7692 §7.2.1).
 _TAIL = b"\x00\x00\xff\xff"
@@ -73,6 +74,10 @@ class Settings:
         """Bytes of a decompressor."""
         backend = inflater(self.backend, self.peer_bits).backend
         return _DECOMPRESSOR_BYTES.get(backend, (1 << self.peer_bits) + 7168)
+
+    def compressor_bytes(self) -> int:
+        """Bytes of a compressor: zlib's formula; the others take about as much."""
+        return (4 << max(self.own_bits, 9)) + (1 << self.mem_level + 9)
 
     def memory_estimate(self) -> int:
         """Bytes that a connection takes at most: both directions were used, and the peer has sent
@@ -152,6 +157,30 @@ class LiveCompressors:
                 owner.compressor = None
 
 
+class DeflateHistory(SharedHistory):
+    """Compresses the messages to a group, each with those before it as context.
+
+    Args:
+        deflater: Makes the compressor.
+        size: Bytes that one takes.
+    """
+
+    def __init__(self, deflater: Deflater, size: int) -> None:
+        self._deflater = deflater
+        self._compressor = deflater.take()
+        self._size = size
+
+    def encode(self, frame: Frame) -> Frame:
+        return compressed_frame(frame, squeeze(self._compressor, frame.payload, True))
+
+    @property
+    def held_bytes(self) -> int:
+        return self._size
+
+    def close(self) -> None:
+        self._deflater.put_back(self._compressor)
+
+
 class DeflateCodec(Codec):
     """Compresses and decompresses the messages of one connection.
 
@@ -176,6 +205,7 @@ class DeflateCodec(Codec):
         self.compressor: Compressor | None = None  # `LiveCompressors` may take it away
         self.used = False  # lately
         self._own_reset = settings.own_reset
+        self.has_history = not settings.own_reset
         self._peer_reset = settings.peer_reset
         self._takes_all = not settings.threshold and settings.compress_if is None
         self._decompressor: Decompressor | None = None
@@ -201,8 +231,8 @@ class DeflateCodec(Codec):
         held = _CODEC_BYTES + len(self._history) + len(self._heard or b"")
         if self._decompressor is not None:
             held += settings.decompressor_bytes()
-        if self.compressor is not None:  # zlib's formula; the others take about as much
-            held += (4 << max(settings.own_bits, 9)) + (1 << settings.mem_level + 9)
+        if self.compressor is not None:
+            held += settings.compressor_bytes()
         return held
 
     # --- outgoing -----------------------------------------------------------------------------
@@ -255,6 +285,9 @@ class DeflateCodec(Codec):
         # A compressor that starts anew refers to nothing that the peer does not have.
         if self.compressor is not None or self._history:
             self._forget()
+
+    def make_history(self) -> DeflateHistory:
+        return DeflateHistory(self.deflater, self.settings.compressor_bytes())
 
     def _sent(self, frame: Frame, compressor: Compressor) -> None:
         """A frame was compressed: keep the compressor, and what the next frames may refer to."""
