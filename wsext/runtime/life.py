@@ -27,7 +27,7 @@ from wsext.protocol.connection import Connection
 from wsext.protocol.http import Request
 from wsext.protocol.journal import Journal
 from wsext.protocol.states import State
-from wsext.runtime.drive import Drive
+from wsext.runtime.drive import driven
 from wsext.runtime.inbox import Inbox
 from wsext.runtime.link import Link
 from wsext.runtime.patience import close_rest
@@ -277,8 +277,7 @@ class Life:
         """Run a coroutine handler to its end, and end the session as its outcome says."""
         try:
             if not self.failed:
-                work = handler(*arguments, **keywords)
-                await (Drive(work) if asyncio.iscoroutine(work) else work)
+                await driven(handler(*arguments, **keywords))
         except ConnectionClosed as closed:
             logger.debug("session %s: %s", self.id, closed)
             forget_frames(closed)

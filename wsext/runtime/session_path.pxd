@@ -14,6 +14,7 @@ cdef class Send:
     cdef object _hints
     cdef object _meta
     cdef object _steps
+    cdef public object slowly
     cdef bint _started
 
     @cython.locals(session=SessionPath, link=WritePath)
@@ -21,7 +22,7 @@ cdef class Send:
 
 
 @cython.locals(sending=Send)
-cdef Send _new_send(SessionPath session, object data, object hints, object meta)
+cdef Send new_send(SessionPath session, object data, object hints, object meta)
 
 
 cdef class SessionPath:

@@ -22,7 +22,7 @@ try:
 except ImportError:  # needed to compile this module, not to run it
     from wsext.compiled import cython
 
-__all__ = ["Send", "SessionPath"]
+__all__ = ["Send", "SessionPath", "new_send"]
 
 _OPEN = State.OPEN
 
@@ -31,15 +31,21 @@ _OPEN = State.OPEN
 @cython.freelist(64)
 @cython.cclass
 class Send:
-    """What `Session.send` returns. It sends when it is awaited, as a coroutine would."""
+    """What `Session.send` returns. It sends when it is awaited, as a coroutine would.
 
-    __slots__ = ("_data", "_hints", "_meta", "_session", "_started", "_steps")
+    Attributes:
+        slowly: What makes the coroutine that sends what cannot be sent at once, if that is not the
+            session's own.
+    """
+
+    __slots__ = ("_data", "_hints", "_meta", "_session", "_started", "_steps", "slowly")
 
     _data: Any
     _hints: Any
     _meta: Any
     _session: SessionPath | None
     _started: bool
+    slowly: Any
     _steps: Any
 
     def __await__(self) -> Any:
@@ -55,7 +61,8 @@ class Send:
         data = self._data
         hints = self._hints
         meta = self._meta
-        self._session = self._data = None
+        slowly = self.slowly
+        self._session = self._data = self.slowly = None
         link = session._link
         if (
             (type(data) is str or type(data) is bytes)
@@ -67,7 +74,9 @@ class Send:
         ):
             link._send(data, hints, meta)
             return DONE
-        return session._send_slowly(data, hints, meta).__await__()
+        if slowly is None:
+            slowly = session._send_slowly
+        return slowly(data, hints, meta).__await__()
 
     # As of a coroutine, for who makes a task of it.
 
@@ -107,14 +116,15 @@ if not cython.compiled:
     Send.__del__ = Send.__dealloc__  # type: ignore[attr-defined]
 
 
-def _new_send(session: SessionPath, data: Any, hints: Any, meta: Any) -> Send:
+def new_send(session: SessionPath, data: Any, hints: Any, meta: Any) -> Send:
+    """What sends a message of a session when it is awaited."""
     sending = Send.__new__(Send)
     sending._session = session
     sending._data = data
     sending._hints = hints
     sending._meta = meta
     sending._started = False
-    sending._steps = None
+    sending._steps = sending.slowly = None
     return sending
 
 
@@ -213,7 +223,7 @@ class SessionPath:
             ConnectionClosed: If the session has ended or is closing.
             TypeError: If the data is of another type.
         """
-        return _new_send(self, data, hints, meta)
+        return new_send(self, data, hints, meta)
 
     def send_nowait(
         self,
