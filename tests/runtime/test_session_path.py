@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 import wsext
 from tests.raw import raw_peer
-from tests.runtime.sessions import SOON, app_of, frames_until_the_end, messages_of, turn
+from tests.runtime.sessions import SOON, app_of, frames_until_the_end, messages_of, turn, two_parts
 from wsext import QueueFull, Session
 
 
@@ -115,11 +115,6 @@ async def test_an_awaited_send_may_be_a_task_gathered_or_limited_in_time() -> No
         assert await messages_of(session) == [
             *("task", "a", "b", "in time", "in time, too", "first", "later")
         ]
-
-
-async def two_parts() -> AsyncIterator[str]:
-    yield "one "
-    yield "two"
 
 
 def steps_of(make: Callable[[], Coroutine[Any, Any, None]]) -> int:

@@ -35,7 +35,7 @@ class AppState(Enum):
 _OPEN = AppState.OPEN
 
 
-@cython.freelist(64)
+@cython.final
 @cython.cclass
 class Receiving(Step):
     """What `receive` returns once the handshake is accepted: a coroutine to whoever awaits it."""

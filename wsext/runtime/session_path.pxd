@@ -22,7 +22,7 @@ cdef class Send:
 
 
 @cython.locals(sending=Send)
-cdef Send new_send(SessionPath session, object data, object hints, object meta)
+cpdef Send new_send(SessionPath session, object data, object hints, object meta)
 
 
 cdef class SessionPath:
