@@ -42,8 +42,9 @@ from wsext.protocol.negotiation import find_missing
 from wsext.runtime import net
 from wsext.runtime.backoff import Backoff
 from wsext.runtime.life import life_of
+from wsext.runtime.listener import Listener
 from wsext.runtime.patience import Patience, close_rest
-from wsext.runtime.session import Listener, Session
+from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.sweep import Sweep
 from wsext.runtime.timers import Timers

@@ -3,16 +3,14 @@ import cython
 
 from wsext.protocol.frames cimport Message
 from wsext.runtime.inbox cimport Inbox, Take
-from wsext.runtime.session_path cimport Send, SessionPath, new_send
-from wsext.runtime.step cimport Step
+from wsext.runtime.session_path cimport SessionPath, new_send
 
 
-cdef class Receiving(Step):
+cdef class Receiving(Take):
     cdef ConversationPath _conversation
     cdef dict _event
-    cdef Take _take
 
-    @cython.locals(event=dict, take=Take, message=Message)
+    @cython.locals(message=Message)
     cdef object step(self)
 
 
@@ -25,5 +23,5 @@ cdef class ConversationPath:
     @cython.locals(receiving=Receiving)
     cpdef object receive(self)
 
-    @cython.locals(fields=dict, sending=Send)
+    @cython.locals(fields=dict)
     cpdef object send(self, object message)

@@ -13,7 +13,6 @@ from typing import Any
 from wsext.errors import CloseInfo, ConnectionClosed
 from wsext.runtime.inbox import Take
 from wsext.runtime.session_path import SessionPath, new_send
-from wsext.runtime.step import Step
 
 try:
     import cython  # type: ignore
@@ -37,36 +36,29 @@ _OPEN = AppState.OPEN
 
 @cython.final
 @cython.cclass
-class Receiving(Step):
-    """What `receive` returns once the handshake is accepted: a coroutine to whoever awaits it."""
+class Receiving(Take):
+    """What `receive` returns once the handshake is accepted: takes the next message as an event."""
 
-    __slots__ = ("_conversation", "_event", "_take")
+    __slots__ = ("_conversation", "_event")
 
     _conversation: ConversationPath
     _event: dict[str, Any] | None
-    _take: Take
 
     def step(self) -> Any:
         """The next event, or what to wait for."""
-        event = self._event
-        if event is None:
-            take = self._take
-            try:
-                out = take.step()
-            except ConnectionClosed as closed:
-                self._event = self._conversation.closed_event(closed.info)
-                return None  # in the loop's next pass: who never looks must not stop the loop
-            if not take.ready:
-                return out
-            message = out
-            data = message.data
-            event = {"type": "websocket.receive", "text" if type(data) is str else "bytes": data}
-        self.ready = True
-        return event
-
-    def close(self) -> None:
-        """Give up waiting: the next one gets the message."""
-        self._take.close()
+        if self._event is not None:
+            self.ready = True
+            return self._event
+        try:
+            out = Take.step(self)
+        except ConnectionClosed as closed:
+            self._event = self._conversation.closed_event(closed.info)
+            return None  # in the loop's next pass: who never looks must not stop the loop
+        if not self.ready:
+            return out
+        message = out
+        data = message.data
+        return {"type": "websocket.receive", "text" if type(data) is str else "bytes": data}
 
 
 class ConversationPath:
@@ -92,10 +84,9 @@ class ConversationPath:
         if not self.accepted or not self.connect_told:
             return self._receive_first()
         receiving = Receiving.__new__(Receiving)
-        receiving.ready = False
         receiving._conversation = self
         receiving._event = None
-        receiving._take = self.session._inbox.message()
+        self.session._inbox.message_for(receiving)
         return receiving
 
     def send(self, message: Mapping[str, Any]) -> Coroutine[Any, Any, None]:
@@ -112,9 +103,7 @@ class ConversationPath:
                 data = fields.get("bytes")
                 if data is None:
                     data = fields.get("text")
-                sending = new_send(self.session, data, None, None)
-                sending.slowly = self._send_slowly
-                return sending
+                return new_send(self.session, self, data, None, None)
         return self._handle(message)
 
     # --- what is rarer ------------------------------------------------------------------------

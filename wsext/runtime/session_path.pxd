@@ -14,7 +14,7 @@ cdef class Send:
     cdef object _hints
     cdef object _meta
     cdef object _steps
-    cdef public object slowly
+    cdef object _sender
     cdef bint _started
 
     @cython.locals(session=SessionPath, link=WritePath)
@@ -22,7 +22,7 @@ cdef class Send:
 
 
 @cython.locals(sending=Send)
-cpdef Send new_send(SessionPath session, object data, object hints, object meta)
+cpdef Send new_send(SessionPath session, object sender, object data, object hints, object meta)
 
 
 cdef class SessionPath:

@@ -31,21 +31,16 @@ _OPEN = State.OPEN
 @cython.freelist(64)
 @cython.cclass
 class Send:
-    """What `Session.send` returns. It sends when it is awaited, as a coroutine would.
+    """What `Session.send` returns. It sends when it is awaited, as a coroutine would."""
 
-    Attributes:
-        slowly: What makes the coroutine that sends what cannot be sent at once, if that is not the
-            session's own.
-    """
-
-    __slots__ = ("_data", "_hints", "_meta", "_session", "_started", "_steps", "slowly")
+    __slots__ = ("_data", "_hints", "_meta", "_sender", "_session", "_started", "_steps")
 
     _data: Any
     _hints: Any
     _meta: Any
+    _sender: Any
     _session: SessionPath | None
     _started: bool
-    slowly: Any
     _steps: Any
 
     def __await__(self) -> Any:
@@ -61,8 +56,8 @@ class Send:
         data = self._data
         hints = self._hints
         meta = self._meta
-        slowly = self.slowly
-        self._session = self._data = self.slowly = None
+        sender = self._sender
+        self._session = self._sender = self._data = None
         link = session._link
         if (
             (type(data) is str or type(data) is bytes)
@@ -74,9 +69,7 @@ class Send:
         ):
             link._send(data, hints, meta)
             return DONE
-        if slowly is None:
-            slowly = session._send_slowly
-        return slowly(data, hints, meta).__await__()
+        return sender._send_slowly(data, hints, meta).__await__()
 
     # As of a coroutine, for who makes a task of it.
 
@@ -116,15 +109,23 @@ if not cython.compiled:
     Send.__del__ = Send.__dealloc__  # type: ignore[attr-defined]
 
 
-def new_send(session: SessionPath, data: Any, hints: Any, meta: Any) -> Send:
-    """What sends a message of a session when it is awaited."""
+def new_send(session: SessionPath, sender: Any, data: Any, hints: Any, meta: Any) -> Send:
+    """What sends a message in a session when it is awaited.
+
+    Args:
+        session: The session.
+        sender: Whose ``_send_slowly`` is called for what cannot be sent at once: the session, or
+            who sends for an application.
+        data: The message; hints and meta as for `SessionPath.send`.
+    """
     sending = Send.__new__(Send)
+    sending._sender = sender
     sending._session = session
     sending._data = data
     sending._hints = hints
     sending._meta = meta
     sending._started = False
-    sending._steps = sending.slowly = None
+    sending._steps = None
     return sending
 
 
@@ -223,7 +224,7 @@ class SessionPath:
             ConnectionClosed: If the session has ended or is closing.
             TypeError: If the data is of another type.
         """
-        return new_send(self, data, hints, meta)
+        return new_send(self, self, data, hints, meta)
 
     def send_nowait(
         self,
