@@ -27,7 +27,7 @@ from memory import per_connection
 from tape import Wrong, check, first_frame, offer, tape
 from workloads import WORKLOADS, Row, Workload
 
-WARMUP = 0.3  # seconds
+WARMUP = 0.3  # seconds, at most as long as what is measured
 NAMES = [workload.name for workload in WORKLOADS]
 
 
@@ -87,7 +87,8 @@ class Bench:
 
     def __init__(self, servers: Fleet, rounds: int, seconds: float) -> None:
         self._fleet = servers
-        self._rounds, self._seconds = rounds, seconds
+        self._rounds = rounds
+        self._times = (seconds, min(WARMUP, seconds))
         self.results: dict[str, dict[str, Figures]] = {}
         self.left_out: list[str] = []
 
@@ -164,13 +165,13 @@ class Bench:
         """What the load prints; see there."""
         tools, port = self._fleet.tools, servers[0].port
         if workload.kind == "client":
-            load = (workload.connections, self._seconds, WARMUP)
+            load = (workload.connections, *self._times)
             return run_client(row.server, tools, port, load)
         where = f"{workload.transport}:{port}" if workload.transport else str(port)
         if workload.bridged:
             where += f",{servers[1].port}"
         pids = ",".join(str(pid) for server in self._counted(servers) for pid in server.pids())
-        times = (self._seconds, WARMUP, pids)
+        times = (*self._times, pids)
         kind = {"connect": "connect", "pace": "pace"}.get(workload.kind, "load")
         tool = self._fleet.tool(kind, workload.transport)
         if workload.kind == "connect":

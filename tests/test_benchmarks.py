@@ -36,7 +36,7 @@ def run(tmp_path: Path, *args: str, **env: str) -> tuple[dict[str, Any], str]:
     """The report as data and as text."""
     target = tmp_path / "results.json"
     done = subprocess.run(
-        command("--seconds", "0.2", "--json", str(target), *args),
+        command("--seconds", "0.1", "--json", str(target), *args),
         env={**os.environ, **env},
         capture_output=True,
         text=True,
