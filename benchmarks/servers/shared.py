@@ -9,7 +9,7 @@ from typing import Any
 
 PORT = int(sys.argv[1]) if len(sys.argv) > 1 else 0
 VARIANT = sys.argv[2] if len(sys.argv) > 2 else ""
-LARGEST = 1 << 22
+LARGEST = 1 << 25
 
 
 def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> None:
