@@ -13,10 +13,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from fleet import LOAD_CPU, SERVER_CPU, node_version
+import recipes
+from beside import beside
+from fleet import LOAD_CPU, SERVER_CPU
 from workloads import Row, Workload, reference_size
 
-__all__ = ["collect", "tables", "write"]
+__all__ = ["STYLE", "collect", "machine", "tables", "write"]
 
 HERE = Path(__file__).parent
 BASE = "websockets"
@@ -64,7 +66,7 @@ def collect(
                 "rows": rows,
             }
         )
-    return {"machine": _machine(), "workloads": workloads, "left_out": left_out}
+    return {"machine": machine(), "workloads": workloads, "left_out": left_out}
 
 
 def _summary(figures: Any) -> dict[str, Any]:
@@ -81,22 +83,23 @@ def _summary(figures: Any) -> dict[str, Any]:
     }
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What the figures were measured on and with."""
     found = []
     for name in PACKAGES:
         with suppress(PackageNotFoundError):
             found.append(f"{name} {version(name)}")
-    found += [f"zlib {zlib.ZLIB_RUNTIME_VERSION}", node_version()]
+    found += [f"zlib {zlib.ZLIB_RUNTIME_VERSION}", *recipes.versions()]
     shared = "" if SERVER_CPU != LOAD_CPU else ", of which servers and load share one"
     return (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors{shared}; "
-        f"Python {sys.version.split()[0]}; {', '.join(filter(None, found))}"
+        f"Python {sys.version.split()[0]}; {', '.join(found)}"
     )
 
 
 def tables(results: dict[str, Any]) -> str:
     """Everything as Markdown."""
-    lines = _warning(results)
+    lines = _warning(results) + beside(results)
     for workload in results["workloads"]:
         columns = _columns(workload)
         lines += [f"### {workload['name']}", "", "| " + " | ".join(columns) + " |"]

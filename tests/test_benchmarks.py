@@ -145,3 +145,19 @@ def test_the_chart_is_an_image_of_every_server(monkeypatch: pytest.MonkeyPatch) 
     words = " ".join(image.itertext())
     for expected in ("small & quick", "wsext", "a<b", "floor", "1,234"):
         assert expected in words
+
+
+def test_python_stands_beside_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from beside import beside
+
+    def workload(name: str, unit: str, **medians: float) -> dict[str, Any]:
+        rows = [{"server": k, "median": v, "ratio": v / 100} for k, v in medians.items()]
+        return {"name": name, "unit": unit, "rows": rows}
+
+    echo = workload("64 B, 64 connections", "messages/s", gorilla=250, websockets=100)
+    memory = workload("idle memory, 1,000 connections", "KiB/connection", websockets=12.25)
+    assert beside({"workloads": [memory]}) == []
+    *_, first, second, _ = beside({"workloads": [echo, memory]})
+    assert first == "| gorilla | Go | 2.50 |  |"
+    assert second == "| websockets | Python | 1.00 | 12.2 |"

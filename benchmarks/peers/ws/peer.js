@@ -4,7 +4,7 @@ const { WebSocketServer } = require("ws");
 const server = new WebSocketServer({
   host: "127.0.0.1",
   port: Number(process.argv[2]),
-  maxPayload: 1 << 22,
+  maxPayload: 1 << 25,
   perMessageDeflate: { threshold: 0 },
 });
 const members = new Set();
