@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tests.codecs import History
 from tests.waiting import until
 from wsext import (
     Agreed,
@@ -20,12 +21,24 @@ from wsext import (
     Session,
     WebSocketOptions,
 )
+from wsext.protocol.agreement import NegotiationContext
 from wsext.protocol.headers import Headers
 from wsext.runtime.life import life_of
 from wsext.sdk.installed import Installed
 from wsext.testing.memory import Wire
 
-__all__ = ["Cutting", "Keeping", "Pair", "Resumable"]
+__all__ = [
+    "CLIENT",
+    "SOON",
+    "Cutting",
+    "Keeping",
+    "Pair",
+    "Resumable",
+    "history",
+    "received",
+    "small",
+    "turns",
+]
 
 
 class Keeping(Codec):
@@ -146,3 +159,32 @@ class Pair:
     async def close(self) -> None:
         """End both sessions."""
         await asyncio.gather(self.server.close(), self.client.close())
+
+
+SOON = 3
+
+
+CLIENT = NegotiationContext("client", 1 << 20)
+
+
+async def received(session: Session, count: int) -> list[str | bytes]:
+    """So many messages, which have to come soon."""
+    async with asyncio.timeout(SOON):
+        return [await session.receive() for _ in range(count)]
+
+
+async def turns(count: int = 5) -> None:
+    """Let what is under way go on."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def small(**bounds: Any) -> Callable[[], Journal]:
+    """Makes journals with these bounds."""
+    return lambda: Journal(**bounds)
+
+
+def history() -> Sequence[tuple[Extension, Codec]]:
+    """A codec whose two sides have to start anew together."""
+    extension = History()
+    return [(extension, extension.make_codec(Params(), CLIENT))]

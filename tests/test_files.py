@@ -20,7 +20,9 @@ DECLARATIONS = {
     "protocol/contract.py": "a Protocol and the shapes of what the pipeline calls",
     "rooms/ports.py": "a Protocol",
     "rooms/settings.py": "an option set",
+    "runtime/ports.py": "Protocols",
     "runtime/settings.py": "an option set",
+    "runtime/stats.py": "a record",
     "runtime/timers.py": "a Protocol",
     "version.py": "a number",
 }

@@ -54,7 +54,8 @@ _NAMES = {
     "wsext.runtime.backoff": "Backoff",
     "wsext.runtime.broadcast": "broadcast",
     "wsext.runtime.held": "Held",
-    "wsext.runtime.session": "Listener Session",
+    "wsext.runtime.listener": "Listener",
+    "wsext.runtime.session": "Session",
     "wsext.runtime.settings": "WebSocketOptions",
     "wsext.sdk.codec": "Codec MessageCodec MessageInfo",
     "wsext.sdk.extension": "Extension Interceptor",
@@ -141,7 +142,7 @@ if TYPE_CHECKING:
     from wsext.runtime.backoff import Backoff as Backoff
     from wsext.runtime.broadcast import broadcast as broadcast
     from wsext.runtime.held import Held as Held
-    from wsext.runtime.session import Listener as Listener
+    from wsext.runtime.listener import Listener as Listener
     from wsext.runtime.session import Session as Session
     from wsext.runtime.settings import WebSocketOptions as WebSocketOptions
     from wsext.sdk.codec import Codec as Codec

@@ -20,7 +20,9 @@ MODULES = (
     "wsext.protocol.leaf",
     "wsext.protocol.wire",
     "wsext.protocol.journal",
+    "wsext.protocol.joining",
     "wsext.protocol.stage",
+    "wsext.protocol.stack",
     "wsext.protocol.pipeline",
     "wsext.protocol.prepared",
     "wsext.protocol.sending",
@@ -29,7 +31,9 @@ MODULES = (
     "wsext.runtime.drive",
     "wsext.runtime.inbox",
     "wsext.runtime.turns",
-    "wsext.runtime.path",
+    "wsext.runtime.write_path",
+    "wsext.runtime.session_path",
+    "wsext.runtime.read_path",
 )
 
 _FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -94,35 +94,6 @@ async def test_asynchronous_codecs_keep_the_order() -> None:
     assert [frame.payload for frame in received] == [b"%d" % number for number in range(6)]
 
 
-def test_close_closes_every_codec_once_even_if_one_fails(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    closed = []
-
-    class Counting(Codec):
-        def close(self) -> None:
-            closed.append(1)
-            raise RuntimeError("cannot close")
-
-    pipeline = Pipeline([Stage("a", Counting(), RSV.NONE), Stage("b", Counting(), RSV.NONE)])
-    pipeline.close()
-    pipeline.close()
-    assert closed == [1, 1]
-    assert "a: close() failed" in caplog.text
-
-
-def test_without_stages_and_hooks_there_is_nothing_to_do() -> None:
-    pipeline = Pipeline()
-    assert pipeline.passive
-    pipeline.set_hooks([lambda frame: None])
-    assert not pipeline.passive
-    pipeline.set_hooks()
-    pipeline.set_trace(lambda *event: None)
-    assert not pipeline.passive
-    pipeline.set_trace(None)
-    assert pipeline.passive
-
-
 def test_a_trace_sees_every_stage_in_both_directions() -> None:
     client, server, _ = agreed_pair(Append(suffix="z"), Reverse())
     seen: list[tuple[str, str, bytes]] = []

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from tests.raw import RawPeer
-from wsext import App, ConnectionClosed, Session, WebSocketOptions
+from wsext import (
+    App,
+    CloseInfo,
+    ConnectionClosed,
+    Session,
+    WebSocketOptions,
+    hookimpl,
+)
 
-__all__ = ["SOON", "Handler", "app_of", "frames_until_the_end", "messages_of", "turn"]
+__all__ = [
+    "SOON",
+    "Ends",
+    "Handler",
+    "app_of",
+    "echo_app",
+    "frames_until_the_end",
+    "messages_of",
+    "turn",
+    "two_parts",
+]
 
 #: Seconds in which something has to happen that takes no time at all.
 SOON = 3
@@ -48,3 +65,35 @@ async def messages_of(session: Session) -> list[Any]:
 async def turn() -> None:
     """Let the event loop write."""
     await asyncio.sleep(0)
+
+
+async def two_parts() -> AsyncIterator[str]:
+    """A message in fragments."""
+    yield "one "
+    yield "two"
+
+
+def echo_app(**options: Any) -> App:
+    app = App(options=WebSocketOptions(**options))
+
+    @app.websocket("/")
+    async def echo(session: Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    return app
+
+
+class Ends:
+    """An app whose sessions tell how they ended."""
+
+    def __init__(self, **options: Any) -> None:
+        self.app = App(options=WebSocketOptions(**options))
+        self.infos: asyncio.Queue[CloseInfo] = asyncio.Queue()
+
+        self.app.install(self)
+        self.route = self.app.websocket("/")
+
+    @hookimpl
+    def wsext_session_closed(self, session: Session, info: CloseInfo) -> None:
+        self.infos.put_nowait(info)

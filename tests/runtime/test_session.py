@@ -6,53 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
 import pytest
 
 import wsext
-from tests.extensions import Append, Reverse, Slow, Split
+from tests.extensions import Append, Reverse, Split
 from tests.raw import masked, raw_peer
-from tests.waiting import at_rest
+from tests.runtime.sessions import Ends, echo_app
 from wsext import (
     App,
-    CloseInfo,
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
     Frame,
-    Listener,
-    QueueFull,
-    RemoteProtocolError,
     Session,
-    WebSocketOptions,
-    hookimpl,
 )
-
-
-def echo_app(**options: Any) -> App:
-    app = App(options=WebSocketOptions(**options))
-
-    @app.websocket("/")
-    async def echo(session: Session) -> None:
-        async for message in session:
-            await session.send(message)
-
-    return app
-
-
-class Ends:
-    """An app whose sessions tell how they ended."""
-
-    def __init__(self, **options: Any) -> None:
-        self.app = App(options=WebSocketOptions(**options))
-        self.infos: asyncio.Queue[CloseInfo] = asyncio.Queue()
-
-        self.app.install(self)
-        self.route = self.app.websocket("/")
-
-    @hookimpl
-    def wsext_session_closed(self, session: Session, info: CloseInfo) -> None:
-        self.infos.put_nowait(info)
 
 
 async def test_text_binary_and_bytes_like_messages() -> None:
@@ -97,27 +64,6 @@ async def test_streams_in_both_directions() -> None:
         assert await session.receive() == "done"
     assert "".join(pieces) == "one two thrée"
     assert len(pieces) >= 3
-
-
-async def test_json_goes_both_ways_and_is_checked() -> None:
-    class Order(msgspec.Struct):
-        item: str
-        count: int
-
-    app = App()
-
-    @app.websocket("/")
-    async def handler(session: Session) -> None:
-        order = await session.receive_json(Order)
-        await session.send_json({"got": order.count})
-        await session.receive_json(Order)
-
-    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
-        await session.send_json(Order("tea", 3))
-        assert await session.receive_json(dict) == {"got": 3}
-        await session.send("{}")
-        info = await session.wait_closed()
-        assert info.code == 1007
 
 
 async def test_pings_measure_latency_and_answer_while_the_app_is_busy() -> None:
@@ -188,50 +134,6 @@ async def test_returning_closes_with_1000() -> None:
             session.send_nowait("x")
 
 
-async def test_an_exception_is_1011_and_its_text_stays_here(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    app = App()
-
-    @app.websocket("/")
-    async def handler(session: Session) -> None:
-        raise RuntimeError("the password is hunter2")
-
-    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
-        info = await session.wait_closed()
-    assert info.remote == (1011, "internal error")
-    assert "hunter2" in caplog.text
-    with pytest.raises(ConnectionClosedError, match="1011"):
-        async for _ in session:
-            pass
-
-
-async def test_exceptions_are_mapped_to_codes() -> None:
-    app = App()
-
-    class Wait(Exception):
-        seconds = 7
-
-    app.map_exception(LookupError, 4404, "no such thing")
-
-    @app.map_exception(Wait)
-    def wait(error: Wait) -> tuple[int, str]:
-        return 1013, f"in {error.seconds} s"
-
-    @app.websocket("/<kind>")
-    async def handler(session: Session, kind: str) -> None:
-        raise {"key": KeyError("x"), "wait": Wait(), "own": RemoteProtocolError(1008, "no")}[kind]
-
-    async with wsext.serve(app) as server:
-        for kind, expected in (
-            ("key", (4404, "no such thing")),
-            ("wait", (1013, "in 7 s")),
-            ("own", (1008, "no")),
-        ):
-            async with wsext.connect(f"{server.url}/{kind}") as session:
-                assert (await session.wait_closed()).remote == expected
-
-
 async def test_closing_twice_or_after_the_peer_only_waits() -> None:
     async with wsext.serve(echo_app()) as server, wsext.connect(server.url) as session:
         await asyncio.gather(session.close(4001, "first"), session.close(4002, "second"))
@@ -269,124 +171,7 @@ async def test_what_was_sent_before_the_close_arrives() -> None:
     assert got == [f"{number}" for number in range(2000)]
 
 
-async def test_tasks_of_a_session_end_with_it(caplog: pytest.LogCaptureFixture) -> None:
-    app = App()
-    cancelled = asyncio.Event()
-
-    async def ticker() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cancelled.set()
-
-    async def failing() -> None:
-        raise RuntimeError("in a task")
-
-    @app.websocket("/")
-    async def handler(session: Session) -> None:
-        session.create_task(ticker())
-        await session.receive()
-        session.create_task(failing())
-        await session.receive()
-
-    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
-        await session.send("go")
-        assert (await session.wait_closed()).code == 1011
-        await cancelled.wait()
-    assert "in a task" in caplog.text
-
-
 # --- flow control -----------------------------------------------------------------------------
-
-
-async def test_send_waits_while_the_peer_does_not_read() -> None:
-    app = App(options=WebSocketOptions(outgoing_bytes=64 * 1024))
-    sent = 0
-    finished = asyncio.Event()
-
-    @app.websocket("/")
-    async def flood(session: Session) -> None:
-        nonlocal sent
-        for _ in range(2000):
-            await session.send(b"x" * 65536)
-            sent += 1
-        finished.set()
-
-    async with wsext.serve(app) as server, raw_peer(server.port) as peer:
-        await peer.shake()
-        (session,) = server.sessions
-        await at_rest(lambda: sent)
-        assert not finished.is_set()
-        assert 0 < session.buffered_amount < 1 << 20
-        count = 0
-        while (frame := await peer.frame()) is not None and frame.opcode == 2:
-            count += 1
-        assert count == 2000
-
-
-@pytest.mark.parametrize("policy", ["suspend", "close", "drop-oldest"])
-async def test_send_nowait_goes_by_the_overflow_policy(policy: str) -> None:
-    ends = Ends(outgoing_bytes=32 * 1024, outgoing_overflow=policy, close_timeout=0.1)
-    outcome: asyncio.Queue[Any] = asyncio.Queue()
-
-    @ends.route
-    async def flood(session: Session) -> None:
-        try:
-            for _ in range(3000):
-                session.send_nowait(b"x" * 16384)
-                await asyncio.sleep(0)
-            outcome.put_nowait(session.stats.dropped_out)
-        except Exception as error:
-            outcome.put_nowait(error)
-        session.abort()
-
-    async with wsext.serve(ends.app) as server, raw_peer(server.port) as peer:
-        await peer.shake()
-        result = await outcome.get()
-        info = await ends.infos.get()
-    if policy == "suspend":
-        assert isinstance(result, QueueFull)
-    elif policy == "close":
-        assert info.local is None  # the Close frame could not leave
-        assert (info.code, info.reason) == (1013, "peer reads too slowly")
-    else:
-        assert result > 100
-
-
-@pytest.mark.parametrize("policy", ["suspend", "close", "drop-oldest"])
-async def test_messages_that_nobody_takes_go_by_the_overflow_policy(policy: str) -> None:
-    app = App(options=WebSocketOptions(incoming_capacity=4, incoming_overflow=policy))
-    go = asyncio.Event()
-    got: list[Any] = []
-    done = asyncio.Event()
-
-    @app.websocket("/")
-    async def slow(session: Session) -> None:
-        await go.wait()
-        try:
-            async for message in session:
-                got.append(message)
-        except ConnectionClosedError as error:
-            got.append(error.info.code)
-        finally:
-            done.set()
-
-    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
-        for number in range(100):
-            await session.send(str(number))
-        if policy == "close":
-            assert (await session.wait_closed()).code == 1013
-        elif policy == "drop-oldest":
-            await session.ping()  # everything before it has been received
-        go.set()
-        await session.close()
-        await done.wait()
-    if policy == "suspend":
-        assert got == [str(number) for number in range(100)]
-    elif policy == "drop-oldest":
-        assert got == ["96", "97", "98", "99"]
-    else:
-        assert got[-1] == 1013
 
 
 async def test_flush_waits_for_the_system() -> None:
@@ -449,47 +234,6 @@ async def test_a_raw_session_negotiates_when_it_is_asked_to() -> None:
                 assert await session.receive() == "abc"
 
 
-async def test_a_listener_is_called_for_everything() -> None:
-    app = App()
-    seen: list[Any] = []
-    closed = asyncio.Event()
-
-    @app.websocket("/")
-    class Echo(Listener):
-        def on_open(self, session: Session) -> None:
-            seen.append("open")
-
-        def on_message(self, session: Session, message: str | bytes) -> None:
-            seen.append(message)
-            session.send_nowait(message)
-
-        def on_close(self, session: Session, info: CloseInfo) -> None:
-            seen.append(info.code)
-            closed.set()
-
-    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
-        await session.send("a")
-        await session.send(b"b")
-        assert [await session.receive(), await session.receive()] == ["a", b"b"]
-        await session.close(3000)
-        await closed.wait()
-    assert seen == ["open", "a", b"b", 3000]
-
-
-async def test_a_listener_that_fails_is_1011(caplog: pytest.LogCaptureFixture) -> None:
-    app = App()
-
-    @app.websocket("/")
-    class Bad(Listener):
-        def on_message(self, session: Session, message: str | bytes) -> None:
-            raise RuntimeError("oops")
-
-    async with wsext.serve(app) as server, wsext.connect(server.url) as session:
-        await session.send("a")
-        assert (await session.wait_closed()).code == 1011
-    assert "oops" in caplog.text
-
-
 # --- extensions -------------------------------------------------------------------------------
 
 
@@ -512,19 +256,6 @@ async def test_extensions_that_do_not_commute_round_trip(order: list[Any]) -> No
             session.extension(Split)
 
 
-async def test_an_asynchronous_codec_keeps_the_order_to_the_end() -> None:
-    app = echo_app()
-    app.install(Slow)
-    async with wsext.serve(app) as server, wsext.connect(server.url, extensions=[Slow]) as session:
-        for number in range(30):
-            await session.send(str(number))
-        got = [await session.receive() for _ in range(30)]
-        assert got == [str(number) for number in range(30)]
-        session.send_nowait("last")
-        await session.close()
-    assert session.close_info.ok
-
-
 async def test_negotiation_is_data() -> None:
     app = echo_app()
     app.install(Append)
@@ -541,23 +272,6 @@ async def test_negotiation_is_data() -> None:
             ("x-reverse", "skipped", "not installed"),
         ]
         assert str(session.extensions[0]) == "x-append; suffix=end"
-
-
-async def test_codecs_are_closed_once_however_the_session_ends() -> None:
-    app = echo_app()
-    app.install(Append)
-    codecs = []
-    async with wsext.serve(app) as server:
-        for end in ("close", "abort"):
-            async with wsext.connect(server.url, extensions=[Append]) as session:
-                (on_server,) = server.sessions
-                codecs += [item.extensions[0].codec for item in (session, on_server)]
-                if end == "abort":
-                    session.abort()
-                else:
-                    await session.close()
-                await on_server.wait_closed()
-    assert [codec.closed for codec in codecs] == [1, 1, 1, 1]
 
 
 async def test_several_may_trace_a_session_and_each_ends_its_own() -> None:

@@ -81,6 +81,26 @@ class Program:
         )
         return client, server
 
+    def simpler(self) -> list[Program]:
+        """Programs with one thing less."""
+        plain = {
+            "resumes": False,
+            "http2": False,
+            "weather": "calm",
+            "policy": "suspend",
+            "reading": (0, 0),
+        }
+        found = [
+            replace(self, **{name: value})
+            for name, value in plain.items()
+            if getattr(self, name) != value
+        ]
+        for name in ("client", "server"):
+            steps = getattr(self, name)
+            for at in range(len(steps)):
+                found.append(replace(self, **{name: steps[:at] + steps[at + 1 :]}))
+        return found
+
 
 def draw(rng: Random) -> Program:
     """A program by chance."""
@@ -384,24 +404,3 @@ def _check_direction(sender: Side, receiver: Side, program: Program) -> None:
 def _short(message: str) -> str:
     """The first message's number."""
     return message.partition(":")[0]
-
-
-def simpler(program: Program) -> list[Program]:
-    """Programs with one thing less."""
-    plain = {
-        "resumes": False,
-        "http2": False,
-        "weather": "calm",
-        "policy": "suspend",
-        "reading": (0, 0),
-    }
-    found = [
-        replace(program, **{name: value})
-        for name, value in plain.items()
-        if getattr(program, name) != value
-    ]
-    for name in ("client", "server"):
-        steps = getattr(program, name)
-        for at in range(len(steps)):
-            found.append(replace(program, **{name: steps[:at] + steps[at + 1 :]}))
-    return found

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.simulation.__main__ import WEATHERS, run
+from tests.simulation.__main__ import SCENARIOS, WEATHERS, run
 from tests.simulation.codecs import STACKS
-from tests.simulation.general import ENDS, SIZES, Program, Side, Step, draw, play
+from tests.simulation.general import ENDS, SIZES, Program, Side, Step, play
 from wsext.testing import World, seeds, simulate
 
 #: Each block of seeds is one test, so that they can be spread over processes.
@@ -141,14 +141,17 @@ TwoSessions.TestCase.settings = settings(
 TestTwoSessions = TwoSessions.TestCase
 
 
-@pytest.mark.parametrize("first", range(0, 1000, BLOCK))
-def test_a_thousand_seeds_keep_to_the_model(first: int) -> None:
+@pytest.mark.parametrize(
+    ("scenario", "first"),
+    [*(("sessions", first) for first in range(0, 1000, BLOCK)), ("rooms", 0), ("rooms", BLOCK)],
+)
+def test_seeds_keep_to_the_model(scenario: str, first: int) -> None:
     findings = []
     for seed in seeds(BLOCK, first):
         try:
-            run(draw(Random(seed)), seed)
+            run(SCENARIOS[scenario](Random(seed)), seed)
         except Exception as error:
-            error.add_note(f"python -m tests.simulation --seed {seed}")
+            error.add_note(f"python -m tests.simulation --scenario {scenario} --seed {seed}")
             findings.append(error)
     if findings:
         raise ExceptionGroup(f"{len(findings)} of {BLOCK} seeds", findings[:5])

@@ -17,7 +17,7 @@ from wsext.rooms.backplanes.urls import make_backplane
 from wsext.rooms.hub import Hub
 from wsext.rooms.room import Room
 from wsext.rooms.settings import RoomOptions
-from wsext.runtime.life import usual_outcome
+from wsext.runtime.outcome import usual_outcome
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.installed import Installed
 from wsext.sdk.options import NamedOptionSet

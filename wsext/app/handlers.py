@@ -8,7 +8,7 @@ from typing import Any
 
 from wsext.app.typed import Dispatcher, as_dispatcher
 from wsext.errors import RouteError
-from wsext.runtime.session import Listener
+from wsext.runtime.listener import Listener
 
 __all__ = ["check_arguments", "check_guards", "check_kind", "describe"]
 

@@ -22,7 +22,7 @@ from wsext.app.handlers import check_arguments, check_guards, check_kind, descri
 from wsext.app.typed import as_dispatcher, as_handler
 from wsext.errors import HandshakeRejected, RouteError
 from wsext.protocol.http import Request, Response
-from wsext.runtime.session import Listener
+from wsext.runtime.listener import Listener
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.values import as_list
 

@@ -6,6 +6,7 @@ wire.py         frames to bytes and bytes to frames (RFC 6455 §5)
 http.py         HTTP/1.1 messages, read and written within limits
 handshake.py    the opening handshake of both roles (RFC 6455 §4)
 negotiation.py  Sec-WebSocket-Extensions: offers, answers, order (RFC 6455 §9.1)
-pipeline.py     runs the agreed codecs over the frames
+stack.py        the agreed codecs in order, and what follows from them
+pipeline.py     runs them over the frames
 connection.py   the open connection: messages, control frames, closing handshake
 """

@@ -2,6 +2,7 @@
 import cython
 
 from wsext.protocol.frames cimport Frame, Message, make_message
+from wsext.protocol.joining cimport Joiner
 from wsext.protocol.journal cimport Journal
 from wsext.protocol.leaf cimport copy_text, size_of
 from wsext.protocol.pipeline cimport Pipeline
@@ -32,11 +33,7 @@ cdef class Connection(Sender):
     cdef long long _max_message
     cdef int _wire_partial
     cdef bint _wire_known
-    cdef bint _buffered_first
-    cdef bytearray _buffer
-    cdef object _decoder
-    cdef object _meta
-    cdef long long _size
+    cdef Joiner _joiner
     cdef long long _skip
 
     cpdef object room(self)
@@ -77,9 +74,9 @@ cdef class Connection(Sender):
     cdef _check_wire(self, Frame frame)
 
     cdef object _deliver_other(self, Frame frame)
+
+    @cython.locals(joiner=Joiner)
     cdef object _deliver_fragment(self, Frame frame)
-    cdef object _deliver_streamed(self, Frame frame, str text)
-    cdef Message _finish(self, Message message)
 
     @cython.locals(opcode=int)
     cdef Frame _deliver_control(self, Frame frame)

@@ -12,14 +12,13 @@ is, and compiled.
 
 from __future__ import annotations
 
-import codecs
-from collections.abc import Mapping
 from typing import Any
 
 from wsext.errors import ProtocolError, RemoteProtocolError
 from wsext.protocol.closing import parse_close
 from wsext.protocol.codes import Opcode
 from wsext.protocol.frames import Event, Frame, Message, make_message
+from wsext.protocol.joining import Joiner, not_utf8, too_big
 from wsext.protocol.leaf import copy_text, size_of
 from wsext.protocol.pipeline import Pipeline
 from wsext.protocol.sending import Sender
@@ -97,11 +96,7 @@ class Connection(Sender):
         self._wire_size = 0
         self._wire_known = True
         self._partial = Partial.NONE  # fragmentation as the application sees it
-        self._buffer = bytearray()
-        self._decoder: codecs.IncrementalDecoder | None = None
-        self._buffered_first = True
-        self._meta: Mapping[str, Any] | None = None
-        self._size = 0
+        self._joiner: Joiner | None = None  # while a message is half way
         # Bytes of the next message that the program has from an earlier connection already.
         self._skip = 0 if self.journal is None else self.journal.skip
 
@@ -120,7 +115,8 @@ class Connection(Sender):
         """Bytes of the frame and of the message that are not complete, or not handed out yet."""
         ready = sum([len(frame.payload) for frame in self._decoded or ()])
         joined = self.pipeline.joined_bytes
-        return self._parser.partial_bytes + joined + len(self._buffer) + ready
+        joining = 0 if self._joiner is None else self._joiner.held_bytes
+        return self._parser.partial_bytes + joined + joining + ready
 
     def lose(self, error: BaseException | None = None, *, unsent: bool = False) -> None:
         """The transport is gone; whatever had not happened by now will not. See `Sender.lose`."""
@@ -387,12 +383,12 @@ class Connection(Sender):
         whole = payload if type(payload) is bytes else bytes(payload)
         size = len(whole)
         if size > self._max_message:
-            raise self._too_big()
+            raise too_big(self._max_message)
         data: str | bytes = whole
         if frame.opcode == 1:
             text = copy_text(whole, 0, size)
             if text is None:
-                raise _not_utf8()
+                raise not_utf8()
             data = text
         self.messages_in += 1
         self.app_bytes_in += size
@@ -406,7 +402,8 @@ class Connection(Sender):
         if not self._wire_known and not self.raw:
             # A trace was set on a connection that needed no pipeline until now.
             self._wire_known = True
-            self._wire_partial, self._wire_size = self._partial, self._size
+            self._wire_partial = self._partial
+            self._wire_size = 0 if self._joiner is None else self._joiner.size
         opcode = frame.opcode
         size = size_of(frame.payload)
         self.wire_bytes_in += size
@@ -429,69 +426,18 @@ class Connection(Sender):
         self._partial = _next_partial(self._partial, frame)
         return self._deliver_fragment(frame)
 
-    def _deliver_fragment(self, frame: Frame) -> Any:
-        if frame.opcode:
-            if frame.opcode > 2:
-                raise RemoteProtocolError(1002, f"opcode {frame.opcode} means nothing here")
-            self._size = 0
-            self._meta = frame.meta
-            self._buffered_first = not self._skip
-            self._buffer.clear()
-            is_text = frame.opcode == Opcode.TEXT
-            self._decoder = codecs.getincrementaldecoder("utf-8")() if is_text else None
-        if frame.meta is not None:
-            self._meta = frame.meta
-        self._size += len(frame.payload)
-        if self._size > self._max_message:
-            raise self._too_big()
-        if self._skip:
-            rest = bytes(frame.payload)[self._skip :]
-            self._skip = 0 if frame.fin else self._skip - (len(frame.payload) - len(rest))
-            frame = frame.replace(payload=rest)
-        text = ""
-        if self._decoder is not None:
-            try:
-                text = self._decoder.decode(bytes(frame.payload), frame.fin)
-            except UnicodeDecodeError:
-                raise _not_utf8() from None
-        if self.streaming:
-            return self._deliver_streamed(frame, text)
-        # The bytes are kept, not the text: a thousand one-byte fragments must not cost more.
-        self._buffer += frame.payload
-        if not frame.fin:
-            return None
-        whole = bytes(self._buffer)
-        self._buffer = bytearray()
-        data = str(whole, "utf-8") if self._decoder is not None else whole
-        return self._finish(Message(data, self._size, self._meta))
-
-    def _deliver_streamed(self, frame: Frame, text: str) -> Any:
-        data: str | bytes = bytes(frame.payload) if self._decoder is None else text
-        if self._buffer:  # what came before streaming was asked for
-            # Undecoded ends of characters are in the decoder and in `text`, so cut them here.
-            before = bytes(self._buffer)
-            self._buffer.clear()
-            if isinstance(data, str):
-                data = before.decode("utf-8", "ignore") + data
-            else:
-                data = before + data
-        message = Message(data, len(frame.payload), self._meta, frame.fin, self._buffered_first)
-        self._buffered_first = False
+    def _deliver_fragment(self, frame: Frame) -> Message | None:
+        """The message that a fragment completes, or a piece of it if it is streamed."""
+        joiner = self._joiner
+        if joiner is None:
+            self._joiner = joiner = Joiner(self._max_message, self._skip)
+            self._skip = 0
+        message: Message | None = joiner.take(frame, self.streaming, self.journal)
         if frame.fin:
-            return self._finish(message)
-        if self.journal is not None:
-            held = b"" if self._decoder is None else self._decoder.getstate()[0]
-            self.journal.skip = max(self.journal.skip, self._size - len(held))
-        return message if data or message.first else None
-
-    def _finish(self, message: Message) -> Message:
-        self.messages_in += 1
-        self.app_bytes_in += self._size
-        if self.journal is not None:
-            self.journal.skip = 0
-        self._meta = None
-        self._decoder = None
-        self._turn -= self._size >> _UNIT_BITS
+            self._joiner = None
+            self.messages_in += 1
+            self.app_bytes_in += joiner.size
+            self._turn -= joiner.size >> _UNIT_BITS
         return message
 
     def _deliver_control(self, frame: Frame) -> Frame:
@@ -511,9 +457,6 @@ class Connection(Sender):
             raise RemoteProtocolError(1002, f"opcode {opcode} means nothing here")
         return frame
 
-    def _too_big(self) -> RemoteProtocolError:
-        return RemoteProtocolError(1009, f"message of more than {self._max_message} bytes")
-
 
 def _next_partial(partial: Partial, frame: Frame) -> Partial:
     following = FRAGMENTS.get((partial, kind_of(frame.opcode), frame.fin))
@@ -525,7 +468,3 @@ def _next_partial(partial: Partial, frame: Frame) -> Partial:
             else "a continuation frame without a message that it continues",
         )
     return following
-
-
-def _not_utf8() -> RemoteProtocolError:
-    return RemoteProtocolError(1007, "text is not valid UTF-8")

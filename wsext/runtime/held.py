@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from wsext.runtime.life import life_of
 from wsext.runtime.outbox import most_entries
-from wsext.runtime.path import READ_SIZE, SessionPath
+from wsext.runtime.read_path import READ_SIZE
+from wsext.runtime.session_path import SessionPath
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.extension import Installable
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from wsext.errors import CloseInfo, MessageError, RemoteProtocolError
+from wsext.errors import CloseInfo
 from wsext.protocol.agreement import Agreed, Negotiation
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.connection import Connection
@@ -23,14 +22,15 @@ from wsext.protocol.frames import Frame
 from wsext.protocol.headers import hide_values
 from wsext.protocol.http import Headers, Request
 from wsext.runtime.channels import Incoming, Outgoing
-from wsext.runtime.formats import NAMES, Format, decode, encode
-from wsext.runtime.life import Life, Outcome
-from wsext.runtime.path import SessionPath
+from wsext.runtime.formatted import Formatted
+from wsext.runtime.life import Life
+from wsext.runtime.outcome import Outcome
 from wsext.runtime.settings import WebSocketOptions
+from wsext.runtime.stats import Stats
 from wsext.runtime.timers import Timers
 from wsext.sdk.installed import Installed, make_pipeline
 
-__all__ = ["Listener", "Session", "Stats"]
+__all__ = ["Session"]
 
 T = TypeVar("T")
 
@@ -39,56 +39,7 @@ _NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 _RAISE: Any = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Totals of a session's data messages; sizes are payload bytes.
-
-    Attributes:
-        messages_in, messages_out: Whole messages.
-        app_bytes_in, app_bytes_out: As the application sees them.
-        wire_bytes_in, wire_bytes_out: As they travel, encoded by the agreed extensions.
-        dropped_in, dropped_out: Messages dropped by the overflow policy ``drop-oldest``.
-        waiting_in: Received messages that wait for the application now.
-        frames_in: Frames of every kind received, also those that make no message.
-    """
-
-    messages_in: int
-    messages_out: int
-    app_bytes_in: int
-    app_bytes_out: int
-    wire_bytes_in: int
-    wire_bytes_out: int
-    dropped_in: int
-    dropped_out: int
-    waiting_in: int
-    frames_in: int
-
-
-class Listener:
-    """Callback-style handler, the fastest path: no task and no queue between wire and code.
-
-    Register a subclass like a coroutine: ``@app.websocket("/echo")`` above the class. One instance
-    is made per session. The methods are plain functions; they must not block. Send with
-    `Session.send_nowait`.
-    """
-
-    def on_open(self, session: Session) -> None:
-        """The session has opened."""
-
-    def on_message(self, session: Session, message: str | bytes) -> None:
-        """A message has come."""
-
-    def on_detach(self, session: Session) -> None:
-        """The connection is lost, and the session waits for another one."""
-
-    def on_resume(self, session: Session) -> None:
-        """The session has a connection again."""
-
-    def on_close(self, session: Session, info: CloseInfo) -> None:
-        """The session has ended."""
-
-
-class Session(SessionPath):
+class Session(Formatted):
     """One WebSocket. Made by a server for its handler, or by `connect`.
 
     Attributes:
@@ -133,7 +84,7 @@ class Session(SessionPath):
         timers: Timers | None = None,
         outcome: Callable[[BaseException], Outcome] | None = None,
     ) -> None:
-        SessionPath.__init__(self, raw)
+        Formatted.__init__(self, raw)
         self.id = f"s{next(_ids)}"
         self.name = self.id
         self.request = request
@@ -232,35 +183,6 @@ class Session(SessionPath):
 
     # --- receiving ----------------------------------------------------------------------------
 
-    async def receive_json(self, type: Any = Any) -> Any:
-        """The next message, decoded from JSON and checked against a type (msgspec).
-
-        Raises:
-            RemoteProtocolError: With 1007 if the message is not such JSON; left to the caller, it
-                closes the session with that code.
-            ConnectionClosed: As `receive`.
-        """
-        return self._decoded(await self.receive(), type, "json")
-
-    async def receive_msgpack(self, type: Any = Any) -> Any:
-        """The next message, decoded from MessagePack and checked against a type (msgspec).
-
-        Raises:
-            RemoteProtocolError: As `receive_json`; also for a text message.
-            ConnectionClosed: As `receive`.
-        """
-        return self._decoded(await self.receive(), type, "msgpack")
-
-    @staticmethod
-    def _decoded(data: str | bytes, type: Any, format: Format) -> Any:
-        try:
-            return decode(data, type, format)
-        except MessageError as error:
-            name = NAMES[format]
-            raise RemoteProtocolError(
-                CloseCode.INVALID_DATA, f"message is not the {name} that was expected"
-            ) from error
-
     async def receive_stream(self) -> AsyncIterator[str | bytes]:
         """The next message piece by piece, as its fragments come.
 
@@ -311,38 +233,6 @@ class Session(SessionPath):
             LocalProtocolError: If the frame may not be sent now (RFC 6455 §5.4, §5.5).
         """
         await self._life.writer.send_frame(frame)
-
-    async def send_json(
-        self,
-        value: Any,
-        *,
-        text: bool = True,
-        hints: Mapping[str, Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Send a value as JSON (msgspec), in a text message or a binary one.
-
-        Raises:
-            ConnectionClosed: As `send`.
-            TypeError: If the value cannot be encoded.
-        """
-        data = encode(value, "json")
-        await self.send(data if text else str(data).encode(), hints=hints, meta=meta)
-
-    async def send_msgpack(
-        self,
-        value: Any,
-        *,
-        hints: Mapping[str, Any] | None = None,
-        meta: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Send a value as MessagePack (msgspec), in a binary message.
-
-        Raises:
-            ConnectionClosed: As `send`.
-            TypeError: If the value cannot be encoded.
-        """
-        await self.send(encode(value, "msgpack"), hints=hints, meta=meta)
 
     @property
     def buffered_amount(self) -> int:

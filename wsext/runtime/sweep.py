@@ -6,11 +6,11 @@ Nothing here runs per message: sessions count for themselves, and the counters a
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 from wsext.errors import RemoteProtocolError
 from wsext.protocol.closing import CloseCode
-from wsext.runtime.life import Progress, life_of
+from wsext.runtime.life import Life, life_of
 from wsext.runtime.rates import Bucket
 from wsext.runtime.session import Session
 from wsext.runtime.timers import Timers
@@ -23,6 +23,33 @@ _EVERY = 1.0
 
 #: Seconds' worth of frames or pings that may come at once.
 _BURST = 2.0
+
+
+class Progress(NamedTuple):
+    """What a session has done so far, by the counters that limits are about.
+
+    Attributes:
+        frames: Frames of every kind received.
+        pings: Pings received.
+        waiting: Bytes that wait for the peer to read while nothing more is written; else 0.
+        resumed: How often the peer has made room for more to be written.
+    """
+
+    frames: int
+    pings: int
+    waiting: int
+    resumed: int
+
+    @classmethod
+    def of(cls, life: Life) -> Progress:
+        """What a session has done, by its life."""
+        link = life.link
+        connection = link.connection
+        stuck = link.stuck_bytes
+        if life.journal is not None and life.journal.is_full and life.is_connected:
+            stuck = stuck or life.outbox_bytes
+        return cls(connection.frames_in, connection.pings_in, stuck, link.resumed)
+
 
 _NOTHING = Progress(0, 0, 0, 0)
 
@@ -84,7 +111,7 @@ class Sweep:
             elif life.carrier not in carriers:
                 carriers.add(life.carrier)
                 life.carrier.find_reset()
-            progress = life.progress
+            progress = Progress.of(life)
             if seen is None:
                 if progress == _NOTHING:
                     continue  # most sessions are idle, and are to cost nothing

@@ -14,9 +14,10 @@ from wsext.escape import get_logger
 from wsext.protocol.agreement import Negotiation
 from wsext.protocol.http import Request, Response, rejection, serialize_request
 from wsext.runtime.life import life_of
+from wsext.runtime.listener import Listener
 from wsext.runtime.net import half_close
 from wsext.runtime.patience import close_rest
-from wsext.runtime.session import Listener, Session
+from wsext.runtime.session import Session
 from wsext.runtime.timers import Timers
 from wsext.runtime.turns import SLICE, turns_of
 from wsext.server import access

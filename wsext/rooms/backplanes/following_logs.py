@@ -65,16 +65,13 @@ class FollowingLogs(OpenRooms[_OpenLog]):
             self._read_again(room, open)
             return
         open.position = position
-        self._subscriber.hear(room, position, self._payload(room, open, data))
+        self._subscriber.hear(room, position, self._payload(room, data))
 
-    def _payload(self, room: str, open: _OpenLog, data: bytes) -> bytes | None:
+    def _payload(self, room: str, data: bytes) -> bytes | None:
         stored = self._line.read(room, data)
         if stored is None:
             return None
-        origin, number, payload = stored
-        if not open.is_new(origin, number):  # of an earlier epoch that was lost
-            self._line.status.repeated += 1
-            return None
+        origin, _, payload = stored
         if origin != self._line.subscriber.origin:
             self._line.status.received += 1
         return payload
@@ -117,7 +114,7 @@ class FollowingLogs(OpenRooms[_OpenLog]):
                 break
             expected -= 1
             messages.append((position, data))
-        payloads = [(p, self._payload(room, open, data)) for p, data in reversed(messages)]
+        payloads = [(p, self._payload(room, data)) for p, data in reversed(messages)]
         await self._follow_from(room, open, head)
         return head.position, [(p, payload) for p, payload in payloads if payload is not None]
 

@@ -126,7 +126,7 @@ class RemoteBackplane(Backplane):
                 self._set_connected(False)
                 self._say(error, worked or not self._tried.is_set())
             finally:
-                if self._lost.done() and not self._lost.cancelled():
+                if not self._lost.cancel() and not self._lost.cancelled():
                     self._lost.exception()  # it may have come while something else failed, too
                 with suppress(Exception):
                     await self._in_time(self._broker.disconnect())

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import socket
-import struct
 import sys
 import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +13,7 @@ import pytest
 
 import wsext
 from tests.raw import raw_peer
-from tests.runtime.sessions import SOON, app_of, frames_until_the_end, messages_of, turn
+from tests.runtime.sessions import SOON, app_of, frames_until_the_end, messages_of, turn, two_parts
 from wsext import QueueFull, Session
 
 
@@ -120,11 +117,6 @@ async def test_an_awaited_send_may_be_a_task_gathered_or_limited_in_time() -> No
         ]
 
 
-async def two_parts() -> AsyncIterator[str]:
-    yield "one "
-    yield "two"
-
-
 def steps_of(make: Callable[[], Coroutine[Any, Any, None]]) -> int:
     """How many Python functions run in a send that has nothing to wait for."""
     count = 0
@@ -161,21 +153,3 @@ async def test_a_send_after_a_stream_has_no_more_to_do_than_before_it() -> None:
         assert await messages_of(session) == ["x", "x", "one two", "x"]
     before, after = found
     assert after <= before
-
-
-async def test_what_is_sent_after_a_reset_is_not_written(caplog: pytest.LogCaptureFixture) -> None:
-    async def handler(session: Session) -> None:
-        await session.wait_closed()
-
-    async with wsext.serve(app_of(handler)) as server, raw_peer(server.port) as peer:
-        await peer.shake()
-        (session,) = server.sessions
-        connection: socket.socket = peer.writer.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        peer.writer.transport.abort()
-        await turn()  # the end of the client's side is called soon
-        for number in range(20):
-            session.send_nowait(f"{number}")
-            session.send_nowait(b"", hints={"urgent": True})
-        await session.wait_closed()
-    assert not [record.message for record in caplog.records if record.levelno >= logging.WARNING]

@@ -1,0 +1,309 @@
+"""What happens for every read of a connection: what comes is decoded, and delivered to the session.
+
+Runs as it is, and compiled. `wsext.runtime.link` adds what is rarer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+from wsext.protocol.connection import Connection
+from wsext.protocol.frames import Frame, Message
+from wsext.protocol.states import State
+from wsext.runtime.session_path import SessionPath
+from wsext.runtime.settings import WebSocketOptions
+from wsext.runtime.turns import SLICE, Turns, turns_of
+from wsext.runtime.write_path import WritePath
+
+__all__ = ["READ_SIZE", "ReadPath"]
+
+_OPEN = State.OPEN
+
+#: Bytes that are read at once, at most.
+READ_SIZE = 1 << 18
+
+
+class _Shared(threading.local):
+    """A buffer that all connections of a thread's event loop read into: what is read is handled
+    before anything else is, and a read of 64 bytes must not cost an allocation of the most that
+    could have come."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(READ_SIZE)
+        self.view = memoryview(self.buffer)
+
+
+_shared = _Shared()
+
+#: How often a connection looks at the clock in one turn, at most.
+_ROUNDS = 64
+
+#: How many messages a listener is given until it looks at the clock.
+_LISTENED = 8
+
+#: Reads and messages of more bytes are worth a look at the clock.
+_LARGE = 1 << 14
+
+
+class ReadPath(WritePath):
+    """The per-read part of a link.
+
+    Args:
+        connection: The engine.
+        options: Timeouts and bounds.
+    """
+
+    def __init__(self, connection: Connection, options: WebSocketOptions) -> None:
+        WritePath.__init__(self, connection, options)
+        self._session: SessionPath | None = None  # who gets what is received
+        proactor = getattr(asyncio, "ProactorEventLoop", None)
+        if proactor is not None and isinstance(self._loop, proactor):
+            self._buffer = bytearray(READ_SIZE // 4)  # Windows reads into it in the background
+            self._view: memoryview | bytearray = memoryview(self._buffer)
+        else:
+            self._buffer = _shared.buffer
+            self._view = _shared.view
+        self._turns: Turns = turns_of(self._loop)
+        self.used = 0.0
+        self.last = 0.0 if connection.pipeline.passive else SLICE
+        self.is_queued = False
+        self._stalled = False  # nothing more is decoded: the application has enough for now
+        self._pulling = False
+        self._heard = False  # since the last ping
+        self._has_read = False  # since `find_reset` has looked
+        self._in_place = False  # the buffer that was asked for is the payload's own
+        self.acks_later = False  # whether `acknowledge_later` was asked
+        self.has_acked = False  # since then
+
+    def bind(self, transport: Any) -> None:
+        """Learn how a transport wants to be used."""
+        WritePath.bind(self, transport)
+        if hasattr(transport, "write_nocheck"):  # aiofastnet
+            # It looks into an array without asking for a view. (Others may take slices of it.)
+            self._view = self._buffer
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def get_buffer(self, sizehint: int) -> memoryview | bytearray:
+        """As of an asyncio.BufferedProtocol."""
+        room = self.connection.room()
+        self._in_place = room is not None
+        # Into the payload itself there is no copy of the rest of a large payload.
+        return self._view if room is None else room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """As of an asyncio.BufferedProtocol."""
+        if self._in_place:
+            self._in_place = False
+            self._read(None, nbytes)
+        else:
+            self._read(self._buffer, nbytes)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the peer."""
+        self._read(data, len(data))
+
+    def _read(self, data: bytes | bytearray | None, size: int) -> None:
+        self._heard = self._has_read = True
+        self._begin_turn()
+        turns = self._turns
+        if (
+            self.is_async
+            or self._stalled
+            or self._pulling
+            or turns.is_spent
+            or (turns.is_full and self._has_to_wait())
+        ):
+            self.store(data, size)
+            return
+        connection = self.connection
+        # What is small and no extension decodes takes no longer than it took to arrive.
+        is_light = size <= _LARGE and connection.pipeline.passive
+        began = 0.0 if is_light else turns.clock()
+        self._gathering = self._pulling = True
+        try:
+            event = connection.receive(data, size)
+            if connection.has_more or (event is not None and type(event) is not Message):
+                self._pull(event, began)
+            else:  # as in most reads
+                if event is not None:
+                    if self._session is not None:
+                        self._session._deliver_one(event)
+                    message = event
+                    size = max(size, message.size)
+                if began > 0 and size > _LARGE:
+                    turns.charge(self, began)
+        finally:
+            self._gathering = self._pulling = False
+        session = self._session
+        if session is not None and (
+            session._inbox._head is not None or connection.has_more or session._inbox.is_counted
+        ):
+            self._count()
+        if connection.journal is not None:
+            self._acknowledge()
+        if connection.pending_bytes:
+            self._write_out()
+        if connection.state is not _OPEN:
+            self.progress_close()
+
+    def go_on(self) -> None:
+        """Deliver what has come and was not delivered yet, until the application has enough."""
+        if self._pulling or self.is_lost:
+            return
+        connection = self.connection
+        self._stalled = False
+        self._gathering = self._pulling = True
+        try:
+            began = self._turns.clock()
+            connection.new_turn()
+            self._pull(connection.next_event(), began)
+        finally:
+            self._gathering = self._pulling = False
+        self._count()
+        if connection.journal is not None:
+            self._acknowledge()
+        if connection.pending_bytes:
+            self._write_out()
+        if connection.state is not _OPEN:
+            self.progress_close()
+
+    def _acknowledge(self) -> None:
+        """Tell the peer what was taken, when it is time; else have a look later."""
+        journal = self.connection.journal
+        assert journal is not None
+        if journal.is_ack_due():
+            self.connection.send_ack()
+            self.has_acked = True
+        if not self.acks_later and journal.is_untold():
+            self.acknowledge_later()
+
+    def _pull(self, event: Any, began: float) -> None:
+        """Deliver an event, and those after it while the application has room for them.
+
+        Readers are resumed once for all messages that have come together, and before a Close frame
+        or a fault takes effect: so they can still answer what came before it.
+
+        Args:
+            event: The event.
+            began: When this turn began; 0 if it has hardly begun.
+        """
+        connection = self.connection
+        turns = self._turns
+        rounds = 0
+        session = self._session
+        listens = session is not None and session._on_message is not None
+        while True:
+            count = 0
+            while event is not None:
+                if type(event) is Message or (session is not None and session._raw):
+                    count += 1
+                self._hand_over(event)
+                if self._stalled or not connection.has_more or turns.is_full:
+                    break
+                if listens and count % _LISTENED == 0:  # whatever the application does with one
+                    if began <= 0:
+                        began = turns.clock()
+                    elif turns.is_over(began):
+                        self.take_turns()
+                        break
+                event = connection.next_event()
+            if count and session is not None:
+                session._inbox.wake(count)
+            if self._stalled or not connection.has_more:
+                break
+            if turns.is_full and self._has_to_wait():
+                self.wait_for_room()
+                break
+            if connection.is_turn_over:
+                rounds += 1
+                if began <= 0:
+                    began = turns.clock()
+                elif rounds >= _ROUNDS or turns.is_over(began):
+                    self.take_turns()
+                    break
+                connection.new_turn()
+            event = connection.next_event()
+        if began > 0:
+            turns.charge(self, began)
+        if connection.has_more:
+            connection.keep()
+
+    def _count(self) -> None:
+        """Count what is left at the end of a read."""
+        session = self._session
+        if session is not None:
+            connection = self.connection
+            inbox = session._inbox
+            if connection.has_more:
+                joined = connection.pipeline.joined_bytes  # an interceptor may have them for long
+                inbox.undecoded = connection.undecoded_bytes + joined
+            else:
+                inbox.undecoded = 0
+            inbox.count()
+
+    def _has_to_wait(self) -> bool:
+        """Whether the session gets no more for now, since too much waits in all of them.
+
+        A session for which nothing waits always gets something; and once a Close frame was sent,
+        the peer's has to be found.
+        """
+        session = self._session
+        return (
+            self._turns.is_full
+            and session is not None
+            and session._inbox._head is not None
+            and self.connection.state is _OPEN
+        )
+
+    def deliver(self, event: Any) -> None:
+        """Hand an event to the session, and resume who waits for it."""
+        self._hand_over(event)
+        if self._session is not None:
+            self._session._inbox.wake(1)
+
+    def _hand_over(self, event: Any) -> None:
+        session = self._session
+        if type(event) is Message:
+            if session is not None:
+                session._deliver(event)
+        else:
+            frame = event
+            if frame.opcode == 10:
+                self.take_pong(bytes(frame.payload))
+            elif frame.opcode > 10 and self.take_ack(frame):
+                return
+            if session is not None and session._raw:
+                session._deliver(frame)
+
+    def acknowledge(self) -> None:
+        """Tell the peer what was taken, if it is time; there has to be a journal."""
+        self._acknowledge()
+
+    # --- what is rarer ------------------------------------------------------------------------
+
+    def store(self, data: bytes | bytearray | None, size: int) -> None:
+        """Keep what has come until it can be decoded."""
+        raise NotImplementedError
+
+    def take_turns(self) -> None:
+        """Let other connections have their turn, then go on."""
+        raise NotImplementedError
+
+    def wait_for_room(self) -> None:
+        """Go on when less waits in all sessions, or nothing in this one."""
+        raise NotImplementedError
+
+    def take_pong(self, payload: bytes) -> None:
+        """A pong has come."""
+        raise NotImplementedError
+
+    def take_ack(self, frame: Frame) -> bool:
+        """An acknowledgement has come, if it is one: then there may be room for more to be sent."""
+        raise NotImplementedError
+
+    def acknowledge_later(self) -> None:
+        """Look again in half a second whether there is something to acknowledge."""
+        raise NotImplementedError

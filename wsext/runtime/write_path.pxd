@@ -1,0 +1,43 @@
+# C types for write_path.py, which is compiled with them.
+import cython
+
+from wsext.protocol.connection cimport Connection
+from wsext.protocol.prepared cimport PreparedMessage
+
+cdef Py_ssize_t _SEND_TURN
+
+
+cdef class WritePath:
+    cdef public Connection connection
+    cdef public object _write
+    cdef bint _is_dirty
+    cdef public bint is_async
+    cdef public bint _paused
+    cdef public bint queueing
+    cdef public long long free_until
+    cdef public long long turn_until
+    cdef public bint _gathering
+    cdef public bint is_lost
+    cdef list _dirty
+    cdef public object options
+    cdef public object _loop
+    cdef public object _transport
+
+    @cython.locals(connection=Connection)
+    cpdef bint send_prepared(self, PreparedMessage message) except -1
+
+    @cython.locals(connection=Connection)
+    cdef long long _sent(self) except -1
+
+    cdef _begin_turn(self)
+
+    @cython.locals(connection=Connection)
+    cdef _send(self, object data, object hints, object meta)
+
+    @cython.locals(connection=Connection, pending=Py_ssize_t)
+    cdef _write_out(self)
+
+    cdef _soon(self)
+
+    @cython.locals(dirty=list)
+    cdef _mark(self)
