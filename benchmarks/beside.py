@@ -29,7 +29,7 @@ def beside(results: dict[str, Any]) -> list[str]:
     servers = {server: _language(server) for column in shown.values() for server in column}
     if all(language == "Python" for language in servers.values()):
         return []
-    lines = ["### Python beside the others", ""]
+    lines = ["## Python beside the others", ""]
     lines += ["Ratios to `websockets`, more is better; memory in KiB per connection.", ""]
     lines += ["| server | language | " + " | ".join(shown) + " |"]
     lines += ["|---|---|" + "---:|" * len(shown)]
@@ -41,9 +41,8 @@ def beside(results: dict[str, Any]) -> list[str]:
 
 def _rows(workload: dict[str, Any]) -> dict[str, str]:
     """The cell of each server; wsext without compiled code has its place in other tables."""
-    is_memory = workload["unit"].startswith("KiB")
     return {
-        row["server"]: f"{row['median']:.1f}" if is_memory else f"{row['ratio'] or 0:.2f}"
+        row["server"]: f"{row['median']:.1f}" if workload["less"] else f"{row['ratio'] or 0:.2f}"
         for row in workload["rows"]
         if "-python" not in row["server"]
     }

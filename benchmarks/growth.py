@@ -133,9 +133,9 @@ def measure(servers: Fleet, load: Load, seconds: float, into: Point) -> None:
         workload = load.workload
         where = (server.port, "/room" if load.rooms else "/", load.connections, load.in_flight)
         times = (seconds, WARMUP, ",".join(map(str, server.pids())))
-        arguments = (*where, *times, load.size, offer(workload, load.codecs))
+        arguments = (*where, *times, load.size, offer(workload, load.codecs, servers.tools))
         messages, _, _, cpu, *_ = run_load(
-            servers.tools / "load", arguments, tape(workload, load.codecs, "")
+            servers.tools / "load", arguments, tape(workload, load.codecs, "", servers.tools)
         )
         into.cpu.append(cpu / messages * 1e6)
         into.memory.append(_memory(server, "VmHWM") - before)
@@ -220,7 +220,6 @@ def main() -> int:
     args = arguments()
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first
         signal.signal(number, signal.default_int_handler)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
     fleet.pin(fleet.LOAD_CPU)
     with tempfile.TemporaryDirectory() as folder:
         try:

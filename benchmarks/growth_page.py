@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from report import STYLE
+from chart import STYLE
 
 __all__ = ["chart", "tables", "write"]
 

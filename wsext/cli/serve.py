@@ -39,6 +39,7 @@ from wsext.runtime import net
 from wsext.runtime.loop import new_event_loop
 from wsext.sdk.options import option_fields
 from wsext.server.access import JSONFormatter
+from wsext.server.collecting import frozen
 from wsext.server.health import Health
 from wsext.server.loglimit import LineLimit
 from wsext.server.running import run_until_signal
@@ -156,7 +157,8 @@ def serve(
         target.install(Health())
     target.prepare()
     if channel is not None:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        freezing = frozen(target.server_options.gc_freeze)
+        with freezing, asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(run_worker(target, channel, context))
     else:
         _run(target, where_to, context, inspector)
