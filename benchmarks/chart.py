@@ -6,7 +6,7 @@ import math
 from html import escape
 from typing import Any
 
-__all__ = ["summary"]
+__all__ = ["STYLE", "summary"]
 
 WIDTH, LEFT, RIGHT, LINE = 920, 320, 700, 20
 LEAST, MOST = 1 / 4, 64  # the axis, as ratios

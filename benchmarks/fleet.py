@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import shutil
@@ -15,26 +14,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import recipes
 from materials import make_certificate, make_dictionary
+from recipes import Unavailable
 
-__all__ = [
-    "BESIDE",
-    "Fleet",
-    "Server",
-    "Unavailable",
-    "names",
-    "node_version",
-    "pin",
-    "run_client",
-    "run_load",
-]
+__all__ = ["BESIDE", "Fleet", "Server", "Unavailable", "names", "pin", "run_client", "run_load"]
 
 HERE = Path(__file__).parent
-NODE = HERE.parent / "build" / "bench"
 CPUS = sorted(os.sched_getaffinity(0))
 SERVER_CPU, LOAD_CPU = CPUS[0], CPUS[-1]
 
-#: File and arguments by name; those of wsext are made from its variants.
+#: File, or name of a recipe, and arguments, by name; those of wsext are made from its variants.
 _PEERS: dict[str, tuple[str, ...]] = {
     "websockets": ("echo_websockets.py",),
     "picows": ("echo_picows.py",),
@@ -47,8 +37,16 @@ _PEERS: dict[str, tuple[str, ...]] = {
     "socketify": ("echo_socketify.py",),
     "socketify-shared": ("echo_socketify.py", "shared"),
     "tornado": ("echo_tornado.py",),
-    "ws": ("echo_ws.js",),
+    "ws": ("ws",),
+    "bun": ("bun",),
+    "bun-shared": ("bun", "shared"),
+    "gorilla": ("gorilla",),
+    "fastwebsockets": ("fastwebsockets",),
+    "tungstenite": ("tungstenite",),
+    "jetty": ("jetty",),
+    "ktor": ("ktor",),
     "floor": ("floor.c",),
+    "growth": ("growth_wsext.py",),
     "uvicorn-wsext": ("echo_uvicorn.py", "wsext.integrations.uvicorn:Protocol"),
     "fastapi": ("echo_fastapi.py", "websockets-sansio"),
     "fastapi-wsproto": ("echo_fastapi.py", "wsproto"),
@@ -91,10 +89,6 @@ def add_before(python: str) -> None:
         before = f"{name}-before"
         _PEERS[before] = _PEERS[name]
         PYTHONS[before] = python
-
-
-class Unavailable(Exception):
-    """A server that does not run here, with the reason."""
 
 
 def names() -> list[str]:
@@ -309,42 +303,15 @@ def _compile(source: Path, target: Path, *libraries: str) -> None:
 def _command(name: str, tools: Path, port: int) -> tuple[list[str], dict[str, str]]:
     """The command line of a server, and what it needs in its environment."""
     file, *arguments = _PEERS[name]
+    if file in recipes.RECIPES:
+        return [*recipes.command(file), str(port), *arguments], {}
     source = HERE / "servers" / file
     if file.endswith(".c"):
         _compile(source, tools / name, "-lz")
         return [str(tools / name), str(port)], {}
-    if file.endswith(".js"):
-        return [_node(), str(source), str(port)], {"NODE_PATH": str(NODE / "node_modules")}
     codec = "python" if "-python" in name else "auto"
     python = PYTHONS.get(name, sys.executable)
     return [python, str(source), str(port), *arguments], {"WSEXT_CODEC": codec}
-
-
-def _node() -> str:
-    """The path of node, with ws installed for it."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None:
-        raise Unavailable("node is not installed")
-    if not (NODE / "node_modules" / "ws").exists():
-        if npm is None:
-            raise Unavailable("npm is not installed")
-        NODE.mkdir(parents=True, exist_ok=True)
-        command = [npm, "install", "--no-fund", "--no-audit", "--prefix", str(NODE)]
-        command += ["ws@8", "bufferutil@4"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Unavailable(f"npm install ws: {done.stderr.strip()[-200:]}")
-    return node
-
-
-def node_version() -> str:
-    """The versions of ws and node, if they are there."""
-    package = NODE / "node_modules" / "ws" / "package.json"
-    node = shutil.which("node")
-    if node is None or not package.exists():
-        return ""
-    done = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
-    return f"ws {json.loads(package.read_text())['version']}, node {done.stdout.strip()}"
 
 
 def run_load(tool: Path, arguments: Iterable[object], data: bytes) -> list[float]:

@@ -12,12 +12,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import recipes
+from beside import beside
 from chart import summary
-from fleet import LOAD_CPU, SERVER_CPU, node_version
+from fleet import LOAD_CPU, SERVER_CPU
 from messages import reference_size
 from workloads import NO_TAKEOVER, Row, Workload
 
-__all__ = ["behind", "collect", "tables", "write"]
+__all__ = ["behind", "collect", "machine", "tables", "write"]
 
 HERE = Path(__file__).parent
 BASE = "websockets"
@@ -75,7 +77,7 @@ def collect(
                 "rows": rows,
             }
         )
-    return {"machine": _machine(), "workloads": workloads, "left_out": left_out}
+    return {"machine": machine(), "workloads": workloads, "left_out": left_out}
 
 
 def _summary(figures: Any) -> dict[str, Any]:
@@ -102,22 +104,23 @@ def _tail(tails: list[list[float]]) -> dict[str, float]:
     return found | {"max": max(columns[names.index("max")])}
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What the figures were measured on and with."""
     found = []
     for name in PACKAGES:
         with suppress(PackageNotFoundError):
             found.append(f"{name} {version(name)}")
-    found += [f"zlib {zlib.ZLIB_RUNTIME_VERSION}", node_version()]
+    found += [f"zlib {zlib.ZLIB_RUNTIME_VERSION}", *recipes.versions()]
     shared = "" if SERVER_CPU != LOAD_CPU else ", of which servers and load share one"
     return (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors{shared}; "
-        f"Python {sys.version.split()[0]}; {', '.join(filter(None, found))}"
+        f"Python {sys.version.split()[0]}; {', '.join(found)}"
     )
 
 
 def tables(results: dict[str, Any]) -> str:
     """Everything as Markdown."""
-    lines = _warning(results)
+    lines = _warning(results) + beside(results)
     for group in dict.fromkeys(workload["group"] for workload in results["workloads"]):
         members = [w for w in results["workloads"] if w["group"] == group]
         lines += [f"## {group}", ""]

@@ -89,7 +89,7 @@ def _dial(port: int, path: str, workload: Workload, no_ops: int, folder: Path) -
             ssl=ssl._create_unverified_context() if is_tls else None,
             compression=None,
             extensions=_extensions(workload, no_ops, folder) or None,
-            max_size=1 << 22,
+            max_size=1 << 25,
             open_timeout=10,
             proxy=None,
         )

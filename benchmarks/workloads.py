@@ -122,13 +122,21 @@ _PEERS = (
     "socketify",
     "tornado",
     "ws",
+    "bun",
+    "gorilla",
+    "fastwebsockets",
+    "tungstenite",
+    "jetty",
+    "ktor",
     "floor",
 )
+_PLAIN = ("picows", "granian", "fastwebsockets", "tungstenite")  # they have no permessage-deflate
+_SHARED = ("socketify", "bun")  # their shared kind of compressor is needed without takeover
 _ALL = _rows(*_WSEXT, *_PEERS)
-_DEFLATE = _rows(*_WSEXT, "aiohttp-isal", *(n for n in _PEERS if n not in ("picows", "granian")))
+_DEFLATE = _rows(*_WSEXT, "aiohttp-isal", *(name for name in _PEERS if name not in _PLAIN))
 _FORGETFUL = tuple(
-    Row("socketify", "socketify-shared") if row.server == "socketify" else row for row in _DEFLATE
-)  # its other kind of compressor, which it needs here
+    Row(row.label, f"{row.server}-shared") if row.server in _SHARED else row for row in _DEFLATE
+)
 _STACKS = tuple(
     row
     for name in _WSEXT
@@ -222,6 +230,9 @@ _BROADCAST = tuple(
         Workload("broadcast, 64 B to 500", _NEWS, 500, 2, kind="room", rows=_ALL),
         Workload("broadcast, 64 B to 500, deflate", _NEWS, 500, 2, kind="room", deflate=TAKEOVER,
                  rows=_FORGETFUL),
+        Workload("broadcast, 64 B to 500, one at a time", _NEWS, 500, kind="room", rows=_ALL),
+        Workload("broadcast, 64 B to 500, one at a time, deflate, no context takeover", _NEWS, 500,
+                 kind="room", deflate=NO_TAKEOVER, rows=_FORGETFUL),
         Workload("broadcast, short JSON to 500, deflate", _FEED, 500, 2, kind="room",
                  deflate=TAKEOVER, rows=_FORGETFUL),
         *(

@@ -227,3 +227,19 @@ def test_who_is_ahead_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         "| small & quick: uvicorn-wsext | uvicorn 2.00x |",
     ]
     assert report.behind({"workloads": []}) == ["Nowhere, in this run."]
+
+
+def test_python_stands_beside_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from beside import beside
+
+    def workload(name: str, **medians: float) -> dict[str, Any]:
+        rows = [{"server": k, "median": v, "ratio": v / 100} for k, v in medians.items()]
+        return {"name": name, "less": "memory" in name, "rows": rows}
+
+    echo = workload("64 B, 64 connections", gorilla=250, websockets=100)
+    memory = workload("idle memory, 1,000 connections", websockets=12.25)
+    assert beside({"workloads": [memory]}) == []
+    *_, first, second, _ = beside({"workloads": [echo, memory]})
+    assert first == "| gorilla | Go | 2.50 |  |"
+    assert second == "| websockets | Python | 1.00 | 12.2 |"

@@ -12,7 +12,7 @@ from typing import Any
 
 PORT = int(sys.argv[1]) if len(sys.argv) > 1 else 0
 VARIANT = sys.argv[2] if len(sys.argv) > 2 else ""
-LARGEST = 1 << 22
+LARGEST = 1 << 25
 FOLDER = Path(os.environ.get("BENCH_FOLDER", "."))
 CERTIFICATE, KEY = FOLDER / "cert.pem", FOLDER / "key.pem"
 BROKER = os.environ.get("BENCH_BROKER", "")

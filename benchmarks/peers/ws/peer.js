@@ -8,7 +8,7 @@ const secret = process.env.BENCH_TLS ? { cert: read("cert"), key: read("key") } 
 const listener = http.createServer(secret).listen(Number(process.argv[2]), "127.0.0.1");
 const server = new WebSocketServer({
   server: listener,
-  maxPayload: 1 << 22,
+  maxPayload: 1 << 25,
   perMessageDeflate: { threshold: 0 },
 });
 const members = new Set();
