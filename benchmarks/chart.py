@@ -28,6 +28,8 @@ STYLE = """
 def summary(results: dict[str, Any]) -> str:
     """Every workload whose servers are compared with the same one, as SVG."""
     shown = [w for w in results["workloads"] if w["base"] and len(_gains(w)) > 1]
+    groups = list(dict.fromkeys(workload["group"] for workload in shown))
+    shown.sort(key=lambda workload: groups.index(workload["group"]))
     parts, y, group = _legend(), 44, ""
     for workload in shown:
         if workload["group"] != group:

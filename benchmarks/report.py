@@ -177,7 +177,7 @@ def _paces(workloads: list[dict[str, Any]]) -> list[str]:
 
 def behind(results: dict[str, Any]) -> list[str]:
     """Who is ahead of wsext, and where: made of the figures."""
-    lines = _head(["workload", "ahead"])
+    lines = ["| workload | ahead |", "|---|---|"]
     for workload in results["workloads"]:
         for row in workload["rows"]:
             ahead = [

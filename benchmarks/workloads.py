@@ -222,9 +222,9 @@ _COMPRESSED = tuple(
                  deflate=NO_TAKEOVER, rows=_FORGETFUL),
         Workload("deflate, short JSON, no context takeover", _FEED, 64, deflate=NO_TAKEOVER,
                  rows=_OWN_ZSTD),
-        Workload("zstd, short JSON, no context takeover", _FEED, 64, zstd="plain",
+        Workload("zstd, short JSON", _FEED, 64, zstd="plain",
                  rows=_OWN_ZSTD),
-        Workload("zstd with a dictionary, short JSON, no context takeover", _FEED, 64,
+        Workload("zstd with a dictionary, short JSON", _FEED, 64,
                  zstd="dictionary", rows=_OWN_ZSTD),
     )
 )  # fmt: skip
