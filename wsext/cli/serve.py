@@ -43,6 +43,7 @@ from wsext.runtime import net
 from wsext.runtime.loop import new_event_loop
 from wsext.sdk.options import option_fields
 from wsext.server.access import JSONFormatter
+from wsext.server.collecting import frozen
 from wsext.server.health import Health
 from wsext.server.hosts import Hosts
 from wsext.server.loglimit import LineLimit
@@ -154,7 +155,8 @@ def serve(
     asked = {text.partition(":")[0] for text in extensions}
     target, inspector = build(conf, where_to, [name for name in without if name not in asked])
     if channel is not None:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        freezing = frozen(target.server_options.gc_freeze)
+        with freezing, asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(run_worker(target, channel, context))
     else:
         _run(target, where_to, context, inspector, sock)

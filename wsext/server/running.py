@@ -16,6 +16,7 @@ from wsext.app.application import Application
 from wsext.escape import get_logger
 from wsext.runtime.loop import new_event_loop, refuse_running_loop
 from wsext.server.accepting import raise_descriptor_limit
+from wsext.server.collecting import frozen
 from wsext.server.server import Server
 
 __all__ = ["App", "run_until_signal", "serve", "serve_until_signal"]
@@ -140,6 +141,8 @@ def run_until_signal(
 ) -> None:
     """`serve_until_signal` on a new event loop; uvloop when it is installed.
 
+    With the server option ``gc_freeze`` the garbage collector passes over what exists by now.
+
     Raises:
         RuntimeError: If an event loop runs in this thread, or this is not the main thread.
     """
@@ -151,7 +154,8 @@ def run_until_signal(
             f" in another thread, asyncio.run() a coroutine with {instead}"
         )
     raise_descriptor_limit()
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    freezing = frozen(app.server_options.gc_freeze)
+    with freezing, asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve_until_signal(app, host, port, **serving))
 
 
