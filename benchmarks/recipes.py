@@ -62,7 +62,7 @@ JAVA = Toolchain(
     ("java", "mvn"),
     "java --version",
     "pom.xml",
-    f"mvn --quiet --batch-mode compile {TREE}",
+    f"mvn --quiet --batch-mode -Dstyle.color=never compile {TREE}",
     "java -XX:ActiveProcessorCount=1 -cp {here}/target/classes:{here}/target/dependency/* Peer",
 )
 NODE = Toolchain(
