@@ -19,9 +19,10 @@
 struct peer {
     int fd;
     struct reader reader;
-    int waiting; /* replies still to come before the next batch */
-    int batch;   /* which one is under way */
-    size_t sent; /* bytes of it that are out */
+    int waiting;   /* replies still to come before the next batch */
+    int batch;     /* which one is under way */
+    size_t sent;   /* bytes of it that are out */
+    int is_served; /* whether its first batch has been answered */
 };
 
 static int poll_fd;
@@ -69,7 +70,8 @@ int main(int argc, char **argv) {
     if (other) usleep(200000);
     unsigned char *buffer = malloc(CHUNK);
     uint64_t polls = 0, idle = 0, all = 0, due = connections; /* room: deliveries so far, and to come */
-    double began = now(), start = 0, cpu = 0, t = began;
+    double opened = now(), began = opened, start = 0, cpu = 0, t = opened;
+    int unserved = room ? 0 : connections; /* the warm-up begins when all are served */
     for (int i = 0; i < connections && !room; i++) {
         peers[i].waiting = in_flight;
         push(peers + i);
@@ -83,7 +85,8 @@ int main(int argc, char **argv) {
         idle += !n;
         if (!n || (polls & 63) == 0) {
             t = now();
-            if (t - began > warmup + seconds + 10) fail("the replies stopped coming");
+            if (unserved) began = t;
+            if (t - began > warmup + seconds + 10 || began - opened > 30) fail("the replies stopped coming");
             if (!start && t - began > warmup) {
                 start = t;
                 cpu = cpu_of(argv[7]);
@@ -104,6 +107,8 @@ int main(int argc, char **argv) {
                 for (all += messages; all >= due; due += connections) next(publisher);
             } else if ((p->waiting -= messages) <= 0 && is_out(p)) {
                 p->waiting += in_flight;
+                unserved -= !p->is_served;
+                p->is_served = 1;
                 next(p);
             }
         }

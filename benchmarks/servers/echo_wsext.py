@@ -7,6 +7,7 @@ sends a `PreparedMessage` for ``listener``.
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from itertools import cycle
 from typing import Any, ClassVar
 
@@ -143,10 +144,11 @@ class Typed(Dispatcher):
 
 @app.websocket("/rooms/<int:count>")
 async def rooms(session: Session, count: int) -> None:
-    mine = [app.room(name).join_nowait(session) for name in names(f"/{count}")]
-    turn = cycle(mine)
-    async for message in session:
-        await next(turn).broadcast(message)
+    async with AsyncExitStack() as stack:
+        joining = [app.room(name).join(session) for name in names(f"/{count}")]
+        mine = [await stack.enter_async_context(each) for each in joining]
+        for members in cycle(mine):
+            await members.broadcast(await session.receive())
 
 
 app.run("127.0.0.1", PORT, ssl=TLS)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from wsext import App, Listener, Request, RouteError, Router, Session, hookimpl
+from wsext import (
+    App,
+    HandshakeRejected,
+    Headers,
+    Listener,
+    Request,
+    RouteError,
+    Router,
+    Session,
+    hookimpl,
+)
 
 
 async def one(session: Session, **params: str) -> None: ...
@@ -74,3 +84,41 @@ def test_routers_and_plugins_are_held_to_it() -> None:
     app.install(Plugin())
     with pytest.raises(RouteError, match=r"test_routing\.one and .*other"):
         app.prepare()
+
+
+@pytest.mark.parametrize(
+    ("target", "rule"),
+    [
+        ("/", "/"),
+        ("/chat", "/chat"),
+        ("/chat?room=1", "/chat"),
+        ("/ch%61t", "/chat"),
+        ("/chat/lobby", "/chat/lobby"),
+        ("/chat/other", "/chat/<room>"),
+        ("/chat/a/b", "/chat/<path:room>"),
+        ("http://elsewhere.example/chat", "/chat"),
+        ("/folder/", "/folder/"),
+        ("/folder", 308),
+        ("/chat/", 404),
+        ("//chat", "/chat"),
+        ("/CHAT", 404),
+    ],
+)
+def test_a_rule_that_means_one_path_is_found_before_the_others(
+    target: str, rule: str | int
+) -> None:
+    app = App()
+    app.http("/chat")(page)
+    for path in ("/chat/<path:room>", "/chat/<room>", "/chat/lobby", "/chat", "/folder/", "/"):
+        app.websocket(path)(one)
+    asked = Headers({"Upgrade": "websocket", "Connection": "Upgrade"})
+    if isinstance(rule, int):
+        with pytest.raises(HandshakeRejected) as caught:
+            app.table.match(Request("GET", target, asked))
+        assert caught.value.status == rule
+        return
+    route, params = app.table.match(Request("GET", target, asked))
+    assert (route.path, route.handler) == (rule, one)
+    assert bool(params) == ("<" in route.path)
+    if rule == "/chat":  # a page answers whoever asks for no WebSocket
+        assert app.table.match(Request("GET", target, Headers()))[0].handler is page

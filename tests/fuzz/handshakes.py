@@ -20,7 +20,8 @@ from wsext import (
     connect,
 )
 from wsext.protocol.handshake import check_origin, check_upgrade, offered_subprotocols
-from wsext.protocol.http import RequestReader, ResponseReader
+from wsext.protocol.heads import RequestReader
+from wsext.protocol.http import ResponseReader
 from wsext.protocol.negotiation import confirm, make_offers, negotiate, offers_header, parse_offers
 from wsext.sdk.installed import Installed, make_pipeline
 

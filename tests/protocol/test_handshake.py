@@ -10,7 +10,8 @@ from websockets.utils import accept_key
 from wsext import HandshakeRejected, InvalidHandshake, InvalidStatus, Request
 from wsext.protocol import handshake
 from wsext.protocol.headers import Headers
-from wsext.protocol.http import RequestReader, Response, ResponseReader, serialize_request
+from wsext.protocol.heads import RequestReader
+from wsext.protocol.http import Response, ResponseReader, serialize_request
 
 GOOD = {
     "Host": "example.com",

@@ -10,7 +10,7 @@ import wsext
 from tests.http2.peer import h2_peer
 from tests.raw import REQUEST, fetch, raw_peer
 from wsext import App, HandshakeRejected, Headers, Request, Response, Session, hookimpl
-from wsext.protocol.http import RequestReader
+from wsext.protocol.heads import RequestReader
 
 SINGLE = [
     "Authorization",

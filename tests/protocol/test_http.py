@@ -1,4 +1,4 @@
-"""Requests and responses, and the readers that parse them."""
+"""Requests and responses, and the reader of responses."""
 
 from __future__ import annotations
 
@@ -8,78 +8,9 @@ from hypothesis import strategies as st
 
 import wsext
 from tests.raw import fetch
-from wsext import App, HandshakeRejected, InvalidHandshake, Request
+from wsext import App, InvalidHandshake, Request
 from wsext.protocol.headers import Headers
-from wsext.protocol.http import RequestReader, ResponseReader, serialize_request
-
-GOOD = {
-    "Host": "example.com",
-    "Upgrade": "websocket",
-    "Connection": "keep-alive, Upgrade",
-    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-    "Sec-WebSocket-Version": "13",
-}
-
-
-def request(method: str = "GET", version: str = "HTTP/1.1", **changes: str | None) -> Request:
-    headers = Headers()
-    for name, value in {**GOOD, **{k.replace("_", "-"): v for k, v in changes.items()}}.items():
-        if value is not None:
-            headers[name] = value
-    return Request(method, "/chat", headers, version=version)
-
-
-def read(data: bytes, step: int = 1 << 20, **limits: int) -> Request | None:
-    reader = RequestReader(**limits)
-    for at in range(0, len(data), step):
-        found = reader.feed(data[at : at + step])
-        if found is not None:
-            return found
-    return None
-
-
-@pytest.mark.parametrize("step", [1, 7, 1000])
-def test_a_request_may_come_in_any_pieces(step: int) -> None:
-    data = serialize_request(request()) + b"\x81\x80abcd"
-    reader = RequestReader()
-    found = None
-    for at in range(0, len(data), step):
-        if found is None:
-            found = reader.feed(data[at : at + step])
-        else:
-            reader.keep(data[at : at + step])
-    assert found is not None
-    assert found.path == "/chat"
-    assert reader.take_rest() == b"\x81\x80abcd"
-
-
-@pytest.mark.parametrize(
-    ("data", "status"),
-    [
-        (b"GARBAGE\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n", 400),
-        (b"GET / HTTP/2\r\n\r\n", 400),
-        (b"GET /\x1b[31m HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        (b"GET /a\rb HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        (b"GET /\x7f HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        (b"GET /\xc2\x85 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        (b"G\x1bT / HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        (b" GET / HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\n\r\n", 400),
-        (b"\x16\x03\x01\x02\x00\x01\x00\r\n", 400),
-        (b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", 405),
-        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
-        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431),
-        (b"GET / HTTP/1.1\r\n" + (b"X: " + b"y" * 1000 + b"\r\n") * 20 + b"\r\n", 431),
-        (b"GET / HTTP/1.1\r\nX: " + b"y" * 9000, 431),
-    ],
-)
-def test_a_malformed_or_large_request_gets_its_status(data: bytes, status: int) -> None:
-    for step in (len(data), 13):
-        with pytest.raises(HandshakeRejected) as caught:
-            read(data, step)
-        assert caught.value.status == status
+from wsext.protocol.http import ResponseReader
 
 
 def test_what_a_request_knows() -> None:

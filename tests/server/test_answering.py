@@ -21,7 +21,6 @@ from wsext import (
     Request,
     Response,
     Router,
-    ServerOptions,
     Session,
     WebSocketOptions,
     hookimpl,
@@ -211,40 +210,6 @@ def test_handlers_and_paths_of_wrong_kinds_are_refused_at_once() -> None:
         app.websocket("/sync")(lambda session: None)
     with pytest.raises(ValueError, match="slash"):
         app.websocket("nothing")
-
-
-async def test_a_guard_that_hangs_keeps_a_place_only_while_the_client_waits() -> None:
-    app = App(server=ServerOptions(max_connections=1, handshake_timeout=30))
-    states: asyncio.Queue[str] = asyncio.Queue()
-
-    async def guard(request: Request) -> None:
-        states.put_nowait("asked")
-        try:
-            await asyncio.Event().wait()
-        finally:
-            states.put_nowait("cancelled")
-
-    app.websocket("/", guards=[guard])(echo)
-    async with wsext.serve(app) as server:
-        for leave in ("abort", "write_eof"):
-            async with raw_peer(server.port) as peer:
-                peer.send(REQUEST.format(path="/", more="").encode())
-                assert await states.get() == "asked"
-                getattr(peer.writer.transport, leave)()
-                assert await states.get() == "cancelled"
-        assert server.connection_count == 0
-
-
-async def test_a_guard_that_hangs_ends_with_the_time_for_the_handshake() -> None:
-    app = App(server=ServerOptions(handshake_timeout=0.1))
-
-    async def guard(request: Request) -> None:
-        await asyncio.Event().wait()
-
-    app.websocket("/", guards=[guard])(echo)
-    async with wsext.serve(app) as server, raw_peer(server.port) as peer:
-        peer.send(REQUEST.format(path="/", more="").encode())
-        assert await peer.reader.read() == b""
 
 
 async def test_many_requests_at_once_leave_others_their_turn() -> None:

@@ -31,6 +31,9 @@ __all__ = ["PLACEHOLDER", "Route", "RouteTable", "Router"]
 #: A parameter in a rule: ``<name>``, ``<converter:name>`` or ``<converter(arguments):name>``.
 PLACEHOLDER = re.compile(r"<(?:(?P<converter>\w+)(?P<arguments>\(.*?\))?:)?(?P<name>\w+)>")
 
+#: Rules that mean themselves, and no other path.
+_PLAIN = re.compile(r"(/[\w.~-]+)*/?", re.ASCII)
+
 Guard: TypeAlias = "Callable[[Request], Any]"
 
 H = TypeVar("H", bound="Callable[..., Any] | type[Listener]")
@@ -232,8 +235,12 @@ class RouteTable:
             merge_slashes=False,
             redirect_defaults=False,
         )
+        #: WebSocket routes without parameters, which werkzeug finds before any other.
+        self._plain: dict[str, Route] = {}
         for rule in rules:
             route = rule.endpoint
+            if rule.websocket and _PLAIN.fullmatch(route.path):
+                self._plain[route.path] = route
             params = sorted(rule.arguments, key=route.path.index)
             check_arguments(route.path, route.kind, route.handler, params)
             check_guards(route.path, route.guards)
@@ -244,6 +251,10 @@ class RouteTable:
         Raises:
             HandshakeRejected: 404, 405 or a redirect.
         """
+        if request.is_upgrade:
+            plain = self._plain.get(request.target.partition("?")[0])
+            if plain is not None:
+                return plain, {}
         # Routes do not depend on the Host header, which may hold anything.
         adapter = self._map.bind(
             "localhost", path_info=request.path, query_args=request.query_string

@@ -40,7 +40,8 @@ from wsext.integrations.asgi import (
 from wsext.integrations.denial import RawHeaders, response_head
 from wsext.integrations.options import Profiles, settings_from_environment
 from wsext.protocol.handshake import accept_headers
-from wsext.protocol.http import Request, RequestReader, Response, rejection
+from wsext.protocol.heads import RequestReader
+from wsext.protocol.http import Request, Response, rejection
 from wsext.runtime.life import life_of
 from wsext.runtime.patience import close_rest
 from wsext.runtime.session import Session

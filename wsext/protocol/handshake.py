@@ -27,7 +27,7 @@ from wsext.protocol.headers import (
     is_host,
     parse_subprotocols,
 )
-from wsext.protocol.http import HTTPResponse, Request, Response
+from wsext.protocol.http import HTTPResponse, Request
 
 __all__ = [
     "accept_headers",
@@ -193,9 +193,16 @@ def accept_headers(
 def accept_response(
     request: Request, *, subprotocol: str | None = None, extensions: str | None = None
 ) -> bytes:
-    """The 101 response to a request that `check_upgrade` has let pass."""
+    """The 101 response to a request that `check_upgrade` has let pass.
+
+    Raises:
+        ValueError: If a header's value has a character that may not stand there.
+    """
     answer = accept_headers(request, subprotocol=subprotocol, extensions=extensions)
-    return Response(101, headers=answer).serialize()
+    if not all(map(VALUE.fullmatch, answer.values())):
+        raise ValueError("a header of the answer has a character that may not stand there")
+    lines = [f"{name}: {value}\r\n" for name, value in answer.items()]
+    return f"HTTP/1.1 101 Switching Protocols\r\n{''.join(lines)}\r\n".encode("latin-1")
 
 
 # --- client -----------------------------------------------------------------------------------

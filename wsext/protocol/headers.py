@@ -76,6 +76,15 @@ class Headers(_Headers):
 
     __slots__ = ()
 
+    @classmethod
+    def of(cls, lines: Iterable[tuple[str, str]]) -> Headers:
+        """The fields of lines whose grammar was checked already."""
+        headers = cls.__new__(cls)
+        headers.clear()  # makes it empty, as the constructor does with more effort
+        for name, value in lines:
+            headers.set_insecure(name, value)
+        return headers
+
     def __getitem__(self, key: str) -> str:
         values = self.get_all(key)
         if not values:

@@ -1,7 +1,7 @@
-"""The HTTP around a handshake: requests, responses, and the readers that parse them.
+"""The HTTP around a handshake: requests, responses, and the reader of responses.
 
-The grammar is that of the ``websockets`` package (`websockets.http11`, `websockets.headers`); the
-limits are here. Feed a reader bytes until it gives a request (server) or a response (client).
+The grammar of responses is that of the ``websockets`` package (`websockets.http11`); the limits are
+here. That of requests is in `wsext.protocol.heads`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from websockets.exceptions import InvalidHeader, WebSocketException
+from websockets.exceptions import InvalidHeader
 from websockets.headers import parse_connection, parse_upgrade
 from websockets.http11 import Request as _HTTPRequest
 from websockets.http11 import Response as HTTPResponse
@@ -25,10 +25,8 @@ from wsext.errors import HandshakeRejected, InvalidHandshake
 from wsext.escape import escape
 from wsext.protocol.headers import (
     Headers,
-    check_fields,
     has_token,
     hide_values,
-    is_host,
     parse_subprotocols,
 )
 from wsext.protocol.lines import LineReader, TooLarge
@@ -37,15 +35,11 @@ __all__ = [
     "HTTPResponse",
     "Headers",
     "Request",
-    "RequestReader",
     "Response",
     "ResponseReader",
     "rejection",
     "serialize_request",
 ]
-
-#: A path and query, or a whole URL. There is no fragment in it (RFC 9112 §3.2).
-_TARGET = re.compile(r"/[^#]*|(?:https?|wss?)://(?P<host>[^/?#]+)(?:[/?][^#]*)?", re.I)
 
 #: Knows how the values of cookies are quoted.
 _COOKIES: SimpleCookie = SimpleCookie()
@@ -255,65 +249,12 @@ def rejection(error: HandshakeRejected) -> Response:
     return Response(error.status, body + "\n", error.headers)
 
 
-def _is_target(target: str, method: str) -> bool:
-    """Whether a method may have a target (RFC 9112 §3.2); a WebSocket's URL, too."""
-    found = _TARGET.fullmatch(target)
-    if found is None:  # OPTIONS * and CONNECT host:port get an answer of their own
-        return target.isprintable() and method in ("OPTIONS", "CONNECT")
-    host: str | None = found["host"]
-    return target.isprintable() and (host is None or (host[:1] != ":" and is_host(host)))
-
-
 def serialize_request(request: Request) -> bytes:
     """A request as bytes."""
     return _HTTPRequest(request.target, request.headers, request.method).serialize()
 
 
 # -- reading ----------------------------------------------------------------------------------
-
-
-class RequestReader(LineReader):
-    """Server: reads the client's request.
-
-    Args:
-        max_size: The most bytes of request line and headers together (431 beyond).
-        max_count: The most header lines (431 beyond); the grammar itself stops at 128.
-    """
-
-    def __init__(self, *, max_size: int = 16384, max_count: int = 100) -> None:
-        super().__init__(max_size, max_count)
-        self._parser = _HTTPRequest.parse(self.read_line)
-
-    def feed(self, data: bytes) -> Request | None:
-        """Take bytes; return the request once it is whole.
-
-        Raises:
-            HandshakeRejected: If it is malformed or too large; answer with its status.
-        """
-        self.buffer += data
-        try:
-            next(self._parser)
-        except StopIteration as stop:
-            parsed: _HTTPRequest = stop.value
-            headers, version = parsed.headers, parsed.protocol
-            headers.__class__ = Headers  # the same lines; a copy would check each of them again
-            assert isinstance(headers, Headers)
-            if not (parsed.method.isalpha() and _is_target(parsed.path, parsed.method)):
-                raise HandshakeRejected(400, "malformed request line") from None
-            check_fields(headers, needs_host=version == "HTTP/1.1")
-            return Request(parsed.method, parsed.path, headers, version=version)
-        except (TooLarge, WebSocketException) as error:
-            if not self.lines:
-                raise HandshakeRejected(414, "request line too long") from error
-            raise HandshakeRejected(431, f"request headers too large: {error}") from error
-        except (ValueError, NotImplementedError, EOFError) as error:
-            method = self.first_line.split(b" ", 1)[0]
-            if method in (b"POST", b"PUT", b"PATCH", b"DELETE"):
-                raise HandshakeRejected(
-                    405, "only GET and HEAD are answered", {"Allow": "GET, HEAD"}
-                ) from error
-            raise HandshakeRejected(400, "malformed request") from error
-        return None
 
 
 class ResponseReader(LineReader):

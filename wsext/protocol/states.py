@@ -31,6 +31,8 @@ class State(IntEnum):
 class Happening(Enum):
     """What can happen to a connection."""
 
+    __hash__ = object.__hash__  # in C; that of an Enum is Python code
+
     SEND_DATA = "send data"
     RECEIVE_DATA = "receive data"
     SEND_CLOSE = "send Close"

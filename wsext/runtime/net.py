@@ -21,6 +21,7 @@ __all__ = [
     "connect_socket",
     "create_connection",
     "create_unix_connection",
+    "fills_at_once",
     "half_close",
     "receive_descriptors",
     "url_of",
@@ -182,6 +183,13 @@ def url_of(sock: Any, secure: bool) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(name[0], name[0])
     scheme = "wss" if secure else "ws"
     return f"{scheme}://[{host}]:{name[1]}" if ":" in host else f"{scheme}://{host}:{name[1]}"
+
+
+def fills_at_once(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether a loop fills the buffer of a protocol right before it says so. Then many protocols
+    may share one. The loop of Windows fills buffers while others are running."""
+    proactor = getattr(asyncio, "ProactorEventLoop", None)
+    return proactor is None or not isinstance(loop, proactor)
 
 
 def half_close(transport: asyncio.WriteTransport) -> None:

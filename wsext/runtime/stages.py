@@ -32,6 +32,8 @@ __all__ = ["LIFE", "LifeEvent", "LifeStage"]
 class LifeStage(Enum):
     """Where a session stands."""
 
+    __hash__ = object.__hash__  # in C; that of an Enum is Python code, and every life looks here
+
     NEW = "new"
     OPENING = "opening"
     OPEN = "open"
@@ -43,6 +45,8 @@ class LifeStage(Enum):
 
 class LifeEvent(Enum):
     """What can happen to a session."""
+
+    __hash__ = object.__hash__
 
     ATTACH = "a connection is attached"
     OPENED = "hooks and listener have run"

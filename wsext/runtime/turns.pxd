@@ -24,5 +24,6 @@ cdef class Turns:
     cdef _let(self, object who)
     cpdef bint is_over(self, double began) except -1
     cpdef charge(self, object who, double began)
+    cpdef spend(self, double seconds)
     cpdef queue(self, object who)
     cdef _come_soon(self)

@@ -26,7 +26,7 @@ try:
 except ImportError:  # needed to compile this module, not to run it
     from wsext.compiled import cython
 
-__all__ = ["SLICE", "Timed", "Turns", "turns_of"]
+__all__ = ["SLICE", "Once", "Timed", "Turns", "turns_of"]
 
 #: Seconds in which one connection is decoded in a row.
 SLICE = _SLICE = 0.001
@@ -45,7 +45,7 @@ _ANY = 1 << 62
 
 
 class Queues(Protocol):
-    """What has turns: a link.
+    """What has turns: a link, for example.
 
     Attributes:
         used: Seconds that it has used. Who has been idle starts like the one who had its turn last.
@@ -143,7 +143,11 @@ class Turns:
         who.last = max(counted, who.last / 2)
         if not self._queue and not self._coming:
             self._floor = max(self._floor, who.used)  # nobody has waited for it
-        self._left -= used
+        self.spend(used)
+
+    def spend(self, seconds: float) -> None:
+        """So much of this pass is used up, or will be."""
+        self._left -= seconds
         if self._left <= 0:
             self.is_spent = True
         self._come_soon()
@@ -195,6 +199,21 @@ class Turns:
         except Exception as error:  # of one connection; it is the others' turn, too
             problem = {"message": "decoding failed", "exception": error}
             self._loop.call_exception_handler(problem)
+
+
+class Once:
+    """What takes one turn, and is not known from any other.
+
+    Args:
+        go_on: Called when it is its turn.
+    """
+
+    __slots__ = ("go_on", "is_queued", "last", "used")
+
+    def __init__(self, go_on: Callable[[], None]) -> None:
+        self.go_on = go_on
+        self.used, self.last = 0.0, SLICE
+        self.is_queued = False
 
 
 class Timed(Coroutine[Any, Any, None]):

@@ -36,6 +36,7 @@ class Hooks:
 
     def __init__(self) -> None:
         self._manager: pluggy.PluginManager | None = None
+        self._bound: dict[str, list[tuple[Callable[..., Any], Any]]] = {}
 
     def register(self, plugin: Any, name: str | None = None) -> None:
         """Register an object with hook implementations.
@@ -46,6 +47,7 @@ class Hooks:
         """
         if self._manager is None:
             self._manager = new_manager()
+        self._bound.clear()
         label = name or getattr(plugin, "__name__", None) or type(plugin).__name__
         try:
             self._manager.register(plugin, name)
@@ -75,6 +77,7 @@ class Hooks:
     def unregister(self, plugin: Any) -> None:
         """Take a plugin's hooks out; nothing happens when there are none."""
         if self._manager is not None and self._manager.is_registered(plugin):
+            self._bound.clear()
             self._manager.unregister(plugin)
 
     def copy_hooks(self, other: Hooks) -> None:
@@ -92,8 +95,12 @@ class Hooks:
         """The same, each with the function that its author has written."""
         if self._manager is None:
             return []
-        impls = getattr(self._manager.hook, hook).get_hookimpls()
-        return [(bind_hook(impl), impl.function) for impl in reversed(impls)]
+        found = self._bound.get(hook)
+        if found is None:
+            impls = getattr(self._manager.hook, hook).get_hookimpls()
+            found = [(bind_hook(impl), impl.function) for impl in reversed(impls)]
+            self._bound[hook] = found
+        return found
 
     async def refusal(self, request: Request) -> Response | None:
         """Ask ``wsext_handshake``: the first `Response` refuses the handshake.

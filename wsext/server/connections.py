@@ -11,6 +11,7 @@ from wsext.app.application import Application
 from wsext.escape import get_logger
 from wsext.protocol.http import Request
 from wsext.runtime.life import life_of
+from wsext.runtime.net import fills_at_once
 from wsext.runtime.session import Session
 from wsext.runtime.sweep import Sweep
 from wsext.runtime.timers import Timers
@@ -18,7 +19,7 @@ from wsext.runtime.turns import turns_of
 from wsext.server import access
 from wsext.server.accepting import most_connections
 from wsext.server.admission import Addresses
-from wsext.server.answering import Handshake, Host
+from wsext.server.exchange import Exchange, Host
 from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
 from wsext.server.trimming import Trimming
@@ -33,6 +34,9 @@ _FRESH = 1.0
 #: The part of ``handshake_timeout`` for which a connection without a request keeps its place when
 #: others want it. The slowest of those who mean it need less, also when many come at once.
 _PATIENCE = 0.5
+
+#: Bytes of requests that are read at once, at most.
+_READ = 1 << 16
 
 #: Sessions that a line in the log about many of them names.
 _NAMED = 5
@@ -53,28 +57,28 @@ class _Places:
         self.limit = limit
         self._count = count
         self._taken = 0
-        self._silent: OrderedDict[Handshake, None] = OrderedDict()  # no request yet; oldest first
+        self._silent: OrderedDict[Exchange, None] = OrderedDict()  # no request yet; oldest first
 
     @property
     def is_full(self) -> bool:
         """Whether all are taken."""
         return self._count is not None and self._taken >= self._count
 
-    def enter(self, connection: Handshake) -> None:
+    def enter(self, connection: Exchange) -> None:
         """A connection takes a place."""
         self._taken += 1
         self._silent[connection] = None
 
-    def keep(self, connection: Handshake) -> None:
+    def keep(self, connection: Exchange) -> None:
         """Its request has come."""
         self._silent.pop(connection, None)
 
-    def leave(self, connection: Handshake) -> None:
+    def leave(self, connection: Exchange) -> None:
         """It gives its place back."""
         self._taken -= 1
         self._silent.pop(connection, None)
 
-    def find_silent(self, before: float) -> Handshake | None:
+    def find_silent(self, before: float) -> Exchange | None:
         """A connection that was made before a time and has sent no request since."""
         oldest = next(iter(self._silent), None)
         return oldest if oldest is not None and oldest.made < before else None
@@ -94,7 +98,9 @@ class Connections(Host):
         self.worker = ""
         self.loop = asyncio.get_running_loop()
         self.timers: Timers = timers or self.loop
-        turns_of(self.loop).limit(app.server_options.incoming_total)
+        self.turns = turns_of(self.loop)
+        self.buffer = memoryview(bytearray(_READ)) if fills_at_once(self.loop) else None
+        self.turns.limit(app.server_options.incoming_total)
         self.proxies = Proxies(app.server_options.trusted_proxies)
         self.hosts = Hosts(app.server_options.allowed_hosts, self.proxies)
         self.addresses = Addresses(app.server_options, self.timers.time)
@@ -102,13 +108,13 @@ class Connections(Host):
         self._trimming = Trimming(self.timers)
         # Connections and sessions are in the order in which they came, so that what is done to all
         # of them is reproducible.
-        self._connections: dict[Handshake, _Places] = {}
+        self._connections: dict[Exchange, _Places] = {}
         #: How many connections are served at once, at most; ``None`` for any number.
         self.most, refused = most_connections(app.server_options.max_connections)
         self._places = (_Places(self.most, ""), _Places(refused, "max_connections"))
-        self._sessions: dict[Session, Handshake] = {}  # with what runs their handlers
+        self._sessions: dict[Session, Exchange] = {}  # with what runs their handlers
         #: The later connections of sessions that were resumed, by the one that runs the handler.
-        self._carriers: dict[Handshake, Handshake] = {}
+        self._carriers: dict[Exchange, Exchange] = {}
         self._resumable = 0
         self._idle: asyncio.Future[None] | None = None
 
@@ -123,7 +129,7 @@ class Connections(Host):
         return list(self._sessions)
 
     @property
-    def connections(self) -> Sequence[Handshake]:
+    def connections(self) -> Sequence[Exchange]:
         """The connections now, and the streams of HTTP/2."""
         return list(self._connections)
 
@@ -143,7 +149,7 @@ class Connections(Host):
         """Whether the first request of a connection may come, or is being answered."""
         return any(connection.is_undecided for connection in self._connections)
 
-    def admit(self, connection: Handshake) -> str | None:
+    def admit(self, connection: Exchange) -> str | None:
         for places in self._places:
             if places.is_full:
                 patience = self.app.server_options.handshake_timeout * _PATIENCE
@@ -157,12 +163,12 @@ class Connections(Host):
             return places.limit
         return None
 
-    def heard(self, connection: Handshake) -> None:
+    def heard(self, connection: Exchange) -> None:
         places = self._connections.get(connection)
         if places is not None:
             places.keep(connection)
 
-    def release(self, connection: Handshake) -> None:
+    def release(self, connection: Exchange) -> None:
         places = self._connections.pop(connection, None)
         if places is not None:
             places.leave(connection)
@@ -171,7 +177,7 @@ class Connections(Host):
         if not self._sessions and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
-    async def hand_over(self, connection: Handshake, request: Request, worker: str) -> bool:
+    async def hand_over(self, connection: Exchange, request: Request, worker: str) -> bool:
         return False  # there are no other workers
 
     async def locate(self, worker: str) -> str | None:
@@ -182,7 +188,7 @@ class Connections(Host):
         """Whether there are sessions that can be resumed."""
         return self._resumable > 0
 
-    def start_session(self, connection: Handshake, session: Session) -> None:
+    def start_session(self, connection: Exchange, session: Session) -> None:
         self._sessions[session] = connection
         self._sweep.add(session)
         life = life_of(session)
@@ -190,13 +196,13 @@ class Connections(Host):
             self._resumable += 1
             life.on_detached = connection.session_detached
 
-    def resume_session(self, connection: Handshake, session: Session) -> None:
+    def resume_session(self, connection: Exchange, session: Session) -> None:
         self._carriers[self._sessions[session]] = connection
 
-    def detach_session(self, connection: Handshake) -> None:
+    def detach_session(self, connection: Exchange) -> None:
         self.release(self._carriers.pop(connection, connection))
 
-    def end_session(self, connection: Handshake, session: Session) -> None:
+    def end_session(self, connection: Exchange, session: Session) -> None:
         self.detach_session(connection)
         self._sessions.pop(session, None)
         self._sweep.remove(session)

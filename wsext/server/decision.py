@@ -48,7 +48,7 @@ def _always() -> None:
     """There is always a place."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Terms:
     """What a handshake is judged by.
 
@@ -72,7 +72,7 @@ class Terms:
     worker: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Acceptance:
     """The handshake is accepted. Whoever makes no session of it closes ``negotiation``.
 
@@ -168,13 +168,7 @@ async def _agree(
             cannot be resumed after all.
     """
     installed, options = terms.installed, terms.options
-    ctx = NegotiationContext("server", options.max_message_size, request, worker=terms.worker)
-    chosen = installed.choose_offers(request, offers) if offers else None
-    prefer = options.prefer if chosen is None else "client"
-    wait = Patience(options.negotiation_timeout).wait
-    negotiation = await anegotiate(
-        offers if chosen is None else chosen, installed.extensions, ctx, prefer=prefer, wait=wait
-    )
+    negotiation = await _negotiate(request, offers, terms) if offers else Negotiation()
     try:
         session = _find_session(negotiation)
         before = () if session is None else session.extensions
@@ -189,6 +183,17 @@ async def _agree(
     if session is None:
         return Acceptance(negotiation, subprotocol)
     return Acceptance(negotiation, session.subprotocol, session)
+
+
+async def _negotiate(request: Request, offers: Sequence[Offer], terms: Terms) -> Negotiation:
+    installed, options = terms.installed, terms.options
+    ctx = NegotiationContext("server", options.max_message_size, request, worker=terms.worker)
+    chosen = installed.choose_offers(request, offers)
+    prefer = options.prefer if chosen is None else "client"
+    wait = Patience(options.negotiation_timeout).wait
+    return await anegotiate(
+        offers if chosen is None else chosen, installed.extensions, ctx, prefer=prefer, wait=wait
+    )
 
 
 def _find_session(negotiation: Negotiation) -> Session | None:

@@ -10,9 +10,11 @@ from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
 from wsext.http2 import PREFACE
 from wsext.protocol.handshake import accept_response
-from wsext.protocol.http import Request, RequestReader, Response, rejection
-from wsext.server.answering import Handshake, Host
+from wsext.protocol.heads import RequestReader
+from wsext.protocol.http import Request, Response, rejection
+from wsext.server.answering import Handshake
 from wsext.server.decision import Acceptance
+from wsext.server.exchange import Exchange, Host
 from wsext.server.handing import Note
 from wsext.server.transports import Transports
 
@@ -36,19 +38,20 @@ class HTTP2Host(Host, Protocol):
 
     http2: bool
 
-    def make_http2(self, owner: Handshake) -> Successor:
+    def make_http2(self, owner: Exchange) -> Successor:
         """Who goes on with a connection on which HTTP/2 is spoken."""
 
 
-class HandshakeProtocol(Handshake):
+class HandshakeProtocol(Handshake, asyncio.BufferedProtocol):
     """The handshake of HTTP/1.1, on a connection of its own; hands HTTP/2 over to its successor."""
 
-    __slots__ = ("_http2", "_max_early", "_preface", "_reader", "_setting_up")
+    __slots__ = ("_buffer", "_http2", "_max_early", "_preface", "_reader", "_setting_up")
 
     def __init__(self, host: HTTP2Host, note: Note | None = None) -> None:
         super().__init__(host, note)
         options = host.app.server_options
         self._max_early = options.max_header_size
+        self._buffer = host.buffer or memoryview(bytearray(options.max_header_size))
         self._reader: RequestReader | None = RequestReader(
             max_size=options.max_header_size, max_count=options.max_header_count
         )
@@ -59,7 +62,7 @@ class HandshakeProtocol(Handshake):
 
     def set_up(self, sock: socket.socket, transports: Transports) -> None:
         """Serve a socket that was accepted."""
-        task = asyncio.get_running_loop().create_task(transports.connect(self, sock))
+        task = self._host.loop.create_task(transports.connect(self, sock))
         self._setting_up = task
 
         def done(task: asyncio.Task[object]) -> None:
@@ -100,7 +103,16 @@ class HandshakeProtocol(Handshake):
             return super().is_undecided
         return self._timeout is not None  # from the first request on, its streams count
 
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """As of an asyncio.BufferedProtocol."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """As of an asyncio.BufferedProtocol."""
+        self.data_received(bytes(self._buffer[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
+        """Take bytes from the peer."""
         if self._answered:
             return
         if self._preface is not None:  # with prior knowledge (RFC 9113 §3.3)

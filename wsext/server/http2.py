@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, ClassVar
 
 from h2.errors import ErrorCodes
@@ -15,8 +16,9 @@ from wsext.http2.frames import Limits
 from wsext.http2.stream import StreamTransport
 from wsext.protocol.handshake import accept_headers
 from wsext.protocol.http import Request, Response, ResponseReader, rejection
-from wsext.server.answering import Handshake, Host
+from wsext.server.answering import Handshake
 from wsext.server.decision import Acceptance
+from wsext.server.exchange import Exchange, Host
 
 __all__ = ["ServerConnection", "StreamHandshake"]
 
@@ -29,7 +31,7 @@ class ServerConnection(HTTP2Connection):
         owner: What the server knows of the connection; told when it has ended.
     """
 
-    def __init__(self, host: Host, owner: Handshake) -> None:
+    def __init__(self, host: Host, owner: Exchange) -> None:
         options = host.app.server_options
         limits = Limits(
             streams=options.http2_streams,
@@ -104,7 +106,7 @@ class ServerConnection(HTTP2Connection):
         self._owner.connection_lost(exc)
 
 
-class StreamHandshake(Handshake):
+class StreamHandshake(Handshake, asyncio.Protocol):
     """The handshake of one stream (RFC 8441 §5).
 
     Args:

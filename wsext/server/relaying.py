@@ -14,14 +14,14 @@ from typing import Any
 
 from wsext.protocol.http import Request
 from wsext.runtime import net
-from wsext.server.answering import Handshake
+from wsext.server.exchange import Exchange
 from wsext.server.handing import Note
 
 __all__ = ["hand_over"]
 
 
 async def hand_over(
-    connection: Handshake, request: Request, send: Callable[[Any, Note], bool]
+    connection: Exchange, request: Request, send: Callable[[Any, Note], bool]
 ) -> bool:
     """Hand a connection over, with what was read of it; ``False`` if that cannot be now.
 
@@ -51,7 +51,7 @@ async def hand_over(
 
 
 async def _relay(
-    connection: Handshake, request: Request, note: Note, send: Callable[[Any, Note], bool]
+    connection: Exchange, request: Request, note: Note, send: Callable[[Any, Note], bool]
 ) -> bool:
     ours, theirs = socket.socketpair()
     outer = connection.transport
@@ -80,7 +80,7 @@ class _Relayed(asyncio.Protocol):
         other: The other transport, once both are there.
     """
 
-    def __init__(self, connection: Handshake) -> None:
+    def __init__(self, connection: Exchange) -> None:
         self.connection = connection
         self.other: asyncio.Transport | None = None
 

@@ -13,9 +13,9 @@ from wsext.app.application import Application
 from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
 from wsext.runtime.timers import Timers
-from wsext.server.answering import Handshake
 from wsext.server.connections import Connections
 from wsext.server.draining import drain, wait_for_handshakes
+from wsext.server.exchange import Exchange
 from wsext.server.handing import Note
 from wsext.server.http1 import HandshakeProtocol, HTTP2Host, Successor
 from wsext.server.listening import Listening, Source
@@ -45,7 +45,7 @@ class Server(Connections, HTTP2Host):
     ) -> None:
         super().__init__(app, timers)
         self.http2 = app.server_options.http2 and http2.is_available()
-        self._make_http2: Callable[[HTTP2Host, Handshake], Successor] | None = None
+        self._make_http2: Callable[[HTTP2Host, Exchange], Successor] | None = None
         self._ssl = ssl
         self._transports = Transports(ssl, app.server_options.handshake_timeout)
         self._plain = Transports(None, app.server_options.handshake_timeout)
@@ -160,7 +160,7 @@ class Server(Connections, HTTP2Host):
         """The protocol of one more connection."""
         return HandshakeProtocol(self, note)
 
-    def make_http2(self, owner: Handshake) -> Successor:
+    def make_http2(self, owner: Exchange) -> Successor:
         assert self._make_http2 is not None
         return self._make_http2(self, owner)
 

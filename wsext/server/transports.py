@@ -36,7 +36,7 @@ class Transports:
         self._slots = _Slots(timeout * _PATIENCE)
 
     def connect(
-        self, protocol: asyncio.Protocol, sock: socket.socket
+        self, protocol: asyncio.BaseProtocol, sock: socket.socket
     ) -> Coroutine[Any, Any, object]:
         """Connect a protocol to a socket that was accepted.
 
@@ -47,7 +47,7 @@ class Transports:
             return net.connect_accepted_socket(lambda: protocol, sock)
         return self._shake_hands(protocol, sock)
 
-    async def _shake_hands(self, protocol: asyncio.Protocol, sock: socket.socket) -> None:
+    async def _shake_hands(self, protocol: asyncio.BaseProtocol, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._timeout
         if self._slots.is_busy:

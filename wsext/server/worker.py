@@ -23,8 +23,8 @@ from wsext.runtime.net import receive_descriptors
 from wsext.runtime.rates import Rarely
 from wsext.runtime.session import Session
 from wsext.server.accepting import raise_descriptor_limit
-from wsext.server.answering import Handshake
 from wsext.server.board import BEAT, Board
+from wsext.server.exchange import Exchange
 from wsext.server.handing import Note
 from wsext.server.nodes import name_of, number_of
 from wsext.server.process import Ready
@@ -52,7 +52,7 @@ class _CountedServer(Server):
         self._channel = channel
         self._session_count = 0
 
-    async def hand_over(self, connection: Handshake, request: Request, worker: str) -> bool:
+    async def hand_over(self, connection: Exchange, request: Request, worker: str) -> bool:
         number = number_of(worker, self._board.node) if worker else 0
         if number is None:
             return False
@@ -69,21 +69,21 @@ class _CountedServer(Server):
     def _write(self) -> None:
         self._board.write(self.connection_count, self._session_count)
 
-    def admit(self, connection: Handshake) -> str | None:
+    def admit(self, connection: Exchange) -> str | None:
         limit = super().admit(connection)
         self._write()
         return limit
 
-    def start_session(self, connection: Handshake, session: Session) -> None:
+    def start_session(self, connection: Exchange, session: Session) -> None:
         super().start_session(connection, session)
         self._session_count += 1
         self._write()
 
-    def end_session(self, connection: Handshake, session: Session) -> None:
+    def end_session(self, connection: Exchange, session: Session) -> None:
         self._session_count -= 1
         super().end_session(connection, session)  # releases the connection, too
 
-    def release(self, connection: Handshake) -> None:
+    def release(self, connection: Exchange) -> None:
         super().release(connection)
         self._write()
 
