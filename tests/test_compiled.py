@@ -263,3 +263,11 @@ def test_fast_modules_do_not_count_from_the_end(module: str) -> None:
 def test_the_test_finds_negative_indexes() -> None:
     tree = ast.parse("a = items[-1]\ndel items[at][-n]\nrest = data[:-4]")
     assert negative_indexes(tree) == ["line 1: items[-1]", "line 2: items[at][-n]"]
+
+
+def test_the_command_says_what_is_wrong_with_the_choice_in_one_line() -> None:
+    env = {**os.environ, "WSEXT_CODEC": "cc"}
+    command = [sys.executable, "-m", "wsext", "serve"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "wsext: WSEXT_CODEC is auto, c or python, not 'cc'\n"

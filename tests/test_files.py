@@ -21,7 +21,6 @@ DECLARATIONS = {
     "rooms/ports.py": "a Protocol",
     "rooms/settings.py": "an option set",
     "runtime/ports.py": "Protocols",
-    "runtime/settings.py": "an option set",
     "runtime/stats.py": "a record",
     "runtime/timers.py": "a Protocol",
     "version.py": "a number",

@@ -25,7 +25,7 @@ _NAMES = {
         "EndSession ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake "
         "InvalidStatus LocalProtocolError MessageError NegotiationError NotResumed OptionError "
         "OutcomeUnknown PluginError ProtocolError PublishError QueueFull RemoteProtocolError "
-        "RoomError RouteError WsextError"
+        "RoomError RouteError UnknownPlugin WsextError"
     ),
     "wsext.protocol.agreement": (
         "Agreed Agreement Declined Negotiation NegotiationContext Offer Phase Verdict"
@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from wsext.errors import RemoteProtocolError as RemoteProtocolError
     from wsext.errors import RoomError as RoomError
     from wsext.errors import RouteError as RouteError
+    from wsext.errors import UnknownPlugin as UnknownPlugin
     from wsext.errors import WsextError as WsextError
     from wsext.protocol.agreement import Agreed as Agreed
     from wsext.protocol.agreement import Agreement as Agreement

@@ -4,7 +4,8 @@ A fast module is one readable file, for example ``wire.py``, with its C types be
 ``wire.pxd``. The build puts the compiled module next to it under the same name, and Python prefers
 that one. ``WSEXT_CODEC=python`` runs the sources instead, ``c`` insists on the compiled modules,
 and ``auto``, the default, takes them if all of them are there. `wsext` asks this module before any
-of them is imported.
+of them is imported. What cannot be done is an `ImportError` of the first of them, so that the
+command can say it in one line.
 """
 
 import os
@@ -12,7 +13,7 @@ import sys
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, SourceFileLoader
 from typing import Any
 
-__all__ = ["CODEC", "MODULES", "Sources", "cython"]
+__all__ = ["CODEC", "MODULES", "PROBLEM", "Sources", "cython"]
 
 #: The fast modules. ``setup.py`` compiles the same ones.
 MODULES = (
@@ -75,22 +76,31 @@ class cython:
         return _unchanged
 
 
-def _choose() -> str:
+class _Refuses:
+    """Refuses to find the fast modules; an item of ``sys.meta_path``."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        """As of an import system's finder."""
+        if name in MODULES:
+            raise ImportError(PROBLEM)
+
+
+def _choose() -> tuple[str, str]:
     choice = os.environ.get("WSEXT_CODEC", "auto")
     if choice not in ("auto", "c", "python"):
-        raise ImportError(f"WSEXT_CODEC is auto, c or python, not {choice!r}")
+        return "", f"WSEXT_CODEC is auto, c or python, not {choice!r}"
     missing = [
         module
         for module in MODULES
         if not any(os.path.exists(_file(module) + suffix) for suffix in EXTENSION_SUFFIXES)
     ]
     if choice == "c" and missing:
-        raise ImportError(f"WSEXT_CODEC=c, but {missing[0]} is not compiled")
-    if choice == "python" or missing:
-        sys.meta_path.insert(0, Sources)
-        return "python"
-    return "c"
+        return "", f"WSEXT_CODEC=c, but {missing[0]} is not compiled: auto runs its source"
+    return ("python" if choice == "python" or missing else "c"), ""
 
 
-#: Which one it is: ``"c"`` or ``"python"``.
-CODEC = _choose()
+#: Which one it is, ``"c"`` or ``"python"``; and what is wrong with the choice, if it is neither.
+CODEC, PROBLEM = _choose()
+if CODEC != "c":
+    sys.meta_path.insert(0, Sources if CODEC else _Refuses)

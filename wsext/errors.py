@@ -4,6 +4,7 @@
     ├── OptionError (ValueError)        a wrong option; names owner, field, what fits, source
     ├── RouteError (ValueError)         a route that cannot be served; names its path
     ├── PluginError                     a plugin that cannot be used; names it and its distribution
+    │   ├── UnknownPlugin               no plugin, extension or option set has this name
     │   └── ExtensionConflict           two installed extensions that can never work together
     ├── HandshakeError                  the opening handshake (RFC 6455 §4) did not succeed
     │   ├── HandshakeRejected           server: answer the request with this status
@@ -60,14 +61,20 @@ __all__ = [
     "RemoteProtocolError",
     "RoomError",
     "RouteError",
+    "UnknownPlugin",
     "WsextError",
     "nearest",
 ]
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The valid name that is most like ``name``, or ``None`` when none is close."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    """The valid name that is most like ``name``, or ``None`` when none is close.
+
+    The end of a name is close, too: ``deflate`` to ``permessage-deflate``.
+    """
+    known = list(names)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close += [item for item in known if name and item.endswith(f"-{name}")]
     return close[0] if close else None
 
 
@@ -162,9 +169,13 @@ class OptionError(WsextError, ValueError):
 
     def __str__(self) -> str:
         where = f"{self.owner}: {self.field}" if self.field else self.owner
-        hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
-        source = f" (source: {self.source})" if self.source else ""
-        return f"{where}: {self.problem}{hint}{source}"
+        return f"{where}: {self.problem}{_hints(self.suggestion, self.source)}"
+
+
+def _hints(suggestion: str | None, source: str | None) -> str:
+    """What stands behind a problem: the name that is probably meant, and where it was written."""
+    hint = f" (did you mean {suggestion!r}?)" if suggestion else ""
+    return f"{hint} (source: {source})" if source else hint
 
 
 class RouteError(WsextError, ValueError):
@@ -202,6 +213,26 @@ class PluginError(WsextError):
     def __str__(self) -> str:
         origin = f" (from {self.distribution})" if self.distribution else ""
         return f"plugin {self.plugin!r}{origin}: {self.problem}"
+
+
+class UnknownPlugin(PluginError):
+    """There is no plugin, extension or option set of this name: it is misspelled, or not installed.
+
+    Attributes:
+        known: The names that there are.
+        suggestion: The nearest of them, when one is near.
+        source: Where the name was written, if not in code: as of an `OptionError`.
+    """
+
+    def __init__(self, name: str, what: str, known: Iterable[str]) -> None:
+        super().__init__(name, f"no such {what}")
+        self.known = tuple(sorted(known))
+        self.suggestion = nearest(name, self.known)
+        self.source: str | None = None
+
+    def __str__(self) -> str:
+        known = ", ".join(self.known) or "none"
+        return f"{super().__str__()}; known: {known}{_hints(self.suggestion, self.source)}"
 
 
 class ExtensionConflict(PluginError):

@@ -165,8 +165,9 @@ def test_show_an_interceptor_an_option_set_and_a_plugin() -> None:
 
 def test_show_of_an_unknown_name_is_one_line() -> None:
     done = wsext("ext", "show", "permesage-deflate")
-    assert done.returncode == 1
-    assert done.stderr == (
-        "wsext: plugin 'permesage-deflate': no such extension or option set is installed; "
-        "did you mean 'permessage-deflate'?\n"
+    assert done.returncode == 2
+    assert (
+        "'permesage-deflate': no such extension or option set is installed; known: " in done.stderr
     )
+    assert done.stderr.endswith("(did you mean 'permessage-deflate'?)\n")
+    assert done.stderr.count("\n") == 1

@@ -102,7 +102,7 @@ def test_doctor_says_what_to_do_about_each_plugin(tmp_path: Path) -> None:
     (section,) = found["server"]
     assert section["level"] == "problem"
     assert "backlog: expected a whole number" in section["text"]
-    assert "got 'many' (source: wsext.toml)" in section["text"]
+    assert "got 'many' (source: wsext.toml, line 5)" in section["text"]
     (_, keyed) = found["x-keyed"]
     assert keyed["text"].startswith("keys: can only be set in code: install('x-keyed', keys=...)")
     assert keyed["advice"] == "configured by: wsext.toml"

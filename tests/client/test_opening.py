@@ -53,6 +53,18 @@ async def test_a_broken_answer_is_refused(
             await wsext.connect(url, extensions=[Append])
 
 
+async def test_tls_where_there_is_none_and_none_where_there_is_tls() -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+    async with wsext.serve(App(), ssl=tls) as secure, wsext.serve(App()) as plain:
+        for http2 in (False, True):
+            with pytest.raises(InvalidHandshake, match="write wss:// in place of ws://") as caught:
+                await wsext.connect(f"ws://127.0.0.1:{secure.port}/", http2=http2)
+            assert caught.value.cut_off
+            with pytest.raises(ssl.SSLError, match="write ws:// in place of wss://"):
+                await wsext.connect(f"wss://127.0.0.1:{plain.port}/", http2=http2)
+
+
 async def test_a_server_that_answers_and_vanishes_is_no_session() -> None:
     app = App()
 

@@ -19,10 +19,11 @@ from wsext import (
     WsextError,
     connect,
 )
-from wsext.protocol.handshake import check_origin, check_upgrade, offered_subprotocols
+from wsext.protocol.handshake import check_upgrade, offered_subprotocols
 from wsext.protocol.heads import RequestReader
 from wsext.protocol.http import ResponseReader
 from wsext.protocol.negotiation import confirm, make_offers, negotiate, offers_header, parse_offers
+from wsext.protocol.origins import check_origin
 from wsext.sdk.installed import Installed, make_pipeline
 
 __all__ = ["client", "handshake", "negotiation"]

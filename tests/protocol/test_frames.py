@@ -67,7 +67,7 @@ def test_a_message_is_text_or_binary_by_its_data() -> None:
     ("change", "sentence"),
     [
         ({"payload": 5}, "payload is bytes-like, not int"),
-        ({"payload": "text"}, "payload is bytes-like, not str"),
+        ({"payload": "text"}, r"payload is bytes-like, not str; for a text write text.encode\(\)"),
         ({"payload": None}, "payload is bytes-like, not NoneType"),
         ({"payload": [1]}, "payload is bytes-like, not list"),
         ({"payload": memoryview(array("I", [1]))}, "memoryview of single bytes"),

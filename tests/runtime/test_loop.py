@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from wsext.runtime.loop import new_event_loop
+from wsext.runtime.loop import need_running_loop, new_event_loop, refuse_running_loop
 
 
 def test_without_uvloop_it_is_asyncios(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,3 +21,19 @@ def test_with_uvloop_it_is_uvloops() -> None:
     loop = new_event_loop()
     assert isinstance(loop, uvloop.Loop)
     loop.close()
+
+
+def test_who_needs_a_running_loop_is_told_what_to_do() -> None:
+    with pytest.raises(
+        RuntimeError, match=r"Server\(app\) needs a running event loop.*asyncio.run"
+    ):
+        need_running_loop("Server(app)")
+    refuse_running_loop("app.run()", "do this")  # none runs
+
+
+async def test_who_runs_a_loop_cannot_run_in_one() -> None:
+    assert need_running_loop("Server(app)").is_running()
+    with pytest.raises(
+        RuntimeError, match=r"^app.run\(\) runs an event loop of its own.*: do this$"
+    ):
+        refuse_running_loop("app.run()", "do this")

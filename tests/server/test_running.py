@@ -102,3 +102,10 @@ def test_an_app_runs_itself_until_a_signal(monkeypatch: pytest.MonkeyPatch) -> N
     assert calls == [((app, "127.0.0.1", 1), {"uds": "/socket"})]
     assert isinstance(app, Application)
     assert App.__doc__ == Application.__doc__
+
+
+async def test_an_app_that_cannot_run_here_says_what_to_do() -> None:
+    with pytest.raises(RuntimeError, match=r"runs in this thread already: write `async with wsext"):
+        App().run(port=0)
+    with pytest.raises(RuntimeError, match=r"signals to the main thread only.*`async with wsext"):
+        await asyncio.to_thread(App().run, port=0)

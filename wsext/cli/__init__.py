@@ -97,16 +97,24 @@ def cli() -> None:
 
 
 def main(args: list[str] | None = None) -> Any:
-    """Run the command line; every planned error is one line and an exit code of 1 or 2."""
-    from wsext.errors import OptionError, WsextError
+    """Run the command line; every planned error is one line and an exit code of 1 or 2.
+
+    Where several options are wrong, each has its line.
+    """
+    from wsext.compiled import PROBLEM
+    from wsext.errors import OptionError, UnknownPlugin, WsextError
     from wsext.escape import escape
 
+    if PROBLEM:
+        print(f"wsext: {escape(PROBLEM)}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
     try:
         given = sys.argv[1:] if args is None else args
         return cli.main(given, prog_name="wsext", obj=given, standalone_mode=True)
     except WsextError as error:
-        print(f"wsext: {escape(str(error))}", file=sys.stderr)  # noqa: T201
-        sys.exit(2 if isinstance(error, OptionError) else 1)
+        for line in (str(error), *getattr(error, "__notes__", ())):
+            print(f"wsext: {escape(line)}", file=sys.stderr)  # noqa: T201
+        sys.exit(2 if isinstance(error, (OptionError, UnknownPlugin)) else 1)
     except BrokenPipeError:
         # Whoever read our output has gone, for example `head`; that is no error of ours.
         sys.stderr.close()

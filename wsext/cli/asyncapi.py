@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from wsext.app.asyncapi import document
-from wsext.cli.common import fail, plugins_from
+from wsext.cli.common import Choice, fail, plugins_from
 from wsext.cli.loading import load_app
 from wsext.cli.results import as_json
 from wsext.errors import OptionError
@@ -22,7 +22,7 @@ __all__ = ["asyncapi"]
     "--output", type=click.Path(dir_okay=False), help="Write to this file, not to stdout."
 )
 @click.option(
-    "--format", "as_format", type=click.Choice(["json", "yaml"]),
+    "--format", "as_format", type=Choice(["json", "yaml"]),
     help="What to write.  [default: yaml for a file named so, else json]",
 )  # fmt: skip
 @click.option("--title", help="Name of the API.  [default: the module's]")

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
 
 from wsext.config.applying import allowed_plugins, plugins_of
+from wsext.config.configuration import Config
 from wsext.config.sections import dotted_names
-from wsext.config.sources import HERE, read_config
-from wsext.errors import PluginError
+from wsext.config.sources import HERE, read_config, take_extension, take_setting
+from wsext.errors import PluginError, nearest
 from wsext.escape import escape
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins, PluginStatus
 
 __all__ = [
+    "Choice",
     "ExtensionArgument",
     "ExtensionToken",
     "OptionSetName",
@@ -29,6 +31,7 @@ __all__ = [
     "server_config_option",
     "set_option",
     "show_message",
+    "take_options",
 ]
 
 
@@ -39,6 +42,18 @@ def plugins_from(config: str | None) -> Plugins:
         OptionError: If it cannot be read.
     """
     return plugins_of(read_config(config, trust_folder=False))
+
+
+def take_options(
+    conf: Config, *, settings: Iterable[str] = (), extensions: Iterable[str] = ()
+) -> None:
+    """Take what ``--set`` and ``--ext`` say; what is wrong is noted, to be told with the rest."""
+    for text in extensions:
+        with conf.noting():
+            take_extension(conf, text, "--ext")
+    for text in settings:
+        with conf.noting():
+            take_setting(conf, text, "--set")
 
 
 def show_message(data: str | bytes, mark: str = "") -> None:
@@ -58,6 +73,21 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """End with one line on stderr, whatever a server has said in it."""
     click.echo(f"wsext: {escape(message)}", err=True)
     raise SystemExit(code)
+
+
+class Choice(click.Choice):  # type: ignore[type-arg]  # generic since click 8.2 only
+    """One of some words; of another one the error says which is the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            close = nearest(str(value), map(str, self.choices))
+            if close is None:
+                raise
+            raise click.BadParameter(
+                f"{error.message} Did you mean {close!r}?", ctx, param
+            ) from None
 
 
 # --- completion of names ----------------------------------------------------------------------

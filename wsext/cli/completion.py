@@ -5,11 +5,13 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from wsext.cli.common import Choice
+
 __all__ = ["completion"]
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the completion script of a shell.
@@ -20,7 +22,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     fish:  wsext completion fish > ~/.config/fish/completions/wsext.fish
     """
     kind = get_completion_class(shell)
-    assert kind is not None  # click.Choice lets nothing else pass
+    assert kind is not None  # Choice lets nothing else pass
     complete = kind(ctx.find_root().command, {}, "wsext", "_WSEXT_COMPLETE")
     # Not `source()`: bash's asks the installed bash for its version, which this does not need.
     click.echo(complete.source_template % complete.source_vars())

@@ -8,12 +8,14 @@ from typing import Any
 import click
 
 from wsext.app.application import Application
-from wsext.cli.common import json_option, server_config_option, set_option
+from wsext.cli.common import json_option, server_config_option, set_option, take_options
 from wsext.cli.results import as_json, as_text, new_table, output
-from wsext.config.applying import apply, plugins_of
+from wsext.cli.serve import build
+from wsext.cli.tls import server_context
+from wsext.config.applying import apply, plugins_of, refuse_errors
 from wsext.config.configuration import Config
 from wsext.config.sections import SECTIONS
-from wsext.config.sources import read_config, take_setting
+from wsext.config.sources import read_config
 from wsext.errors import OptionError, PluginError
 from wsext.escape import safe_url
 from wsext.runtime.held import Held
@@ -31,16 +33,26 @@ _SECRET = ("token", "password", "secret", "key")
 @server_config_option
 @set_option
 @click.option("--all", "everything", is_flag=True, help="Show what has its default, too.")
+@click.option("--check", is_flag=True, help="Only say what is wrong; exit code 2 if anything is.")
 @json_option
-def config(config: str | None, settings: tuple[str, ...], everything: bool, as_json_: bool) -> None:
+def config(
+    config: str | None, settings: tuple[str, ...], everything: bool, check: bool, as_json_: bool
+) -> None:
     """Show the configuration that `wsext serve` would have here, and where each value comes from.
 
     Option sets come first, then the file, the environment, and the command line. What an app sets
     in its code comes before all of them.
+
+    With --check, the app is imported, too, and everything is looked at that serving begins with.
     """
-    conf = read_config(config)
-    for text in settings:
-        take_setting(conf, text)
+    conf = read_config(config, raise_errors=False)
+    take_options(conf, settings=settings)
+    has_app = bool(conf.sections["serve"].get("app"))
+    refuse_errors(conf, has_app=has_app)
+    if check:
+        _check(conf)
+        click.echo("wsext: nothing is wrong with the configuration")
+        return
     rows = [row for row in _rows(conf, plugins_of(conf)) if everything or row["source"]]
     if as_json_:
         click.echo(as_json(rows))
@@ -52,6 +64,14 @@ def config(config: str | None, settings: tuple[str, ...], everything: bool, as_j
     with suppress(OptionError, PluginError):  # what serve would end with is not asked for here
         most = _most_held(conf, plugins_of(conf)) / (1 << 20)
         click.echo(f"one session holds at most {most:.1f} MiB, whatever its peer sends")
+
+
+def _check(conf: Config) -> None:
+    """Begin as serving does, and stop before there is a server."""
+    where = conf.section("serve")
+    with conf.naming_sources("serve"):
+        server_context(where.ssl_cert, where.ssl_key)
+    build(conf, where)
 
 
 def _most_held(conf: Config, plugins: Plugins) -> int:

@@ -17,10 +17,11 @@ from wsext.cli.common import (
     ExtensionToken,
     config_option,
     fail,
+    take_options,
 )
 from wsext.client.connect import connect as open_session
 from wsext.config.applying import install, plugins_of
-from wsext.config.sources import read_config, take_extension
+from wsext.config.sources import read_config
 from wsext.errors import HandshakeError
 from wsext.escape import safe_url
 from wsext.runtime.loop import new_event_loop
@@ -90,9 +91,8 @@ def dial(
     """
     if "://" not in url and not url.startswith("ws+unix:"):
         url = f"ws://{url}"
-    conf = read_config(given["config"], trust_folder=False)
-    for text in given["extensions"]:
-        take_extension(conf, text)
+    conf = read_config(given["config"], trust_folder=False, raise_errors=False)
+    take_options(conf, extensions=given["extensions"])
     installed = install(conf, plugins_of(conf), without=given["without"])
     if watcher is not None:
         installed.install(watcher)

@@ -17,7 +17,7 @@ from wsext.cli.ext_tools import doctor, freeze, negotiate_
 from wsext.cli.results import as_json, as_text, new_table, output
 from wsext.config.applying import plugins_of, with_defaults
 from wsext.config.sources import read_config
-from wsext.errors import OptionError, PluginError, nearest
+from wsext.errors import OptionError, PluginError, UnknownPlugin
 from wsext.protocol.codes import RSV
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.options import NamedOptionSet, OptionField, option_fields, wire_field
@@ -124,9 +124,9 @@ def _describe(name: str, plugins: Plugins) -> dict[str, Any]:
     sets = plugins.option_sets()
     if name in sets:
         return _describe_option_set(sets[name], plugins)
-    close = nearest(name, [*extensions, *plugins, *sets])
-    hint = f"; did you mean {close!r}?" if close else ""
-    raise PluginError(name, f"no such extension or option set is installed{hint}")
+    raise UnknownPlugin(
+        name, "extension or option set is installed", {*extensions, *plugins, *sets}
+    )
 
 
 def _origin(name: str, plugins: Plugins) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from wsext.cli.common import fail
+from wsext.cli.common import Choice, fail
 from wsext.scaffold import KINDS, LICENSES, Package, render
 
 __all__ = ["new"]
@@ -17,12 +17,10 @@ __all__ = ["new"]
 @click.command()
 @click.argument("name")
 @click.option(
-    "--kind", type=click.Choice(list(KINDS)), default="message", show_default=True,
+    "--kind", type=Choice(list(KINDS)), default="message", show_default=True,
     help="; ".join(f"{name}: {text}" for name, text in KINDS.items()) + ".",
 )  # fmt: skip
-@click.option(
-    "--license", "license_", type=click.Choice(LICENSES), default="MIT", show_default=True
-)
+@click.option("--license", "license_", type=Choice(LICENSES), default="MIT", show_default=True)
 @click.option(
     "--author",
     help="Who stands in the license, also as NAME <ADDRESS>.  [default: git's user.name]",

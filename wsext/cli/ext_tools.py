@@ -13,19 +13,21 @@ import click
 from rich.markup import escape
 
 from wsext.cli.common import (
+    Choice,
     ExtensionArgument,
     config_option,
     fail,
     json_option,
     plugins_from,
     server_config_option,
+    take_options,
 )
 from wsext.cli.ext_status import examine, how_to_configure, waits_for_code
 from wsext.cli.results import as_json, new_table, output
 from wsext.config.applying import configure, install, plugins_of
 from wsext.config.configuration import Config
 from wsext.config.sections import SECTIONS
-from wsext.config.sources import HERE, read_config, take_extension
+from wsext.config.sources import HERE, read_config
 from wsext.errors import NegotiationError, OptionError, WsextError
 from wsext.protocol.agreement import Negotiation, NegotiationContext
 from wsext.protocol.negotiation import (
@@ -54,7 +56,7 @@ __all__ = ["doctor", "freeze", "negotiate_"]
     help="Only this extension, with options. Repeatable; the order is the order of installation.",
 )  # fmt: skip
 @click.option(
-    "--prefer", type=click.Choice(["client", "server"]), default="client", show_default=True,
+    "--prefer", type=Choice(["client", "server"]), default="client", show_default=True,
     help="Whose order decides.",
 )  # fmt: skip
 @json_option
@@ -74,9 +76,8 @@ def negotiate_(
     wsext ext negotiate --offer 'permessage-deflate; x=1'      what our server would answer
     wsext ext negotiate --answer 'permessage-deflate'          what our client makes of an answer
     """
-    conf = read_config(config, trust_folder=False)
-    for text in extensions:
-        take_extension(conf, text)
+    conf = read_config(config, trust_folder=False, raise_errors=False)
+    take_options(conf, extensions=extensions)
     installed = install(conf, plugins_of(conf), others=not extensions).extensions
     if answer is not None:
         outcome = _as_client(installed, answer)

@@ -21,24 +21,35 @@ def load_app(name: str, app_dir: str) -> Application:
     """
     module_name, separator, attribute = name.partition(":")
     if not separator or not attribute:
-        raise OptionError("serve", "app", f"expected module:name, got {name!r}")
+        meant = f"{module_name}:app" if module_name in _modules(app_dir) else None
+        raise OptionError("serve", "app", f"expected module:name, got {name!r}", meant)
     sys.path.append(str(Path(app_dir).resolve()))  # last: its files replace no library
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise  # a module that the app needs: the traceback tells where
-        raise OptionError("serve", "app", f"no module named {module_name!r} in {app_dir}") from None
+        there = _modules(app_dir)
+        problem = (
+            f"no module named {module_name!r} in {app_dir}; there: {', '.join(there) or 'none'}"
+        )
+        raise OptionError("serve", "app", problem, nearest(module_name, there)) from None
     value: Any = module
     for part in attribute.split("."):
         value = getattr(value, part, None)
     if value is None:
         apps = [key for key, item in vars(module).items() if isinstance(item, Application)]
-        raise OptionError(
-            "serve", "app", f"{module_name} has no {attribute!r}", nearest(attribute, apps)
-        )
+        problem = f"{module_name} has no {attribute!r}; its apps: {', '.join(apps) or 'none'}"
+        raise OptionError("serve", "app", problem, nearest(attribute, apps))
     if not isinstance(value, Application) and callable(value):
         value = value()
     if not isinstance(value, Application):
         raise OptionError("serve", "app", f"{name} is a {type(value).__name__}, not an App")
     return value
+
+
+def _modules(folder: str) -> list[str]:
+    """The modules and packages of a folder, by name."""
+    packages = (path.parent for path in Path(folder).glob("*/__init__.py"))
+    names = (path.stem for path in (*Path(folder).glob("*.py"), *packages))
+    return sorted(name for name in names if name.isidentifier())

@@ -8,7 +8,7 @@ import os
 import socket
 import ssl as ssl_module
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
@@ -24,12 +24,14 @@ from wsext.cli.common import (
     fail,
     server_config_option,
     set_option,
+    take_options,
 )
 from wsext.cli.loading import load_app
-from wsext.config.applying import apply, plugins_of
+from wsext.cli.tls import server_context
+from wsext.config.applying import apply, plugins_of, refuse_errors
 from wsext.config.configuration import Config
 from wsext.config.sections import ServeOptions
-from wsext.config.sources import read_config, take_extension, take_setting
+from wsext.config.sources import read_config
 from wsext.errors import OptionError
 from wsext.escape import escape_record
 from wsext.http2 import is_available
@@ -41,14 +43,16 @@ from wsext.sdk.options import option_fields
 from wsext.server.access import JSONFormatter
 from wsext.server.collecting import frozen
 from wsext.server.health import Health
+from wsext.server.hosts import Hosts
 from wsext.server.loglimit import LineLimit
+from wsext.server.proxies import Proxies
 from wsext.server.running import run_until_signal
 from wsext.server.server import Server
 from wsext.server.supervisor import Supervisor
 from wsext.server.worker import Ready, run_worker
 from wsext.version import __version__
 
-__all__ = ["serve"]
+__all__ = ["build", "serve"]
 
 _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
 
@@ -119,49 +123,74 @@ def serve(
     wsext serve mychat:app --port 9000 --ext permessage-deflate:level=9,threshold=256
     wsext serve mychat:app --workers 4 --option-set low-memory
     """
-    conf = read_config(config)
-    for text in extensions:
-        take_extension(conf, text)
-    conf.option_sets.extend(option_sets)
-    for text in settings:
-        take_setting(conf, text)
-    if http2 and not is_available():
-        raise OptionError("server", "http2", "needs the package h2: pip install 'wsext[http2]'")
+    conf = read_config(config, raise_errors=False)
+    take_options(conf, extensions=extensions, settings=settings)
+    conf.add_option_sets(list(option_sets), "command line", "--option-set")
+    with conf.noting():
+        if http2 and not is_available():
+            raise OptionError("server", "http2", "needs the package h2: pip install 'wsext[http2]'")
     server = {"http2": http2, "backplane": backplane}
     for section, values in (("server", server), ("serve", {**where, "app": app})):
-        given = {name: value for name, value in values.items() if value is not None}
-        conf.set_section(section, given, "command line")
+        for name, value in values.items():
+            if value is not None:
+                flag = "MODULE:APP" if name == "app" else f"--{name.replace('_', '-')}"
+                conf.set_section(section, {name: value}, "command line", flag)
+    refuse_errors(conf, has_app=bool(conf.sections["serve"].get("app")))
     where_to: ServeOptions = conf.section("serve")
     _set_up_logging(where_to)
-    context = _tls(where_to)
+    with conf.naming_sources("serve"):
+        context = server_context(where_to.ssl_cert, where_to.ssl_key)
+        # A worker gets its connections through the channel.
+        sock = None if where_to.fd is None or channel is not None else _inherited(where_to.fd)
     if where_to.supervised and channel is None:
-        _supervise(where_to, conf)
+        _supervise(where_to, conf, sock)
         return
-    plugins = plugins_of(conf)
     asked = {text.partition(":")[0] for text in extensions}
-    for token in without:
-        for name in plugins.extensions() if token == "all" else [token]:
-            if name not in asked:
-                conf.set_extension(name, False)
-    target = load_app(where_to.app, where_to.app_dir) if where_to.app else build_app()
-    if where_to.metrics:
-        if "metrics" not in plugins:
-            problem = "needs wsext-metrics: pip install 'wsext[metrics]'"
-            raise OptionError("serve", "metrics", problem)
-        conf.set_extension("metrics", True)
-    apply(conf, target, plugins)
-    inspector = (
-        target.install(Inspector(payload=where_to.inspect_payload)) if where_to.inspect else None
-    )
-    if where_to.health:
-        target.install(Health())
-    target.prepare()
+    target, inspector = build(conf, where_to, [name for name in without if name not in asked])
     if channel is not None:
         freezing = frozen(target.server_options.gc_freeze)
         with freezing, asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(run_worker(target, channel, context))
     else:
-        _run(target, where_to, context, inspector)
+        _run(target, where_to, context, inspector, sock)
+
+
+def build(
+    conf: Config, where: ServeOptions, without: Iterable[str] = ()
+) -> tuple[Application, Inspector | None]:
+    """The app as it is served, with the inspector if there is to be one; nothing is opened.
+
+    Args:
+        conf: What was set.
+        where: Its section ``serve``.
+        without: Names of ``--no-ext``.
+
+    Raises:
+        OptionError, PluginError: For what cannot be used.
+        RouteError: For a route that cannot be served.
+    """
+    plugins = plugins_of(conf)
+    for token in without:
+        for name in plugins.extensions() if token == "all" else [token]:
+            conf.set_extension(name, False, flag="--no-ext")
+    with conf.naming_sources("serve"):
+        target = load_app(where.app, where.app_dir) if where.app else build_app()
+        if where.metrics:
+            if "metrics" not in plugins:
+                problem = "needs wsext-metrics: pip install 'wsext[metrics]'"
+                raise OptionError("serve", "metrics", problem)
+            conf.set_extension("metrics", True)
+    apply(conf, target, plugins)
+    inspector = target.install(Inspector(payload=where.inspect_payload)) if where.inspect else None
+    if where.health:
+        target.install(Health())
+    with conf.naming_sources("server"):
+        options = target.server_options
+        Hosts(options.allowed_hosts, Proxies(options.trusted_proxies))
+    with conf.naming_sources("server.backplane"):
+        _ = target.hub.backplane
+    target.prepare()
+    return target, inspector
 
 
 def _set_up_logging(options: ServeOptions) -> None:
@@ -182,26 +211,12 @@ def _set_up_logging(options: ServeOptions) -> None:
         requests.propagate = False
 
 
-def _tls(where: ServeOptions) -> ssl_module.SSLContext | None:
-    if where.ssl_cert is None:
-        if where.ssl_key is not None:
-            raise OptionError("serve", "ssl_key", "needs ssl_cert, too")
-        return None
-    context = ssl_module.SSLContext(ssl_module.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(where.ssl_cert, where.ssl_key)
-    except ssl_module.SSLError as error:
-        raise OptionError("serve", "ssl_cert", f"cannot be used: {error.reason or error}") from None
-    except OSError as error:
-        raise OptionError("serve", "ssl_cert", f"cannot be read: {error.strerror}") from None
-    return context
-
-
 def _run(
     app: Application,
     where: ServeOptions,
     context: ssl_module.SSLContext | None,
     inspector: Inspector | None,
+    sock: socket.socket | None,
 ) -> None:
     def started(server: Server) -> None:
         _announce(where, server.url, [item.name for item in app.installed.items])
@@ -210,7 +225,6 @@ def _run(
             click.echo(f"inspect: {inspector.url(base)}")
             sys.stdout.flush()
 
-    sock = None if where.fd is None else _inherited(where.fd)
     try:
         run_until_signal(
             app, where.host, where.port, uds=where.uds, sock=sock, ssl=context,
@@ -220,13 +234,13 @@ def _run(
         _cannot_listen(where, error)
 
 
-def _supervise(where: ServeOptions, config: Config) -> None:
+def _supervise(where: ServeOptions, config: Config, sock: socket.socket | None) -> None:
     """Run workers, each of which is this command again."""
     count = where.workers or 1
     options: ServerOptions = config.section("server")
     try:
-        if where.fd is not None:
-            sockets = [_inherited(where.fd)]
+        if sock is not None:
+            sockets = [sock]
         else:
             sockets = net.bind(where.host, where.port, where.uds, options.backlog)
     except OSError as error:

@@ -58,6 +58,10 @@ T = TypeVar("T")
 logger = get_logger("wsext.client")
 
 
+#: Why OpenSSL fails where something else than TLS answers.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+
+
 @cache
 def _default_context(choice: HTTP2Choice) -> ssl_module.SSLContext:
     """Trusts the system's certificates. To read them takes longer than all else of connecting."""
@@ -363,12 +367,15 @@ class connect:
                 sock = await connect_through(proxy, target, self._limits)
         try:
             await net.create_connection(lambda: protocol, sock=sock, **tls)
-        except BaseException:
+        except BaseException as error:
             # The transport goes first: it is still registered for the socket if this was cancelled
             # when TLS had just been agreed.
             if protocol.transport is not None:
                 protocol.transport.abort()
             sock.close()
+            if isinstance(error, ssl_module.SSLError) and error.reason in _NO_TLS:
+                problem = "the server does not speak TLS there: write ws:// in place of wss://"
+                raise ssl_module.SSLError(error.errno, problem) from error
             raise
         return protocol
 

@@ -94,6 +94,10 @@ class OpeningProtocol(asyncio.Protocol):
 
     def refuse(self, error: InvalidHandshake) -> None:
         """There will be no answer."""
+        if error.cut_off and not self._request.secure:  # so ends who asks a port for TLS without it
+            hint = "; if the server speaks TLS, write wss:// in place of ws://"
+            cause, error = error.__cause__, InvalidHandshake(f"{error}{hint}", cut_off=True)
+            error.__cause__ = cause
         if not self.answered.done():
             self.answered.set_exception(error)
             self.answered.exception()  # whoever waited for it may be gone, and asyncio would log it

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from wsext.app.application import Application
+from wsext.config.checking import note_extension_errors, note_section_errors
 from wsext.config.configuration import Config
 from wsext.config.sources import read_config
 from wsext.errors import OptionError, WsextError
@@ -14,7 +15,15 @@ from wsext.sdk.installed import Installed
 from wsext.sdk.options import refuse_code_options
 from wsext.sdk.plugins import Plugins, is_installable, set_default_plugins
 
-__all__ = ["allowed_plugins", "apply", "configure", "install", "plugins_of", "with_defaults"]
+__all__ = [
+    "allowed_plugins",
+    "apply",
+    "configure",
+    "install",
+    "plugins_of",
+    "refuse_errors",
+    "with_defaults",
+]
 
 logger = get_logger("wsext.config")
 
@@ -23,14 +32,36 @@ def plugins_of(config: Config) -> Plugins:
     """The plugins that a configuration and ``WSEXT_PLUGINS`` allow, from now on everyone's.
 
     Raises:
-        OptionError: For a wrong option in ``[plugins]``.
+        OptionError: For a wrong option in ``[plugins]``, or a name there that no plugin has.
     """
     options = config.section("plugins")
-    plugins = Plugins.from_environment(
-        allow=options.allow, deny=options.deny, strict=options.strict
-    )
+    with config.naming_sources("plugins"):
+        plugins = Plugins.from_environment(
+            allow=options.allow, deny=options.deny, strict=options.strict
+        )
     set_default_plugins(plugins)
     return plugins
+
+
+def refuse_errors(config: Config, *, has_app: bool = False) -> None:
+    """Refuse a configuration in which something is wrong, and tell all that is.
+
+    What is wrong with extensions is told if something else is wrong, too. Otherwise `apply` tells
+    it, which knows what the app has.
+
+    Args:
+        config: What was set.
+        has_app: Whether there is an app that may have extensions of its own.
+
+    Raises:
+        OptionError, UnknownPlugin: The first error; the others are its notes.
+    """
+    note_section_errors(config)
+    if config.errors:
+        with config.noting():
+            installed = Installed(plugins_of(config))
+            note_extension_errors(config, installed, know_all=not has_app)
+        config.raise_errors()
 
 
 def allowed_plugins(config: str | None = None) -> Plugins:
@@ -60,6 +91,11 @@ def install(
         OptionError, PluginError: For an extension that was asked for and cannot be used.
     """
     installed = Installed(plugins)
+    for token in without:
+        if token != "all" and token not in config.extensions:
+            config.set_extension(token, False, flag="--no-ext")
+    note_extension_errors(config, installed)
+    config.raise_errors()
     for token in config.extensions:
         if token not in without:
             configure(config, token, installed)
@@ -76,6 +112,8 @@ def apply(config: Config, app: Application, plugins: Plugins) -> None:
         OptionError: For an option that cannot be used.
         PluginError: For an extension or option set that was asked for and cannot be used.
     """
+    note_extension_errors(config, app.installed)
+    config.raise_errors()
     for name in config.option_sets:
         app.install(plugins.option_set(name))
     with config.naming_sources("websocket"):

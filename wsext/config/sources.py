@@ -20,7 +20,7 @@
     level = 6
 
     [plugins]                            # what may be loaded at all
-    deny = ["wsext-experimental"]
+    deny = ["framelog"]
 
 Every option has an environment variable, too: ``WSEXT_`` and its path in capitals, with two
 underscores for each dot: ``WSEXT_SERVER__MAX_CONNECTIONS=20000``,
@@ -50,11 +50,14 @@ logger = get_logger("wsext.config")
 
 #: The file of the current folder.
 HERE = "wsext.toml"
+_COMMAND_LINE = "command line"
 #: Variables that are read elsewhere.
 _OTHER_VARIABLES = ("WSEXT_BUILD_CODEC", "WSEXT_CODEC", "WSEXT_CONFIG", "WSEXT_PLUGINS")
 
 
-def read_config(path: str | None, *, trust_folder: bool = True) -> Config:
+def read_config(
+    path: str | None, *, trust_folder: bool = True, raise_errors: bool = True
+) -> Config:
     """What is configured: in a file, and over that in the environment.
 
     The file is the one named here or by ``WSEXT_CONFIG``, else ``wsext.toml`` of the current folder
@@ -65,6 +68,8 @@ def read_config(path: str | None, *, trust_folder: bool = True) -> Config:
         trust_folder: Whether the current folder is the operator's own, as for a server. Of
             anybody's ``wsext.toml`` only `[plugins]` allow and deny count: they can turn plugins
             off, and do nothing else.
+        raise_errors: Whether what is wrong is raised. Otherwise it is noted in the configuration,
+            to be told with what is still to be found.
 
     Raises:
         OptionError: If it cannot be read, or something in it or in the environment has no meaning.
@@ -77,9 +82,14 @@ def read_config(path: str | None, *, trust_folder: bool = True) -> Config:
         else:
             _take_bans(config)
     if path is not None:
-        config.update(read_file(Path(path)), path)
-    tokens = [info.name for info in Plugins.from_environment().all()]
-    take_environment(config, os.environ, tokens)
+        with config.noting():
+            text = _read(Path(path))
+            config.update(_parse(text, Path(path)), path, text)
+    with config.noting():
+        tokens = [info.name for info in Plugins.from_environment().all()]
+        take_environment(config, os.environ, tokens)
+    if raise_errors:
+        config.raise_errors()
     return config
 
 
@@ -88,7 +98,8 @@ def _take_bans(config: Config) -> None:
     try:
         table = read_file(Path(HERE)).get("plugins", {})
         bans = {name: table[name] for name in ("allow", "deny") if name in table}
-        PluginOptions.parse(bans)
+        options = PluginOptions.parse(bans)
+        Plugins.from_environment(allow=options.allow, deny=options.deny)
     except (OptionError, TypeError) as error:
         logger.warning("%s; no plugin is loaded", error)
         bans = {"allow": []}
@@ -101,12 +112,24 @@ def read_file(path: Path) -> dict[str, Any]:
     Raises:
         OptionError: If it cannot be read, naming the file and the place in it.
     """
+    return _parse(_read(path), path)
+
+
+def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise OptionError(str(path), None, error.strerror or str(error)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        there = [item.name for item in path.parent.glob("*.toml")]
+        close = nearest(path.name, there)
+        raise OptionError(str(path), None, error.strerror or str(error), close) from error
+    except UnicodeDecodeError as error:
+        raise OptionError(str(path), None, f"not TOML: {error}") from error
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise OptionError(str(path), None, f"not TOML: {error}") from error
 
 
@@ -123,13 +146,15 @@ def take_environment(config: Config, environ: Mapping[str, str], tokens: Collect
     """
     for variable, text in sorted(environ.items()):
         if variable.startswith("WSEXT_") and variable not in _OTHER_VARIABLES:
-            _take_variable(config, variable, text, tokens)
+            with config.noting():
+                _take_variable(config, variable, text, tokens)
+    config.raise_errors()
 
 
 def _take_variable(config: Config, variable: str, text: str, tokens: Collection[str]) -> None:
     section, *rest = variable.removeprefix("WSEXT_").lower().split("__")
     if section == "option_sets" and not rest:
-        config.option_sets.extend(names_of(text))
+        config.add_option_sets(names_of(text), variable)
     elif section in SECTIONS and len(rest) == 1:
         known = [field.name for field in option_fields(SECTIONS[section])]
         if rest[0] not in known:
@@ -144,8 +169,8 @@ def _take_variable(config: Config, variable: str, text: str, tokens: Collection[
         raise _unknown_variable(variable)
 
 
-def take_setting(config: Config, text: str) -> None:
-    """Take ``section.option=value``.
+def take_setting(config: Config, text: str, flag: str = "") -> None:
+    """Take ``section.option=value``; ``flag`` is where it stood on the command line.
 
     A quoted text, a list and a table are TOML. Anything else is text until it is used: only the
     option's type tells whether ``12345`` is a number or a password.
@@ -155,25 +180,27 @@ def take_setting(config: Config, text: str) -> None:
     """
     path, separator, raw = text.partition("=")
     section, _, rest = path.strip().partition(".")
+    place = f"{_COMMAND_LINE}, {flag}" if flag else _COMMAND_LINE
     if section not in TOP:
-        raise unknown_section(section)
+        raise _at(place, unknown_section(section))
     if section == "option_sets" and separator:
-        config.option_sets.extend(names_of(_value(raw)))
+        config.add_option_sets(names_of(_value(raw)), _COMMAND_LINE, flag)
         return
     if not separator or not rest:
-        raise OptionError(path, None, "expected section.option=value")
+        raise _at(place, OptionError(path, None, "expected section.option=value"))
     if section != "extensions":
-        config.set_section(section, {rest.strip(): _value(raw)}, "command line")
+        config.set_section(section, {rest.strip(): _value(raw)}, _COMMAND_LINE, flag)
         return
     token, _, option = rest.rpartition(".")
     if not token:  # extensions.NAME=false
-        config.set_extension(rest.strip(), _toml(raw))
+        config.set_extension(rest.strip(), _toml(raw), _COMMAND_LINE, flag)
     else:
-        config.set_extension(token.strip(), {option.strip(): _value(raw)})
+        options = {option.strip(): _value(raw)}
+        config.set_extension(token.strip(), options, _COMMAND_LINE, flag)
 
 
-def take_extension(config: Config, text: str) -> None:
-    """Take ``NAME`` or ``NAME:key=value,flag,key=value``.
+def take_extension(config: Config, text: str, flag: str = "") -> None:
+    """Take ``NAME`` or ``NAME:key=value,flag,key=value``; ``flag`` as for `take_setting`.
 
     Raises:
         OptionError: If the form is another.
@@ -183,9 +210,15 @@ def take_extension(config: Config, text: str) -> None:
     for item in filter(None, (part.strip() for part in rest.split(","))):
         key, separator, value = item.partition("=")
         if not key.strip():
-            raise OptionError(name, None, f"expected key=value, got {item!r}")
+            place = f"{_COMMAND_LINE}, {flag}" if flag else _COMMAND_LINE
+            raise _at(place, OptionError(name, None, f"expected key=value, got {item!r}"))
         options[key.strip()] = value.strip() if separator else True
-    config.set_extension(name.strip(), options)
+    config.set_extension(name.strip(), options, _COMMAND_LINE, flag)
+
+
+def _at(place: str, error: OptionError) -> OptionError:
+    error.source = place
+    return error
 
 
 def _unknown_variable(variable: str) -> OptionError:

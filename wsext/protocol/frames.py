@@ -36,7 +36,8 @@ def check_frame(opcode: int, payload: Any, rsv: int) -> None:
     if type(payload) is bytes or isinstance(payload, bytearray):
         return
     if not isinstance(payload, memoryview):
-        raise TypeError(f"a frame's payload is bytes-like, not {type(payload).__name__}")
+        hint = "; for a text write text.encode()" if isinstance(payload, str) else ""
+        raise TypeError(f"a frame's payload is bytes-like, not {type(payload).__name__}{hint}")
     if payload.itemsize != 1 or payload.ndim != 1 or not payload.contiguous:
         raise TypeError("a frame's payload is a memoryview of single bytes, one behind the other")
 

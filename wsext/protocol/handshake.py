@@ -11,7 +11,6 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterable, Sequence
-from urllib.parse import urlsplit
 
 from websockets.exceptions import InvalidHeader
 from websockets.headers import parse_connection, parse_upgrade
@@ -33,16 +32,12 @@ __all__ = [
     "accept_headers",
     "accept_response",
     "build_request",
-    "check_origin",
     "check_response",
     "check_upgrade",
     "host_name",
     "offered_subprotocols",
     "select_subprotocol",
 ]
-
-#: Hosts that no page can make point elsewhere: addresses, and localhost (RFC 6761 §6.3).
-_FIXED = re.compile(r"(.+\.)?localhost|[\d.]+|.*:.*")
 
 # --- server -----------------------------------------------------------------------------------
 
@@ -104,40 +99,6 @@ def _only(request: Request, name: str) -> str:
     if len(values) != 1:
         raise HandshakeRejected(400, f"exactly one {name} header is needed")
     return values[0]
-
-
-def check_origin(request: Request, allowed: Sequence[str | None] | None) -> None:
-    """Check the ``Origin`` header against a list.
-
-    In the list ``None`` allows requests without one, and ``"same"`` those and the pages of the same
-    origin: scheme, host and port (RFC 6454 §5). Only browsers send the header, and what may not
-    connect is a page from elsewhere. A request that is `local` has to name localhost or an address:
-    anybody can make another name point there (DNS rebinding).
-
-    Raises:
-        HandshakeRejected: 403 (RFC 6455 §10.2).
-    """
-    if allowed is None:
-        return
-    origin = request.origin
-    if "same" in allowed and (origin is None or _is_own(origin, request)):
-        return
-    if origin not in allowed:
-        hint = "; for proxies and other names than localhost see allowed_hosts"
-        raise HandshakeRejected(403, f"this origin is not allowed{hint if request.local else ''}")
-
-
-def _is_own(origin: str, request: Request) -> bool:
-    """Whether an origin is the one that the request asks for."""
-    scheme, default = ("https", 443) if request.secure else ("http", 80)
-    name = host_name(request.host)
-    try:
-        page, port = urlsplit(origin), urlsplit(f"//{request.host}").port or default
-        if (page.scheme, host_name(page.netloc), page.port or default) != (scheme, name, port):
-            return False
-    except ValueError:
-        return False
-    return not request.local or bool(_FIXED.fullmatch(name))
 
 
 def host_name(host: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
+from msgspec.structs import force_setattr
+
+from wsext.protocol.origins import read_origins
 from wsext.sdk.options import OptionSet, local
 
 __all__ = ["Overflow", "WebSocketOptions"]
@@ -83,10 +86,14 @@ class WebSocketOptions(OptionSet):
     origins: (
         Annotated[
             tuple[str, ...],
-            local("origins of pages that may connect; same: this host's own; none accepts all"),
+            local("origins of pages that may connect; same: this host's own; *: all"),
         ]
         | None
     ) = ("same",)
     prefer: Annotated[
         Literal["client", "server"], local("whose order decides between extensions")
     ] = "client"
+
+    def check(self) -> None:
+        if self.origins is not None:
+            force_setattr(cast("Any", self), "origins", read_origins(self.origins))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from wsext.errors import ExtensionConflict, OptionError, PluginError
+from wsext.errors import ExtensionConflict, OptionError, PluginError, UnknownPlugin
 from wsext.escape import get_logger
 from wsext.protocol.agreement import Agreed, Negotiation, Offer
 from wsext.protocol.boundary import distribution_of, report
@@ -134,7 +134,13 @@ class Installed(Hooks):
             PluginError: If it cannot be found or loaded.
         """
         current = self._items.get(token)
-        return self._resolve(token) if current is None else type(current)
+        if current is not None:
+            return type(current)
+        try:
+            return self._resolve(token)
+        except UnknownPlugin as error:
+            known = {*error.known, *self._items}
+            raise UnknownPlugin(token, "extension is installed", known) from None
 
     def configure(self, token: str, options: Mapping[str, Any]) -> Installable:
         """Change options of what is installed, or install it.

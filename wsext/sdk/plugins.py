@@ -17,7 +17,7 @@ from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeGuard
 
-from wsext.errors import PluginError, nearest
+from wsext.errors import OptionError, PluginError, UnknownPlugin, nearest
 from wsext.escape import get_logger
 from wsext.protocol.boundary import FAULTS, GROUP
 from wsext.sdk import hookspecs
@@ -80,6 +80,9 @@ class Plugins:
         deny: Names that may not.
         strict: Raise for a plugin that fails to load instead of skipping it.
         entries: The entry points; by default those of the environment.
+
+    Raises:
+        OptionError: If ``allow`` or ``deny`` has a name that no installed plugin has.
     """
 
     def __init__(
@@ -100,6 +103,8 @@ class Plugins:
         self._errors: dict[str, PluginError] = {}
         for entry in entry_points(group=GROUP) if entries is None else entries:
             self._add(entry)
+        for field, names in (("allow", self._allow or ()), ("deny", self._deny)):
+            _check_names("plugins", field, names, self._infos)
 
     def _add(self, entry: EntryPoint) -> None:
         dist = entry.dist
@@ -134,10 +139,15 @@ class Plugins:
 
         It holds names with commas between: the only plugins that may be loaded; names after a
         ``-`` are denied instead. An empty value allows none.
+
+        Raises:
+            OptionError: For a name that no installed plugin has.
         """
         value = os.environ.get("WSEXT_PLUGINS")
         if value is not None:
             names = [name.strip() for name in value.split(",") if name.strip()]
+            installed = {entry.name for entry in entry_points(group=GROUP)}
+            _check_names("WSEXT_PLUGINS", None, (n.removeprefix("-") for n in names), installed)
             deny = {*deny, *(name[1:] for name in names if name.startswith("-"))}
             allowed = {name for name in names if not name.startswith("-")}
             if allowed or not names:
@@ -171,7 +181,7 @@ class Plugins:
             raise self._errors[name]
         info = self._infos.get(name)
         if info is None:
-            raise _unknown("plugin is installed", name, self._infos)
+            raise UnknownPlugin(name, "plugin is installed", self._infos)
         if info.status is PluginStatus.DISABLED:
             raise PluginError(name, f"is disabled: {info.reason}", info.distribution)
         try:
@@ -259,7 +269,7 @@ class Plugins:
                     return kind
         found = self.extensions().get(name)
         if found is None:
-            raise _unknown("extension is installed", name, self._infos)
+            raise UnknownPlugin(name, "extension is installed", {*self.extensions(), *self._infos})
         return found
 
     def extensions(self) -> dict[str, type[Installable]]:
@@ -316,7 +326,7 @@ class Plugins:
         """
         sets = self.option_sets()
         if name not in sets:
-            raise _unknown("option set", name, sets)
+            raise UnknownPlugin(name, "option set", sets)
         return sets[name]
 
     def _contributed(self, name: str, plugin: Any, hook: str) -> list[Any]:
@@ -341,12 +351,14 @@ class _Incompatible(Exception):
     """A plugin for a later version of the hooks."""
 
 
-def _unknown(what: str, name: str, known: Iterable[str]) -> PluginError:
-    """The error for a name that nothing has, with the nearest one or all that there are."""
-    names = sorted(known)
-    close = nearest(name, names)
-    hint = f"did you mean {close!r}?" if close else f"known: {', '.join(names) or 'none'}"
-    return PluginError(name, f"no such {what}; {hint}")
+def _check_names(owner: str, field: str | None, names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a name that no plugin has: what was meant would be loaded, or left out."""
+    for name in names:
+        if name not in known:
+            problem = (
+                f"no plugin {name!r} is installed; known: {', '.join(sorted(known)) or 'none'}"
+            )
+            raise OptionError(owner, field, problem, nearest(name, known))
 
 
 def _check_contributed(hook: str, item: Any) -> None:

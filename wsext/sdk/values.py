@@ -68,6 +68,8 @@ def convert(name: str, kind: Any, value: Any, *, strict: bool = True) -> Any:
         problem = f"expected {expected(kind)}, got {shown}"
         if value is True:  # what an option without a value means on the command line
             problem += f"; write {name}=VALUE"
+        elif isinstance(value, str) and _is_sequence(kind):
+            problem += f"; write [{shown}]"
         close = nearest(value, _choices(kind)) if isinstance(value, str) else None
         raise OptionError("options", name, problem, close) from None
     except TypeError as error:  # for example a Protocol
@@ -81,10 +83,10 @@ def from_text(name: str, kind: Any, value: Any) -> Any:
     Raises:
         OptionError: As `convert`.
     """
-    if isinstance(value, str) and _is_sequence(kind):
-        value = [item.strip() for item in value.split(",") if item.strip()]
     if isinstance(value, str) and value.lower() == "none" and type(None) in get_args(kind):
         return None
+    if isinstance(value, str) and _is_sequence(kind):
+        value = [item.strip() for item in value.split(",") if item.strip()]
     if isinstance(value, str) and not _is_text(kind) and _GROUPED.fullmatch(value):
         value = value.replace("_", "")
     return convert(name, kind, value, strict=not isinstance(value, str))

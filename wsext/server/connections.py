@@ -11,6 +11,7 @@ from wsext.app.application import Application
 from wsext.escape import get_logger
 from wsext.protocol.http import Request
 from wsext.runtime.life import life_of
+from wsext.runtime.loop import need_running_loop
 from wsext.runtime.net import fills_at_once
 from wsext.runtime.session import Session
 from wsext.runtime.sweep import Sweep
@@ -96,7 +97,7 @@ class Connections(Host):
         self.app = app
         self.draining = False
         self.worker = ""
-        self.loop = asyncio.get_running_loop()
+        self.loop = need_running_loop("Server(app)")
         self.timers: Timers = timers or self.loop
         self.turns = turns_of(self.loop)
         self.buffer = memoryview(bytearray(_READ)) if fills_at_once(self.loop) else None

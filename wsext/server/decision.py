@@ -27,13 +27,13 @@ from wsext.escape import get_logger
 from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
 from wsext.protocol.boundary import FAULTS
 from wsext.protocol.handshake import (
-    check_origin,
     check_upgrade,
     offered_subprotocols,
     select_subprotocol,
 )
 from wsext.protocol.http import Request, Response, rejection
 from wsext.protocol.negotiation import anegotiate, find_missing, parse_offers
+from wsext.protocol.origins import check_origin
 from wsext.runtime.patience import Patience, close_rest
 from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
@@ -117,7 +117,7 @@ async def _decide(request: Request, terms: Terms) -> Acceptance | Response:
     except HandshakeRejected:
         origin = request.origin or "no origin"
         allowed = _describe(terms.options.origins or (), request)
-        logger.info("a page of %.200s may not connect: origins allows %s", origin, allowed)
+        logger.warning("a page of %.200s may not connect: origins allows %s", origin, allowed)
         raise
     refusal = await ask_guards(terms.guards, request) or await terms.installed.refusal(request)
     if refusal is not None:

@@ -7,12 +7,13 @@ import contextlib
 import signal
 import socket
 import ssl as ssl_module
+import threading
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from wsext.app.application import Application
 from wsext.escape import get_logger
-from wsext.runtime.loop import new_event_loop
+from wsext.runtime.loop import new_event_loop, refuse_running_loop
 from wsext.server.accepting import raise_descriptor_limit
 from wsext.server.collecting import frozen
 from wsext.server.server import Server
@@ -118,7 +119,17 @@ def run_until_signal(
     """`serve_until_signal` on a new event loop; uvloop when it is installed.
 
     With the server option ``gc_freeze`` the garbage collector passes over what exists by now.
+
+    Raises:
+        RuntimeError: If an event loop runs in this thread, or this is not the main thread.
     """
+    instead = "`async with wsext.serve(app, host, port): ...`"
+    refuse_running_loop("app.run()", f"write {instead}")
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError(
+            "app.run() serves until a signal, and Python gives signals to the main thread only:"
+            f" in another thread, asyncio.run() a coroutine with {instead}"
+        )
     raise_descriptor_limit()
     freezing = frozen(app.server_options.gc_freeze)
     with freezing, asyncio.Runner(loop_factory=new_event_loop) as runner:

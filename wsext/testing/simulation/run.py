@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from wsext.runtime.loop import refuse_running_loop
 from wsext.testing.simulation.books import Books, logged_errors
 from wsext.testing.simulation.conditions import Conditions, Weather, mild
 from wsext.testing.simulation.errors import SimulationFailed
@@ -66,6 +67,7 @@ def simulate(
         Deadlock: If nothing can happen any more, or the limit was passed.
         Exception: What the scenario raised, with the seed and the last events as a note.
     """
+    refuse_running_loop("simulate()", "call it in a plain function, such as def test_...()")
     if isinstance(weather, Conditions):
         conditions = weather
         weather = lambda rng: conditions  # noqa: E731
