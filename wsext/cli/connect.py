@@ -102,8 +102,10 @@ def connect(url: str, **given: Any) -> None:
                     lines = await stack.enter_async_context(input_lines(interactive, whole=whole))
                 ended = await converse(session, lines, form, given, interactive, show, say)
                 info = session.close_info
-                if given["resume"] and isinstance(info.exception, NotResumed):
+                is_lost = given["resume"] and isinstance(info.exception, NotResumed)
+                if is_lost:
                     lost += len(session.unconfirmed)
+                if is_lost and ended is not Ended.INTERRUPTED:
                     say(f"begun anew: {info.exception}")
                 elif given["reconnect"] and ended is Ended.THERE and not _is_planned(info):
                     say(f"connection lost ({info}); connecting again")
