@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import socket
 import struct
 import time
@@ -28,8 +27,6 @@ def per_connection(server: Server, offer: str, connections: int, first: bytes) -
     Raises:
         Unavailable: If a connection fails.
     """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with ExitStack() as stack:
         sizes = []
         for count in (WARM, connections):
