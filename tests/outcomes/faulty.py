@@ -80,7 +80,11 @@ def faulty(call: str, kind: str, *, asynchronous: bool = False) -> type[Faultles
     extension: type[Faultless] = type("Faulty", (Faultless,), {"armed": True})
     if call == "SharedHistory.encode":
         history = type("FaultyHistory", (SharedHistory,), {"encode": fail})
-        remembers = {"key": "all the same", "has_history": True, "make_history": lambda _: history()}
+        remembers = {
+            "key": "all the same",
+            "has_history": True,
+            "make_history": lambda _: history(),
+        }
         extension.codec = type("FaultyCodec", (FaultlessCodec,), remembers)
         return extension
     of_codec = hasattr(FaultlessCodec, call)
