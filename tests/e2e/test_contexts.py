@@ -107,12 +107,14 @@ class Town:
 
     @asynccontextmanager
     async def url(self) -> AsyncIterator[str]:
-        async with wsext.serve(self.app) as server:
-            async with wsext.connect(server.url, extensions=["permessage-deflate"]) as other:
-                reading = asyncio.ensure_future(_read(other))
-                await self.members.get()
-                yield server.url
-                reading.cancel()
+        async with (
+            wsext.serve(self.app) as server,
+            wsext.connect(server.url, extensions=["permessage-deflate"]) as other,
+        ):
+            reading = asyncio.ensure_future(_read(other))
+            await self.members.get()
+            yield server.url
+        await reading
 
     async def speak(self) -> list[str]:
         """Speak to the room, and to the client alone; what the client has to get."""
