@@ -1,5 +1,5 @@
-"""Rooms whose messages are compressed with memory, on a simulated network: whatever happens to a member, what it gets
-is what was said, in that order.
+"""Rooms whose messages are compressed with memory, on a simulated network: whatever happens to a
+member, what it gets is what was said, in that order.
 
 SHOW=full python -m pytest tests/simulation/test_contexts.py -n0 -s --timeout 600
 """
