@@ -206,6 +206,8 @@ class DeflateCodec(Codec):
         self.used = False  # lately
         self._own_reset = settings.own_reset
         self.has_history = not settings.own_reset
+        if settings.own_reset:  # it keeps nothing that it had to forget
+            self.skip_shared = super().skip_shared  # type: ignore[method-assign]
         self._peer_reset = settings.peer_reset
         self._takes_all = not settings.threshold and settings.compress_if is None
         self._decompressor: Decompressor | None = None
