@@ -289,7 +289,17 @@ class DeflateCodec(Codec):
             self._forget()
 
     def make_history(self) -> DeflateHistory:
-        return DeflateHistory(self.deflater, self.settings.compressor_bytes())
+        settings, chosen = self.settings, self.deflater
+        if settings.backend == "auto" and settings.level >= 6:
+            # What is compressed once for many may take twice the time to become smaller.
+            chosen = deflater(
+                "zlib-ng",
+                max(settings.level, 7),
+                settings.mem_level,
+                settings.strategy,
+                settings.own_bits,
+            )
+        return DeflateHistory(chosen, settings.compressor_bytes())
 
     def _sent(self, frame: Frame, compressor: Compressor) -> None:
         """A frame was compressed: keep the compressor, and what the next frames may refer to."""
