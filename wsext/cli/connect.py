@@ -168,13 +168,13 @@ def _is_planned(info: CloseInfo) -> bool:
 def _say_what_the_client_logs(say: Callable[[str], None]) -> None:
     """Let it say why connecting has failed, and when it tries again."""
 
-    class Said(logging.Handler):
+    class OnTerminal(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             say(record.getMessage())
 
     logger = logging.getLogger("wsext.client")
     logger.setLevel(logging.INFO)
-    logger.addHandler(Said())
+    logger.addHandler(OnTerminal())
     logger.propagate = False
 
 
