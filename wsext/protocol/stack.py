@@ -24,6 +24,7 @@ __all__ = ["Stack"]
 _NO_OPCODES: frozenset[int] = frozenset()
 _NO_OPCODE = -1
 
+
 class _Key:
     """Stands for a share key of codecs: it is looked up for every message of a broadcast and every
     receiver, and what each codec has made is slow to hash, and far from each other in memory."""
