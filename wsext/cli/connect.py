@@ -19,7 +19,7 @@ from wsext.cli.dialing import Exit, dial, dial_options
 from wsext.cli.forms import Form, Unreadable, read_message, show_jsonl
 from wsext.cli.input import Lines, input_lines
 from wsext.errors import CloseInfo, ConnectionClosed, NotResumed
-from wsext.escape import escape, safe_url
+from wsext.escape import escape, get_logger, safe_url
 from wsext.runtime.session import Session
 from wsext.sdk.hookspecs import hookimpl
 
@@ -172,7 +172,7 @@ def _say_what_the_client_logs(say: Callable[[str], None]) -> None:
         def emit(self, record: logging.LogRecord) -> None:
             say(record.getMessage())
 
-    logger = logging.getLogger("wsext.client")
+    logger = get_logger("wsext.client")
     logger.setLevel(logging.INFO)
     logger.addHandler(OnTerminal())
     logger.propagate = False
