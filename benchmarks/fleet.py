@@ -18,7 +18,17 @@ import recipes
 from materials import make_certificate, make_dictionary
 from recipes import Unavailable
 
-__all__ = ["BESIDE", "Fleet", "Server", "Unavailable", "names", "pin", "run_client", "run_load"]
+__all__ = [
+    "BESIDE",
+    "Fleet",
+    "Server",
+    "Unavailable",
+    "names",
+    "pin",
+    "run_client",
+    "run_load",
+    "warmup_of",
+]
 
 HERE = Path(__file__).parent
 CPUS = sorted(os.sched_getaffinity(0))
@@ -94,6 +104,12 @@ def add_before(python: str) -> None:
 def names() -> list[str]:
     """Every server there is."""
     return list(_PEERS)
+
+
+def warmup_of(name: str) -> float:
+    """Seconds under load that a server needs before it is as fast as it gets."""
+    recipe = recipes.RECIPES.get(_PEERS[name][0])
+    return recipe[0].warmup if recipe else 0.0
 
 
 def pin(cpu: int) -> None:

@@ -38,6 +38,7 @@ class Toolchain:
         manifest: The file that pins what comes from the registry.
         build: Is run in a copy of a peer's sources.
         start: The command line before the port; ``{here}`` is that copy.
+        warmup: Seconds under load in which a compiler at run time does most of its work.
     """
 
     language: str
@@ -46,6 +47,7 @@ class Toolchain:
     manifest: str
     build: str
     start: str
+    warmup: float = 0.0
 
 
 GO = Toolchain("Go", ("go",), "go version", "go.mod", "go build -o peer .", "{here}/peer")
@@ -62,8 +64,9 @@ JAVA = Toolchain(
     ("java", "mvn"),
     "java --version",
     "pom.xml",
-    f"mvn --quiet --batch-mode compile {TREE}",
+    f"mvn --quiet --batch-mode -Dstyle.color=never compile {TREE}",
     "java -XX:ActiveProcessorCount=1 -cp {here}/target/classes:{here}/target/dependency/* Peer",
+    3.0,
 )
 NODE = Toolchain(
     "JavaScript",
@@ -72,6 +75,7 @@ NODE = Toolchain(
     "package.json",
     "npm install --no-fund --no-audit",
     "node {here}/peer.js",
+    1.0,
 )
 BUN = Toolchain(
     "JavaScript",
@@ -80,6 +84,7 @@ BUN = Toolchain(
     NODE.manifest,
     NODE.build,
     "{here}/node_modules/.bin/bun {here}/peer.js",
+    NODE.warmup,
 )
 
 #: The toolchain of each peer, and the package that it is about. Its sources are in ``peers/NAME``.

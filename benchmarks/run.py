@@ -22,7 +22,7 @@ from typing import Any
 
 import fleet
 import report
-from fleet import BESIDE, Fleet, Server, Unavailable, run_client, run_load
+from fleet import BESIDE, Fleet, Server, Unavailable, run_client, run_load, warmup_of
 from memory import per_connection
 from tape import Wrong, check, first_frame, offer, tape
 from workloads import WORKLOADS, Row, Workload
@@ -88,7 +88,7 @@ class Bench:
     def __init__(self, servers: Fleet, rounds: int, seconds: float) -> None:
         self._fleet = servers
         self._rounds = rounds
-        self._times = (seconds, min(WARMUP, seconds))
+        self._seconds = seconds
         self.results: dict[str, dict[str, Figures]] = {}
         self.left_out: list[str] = []
 
@@ -105,11 +105,13 @@ class Bench:
                 running = [server for server in servers if server is not None]
                 if running != servers or (row.label in figures and row.label not in tapes):
                     continue
+                warmup = min(WARMUP, self._seconds)
                 try:
                     if row.label not in tapes:
                         figures[row.label] = Figures()
                         tapes[row.label] = self._prepare(workload, row, running)
-                    self._once(workload, row, running, tapes[row.label])
+                        warmup = max(warmup, warmup_of(row.server))
+                    self._once(workload, row, running, tapes[row.label], warmup)
                 except Exception as error:  # whatever a peer does wrong, the others go on
                     tapes.pop(row.label, None)
                     self._leave_out(workload, row, error)
@@ -130,14 +132,16 @@ class Bench:
             raise Unavailable(f"nothing is known of {workload.peak!r}")
         return statistics.median(measured.values)
 
-    def _once(self, workload: Workload, row: Row, servers: list[Server], data: bytes) -> None:
+    def _once(
+        self, workload: Workload, row: Row, servers: list[Server], data: bytes, warmup: float
+    ) -> None:
         """One turn of one server."""
         into = self.results[workload.name][row.label]
         offered = offer(workload, row.no_ops, self._fleet.tools)
         if workload.kind == "memory":
             into.values.append(self._memory(workload, row, offered, data))
             return
-        found = self._load(workload, row, servers, offered, data, into.rate)
+        found = self._load(workload, row, servers, offered, data, into.rate, warmup)
         messages, took, idle, cpu, *rest = found
         if workload.kind == "pace":
             into.tails.append(rest)
@@ -161,17 +165,18 @@ class Bench:
         offered: str,
         data: bytes,
         rate: float,
+        warmup: float,
     ) -> list[float]:
         """What the load prints; see there."""
         tools, port = self._fleet.tools, servers[0].port
         if workload.kind == "client":
-            load = (workload.connections, *self._times)
+            load = (workload.connections, self._seconds, warmup)
             return run_client(row.server, tools, port, load)
         where = f"{workload.transport}:{port}" if workload.transport else str(port)
         if workload.bridged:
             where += f",{servers[1].port}"
         pids = ",".join(str(pid) for server in self._counted(servers) for pid in server.pids())
-        times = (*self._times, pids)
+        times = (self._seconds, warmup, pids)
         kind = {"connect": "connect", "pace": "pace"}.get(workload.kind, "load")
         tool = self._fleet.tool(kind, workload.transport)
         if workload.kind == "connect":
