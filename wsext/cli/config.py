@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -132,12 +133,29 @@ def _options_of(plugins: Plugins, token: str) -> type[OptionSet]:
 
 
 def _row(dotted: str, value: Any, source: str | None) -> dict[str, Any]:
-    if isinstance(value, str) and "://" in value:  # of a broker, for example, with its password
-        value = safe_url(value)
+    value = _without_secrets(value)
     name = dotted.rpartition(".")[2]
-    is_secret = isinstance(value, Secret) or any(word in name for word in _SECRET)
+    is_secret = isinstance(value, Secret) or _is_secret(name)
     if source == "code" or dotted == "serve.ssl_key":  # which is a path
         is_secret = False
     if is_secret and value is not None:
         value = "(hidden)"
     return {"option": dotted, "value": value, "source": source}
+
+
+def _without_secrets(value: Any) -> Any:
+    """A value, also a list or a table, whose URLs have no passwords: of a broker, for example."""
+    if isinstance(value, str) and "://" in value:
+        return safe_url(value)
+    if isinstance(value, (list, tuple)):
+        return [_without_secrets(item) for item in value]
+    if isinstance(value, Mapping):
+        return {
+            key: "(hidden)" if _is_secret(key) else _without_secrets(item)
+            for key, item in value.items()
+        }
+    return value
+
+
+def _is_secret(name: str) -> bool:
+    return any(word in name.lower() for word in _SECRET)

@@ -1,4 +1,5 @@
 # C types for stack.py, which is compiled with them.
+from wsext.protocol.epochs cimport Follower
 from wsext.protocol.journal cimport Journal
 from wsext.protocol.stage cimport Stage
 
@@ -9,6 +10,8 @@ cdef class Stack:
     cdef Stage _first_decoder
     cdef object _hints
     cdef public bint passive
+    cdef public object history_key
+    cdef public Follower follower
     cdef public bint has_dropped
     cdef bint _seen_out
     cdef bint _seen_in

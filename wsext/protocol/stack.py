@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from wsext.protocol.boundary import Boundary
-from wsext.protocol.contract import FrameHook, MessageHook, Trace
+from wsext.protocol.contract import FrameHook, HistoryLike, MessageHook, Trace
+from wsext.protocol.epochs import Follower
 from wsext.protocol.frames import Frame
 from wsext.protocol.journal import Journal
 from wsext.protocol.stage import Stage
@@ -39,6 +40,9 @@ class Stack:
     Attributes:
         entered: Where there is a journal: the frames that the interceptors gave to the codecs last.
         left: As ``entered``: the frames that the codecs gave to the interceptors last.
+        history_key: Equal keys mean that they can follow the same shared history; ``None`` means
+            none.
+        follower: How far the connection follows one; ``None`` while it never did.
     """
 
     def __init__(
@@ -96,6 +100,8 @@ class Stack:
         self.wire_limit = size
         #: Nothing to do for any frame: the connection skips the pipeline.
         self.passive = True
+        self.history_key: Hashable | None = None
+        self.follower: Follower | None = None
         #: The share key while nothing on this connection has to see its own frames, else ``None``.
         self.shared_key: Hashable | None = None
         self._update()
@@ -145,6 +151,9 @@ class Stack:
             or any(opcode != self._own for opcode in self.opcodes)
         )
         self.shared_key = self._shared_key()
+        followers = tuple([n for n, stage in enumerate(self._encoders) if stage.remembers])
+        can_follow = bool(followers) and self.shared_key is not None
+        self.history_key = (self.shared_key, followers) if can_follow else None
 
     def _shared_key(self) -> Hashable | None:
         private = self.is_async or self._seen_out
@@ -160,6 +169,28 @@ class Stack:
                 return None
             keys.append((stage.name, key))
         return tuple(keys)
+
+    def make_histories(self) -> dict[int, HistoryLike] | None:
+        """New shared histories, by the number of the stage; ``None`` if a codec cannot make one."""
+        made = {
+            number: stage.boundary.make_history()
+            for number, stage in enumerate(self._encoders)
+            if stage.remembers
+        }
+        return None if None in made.values() else made
+
+    def is_remembered(self, passed: tuple[int, ...]) -> bool:
+        """Whether what has passed these stages is remembered by one that follows histories."""
+        return any(self._encoders[number].remembers for number in passed)
+
+    def make_follower(self) -> Follower:
+        """Says how far the connection follows a shared history; all stages with a memory have the
+        same one."""
+        follower = self.follower = Follower()
+        for stage in self._encoders:
+            if stage.remembers:
+                stage.follower = follower
+        return follower
 
     @property
     def held_bytes(self) -> int:

@@ -18,7 +18,7 @@ try:
 except ImportError:  # needed to compile this module, not to run it
     from wsext.compiled import cython
 
-__all__ = ["Drive", "Waiter", "new_waiter"]
+__all__ = ["Drive", "Waiter", "driven", "new_waiter"]
 
 
 @cython.freelist(64)
@@ -214,3 +214,8 @@ class Drive(Step):
     def close(self) -> None:
         """As of a coroutine."""
         self._coroutine.close()
+
+
+def driven(work: Any) -> Any:
+    """What is to be awaited in place of a handler's coroutine; anything else stays as it is."""
+    return Drive(work) if asyncio.iscoroutine(work) else work
