@@ -198,7 +198,7 @@ class Bench:
         server = self._fleet.fresh(row.server)
         try:
             frame = first_frame(data) if workload.talk else b""
-            return per_connection(server, offered, workload.connections, frame)
+            return per_connection(server, offered, workload.connections, frame, workload.transport)
         finally:
             server.stop()
 
