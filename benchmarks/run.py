@@ -198,8 +198,7 @@ class Bench:
         server = self._fleet.fresh(row.server)
         try:
             frame = first_frame(data) if workload.talk else b""
-            is_tls = workload.transport == "tls"
-            return per_connection(server, offered, workload.connections, frame, is_tls)
+            return per_connection(server, offered, workload.connections, frame, workload.transport)
         finally:
             server.stop()
 

@@ -278,6 +278,8 @@ _SESSIONS = tuple(
                  rows=_DEFLATE),
         Workload("idle memory, deflate, one message each", _JSON_1K, 1000, kind="memory",
                  deflate=TAKEOVER, talk=True, rows=_DEFLATE),
+        Workload("idle memory, HTTP/2, a stream each", _SMALL, 1000, kind="memory",
+                 transport="http2", rows=_H2),
     )
 )  # fmt: skip
 
