@@ -180,7 +180,8 @@ def summary(curve: Curve, points: dict[int, Point]) -> dict[str, Any]:
     for what, costs in each.items():
         counts = sizes if curve.times_size else [1] * len(sizes)
         totals[what] = [count * cost for count, cost in zip(counts, costs, strict=False)]
-    result = {"name": curve.name, "total": curve.total, "sizes": sizes, "each": each, **totals}
+    result: dict[str, Any] = {"name": curve.name, "total": curve.total, "sizes": sizes}
+    result |= {"each": each, **totals}
     for what, costs in totals.items():
         base = costs[0] if costs and sizes[0] == 0 else 0.0
         fitted = [(n, c - base) for n, c in zip(sizes, costs, strict=False) if n and c > base]
