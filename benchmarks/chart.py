@@ -8,16 +8,19 @@ from typing import Any
 
 __all__ = ["STYLE", "summary"]
 
-WIDTH, LEFT, RIGHT, LINE = 920, 320, 700, 20
+WIDTH, LEFT, RIGHT, LINE = 980, 360, 730, 20
+FLOOR = "floor"
 LEAST, MOST = 1 / 4, 64  # the axis, as ratios
 STYLE = """
 .card { fill: #ffffff } text { fill: #24292f } .dim { fill: #57606a }
 .grid { stroke: #d8dee4 } .one { stroke: #8c959f }
 .ours { fill: #0969da } .peer { fill: #9aa4af } .best { fill: #57606a }
+.floor { fill: none; stroke: #9aa4af }
 @media (prefers-color-scheme: dark) {
   .card { fill: #161b22 } text { fill: #e6edf3 } .dim { fill: #9da7b3 }
   .grid { stroke: #30363d } .one { stroke: #6e7681 }
   .ours { fill: #4493f8 } .peer { fill: #6e7681 } .best { fill: #9da7b3 }
+  .floor { stroke: #6e7681 }
 }
 """
 
@@ -25,6 +28,8 @@ STYLE = """
 def summary(results: dict[str, Any]) -> str:
     """Every workload whose servers are compared with the same one, as SVG."""
     shown = [w for w in results["workloads"] if w["base"] and len(_gains(w)) > 1]
+    groups = list(dict.fromkeys(workload["group"] for workload in shown))
+    shown.sort(key=lambda workload: groups.index(workload["group"]))
     parts, y, group = _legend(), 44, ""
     for workload in shown:
         if workload["group"] != group:
@@ -71,10 +76,11 @@ def _grid(bottom: int) -> list[str]:
 
 def _legend() -> list[str]:
     parts, x = [], LEFT
-    for kind, label in (("ours", "wsext"), ("best", "the best other one"), ("peer", "the others")):
+    words = {"ours": "wsext", "best": "the best other", "peer": "others", "floor": "a loop in C"}
+    for kind, label in words.items():
         parts.append(f'<circle class="{kind}" cx="{x}" cy="16" r="4"/>')
         parts.append(f'<text x="{x + 9}" y="20">{label}</text>')
-        x += 24 + 6 * len(label)
+        x += 30 + 6 * len(label)
     return parts
 
 
@@ -83,14 +89,15 @@ def _line(workload: dict[str, Any], y: int) -> list[str]:
     gains = _gains(workload)
     others = {name: gain for name, gain in gains.items() if "wsext" not in name}
     ours = {name: gain for name, gain in gains.items() if "wsext" in name}
-    best = max(others, key=others.__getitem__, default="")
+    best = max((name for name in others if name != FLOOR), key=others.__getitem__, default="")
     base = "" if workload["base"] == "websockets" else f" (to {workload['base']})"
     parts = [
         f'<text x="{LEFT - 14}" y="{y + 14}" text-anchor="end">{escape(workload["name"])}'
         f'<tspan class="dim">{escape(base)}</tspan></text>'
     ]
-    dots = [("peer", name, gain) for name, gain in others.items() if name != best]
-    dots += [("best", name, others[name]) for name in others if name == best]
+    kinds = {best: "best", FLOOR: "floor"}
+    dots = [(kinds.get(name, "peer"), name, gain) for name, gain in others.items()]
+    dots.sort(key=lambda dot: dot[0] == "best")
     dots += [("ours", name, gain) for name, gain in ours.items()]
     for kind, name, gain in dots:
         parts.append(
@@ -99,7 +106,8 @@ def _line(workload: dict[str, Any], y: int) -> list[str]:
         )
     said = []
     if ours:
-        name = max(ours, key=ours.__getitem__)
+        fronts = [name for name in ours if name.endswith("-wsext")]  # of others
+        name = max(fronts or ours, key=ours.__getitem__)
         said.append(f"{name} {ours[name]:.2f}x")
     if best:
         said.append(f"{best} {others[best]:.2f}x")

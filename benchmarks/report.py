@@ -120,7 +120,7 @@ def machine() -> str:
 
 def tables(results: dict[str, Any]) -> str:
     """Everything as Markdown."""
-    lines = _warning(results) + beside(results)
+    lines = _warning(results)
     for group in dict.fromkeys(workload["group"] for workload in results["workloads"]):
         members = [w for w in results["workloads"] if w["group"] == group]
         lines += [f"## {group}", ""]
@@ -177,7 +177,7 @@ def _paces(workloads: list[dict[str, Any]]) -> list[str]:
 
 def behind(results: dict[str, Any]) -> list[str]:
     """Who is ahead of wsext, and where: made of the figures."""
-    lines = _head(["workload", "ahead"])
+    lines = ["| workload | ahead |", "|---|---|"]
     for workload in results["workloads"]:
         for row in workload["rows"]:
             ahead = [
@@ -273,15 +273,17 @@ def write(results: dict[str, Any]) -> None:
         "",
         "![wsext beside the others, one line for each workload](benchmarks.svg)",
         "",
-        "Further to the right is better, 1 is the server that a line is compared with.",
-        "",
-        intro,
+        "Further to the right is better; 1 is the server that a line is compared with.",
         f"{results['machine']}; {rounds}.",
         "",
         "## Where wsext is slower",
         "",
         *behind(results),
         "",
+        *beside(results),
+        "## How it is measured",
+        "",
+        intro,
         tables(results),
     ]
     (docs / "benchmarks.md").write_text("\n".join(page), encoding="utf-8")

@@ -27,7 +27,7 @@ from memory import per_connection
 from tape import Wrong, check, first_frame, offer, tape
 from workloads import WORKLOADS, Row, Workload
 
-WARMUP = 0.3  # seconds, at most as long as what is measured
+WARMUP = 0.2  # seconds, at most as long as what is measured
 NAMES = [workload.name for workload in WORKLOADS]
 
 
@@ -97,7 +97,7 @@ class Bench:
         figures = self.results.setdefault(workload.name, {})
         self._fleet.start(dict.fromkeys(name for row in rows for name in _names(workload, row)))
         tapes: dict[str, bytes] = {}
-        for turn in range(self._rounds):
+        for turn in range(workload.rounds(self._rounds)):
             first = turn % len(rows)  # nobody always comes after the same one
             for row in rows[first:] + rows[:first]:
                 progress.step(workload.name, row.label)
@@ -198,7 +198,8 @@ class Bench:
         server = self._fleet.fresh(row.server)
         try:
             frame = first_frame(data) if workload.talk else b""
-            return per_connection(server, offered, workload.connections, frame)
+            is_tls = workload.transport == "tls"
+            return per_connection(server, offered, workload.connections, frame, is_tls)
         finally:
             server.stop()
 
@@ -339,7 +340,7 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         servers = Fleet(Path(folder))
         bench = Bench(servers, rounds, seconds)
-        progress = Progress(sum(len(rows) * rounds for _, rows in plan))
+        progress = Progress(sum(len(rows) * workload.rounds(rounds) for workload, rows in plan))
         try:
             for workload, rows in plan:
                 bench.measure(workload, rows, progress)

@@ -165,31 +165,29 @@ def test_latency_grows_when_a_server_cannot_keep_up(tmp_path: Path) -> None:
         while True:
             with suppress(OSError), socket.create_connection(("127.0.0.1", int(port))):
                 break
-        load = [pace, port, "/", "8", "20000000", "0.01", "0", str(server.pid), "64", ""]
+        load = [pace, port, "/", "8", "5000000", "0.004", "0", str(server.pid), "64", ""]
         done = subprocess.run(load, input=tape, capture_output=True, check=True, timeout=20)
     finally:
         server.kill()
         server.wait()
     messages, seconds, *_, p50, p99, _, largest, late = map(float, done.stdout.split())
-    assert messages == 200_000
-    assert seconds > 0.02  # nobody sends as many in the 10 ms that they were meant for
-    assert 1e4 < p99 <= largest < 1e6 * (seconds + 2)
+    assert messages == 20_000
+    assert seconds > 0.008  # nobody sends as many in the 4 ms that they were meant for
+    assert 4e3 < p99 <= largest < 1e6 * (seconds + 2)
     assert 0 < p50 < p99
     assert late > 0
 
 
 def test_other_fronts(tmp_path: Path) -> None:
     names = ["TLS, 64 B, 64 connections", "HTTP/2, 64 B, 64 connections"]
-    names += ["client, 64 B, 64 connections", "zstd with a dictionary, short JSON, no context"]
+    names += ["client, 64 B, 64 connections", "zstd with a dictionary, short JSON"]
     if shutil.which("redis-server"):
         names.append("redis, 16 in flight")
     only = [arg for name in names for arg in ("--only", name)]
     servers = "wsext,wsext-tls,client-wsext,wsext-redis"
     results, _ = run(tmp_path, *only, "--servers", servers)
     assert results["left_out"] == []
-    assert {workload["name"].partition(" takeover")[0] for workload in results["workloads"]} == set(
-        names
-    )
+    assert {workload["name"] for workload in results["workloads"]} == set(names)
     for workload in results["workloads"]:
         (row,) = workload["rows"]
         assert row["median"] > 0

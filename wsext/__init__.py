@@ -32,6 +32,7 @@ _NAMES = {
     ),
     "wsext.protocol.closing": "CloseCode",
     "wsext.protocol.codes": "Opcode RSV",
+    "wsext.protocol.contexts": "SharedContext",
     "wsext.protocol.frames": "Frame Message",
     "wsext.protocol.headers": "Headers",
     "wsext.protocol.http": "Request Response",
@@ -57,7 +58,7 @@ _NAMES = {
     "wsext.runtime.listener": "Listener",
     "wsext.runtime.session": "Session",
     "wsext.runtime.settings": "WebSocketOptions",
-    "wsext.sdk.codec": "Codec MessageCodec MessageInfo",
+    "wsext.sdk.codec": "Codec MessageCodec MessageInfo SharedHistory",
     "wsext.sdk.extension": "Extension Interceptor",
     "wsext.sdk.hookspecs": "hookimpl hookspec",
     "wsext.sdk.options": "in_code local NamedOptionSet OptionSet wire",
@@ -113,6 +114,7 @@ if TYPE_CHECKING:
     from wsext.protocol.closing import CloseCode as CloseCode
     from wsext.protocol.codes import RSV as RSV
     from wsext.protocol.codes import Opcode as Opcode
+    from wsext.protocol.contexts import SharedContext as SharedContext
     from wsext.protocol.frames import Frame as Frame
     from wsext.protocol.frames import Message as Message
     from wsext.protocol.headers import Headers as Headers
@@ -149,6 +151,7 @@ if TYPE_CHECKING:
     from wsext.sdk.codec import Codec as Codec
     from wsext.sdk.codec import MessageCodec as MessageCodec
     from wsext.sdk.codec import MessageInfo as MessageInfo
+    from wsext.sdk.codec import SharedHistory as SharedHistory
     from wsext.sdk.extension import Extension as Extension
     from wsext.sdk.extension import Interceptor as Interceptor
     from wsext.sdk.hookspecs import hookimpl as hookimpl

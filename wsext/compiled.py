@@ -21,6 +21,7 @@ MODULES = (
     "wsext.protocol.leaf",
     "wsext.protocol.wire",
     "wsext.protocol.journal",
+    "wsext.protocol.epochs",
     "wsext.protocol.joining",
     "wsext.protocol.stage",
     "wsext.protocol.stack",
@@ -35,6 +36,7 @@ MODULES = (
     "wsext.runtime.write_path",
     "wsext.runtime.session_path",
     "wsext.runtime.read_path",
+    "wsext.integrations.asgi_path",
 )
 
 _FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -6,7 +6,9 @@ import asyncio
 import fcntl
 import os
 import pty
+import re
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -20,6 +22,7 @@ import pytest
 from tests.e2e.processes import ENV, WSEXT, Served, serving, wsext
 from tests.relay import Relay, relaying
 from wsext import App, Server, ServerOptions, Session, serve
+from wsext.cli.dialing import Exit
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,52 @@ def test_after_the_end_of_the_input_it_waits_for_answers(server: Served) -> None
     assert done.stdout == "a\nb\n"
 
 
+def test_bytes_of_a_pipe_pass_unchanged(server: Served) -> None:
+    lines = "escape \x1b[2J\r\n\udcff\udcfe no text\n\n\tlast, without an end"
+    done = wsext("connect", "-q", "--count", "4", f"{server.ws}/echo", stdin=lines)
+    assert (done.returncode, done.stdout, done.stderr) == (0, lines + "\n", "")
+
+
+def test_text_refuses_what_is_no_text(server: Served) -> None:
+    args = ("connect", "-q", "--text", f"{server.ws}/echo")
+    done = wsext(*args, stdin="text\n\udcffsecret\n")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "wsext: line 2 of the input is not text: byte 1 is not UTF-8; --binary sends it as it is\n"
+    )
+
+
+def test_lines_of_json_are_messages_of_any_content(server: Served) -> None:
+    lines = '{"text":"two\\nlines"}\n{"base64":"/wA="}\n'
+    args = ("connect", "-q", "--jsonl", "--count", "2", f"{server.ws}/echo")
+    done = wsext(*args, stdin=lines)
+    assert (done.returncode, done.stdout, done.stderr) == (0, lines, "")
+
+
+def test_all_of_stdin_is_one_message(server: Served) -> None:
+    args = ("connect", "--one-message", "--count", "1", f"{server.ws}/echo")
+    done = wsext(*args, stdin="two\nlines\n")
+    assert done.stdout == "two\nlines\n\n"
+    assert "sent: 1 message, 10 bytes" in done.stderr
+
+
+def test_pings_are_sent_and_timed(server: Served) -> None:
+    done = wsext("connect", "--ping", "0.02", "--wait", "0.2", f"{server.ws}/echo")
+    assert done.returncode == 0
+    assert re.search(r"^ping: \d+\.\d\d ms$", done.stderr, re.MULTILINE)
+
+
+def test_ways_to_read_lines_exclude_each_other() -> None:
+    done = wsext("connect", "--text", "--jsonl", "ws://127.0.0.1:1/")
+    assert (done.returncode, done.stderr) == (2, "wsext: --text and --jsonl exclude each other\n")
+
+
+def test_help_has_the_exit_codes_by_cause() -> None:
+    said = wsext("connect", "--help").stdout
+    codes = re.findall(r"^ +(\d+) {2,}\S", said.partition("Exit codes:")[2], re.MULTILINE)
+    assert codes == [str(int(code)) for code in Exit]
+
+
 def test_a_terminal_has_a_prompt_and_shows_what_comes(server: Served) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
@@ -73,6 +122,8 @@ def test_a_terminal_has_a_prompt_and_shows_what_comes(server: Served) -> None:
         os.write(ours, b"typed\r")
         # What came is shown above a prompt that is drawn again.
         read_until(ours, lambda seen: b">" in seen.partition(b"< typed")[2])
+        os.write(ours, b"/ping\r")
+        read_until(ours, lambda seen: b"ping: " in seen and b" ms" in seen)
         os.write(ours, b"\x04")  # end of input
         read_until(ours, lambda seen: b"received: 1 message" in seen)
         assert process.wait(10) == 0
@@ -109,6 +160,7 @@ def test_a_terminal_gets_what_a_server_says_escaped_and_a_pipe_the_bytes(tmp_pat
     assert b"closed: 3000 c\\x1b]0;d\\x07\\nclosed: 1000\r\n" in seen
     assert piped.stdout == "a\x1b[2J\x9b\u202e\n< b\n"
     assert "closed: 3000 c\\x1b" in piped.stderr
+    assert piped.returncode == Exit.ENDED
 
 
 class Talk:
@@ -140,7 +192,7 @@ class Talk:
 
 
 @asynccontextmanager
-async def talking() -> AsyncIterator[tuple[Talk, Relay, Server]]:
+async def talking(option: str = "--resume") -> AsyncIterator[tuple[Talk, Relay, Server]]:
     app = App(server=ServerOptions(drain_timeout=0.0))
     app.install("session-resume")
 
@@ -151,7 +203,7 @@ async def talking() -> AsyncIterator[tuple[Talk, Relay, Server]]:
 
     async with serve(app) as server, relaying(server.port) as relay:
         pipe = asyncio.subprocess.PIPE
-        command = [*WSEXT, "connect", "--resume", "--wait", "0", "--no-ext", "all", relay.url]
+        command = [*WSEXT, "connect", option, "--wait", "0", "--no-ext", "all", relay.url]
         process = await asyncio.create_subprocess_exec(
             *command, stdin=pipe, stdout=pipe, stderr=pipe
         )
@@ -186,7 +238,29 @@ async def test_a_session_that_cannot_be_resumed_is_begun_anew() -> None:
         await talk.echo("two")
         code, said = await talk.end()
     assert said[:2] == ["closed: 1000", "not known to have arrived: 1 message"]
-    assert code == 1
+    assert code == Exit.UNKNOWN
+
+
+async def test_a_lost_session_is_followed_by_a_new_one() -> None:
+    async with talking("--reconnect") as (talk, relay, _):
+        await talk.echo("one")
+        relay.cut()
+        assert "(1006)" in await talk.hear("connection lost (")
+        await talk.hear("extensions: ")
+        await talk.echo("two")
+        code, said = await talk.end()
+    assert (code, said[0]) == (0, "closed: 1000")
+
+
+async def test_ctrl_c_closes_the_session() -> None:
+    async with talking("--quiet") as (talk, _, server):
+        await talk.echo("one")
+        (session,) = server.sessions
+        talk.process.send_signal(signal.SIGINT)
+        info = await session.wait_closed()
+        code, said = await talk.end()
+    assert (info.remote, info.clean) == ((1000, ""), True)
+    assert (code, said) == (130, [])
 
 
 def read_until(fd: int, enough: Callable[[bytes], bool]) -> bytes:

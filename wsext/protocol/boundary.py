@@ -66,7 +66,7 @@ Wait: TypeAlias = "Callable[[Awaitable[Any]], Awaitable[Any]]"
 
 #: What a codec has to have, and which of its methods cannot be ``async def``.
 _METHODS = ("encode", "encode_shared", "skip_shared", "decode", "wants", "encoded_bound", "close")
-_SYNCHRONOUS = ("skip_shared", "wants", "encoded_bound")
+_SYNCHRONOUS = ("can_share", "skip_shared", "wants", "encoded_bound")
 _FLAGS = ("control_frames", "first_frame_rsv", "mandatory")
 #: Those that make a pipeline asynchronous if they are ``async def``.
 _AWAITED = ("encode", "decode", "encode_message", "decode_message", "seal", "unseal")
@@ -243,7 +243,7 @@ def check_codec(codec: Any, size: int) -> None:
                 "a codec is derived from wsext.Codec"
             )
     for name in _SYNCHRONOUS:
-        if inspect.iscoroutinefunction(getattr(codec, name)):
+        if inspect.iscoroutinefunction(getattr(codec, name, None)):
             raise TypeError(f"{type(codec).__name__}.{name}() cannot be async")
     for name in _FLAGS:
         getattr(codec, name)
@@ -327,6 +327,33 @@ class Boundary:
             self.report(error, "share_key")
             return None
         return key
+
+    @property
+    def has_history(self) -> bool:
+        """Whether the codec can follow a shared history; ``False`` if it does not say so."""
+        try:
+            return bool(getattr(self._codec, "has_history", False))
+        except BaseException as error:
+            self.report(error, "has_history")
+            return False
+
+    def make_history(self) -> Any:
+        """A new shared history; ``None`` if the codec fails to make one."""
+        try:
+            history = self._codec.make_history()
+            if inspect.iscoroutine(history):
+                history.close()
+                raise TypeError("returned a coroutine; make_history() cannot be async")
+            for name in ("encode", "close"):
+                if not callable(getattr(history, name, None)):
+                    raise TypeError(
+                        f"returned {type(history).__name__}, which has no {name}(); "
+                        "a history is derived from wsext.SharedHistory"
+                    )
+            return history
+        except BaseException as error:
+            self.report(error, "make_history")
+            return None
 
     @property
     def held_bytes(self) -> int:

@@ -1,6 +1,7 @@
 # C types for pipeline.py, which is compiled with them.
 import cython
 
+from wsext.protocol.epochs cimport Encoding
 from wsext.protocol.frames cimport Frame
 from wsext.protocol.stack cimport Stack
 from wsext.protocol.stage cimport Stage
@@ -13,11 +14,13 @@ cdef class Pipeline(Stack):
     @cython.locals(stage=Stage, many=list, opcode=int, fin=bint)
     cpdef object encode_one(self, Frame frame)
 
-    @cython.locals(stage=Stage, item=Frame, frames=list, out=list, passed=list, opcode=int, fin=bint)
-    cpdef tuple encode_shared(self, Frame frame)
+    @cython.locals(
+        stage=Stage, item=Frame, frames=list, out=list, opcode=int, fin=bint, passes=bint
+    )
+    cpdef Encoding encode_shared(self, Frame frame, object histories=*)
 
     @cython.locals(stage=Stage)
-    cpdef skip_shared(self, tuple stages)
+    cpdef bint skip_shared(self, tuple stages) except -1
 
     @cython.locals(frame=Frame)
     cdef list _end_encode(self, list frames)

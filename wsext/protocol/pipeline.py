@@ -13,16 +13,18 @@ allows, counted over all its fragments, and not a byte more.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from wsext.errors import LocalProtocolError, RemoteProtocolError
 from wsext.protocol.boundary import FAULTS
 from wsext.protocol.codes import RSV
-from wsext.protocol.contract import FrameHook
+from wsext.protocol.contract import FrameHook, HistoryLike
+from wsext.protocol.epochs import Encoding
 from wsext.protocol.frames import Frame
 from wsext.protocol.stack import Stack
 from wsext.protocol.stage import Stage
+from wsext.protocol.wire import frame_header
 
 try:
     import cython  # type: ignore
@@ -62,7 +64,7 @@ class Pipeline(Stack):
         try:
             while stage is not None and many is None:
                 opcode, fin = frame.opcode, frame.fin
-                if (stage.always and opcode < 8) or not stage.skips(frame, self._hints):
+                if (stage.always and opcode < 8) or not stage.skips_own(frame, self._hints):
                     result = stage.encode(frame)
                     if type(result) is Frame:
                         frame = result
@@ -79,45 +81,77 @@ class Pipeline(Stack):
             self._check_rsv(frame)
         return frame
 
-    def encode_shared(self, frame: Frame) -> tuple[list[Frame], tuple[int, ...]]:
-        """A whole message as the frames that travel on every connection with this `shared_key`.
+    def encode_shared(
+        self, frame: Frame, histories: Mapping[int, HistoryLike] | None = None
+    ) -> Encoding:
+        """A whole message as the bytes that travel on every connection with this `shared_key`.
 
-        Also the numbers of the stages that it passed, for `skip_shared`.
+        Args:
+            frame: The message.
+            histories: By the number of the stage: what encodes in place of its codec. If one of
+                them fails, the connection has not failed.
 
         Raises:
             ProtocolError: As `encode`.
         """
         hints = frame.hints
-        frames, passed = [frame], []
+        frames, passed, told, told_inside = [frame], [], [], []
         for number, stage in enumerate(self._encoders):
+            history = None if histories is None else histories.get(number)
+            encode = stage.codec.encode_shared if history is None else history.encode
+            passes = False
             out: list[Frame] = []
             try:
                 for item in frames:
                     if stage.skips(item, hints):
                         out.append(item)
                         continue
-                    passed.append(number)
+                    passes = True
                     opcode, fin = item.opcode, item.fin
-                    out += stage.encoded(opcode, fin, stage.codec.encode_shared(item))
+                    out += stage.encoded(opcode, fin, encode(item))
                 if stage.sending:
                     raise TypeError("returned a message without its last frame")
             except BaseException as error:
-                stage.fail(error, "encode_shared")
+                doing = "encode_shared" if history is None else "SharedHistory.encode"
+                if histories is None:
+                    stage.fail(error, doing)
+                stage.sending = 0
+                stage.boundary.report(error, doing)
+                raise LocalProtocolError("a history failed", extension=stage.name) from None
             frames = out
-        return self._end_encode(frames), tuple(dict.fromkeys(passed))
+            if passes:
+                passed.append(number)
+                if stage.tells:
+                    told.append(number)
+                    if history is None:
+                        told_inside.append(number)
+        wire, size = _joined(self._end_encode(frames))
+        return Encoding(wire, size, tuple(passed), tuple(told), tuple(told_inside))
 
-    def skip_shared(self, stages: tuple[int, ...]) -> None:
+    def skip_shared(self, stages: tuple[int, ...]) -> bool:
         """Tell these stages' codecs that shared frames are sent in place of their own.
+
+        Returns:
+            ``False`` if one of them does not allow it; none is told then.
 
         Raises:
             ProtocolError: If a codec fails; the frames must not be sent.
         """
         for number in stages:
             stage = self._encoders[number]
+            if stage.asks:
+                try:
+                    if not stage.codec.can_share():
+                        return False
+                except BaseException as error:
+                    stage.fail(error, "can_share")
+        for number in stages:
+            stage = self._encoders[number]
             try:
                 stage.codec.skip_shared()
             except BaseException as error:
                 stage.fail(error, "skip_shared")
+        return True
 
     def encode_again(self, frame: Frame) -> list[Frame]:
         """`encode` for a frame that is no business of the interceptors any more."""
@@ -270,7 +304,7 @@ class Pipeline(Stack):
                             out.append(item)
                             continue
                         result = stage.decode(item, stage.budget(item))
-                    elif stage.skips(item, self._hints):
+                    elif stage.skips_own(item, self._hints):
                         out.append(item)
                         continue
                     else:
@@ -321,6 +355,18 @@ def _finish(steps: _Steps) -> list[Frame]:
     except StopIteration as done:
         frames: list[Frame] = done.value
         return frames
+
+
+def _joined(frames: list[Frame]) -> tuple[bytes, int]:
+    """Frames as the bytes on the wire of a server, and how many of them are payload."""
+    parts: list[bytes | bytearray | memoryview] = []
+    size = 0
+    for frame in frames:
+        length = len(frame.payload)
+        size += length
+        parts.append(frame_header(frame.opcode, length, frame.fin, frame.rsv, False))
+        parts.append(frame.payload)
+    return b"".join(parts), size
 
 
 def run_hooks(hooks: Sequence[FrameHook], frame: Frame) -> list[Frame]:

@@ -1,8 +1,8 @@
 """A message that is encoded once for many connections.
 
 Codecs with equal share keys make equal bytes of equal messages, so the finished frames are kept by
-the connection's chain of keys. The hot part is `Connection.share_message`: a look-up, the codecs
-that have to know, counters, an append.
+the connection's chain of keys. The hot part is `Sender.share_message`: a look-up, the codecs that
+have to know, counters, an append.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from wsext.protocol.contexts import SharedContext
+from wsext.protocol.epochs import Encoding
 from wsext.protocol.frames import Data, Frame
 from wsext.protocol.pipeline import Pipeline
-from wsext.protocol.wire import frame_header, to_payload
+from wsext.protocol.wire import to_payload
 
 try:
     import cython  # type: ignore
@@ -48,7 +50,17 @@ class PreparedMessage:
         size: Bytes of the payload before any codec.
     """
 
-    __slots__ = ("_frame", "data", "hints", "meta", "shared", "size")
+    __slots__ = (
+        "_context",
+        "_frame",
+        "_number",
+        "_told",
+        "data",
+        "hints",
+        "meta",
+        "shared",
+        "size",
+    )
 
     def __init__(
         self,
@@ -62,34 +74,78 @@ class PreparedMessage:
         self.hints = hints
         self.meta = meta
         self.size = len(payload)
-        #: By chain of keys: the bytes on the wire, how many of them are payload, and the numbers of
-        #: the stages that the message passed.
-        self.shared: dict[Hashable, tuple[bytes, int, tuple[int, ...]]] = {}
+        #: By chain of keys: the message encoded on its own.
+        self.shared: dict[Hashable, Encoding] = {}
         self._frame = Frame(opcode, payload, True, 0, hints, meta)
+        self._context: SharedContext | None = None
+        self._number = 0  # among those that were said in it
+        # By `Pipeline.history_key`: the message in its context; `None` if that is not possible.
+        self._told: dict[Hashable, Encoding | None] = {}
 
-    def share(self, pipeline: Pipeline) -> tuple[bytes, int, tuple[int, ...]]:
-        """Encode and frame the message for every pipeline with this one's share key.
+    def within(self, context: SharedContext) -> PreparedMessage:
+        """The message as it is said once more, in a context; it has the same `shared`."""
+        message = PreparedMessage.__new__(PreparedMessage)
+        message.data = self.data
+        message.hints = self.hints
+        message.meta = self.meta
+        message.size = self.size
+        message.shared = self.shared
+        message._frame = self._frame
+        message._told = {}
+        message._context = context
+        message._number = context.said = context.said + 1
+        return message
+
+    def encoding_for(self, pipeline: Pipeline) -> Encoding | None:
+        """The bytes that are to be sent next on a connection; ``None`` if a codec does not allow
+        that they were made for many.
+
+        What a message refers to, the connection's peer has to have got, and nothing else between
+        that its decoder remembers. This is the only place that decides about that.
+
+        Args:
+            pipeline: The connection's, which has a shared key.
 
         Raises:
             ProtocolError: If a codec fails.
         """
-        frames, stages = pipeline.encode_shared(self._frame)
-        parts: list[bytes | bytearray | memoryview] = []
-        size = 0
-        for frame in frames:
-            length = len(frame.payload)
-            size += length
-            parts.append(frame_header(frame.opcode, length, frame.fin, frame.rsv, False))
-            parts.append(frame.payload)
-        shared = (b"".join(parts), size, stages)
-        if len(self.shared) < _KEPT:
-            self.shared[pipeline.shared_key] = shared
-        return shared
+        key = pipeline.shared_key
+        follower = pipeline.follower
+        encoding: Encoding | None = None
+        if self._context is not None and pipeline.history_key is not None:
+            encoding = self._told.get(pipeline.history_key)
+            if encoding is None and pipeline.history_key not in self._told:
+                encoding = self._context.encode(self._frame, self._number, pipeline)
+                self._told[pipeline.history_key] = encoding
+        if encoding is not None and encoding.epoch is not None:
+            follows = follower is not None and follower.follows(encoding)
+            if follows or encoding.number == 1:
+                told = encoding.told_inside if follows else encoding.told
+                if told and not pipeline.skip_shared(told):
+                    return None
+                if follower is None:
+                    follower = pipeline.make_follower()
+                follower.take(encoding, self.size)
+                return encoding
+            encoding.outside += 1
+            encoding = None
+        if encoding is None:
+            encoding = self.shared.get(key)
+            if encoding is None:
+                encoding = pipeline.encode_shared(self._frame)
+                if len(self.shared) < _KEPT:
+                    self.shared[key] = encoding
+        if encoding.told and not pipeline.skip_shared(encoding.told):
+            return None
+        if follower is not None and pipeline.is_remembered(encoding.passed):
+            follower.epoch = None
+        return encoding
 
     @property
     def held_bytes(self) -> int:
         """Bytes of the message and of its encodings that are kept."""
-        return self.size + sum([len(wire) for wire, _, _ in self.shared.values()])
+        kept = [*self.shared.values(), *self._told.values()]
+        return self.size + sum([len(each.wire) for each in kept if each is not None])
 
     def __repr__(self) -> str:
         kind = "text" if isinstance(self.data, str) else "binary"

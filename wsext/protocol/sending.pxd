@@ -1,6 +1,7 @@
 # C types for sending.py, which is compiled with them.
 import cython
 
+from wsext.protocol.epochs cimport Encoding
 from wsext.protocol.frames cimport Frame, make_frame
 from wsext.protocol.journal cimport Journal
 from wsext.protocol.leaf cimport build_frame, size_of
@@ -40,7 +41,7 @@ cdef class Sender:
     @cython.locals(size=Py_ssize_t, text=str, frame=Frame)
     cpdef send_message(self, object data, object hints=*, object meta=*)
 
-    @cython.locals(pipeline=Pipeline, shared=tuple, size=Py_ssize_t)
+    @cython.locals(pipeline=Pipeline, encoding=Encoding)
     cpdef object share_message(self, PreparedMessage message)
 
     cpdef send_shared(self, bytes wire)

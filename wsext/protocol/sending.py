@@ -179,16 +179,17 @@ class Sender:
             ProtocolError: If a codec fails; the connection is failed.
         """
         pipeline = self.pipeline
-        key = pipeline.shared_key
-        if key is None or self._sending or self._masks is not None or self.state is not _OPEN:
+        if (
+            pipeline.shared_key is None
+            or self._sending
+            or self._masks is not None
+            or self.state is not _OPEN
+        ):
             return None
         try:
-            shared = message.shared.get(key)
-            if shared is None:
-                shared = message.share(pipeline)
-            wire, size, stages = shared
-            if stages:
-                pipeline.skip_shared(stages)
+            encoding = message.encoding_for(pipeline)
+            if encoding is None:
+                return None
         except ProtocolError as error:
             self.fail(error)
             raise
@@ -196,8 +197,8 @@ class Sender:
             self.journal.record(message, message.size)
         self.messages_out += 1
         self.app_bytes_out += message.size
-        self.wire_bytes_out += size
-        return wire
+        self.wire_bytes_out += encoding.size
+        return encoding.wire
 
     def send_shared(self, wire: bytes) -> None:
         """Queue what `share_message` gave."""

@@ -1,4 +1,5 @@
 # C types for stack.py, which is compiled with them.
+from wsext.protocol.epochs cimport Follower
 from wsext.protocol.journal cimport Journal
 from wsext.protocol.stage cimport Stage
 
@@ -8,6 +9,10 @@ cdef class Stack:
     cdef Stage _first_encoder
     cdef Stage _first_decoder
     cdef object _hints
+    # What every receiver of a broadcast meets.
+    cdef public object shared_key
+    cdef public object history_key
+    cdef public Follower follower
     cdef public bint passive
     cdef public bint has_dropped
     cdef bint _seen_out
@@ -30,7 +35,6 @@ cdef class Stack:
     cdef public frozenset opcodes
     cdef public long long wire_limit
     cdef public long long max_message_size
-    cdef public object shared_key
     cdef public Journal journal
     cdef object _keeper
     cdef public list entered

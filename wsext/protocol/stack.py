@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
 
 from wsext.protocol.boundary import Boundary
-from wsext.protocol.contract import FrameHook, MessageHook, Trace
+from wsext.protocol.contract import FrameHook, HistoryLike, MessageHook, Trace
+from wsext.protocol.epochs import Follower
 from wsext.protocol.frames import Frame
 from wsext.protocol.journal import Journal
 from wsext.protocol.stage import Stage
@@ -21,6 +23,22 @@ __all__ = ["Stack"]
 
 _NO_OPCODES: frozenset[int] = frozenset()
 _NO_OPCODE = -1
+
+
+class _Key:
+    """Stands for a share key of codecs: it is looked up for every message of a broadcast and every
+    receiver, and what each codec has made is slow to hash, and far from each other in memory."""
+
+    __slots__ = ("__weakref__",)
+
+
+_keys: WeakValueDictionary[Hashable, _Key] = WeakValueDictionary()
+
+
+def _key_of(key: Hashable) -> Hashable:
+    """What stands for a key: the same for equal keys, as long as any connection has it."""
+    return _keys.setdefault(key, _Key()) if key else key
+
 
 #: Awaits what a method of a codec has returned, in place of ``await``.
 Wait: TypeAlias = "Callable[[Awaitable[Any], Boundary | None, str], Awaitable[Any]]"
@@ -39,6 +57,9 @@ class Stack:
     Attributes:
         entered: Where there is a journal: the frames that the interceptors gave to the codecs last.
         left: As ``entered``: the frames that the codecs gave to the interceptors last.
+        history_key: Equal keys mean that they can follow the same shared history; ``None`` means
+            none.
+        follower: How far the connection follows one; ``None`` while it never did.
     """
 
     def __init__(
@@ -96,6 +117,8 @@ class Stack:
         self.wire_limit = size
         #: Nothing to do for any frame: the connection skips the pipeline.
         self.passive = True
+        self.history_key: Hashable | None = None
+        self.follower: Follower | None = None
         #: The share key while nothing on this connection has to see its own frames, else ``None``.
         self.shared_key: Hashable | None = None
         self._update()
@@ -145,10 +168,13 @@ class Stack:
             or any(opcode != self._own for opcode in self.opcodes)
         )
         self.shared_key = self._shared_key()
+        followers = tuple([n for n, stage in enumerate(self._encoders) if stage.remembers])
+        can_follow = bool(followers) and self.shared_key is not None
+        self.history_key = _key_of((self.shared_key, followers)) if can_follow else None
 
     def _shared_key(self) -> Hashable | None:
         private = self.is_async or self._seen_out
-        return None if private else self.share_key
+        return None if private else _key_of(self.share_key)
 
     @property
     def share_key(self) -> Hashable | None:
@@ -160,6 +186,28 @@ class Stack:
                 return None
             keys.append((stage.name, key))
         return tuple(keys)
+
+    def make_histories(self) -> dict[int, HistoryLike] | None:
+        """New shared histories, by the number of the stage; ``None`` if a codec cannot make one."""
+        made = {
+            number: stage.boundary.make_history()
+            for number, stage in enumerate(self._encoders)
+            if stage.remembers
+        }
+        return None if None in made.values() else made
+
+    def is_remembered(self, passed: tuple[int, ...]) -> bool:
+        """Whether what has passed these stages is remembered by one that follows histories."""
+        return any(self._encoders[number].remembers for number in passed)
+
+    def make_follower(self) -> Follower:
+        """Says how far the connection follows a shared history; all stages with a memory have the
+        same one."""
+        follower = self.follower = Follower()
+        for stage in self._encoders:
+            if stage.remembers:
+                stage.follower = follower
+        return follower
 
     @property
     def held_bytes(self) -> int:

@@ -1,6 +1,7 @@
 # C types for stage.py, which is compiled with them.
 import cython
 
+from wsext.protocol.epochs cimport Follower
 from wsext.protocol.frames cimport Frame, check_frame
 from wsext.protocol.leaf cimport size_of
 
@@ -10,6 +11,11 @@ cdef class Stage:
     cdef public object decode
     cdef public object whole
     cdef public bint always
+    cdef public bint takes_all
+    cdef public bint remembers
+    cdef public bint asks
+    cdef public bint tells
+    cdef public Follower follower
     cdef public bint control
     cdef public Stage below
     cdef public Stage above
@@ -32,6 +38,9 @@ cdef class Stage:
 
     @cython.locals(opcode=int)
     cpdef bint skips(self, Frame frame, object hints) except -1
+
+    @cython.locals(follower=Follower)
+    cpdef bint skips_own(self, Frame frame, object hints) except -1
 
     @cython.locals(opcode=int)
     cpdef object budget(self, Frame frame)

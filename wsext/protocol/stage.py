@@ -15,6 +15,7 @@ from wsext.errors import RemoteProtocolError
 from wsext.protocol.boundary import Boundary, is_async
 from wsext.protocol.codes import RSV
 from wsext.protocol.contract import CodecLike
+from wsext.protocol.epochs import Follower
 from wsext.protocol.frames import Frame, check_frame
 from wsext.protocol.leaf import size_of
 from wsext.protocol.states import FRAGMENTS, kind_of
@@ -27,6 +28,7 @@ except ImportError:  # needed to compile this module, not to run it
 __all__ = ["Stage", "work_of"]
 
 _NO_HINTS: Mapping[str, Any] = {}
+_NOT_COMPRESSED: Mapping[str, Any] = {"compress": False}
 
 
 @cython.final
@@ -46,6 +48,7 @@ class Stage:
         "above",
         "active",
         "always",
+        "asks",
         "below",
         "boundary",
         "codec",
@@ -54,14 +57,18 @@ class Stage:
         "decodes",
         "encode",
         "encodes",
+        "follower",
         "is_async",
         "limit",
         "name",
         "opcodes",
         "produced",
         "receiving",
+        "remembers",
         "rsv",
         "sending",
+        "takes_all",
+        "tells",
         "wants",
         "whole",
     )
@@ -85,8 +92,16 @@ class Stage:
         self.decode: Callable[[Frame, int], Any] = codec.decode
         self.wants = codec.wants
         self.is_async = is_async(codec)
-        #: Whether the codec takes every message, so that it need not be asked.
-        self.always = codec.mandatory or _is_default(codec, "wants")
+        #: Whether the codec takes every message.
+        self.takes_all = codec.mandatory or _is_default(codec, "wants")
+        #: Whether it can follow a `SharedHistory`, and how far the connection follows one.
+        self.remembers: bool = self.boundary.has_history
+        self.follower: Follower | None = None
+        #: Whether a message may be given to it without any question.
+        self.always = self.takes_all and not self.remembers
+        #: Whether it wants to know of frames that are sent in place of its own, or to be asked.
+        self.asks = hasattr(codec, "can_share") and not _is_default(codec, "can_share")
+        self.tells = self.asks or not _is_default(codec, "skip_shared")
         #: Whether it does anything with what goes out, and with what comes in.
         self.encodes, self.decodes = work_of(codec)
         #: Who has to encode after this stage, and who has to decode after it.
@@ -108,8 +123,33 @@ class Stage:
         if opcode >= 8:
             return self.ignores(opcode)
         if opcode:  # a message starts: one decision for all its frames
-            self.active = self.always or self.wants(frame, _NO_HINTS if hints is None else hints)
+            self.active = self.takes_all or self.wants(frame, _NO_HINTS if hints is None else hints)
         return not self.active
+
+    def skips_own(self, frame: Frame, hints: Mapping[str, Any] | None) -> bool:
+        """`skips`, of a frame that is encoded for this connection alone.
+
+        What the codec encodes takes the connection out of a shared history: the peer's decoder
+        remembers it, and the others' do not. A small message is rather sent as it is, if the codec
+        can be left out and nobody has asked for it.
+        """
+        if self.skips(frame, hints):
+            return True
+        follower = self.follower
+        if follower is None or follower.epoch is None:
+            return False
+        if (
+            0 < frame.opcode < 8
+            and frame.fin
+            and not self.takes_all
+            and (hints is None or "compress" not in hints)
+            and not self.wants(frame, _NOT_COMPRESSED)
+            and follower.spend(size_of(frame.payload))
+        ):
+            self.active = False
+            return True
+        follower.epoch = None
+        return False
 
     def budget(self, frame: Frame) -> Any:
         """How many bytes this stage may still make of the incoming frame's message."""

@@ -20,6 +20,7 @@ from wsext.rooms.backplanes.envelope import record_id
 from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.kept import Bounds, KeptMessages
 from wsext.rooms.backplanes.positions import Position
+from wsext.rooms.contexts import Contexts
 from wsext.rooms.counters import Counters
 from wsext.rooms.heard import Heard, stamped
 from wsext.rooms.names import check_id, check_name
@@ -61,6 +62,8 @@ class Hub(RoomHub):
         counters: Totals of all rooms here.
         kept: The last messages of the rooms that are open here; ``kept.size`` is how many bytes
             they take.
+        contexts: The contexts in which rooms are compressed; ``contexts.size`` is how many bytes
+            they take.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Hub(RoomHub):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Task[None] | None = None
         self.kept: KeptMessages[Heard] = KeptMessages(attrgetter("held_bytes"))
+        self.contexts = Contexts()
         self._seats: Counter[Session] = Counter()
         self._work = 0
         self._early: list[Callable[[], None]] = []
@@ -194,6 +198,7 @@ class Hub(RoomHub):
         while True:
             await asyncio.sleep(_COMPARE)
             self._compare()
+            self.contexts.drop_idle()
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.backplanes.kept import Bounds, KeptMessages
 from wsext.rooms.backplanes.positions import Position
+from wsext.rooms.contexts import Contexts
 from wsext.rooms.counters import Counters
 from wsext.rooms.heard import Heard
 from wsext.rooms.presence import Presence
@@ -27,10 +28,12 @@ class RoomHub(Protocol):
     Attributes:
         counters: Totals of all rooms of this process.
         kept: The last messages of the rooms that are open here.
+        contexts: The contexts in which they are compressed.
     """
 
     counters: Counters
     kept: KeptMessages[Heard]
+    contexts: Contexts
 
     @property
     def options(self) -> RoomOptions:

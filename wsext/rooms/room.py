@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from wsext.errors import OptionError, ProtocolError, RoomError
 from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
+from wsext.protocol.contexts import SharedContext
 from wsext.rooms.audience import Audience
 from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.catching_up import CatchingUp
@@ -51,6 +52,7 @@ class Room(Audience):
         self._opening: asyncio.Task[None] | None = None
         self._joining = 0
         self.watch = Watch()
+        self._context = SharedContext()
 
     def __len__(self) -> int:
         return len(self._members)
@@ -216,6 +218,7 @@ class Room(Audience):
             self._opening.cancel()
         self._opening = None
         self._hub.kept.drop(self.name)
+        self._hub.contexts.drop(self._context)
         self._members.clear()
         self._held.clear()
         self._everybody = None
@@ -229,6 +232,9 @@ class Room(Audience):
 
     def deliver(self, heard: Heard) -> None:
         """Hand a message to the members of this process."""
+        options = self._hub.options
+        if options.shared_context:
+            heard = heard._replace(message=heard.message.within(self._context))
         message, key, left_out, position, _ = heard
         if position is not None:
             self.position = position
@@ -251,6 +257,7 @@ class Room(Audience):
             counters.delivered += len(everybody)
         if self._opening is not None:
             self._hub.kept.put(self.name, heard, message.size, self._hub.bounds)
+            self._hub.contexts.use(self._context, options.context_total_bytes)
 
     def _ways(self) -> list[_Way]:
         return [(m.session, m) for m in self._members.values() if m not in self._held]

@@ -41,6 +41,13 @@ class RoomOptions(OptionSet):
     history_total_bytes: Annotated[
         int, local("bytes of the messages that are kept of all rooms of the process", ge=1)
     ] = 1 << 25
+    shared_context: Annotated[
+        bool,
+        local("compress a message with those before it as context, once for all members"),
+    ] = True
+    context_total_bytes: Annotated[
+        int, local("bytes that the contexts of all rooms of the process may take", ge=1)
+    ] = 1 << 25
     max_rooms_per_session: Annotated[
         int, local("rooms that a session may be in at the same time (1008 beyond)", ge=1)
     ] = 100

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from wsext.errors import ConnectionClosed, ProtocolError, QueueFull
+from wsext.protocol.contexts import SharedContext
 from wsext.protocol.frames import Data
 from wsext.protocol.prepared import PreparedMessage
 from wsext.runtime.session import Session
@@ -19,6 +20,7 @@ def broadcast(
     *,
     hints: Mapping[str, Any] | None = None,
     meta: Mapping[str, Any] | None = None,
+    context: SharedContext | None = None,
 ) -> dict[Session, Exception]:
     """Send a message to many sessions, without waiting for any.
 
@@ -31,6 +33,8 @@ def broadcast(
         data: ``str`` becomes a text message, bytes-like a binary one.
         hints: For the extensions, as in `Session.send`.
         meta: Metadata beside the message, as in `Session.send`.
+        context: What the same group was told before: the message is compressed with that as its
+            context, once for all (see `SharedContext`). Without one, nothing is remembered.
 
     Returns:
         The sessions that did not get it, each with the reason: `ConnectionClosed`, `QueueFull` by
@@ -41,6 +45,8 @@ def broadcast(
     """
     if not isinstance(data, PreparedMessage):
         data = PreparedMessage(data, hints=hints, meta=meta)
+    if context is not None:
+        data = data.within(context)
     missed: dict[Session, Exception] = {}
     for session in list(sessions):
         try:

@@ -20,7 +20,7 @@ from wsext.protocol.codes import RSV, Opcode
 from wsext.protocol.frames import Frame
 from wsext.protocol.journal import Journal
 
-__all__ = ["Codec", "MessageCodec", "MessageInfo"]
+__all__ = ["Codec", "MessageCodec", "MessageInfo", "SharedHistory"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -29,6 +29,36 @@ def _default(method: _F) -> _F:
     """Mark a method that does nothing: where a codec has it, the core need not call it."""
     method.default = method  # type: ignore[attr-defined]
     return method
+
+
+class SharedHistory:
+    """What encodes the messages to a group, for all connections that can follow; see
+    `Codec.make_history`.
+
+    It belongs to no connection: it outlives the one whose codec has made it, and must not refer to
+    that codec.
+    """
+
+    def encode(self, frame: Frame) -> Frame | Iterable[Frame]:
+        """The next message of the group, whole, as frames.
+
+        The first message refers to nothing before, so that every peer can decode it, whatever its
+        decoder remembers. Each later one may refer to all since then.
+
+        The core sends it to those connections that were sent all messages of the history so far,
+        and nothing else between that their codec has encoded. It may be sent later than others, or
+        to none. If this raises an exception, that is logged; the history is closed, and messages
+        are encoded without one.
+        """
+        raise NotImplementedError
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that it holds now; 0, the default, where it does not tell."""
+        return 0
+
+    def close(self) -> None:
+        """Free what it holds; called exactly once."""
 
 
 class Codec:
@@ -50,6 +80,9 @@ class Codec:
             `MessageCodec` refuses a message without the extension's bits with 1002. Without it,
             whoever clears a bit on the way has the message passed on as it is. The default is
             ``False``.
+        has_history: Whether the peer of this connection can follow a `SharedHistory` of a codec
+            with the same `share_key`: its decoder keeps what it has decoded. It does not change
+            while the connection lasts. The default is ``False``.
         journal: What the session has sent and received, if it is to outlive its connection. At most
             one codec of a connection has one. The extension's `opcodes` have the journal's.
     """
@@ -58,6 +91,7 @@ class Codec:
     control_frames: bool = False
     first_frame_rsv: bool = False
     mandatory: bool = False
+    has_history: bool = False
     journal: Journal | None = None
 
     @property
@@ -88,13 +122,37 @@ class Codec:
         return self.encode(frame)
 
     @_default
+    def can_share(self) -> bool:
+        """Whether frames from `encode_shared` can be sent on this connection now.
+
+        If not, the core calls `encode` for this message, as without a `share_key`. The default is
+        ``True``. A codec says ``False`` as long as the peer's decoder could not follow: for
+        example, because it first has to see the beginning of a stream.
+        """
+        return True
+
+    @_default
     def skip_shared(self) -> None:
         """Frames from `encode_shared` are sent on this connection; called instead of `encode`.
 
         It is called for the codec of every receiver, also for the one that encoded. A codec that
         keeps a history has to bring it to where the peer's decoder will be after these frames. If
         the peer's decoder keeps its own history, it is enough to forget this one.
+
+        Of a `SharedHistory` it is called with the first message that is sent here, and not with
+        those that follow.
         """
+
+    def make_history(self) -> SharedHistory:
+        """A new history, for messages to many connections whose codecs have the same `share_key`
+        and say `has_history`. Called now and then, on any of them.
+
+        While a connection follows a history, what this codec encodes for it alone ends that: it
+        begins with `encode` as after `skip_shared`, and follows a later history. The core rather
+        sends a small message as it is, if the codec can be left out: if `wants` says so with
+        ``{"compress": False}``.
+        """
+        raise NotImplementedError
 
     @_default
     def decode(
@@ -217,6 +275,7 @@ class MessageCodec(Codec):
         control_frames: Leave it ``False``: this class passes control frames on as they are.
         first_frame_rsv: ``True``: a mark on a continuation is refused with 1002.
         mandatory: Whether an unmarked message is refused with 1002. The default is ``False``.
+        has_history: Whether the peer can follow a `SharedHistory` (see `Codec`).
         journal: Leave it ``None``: a codec that has one does nothing else (see `Codec`).
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import ssl as ssl_module
@@ -88,6 +89,9 @@ async def serve_until_signal(
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain; a second signal ends at once.
 
+    SIGHUP does the same where there is a terminal, which has been closed then. Where there is none,
+    it asks to reload, and what one process cannot do is logged.
+
     Args:
         app: The application.
         host, port: As for `serve`.
@@ -106,11 +110,30 @@ async def serve_until_signal(
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows has no loop signal handlers
             loop.add_signal_handler(number, on_signal)
+    # Who has left SIGHUP ignored, such as nohup, wants that.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, on_signal if _has_terminal() else _on_hangup)
     if started is not None:
         started(server)
     await stop.wait()
     logger.info("draining %d sessions", len(server.sessions))
     await server.close()
+
+
+def _has_terminal() -> bool:
+    """Whether this process would get SIGHUP because its terminal was closed."""
+    try:
+        os.close(os.open(os.ctermid(), os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _on_hangup() -> None:
+    logger.warning(
+        "SIGHUP changes nothing: one process cannot be reloaded; wsext serve --workers can, and"
+        " this one has to be restarted"
+    )
 
 
 def run_until_signal(

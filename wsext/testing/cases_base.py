@@ -7,7 +7,8 @@ import functools
 import re
 import unittest
 from ast import literal_eval
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from typing import Any, ClassVar, NoReturn
 
@@ -161,6 +162,36 @@ class EngineCases(Cases):
     @cached_property
     def _instances(self) -> tuple[Any, Any]:
         return self.make(), self.make()
+
+    def pairs_of_one_key(self) -> Iterator[tuple[Engines, Engines, str]]:
+        """Pairs of connections with equal share keys, and what they have agreed: two of each set of
+        options that are negotiated, and whatever else has the key of one of them."""
+        variants = self.all_variants()
+        pairs = [(ours, ours) for ours in self.all_settings()]
+        for variant in variants[1:]:
+            pairs += [({}, variant), (variant, {})]
+        found = False
+        with ExitStack() as stack:
+            firsts: dict[Any, tuple[Engines, str]] = {}
+            for theirs, ours in pairs:
+                engines = stack.enter_context(Engines([self.make(**theirs)], [self.make(**ours)]))
+                if not engines.agreed or engines.server.pipeline.is_async:
+                    continue  # what waits is never shared
+                agreed = engines.on_server.agreed[0]
+                key, what = agreed.codec.share_key, f"{agreed} with {ours or 'the defaults'}"
+                if key is None:
+                    continue
+                found = True
+                if key in firsts:
+                    first, other = firsts[key]
+                    yield first, engines, f"{other}, and {what}, have one share_key"
+                    continue
+                firsts[key] = engines, what
+                if ours in variants:
+                    again = Engines([self.make(**theirs)], [self.make(**ours)])
+                    yield engines, stack.enter_context(again), f"two connections of {what}"
+        if not found:
+            skip("its messages are not shared (share_key is None)")
 
     def _send(self, engines: Engines, sender: str, frames: Sequence[Frame]) -> bytes:
         """What travels when one side sends frames."""

@@ -30,6 +30,7 @@ from wsext.sdk.conformance import check_conformance
 from wsext.sdk.extension import Extension, Installable, Interceptor
 from wsext.testing.cases_codec import CodecCases
 from wsext.testing.cases_damage import DamageCases
+from wsext.testing.cases_histories import HistoryCases
 from wsext.testing.cases_integrity import IntegrityCases
 from wsext.testing.cases_local import LocalCases
 from wsext.testing.cases_negotiation import NegotiationCases
@@ -50,6 +51,7 @@ class ExtensionSuite(
     IntegrityCases,
     StateCases,
     SharingCases,
+    HistoryCases,
     SessionCases,
 ):
     """Everything that a wire extension has to hold.

@@ -225,6 +225,67 @@ def test_a_distance_beyond_the_agreed_window_is_refused(codec: Make) -> None:
     assert fails(receiver, [sender.encode(Frame(2, noise))]) == 1007
 
 
+# --- without a decompressor between messages --------------------------------------------------
+
+words = st.lists(st.sampled_from([b"alpha ", b"beta ", b"gamma ", b"a" * 300, b"0123456789" * 90]))
+spoken = st.tuples(words.map(b"".join), st.sampled_from(["whole", "halves", "final", "plain"]))
+
+
+@given(bits=st.integers(9, 15), level=st.integers(1, 9), messages=st.lists(spoken, max_size=8))
+def test_what_zlib_says_is_understood_with_and_without_a_decompressor_that_is_kept(
+    codec: Make, bits: int, level: int, messages: list[tuple[bytes, str]]
+) -> None:
+    peer = zlib.compressobj(level, zlib.DEFLATED, -bits)
+    receivers = [codec(LiveCompressors(places), peer_bits=bits) for places in (0, 1)]
+    for data, how in messages:
+        if how == "plain":  # which leaves both windows as they are
+            sent = [Frame(2, data)]
+        elif how == "final":
+            packed = peer.compress(data) + peer.flush(zlib.Z_FINISH) + b"\0"
+            sent = [Frame(2, packed, True, RSV.RSV1)]
+            peer = zlib.compressobj(level, zlib.DEFLATED, -bits)
+        else:
+            cut = len(data) // 2 if how == "halves" else 0
+            first = peer.compress(data[:cut]) + peer.flush(zlib.Z_SYNC_FLUSH)
+            rest = (peer.compress(data[cut:]) + peer.flush(zlib.Z_SYNC_FLUSH))[:-4] or b"\0"
+            sent = [Frame(2, first, False, RSV.RSV1), Frame(0, rest)]
+        for receiver in receivers:
+            assert decode(receiver, sent) == data
+
+
+def test_the_first_connections_keep_their_decompressors_and_the_others_what_was_said(
+    codec: Make,
+) -> None:
+    live = LiveCompressors(1)
+    sender = codec(own_bits=12)
+    data = b"".join(b"%d and " % number for number in range(100))
+    frame = sender.encode(Frame(2, data))
+    first, second = codec(live, peer_bits=12), codec(live, peer_bits=12)
+    for receiver in (first, second):
+        assert decode(receiver, [frame]) == data
+    assert second.held_bytes == codec().held_bytes + len(data) < first.held_bytes
+    half = sender.encode(Frame(2, data, False))
+    assert decode(second, [half]) == data
+    assert second.held_bytes > first.held_bytes  # in the middle of a message it needs one
+    assert decode(second, [sender.encode(Frame(0, data))]) == data
+    assert second.held_bytes == codec().held_bytes + 3 * len(data)
+    first.close()
+    third = codec(live, peer_bits=12)
+    assert decode(third, [frame]) == data
+    assert third.held_bytes > second.held_bytes
+
+
+def test_no_more_is_kept_than_may_be_referred_to(codec: Make) -> None:
+    receiver, sender = codec(LiveCompressors(0), peer_bits=9), codec(own_bits=9)
+    data = random.Random(5).randbytes(1 << 16)
+    for _ in range(3):
+        assert decode(receiver, [sender.encode(Frame(2, data))]) == data
+        assert receiver.held_bytes == codec().held_bytes + 512
+    other = codec(own_bits=15)
+    assert decode(codec(LiveCompressors(0), peer_bits=9), [other.encode(Frame(2, data[:2000]))])
+    assert fails(receiver, [other.encode(Frame(2, data[:2000]))]) == 1007
+
+
 def kept_by(codec: Any) -> int:
     """How many things with a state, and bytes, a codec keeps alive."""
     kept = gc.get_referents(codec)

@@ -246,6 +246,6 @@ packed = other.encode(text)
 before = resident()
 for agreement in agreed:
     agreement.codec.encode(text)
-    agreement.codec.decode(packed, 1 << 20)
+    agreement.codec.decode(packed.replace(fin=False), 1 << 20)
 print(extension.memory_estimate(), (resident() - before) / len(agreed))
 """

@@ -11,19 +11,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
-from wsext import RSV, CloseCode, Codec, Frame, RemoteProtocolError
+from wsext import RSV, CloseCode, Codec, Frame, RemoteProtocolError, SharedHistory
 from wsext_deflate.backends import (
     EMPTY,
     Buffer,
     Compressor,
     Decompressor,
+    Deflater,
     deflater,
     inflater,
     squeeze,
 )
 
-__all__ = ["DeflateCodec", "LiveCompressors", "Settings"]
+__all__ = ["DeflateCodec", "DeflateHistory", "LiveCompressors", "Settings"]
 
 # What a flush ends with, and what is left out of every message (RFC 7692 §7.2.1).
 _TAIL = b"\x00\x00\xff\xff"
@@ -73,24 +75,40 @@ class Settings:
         backend = inflater(self.backend, self.peer_bits).backend
         return _DECOMPRESSOR_BYTES.get(backend, (1 << self.peer_bits) + 7168)
 
-    def memory_estimate(self) -> int:
-        """Bytes that a connection keeps once both directions were used.
+    def compressor_bytes(self) -> int:
+        """Bytes of a compressor: zlib's formula; the others take about as much."""
+        return (4 << max(self.own_bits, 9)) + (1 << self.mem_level + 9)
 
-        Beside them there are the compressors that `LiveCompressors` allows.
+    def memory_estimate(self) -> int:
+        """Bytes that a connection takes at most: both directions were used, and the peer has sent
+        half of a message. Between messages the decompressor is not there.
+
+        Beside them there are the compressors and decompressors that `LiveCompressors` allows.
         """
-        kept = _CODEC_BYTES
+        kept = _CODEC_BYTES + self.decompressor_bytes()
         if not self.peer_reset:
-            kept += self.decompressor_bytes()
+            kept += self.window
         if not self.own_reset:
             kept += self.history
         return kept
 
+    @property
+    def window(self) -> int:
+        """Bytes of what the peer has sent that its next messages may refer to."""
+        return 1 << max(self.peer_bits, 9)
+
 
 class LiveCompressors:
-    """The compressors that connections keep between messages; at most ``limit`` of them.
+    """The compressors and decompressors that connections keep between messages; at most ``limit``
+    of each.
 
-    One that was not used lately makes room. Its connection goes on from the last bytes that it has
-    sent, which costs time, not size. A compressor that is at work in a thread is not in here.
+    A compressor that was not used lately makes room. Its connection goes on from the last bytes
+    that it has sent, which costs time, not size. One that is at work in a thread is not in here.
+
+    Decompressors belong to the first connections that need one, until these are closed: what a peer
+    refers to cannot be read out of a decompressor, so nobody can make room later. The connections
+    that come when there is no place keep what their peer may refer to, and make a decompressor of
+    that for every message.
 
     Attributes:
         limit: How many are kept.
@@ -100,10 +118,21 @@ class LiveCompressors:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.crowded = False
+        self._inflating: WeakSet[DeflateCodec] = WeakSet()  # who keeps a decompressor
         self._kept: OrderedDict[DeflateCodec, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def may_inflate(self, codec: DeflateCodec) -> bool:
+        """Whether a codec may keep its decompressor; it has a place for that from now on."""
+        if len(self._inflating) < self.limit:
+            self._inflating.add(codec)
+        return codec in self._inflating
+
+    def leave(self, codec: DeflateCodec) -> None:
+        """A codec needs no decompressor any more."""
+        self._inflating.discard(codec)
 
     def take(self, codec: DeflateCodec) -> Compressor | None:
         """The codec's compressor, if it still has one: it is not in here any more."""
@@ -126,6 +155,30 @@ class LiveCompressors:
             elif owner.compressor is not None:
                 owner.deflater.put_back(owner.compressor)
                 owner.compressor = None
+
+
+class DeflateHistory(SharedHistory):
+    """Compresses the messages to a group, each with those before it as context.
+
+    Args:
+        deflater: Makes the compressor.
+        size: Bytes that one takes.
+    """
+
+    def __init__(self, deflater: Deflater, size: int) -> None:
+        self._deflater = deflater
+        self._compressor = deflater.take()
+        self._size = size
+
+    def encode(self, frame: Frame) -> Frame:
+        return compressed_frame(frame, squeeze(self._compressor, frame.payload, True))
+
+    @property
+    def held_bytes(self) -> int:
+        return self._size
+
+    def close(self) -> None:
+        self._deflater.put_back(self._compressor)
 
 
 class DeflateCodec(Codec):
@@ -152,9 +205,14 @@ class DeflateCodec(Codec):
         self.compressor: Compressor | None = None  # `LiveCompressors` may take it away
         self.used = False  # lately
         self._own_reset = settings.own_reset
+        self.has_history = not settings.own_reset
+        if settings.own_reset:  # it keeps nothing that it had to forget
+            self.skip_shared = super().skip_shared  # type: ignore[method-assign]
         self._peer_reset = settings.peer_reset
         self._takes_all = not settings.threshold and settings.compress_if is None
         self._decompressor: Decompressor | None = None
+        # The end of what has come compressed, where the decompressor is dropped after a message.
+        self._heard: bytes | None = None
         self._history = b""  # the end of what was sent compressed, as far as it may be referred to
         self._compressed = False  # whether the incoming message that is half way is compressed
 
@@ -172,11 +230,11 @@ class DeflateCodec(Codec):
     @property
     def held_bytes(self) -> int:
         settings = self.settings
-        held = _CODEC_BYTES + len(self._history)
+        held = _CODEC_BYTES + len(self._history) + len(self._heard or b"")
         if self._decompressor is not None:
             held += settings.decompressor_bytes()
-        if self.compressor is not None:  # zlib's formula; the others take about as much
-            held += (4 << max(settings.own_bits, 9)) + (1 << settings.mem_level + 9)
+        if self.compressor is not None:
+            held += settings.compressor_bytes()
         return held
 
     # --- outgoing -----------------------------------------------------------------------------
@@ -230,6 +288,19 @@ class DeflateCodec(Codec):
         if self.compressor is not None or self._history:
             self._forget()
 
+    def make_history(self) -> DeflateHistory:
+        settings, chosen = self.settings, self.deflater
+        if settings.backend == "auto" and settings.level >= 6:
+            # What is compressed once for many may take twice the time to become smaller.
+            chosen = deflater(
+                "zlib-ng",
+                max(settings.level, 7),
+                settings.mem_level,
+                settings.strategy,
+                settings.own_bits,
+            )
+        return DeflateHistory(chosen, settings.compressor_bytes())
+
     def _sent(self, frame: Frame, compressor: Compressor) -> None:
         """A frame was compressed: keep the compressor, and what the next frames may refer to."""
         self.used = True
@@ -263,7 +334,7 @@ class DeflateCodec(Codec):
             return frame
         decompressor = self._decompressor
         if decompressor is None:
-            decompressor = self._decompressor = self._inflater.new()
+            decompressor = self._decompressor = self._make_decompressor()
         try:
             data = decompressor.decompress(frame.payload, budget + 1)  # 0 would mean no limit
             if decompressor.eof:
@@ -278,9 +349,20 @@ class DeflateCodec(Codec):
                 raise _corrupt()
         except self._inflater.errors:
             raise _corrupt() from None
-        if fin and self._peer_reset:
+        heard = self._heard
+        if heard is not None:
+            self._heard = (heard + data)[-self.settings.window :]
+            if fin:
+                self._decompressor = None
+        elif fin and self._peer_reset:
             self._decompressor = None
         return frame.replace(payload=data, rsv=rsv)
+
+    def _make_decompressor(self) -> Decompressor:
+        """A decompressor for a message, which may refer to what has come before."""
+        if self._heard is None and not self._peer_reset and not self._live.may_inflate(self):
+            self._heard = b""
+        return self._inflater.new(self._heard or b"")
 
     def _inflate_rest(
         self, decompressor: Decompressor, data: bytes, budget: int
@@ -298,7 +380,8 @@ class DeflateCodec(Codec):
 
     def close(self) -> None:
         self._forget()
-        self._decompressor = None
+        self._live.leave(self)
+        self._decompressor = self._heard = None
 
 
 def compressed_frame(frame: Frame, data: bytes) -> Frame:

@@ -29,8 +29,8 @@ __all__ = ["DeflateOptions", "PermessageDeflate"]
 #: The window of what this side sends when no option says otherwise: 4 KiB. It needs no agreement,
 #: compresses nearly as well as 32 KiB, and takes a tenth of its memory.
 DEFAULT_OWN_BITS = 12
-#: What a server asks of clients that can limit their window when no option says otherwise: the
-#: decompressor, which is most of what a connection keeps, takes a quarter of the memory then.
+#: What a server asks of clients that can limit their window when no option says otherwise: what may
+#: be referred to, which is most of what a connection keeps, takes an eighth of the memory then.
 DEFAULT_PEER_BITS = 12
 
 # ISA-L takes the same memory for every window, so it may look back further within a message; what
@@ -71,7 +71,7 @@ class DeflateOptions(OptionSet):
     ) = None
     live_compressors: Annotated[
         int,
-        local("connections that keep a compressor between messages; others keep 4 KiB", ge=0),
+        local("connections that keep compressor and decompressor; others keep what was said", ge=0),
     ] = 128
     offload_above: (
         Annotated[int, local("bytes; larger frames are worked on in a thread", ge=0)] | None
@@ -125,13 +125,14 @@ class PermessageDeflate(Extension):
 
     def memory_estimate(self) -> int:
         """For the server's side of a connection on which both have sent compressed messages, with
-        a client that can limit its window as browsers can, beside the compressors that
-        ``live_compressors`` allows."""
+        a client that can limit its window as browsers can, beside the compressors and decompressors
+        that ``live_compressors`` allows."""
         options = self.options
+        default = 15 if options.client_no_context_takeover else DEFAULT_PEER_BITS
         return self._settings(
             own_bits=15,
             wished=options.server_max_window_bits,
-            peer_bits=options.client_max_window_bits or DEFAULT_PEER_BITS,
+            peer_bits=options.client_max_window_bits or default,
             own_reset=options.server_no_context_takeover,
             peer_reset=options.client_no_context_takeover,
         ).memory_estimate()

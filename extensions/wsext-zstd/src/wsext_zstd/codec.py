@@ -2,7 +2,8 @@
 
 Without context takeover every message is a zstd frame of its own, so nothing is kept between
 messages, and equal messages become equal bytes on all connections. With context takeover a
-direction is one endless zstd frame, flushed after every message (RFC 8878). Both are without the
+direction is one endless zstd frame, flushed after every message (RFC 8878). What was encoded for
+many connections ends that frame first, and is or begins another endless one. All are without the
 magic number, which would say what the negotiation has said already.
 """
 
@@ -14,15 +15,17 @@ from typing import Any, TypeAlias
 
 import zstandard
 
-from wsext import RSV, CloseCode, Codec, Frame, RemoteProtocolError
+from wsext import RSV, CloseCode, Codec, Frame, RemoteProtocolError, SharedHistory
 from wsext_zstd.dictionary import Dictionary
 
-__all__ = ["Settings", "ZstdCodec"]
+__all__ = ["Settings", "ZstdCodec", "ZstdHistory"]
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
 _FORMAT = zstandard.FORMAT_ZSTD1_MAGICLESS
 _UNKNOWN = zstandard.CONTENTSIZE_UNKNOWN
+#: An empty block that ends an endless frame (RFC 8878 §3.1.1.2).
+_END = b"\x01\x00\x00"
 #: Bytes that are decompressed before a look at the budget: 4 of them may become 128 KiB.
 _PIECE = 1024
 #: Blocks of a message on its own. Encoders need one for 128 KiB, and for each flush.
@@ -120,6 +123,44 @@ class _Sink:
         return len(data)
 
 
+class _Endless:
+    """An endless frame.
+
+    Args:
+        coders: Makes the compressor.
+        end: What ends the endless frame that is open at the peer, if one is.
+    """
+
+    def __init__(self, coders: Coders, end: bytes) -> None:
+        self._stream: Any = coders.new_compressor().compressobj()
+        self._end = end
+        self.has_begun = False
+
+    def encode(self, data: Buffer) -> bytes:
+        """The next piece; of nothing it is nothing."""
+        made: bytes = self._stream.compress(data) + self._stream.flush(_FLUSH)
+        if not made or self.has_begun:
+            return made
+        self.has_begun = True
+        return self._end + made
+
+
+class ZstdHistory(SharedHistory):
+    """Compresses the messages to a group, each with those before it as context, for peers at which
+    an endless frame is open."""
+
+    def __init__(self, settings: Settings, coders: Coders) -> None:
+        self._size = settings.compressor_bytes()
+        self._frame = _Endless(coders, _END)
+
+    def encode(self, frame: Frame) -> Frame:
+        return _marked(frame, self._frame.encode(frame.payload))
+
+    @property
+    def held_bytes(self) -> int:
+        return self._size
+
+
 class ZstdCodec(Codec):
     """Compresses and decompresses the messages of one connection."""
 
@@ -129,6 +170,8 @@ class ZstdCodec(Codec):
         self.settings = settings
         self._coders = coders or Coders(settings)
         self._out: Any = None  # the stream of an outgoing message, or of the whole direction
+        self._is_open = False  # whether an endless frame is open at the peer
+        self.has_history = not settings.own_reset
         self._in: Any = None
         self._sink = _Sink()
         self._compressed = False  # whether the incoming message that is half way is compressed
@@ -136,8 +179,8 @@ class ZstdCodec(Codec):
 
     @property
     def share_key(self) -> Hashable | None:
-        """Without context takeover, equal settings make equal bytes of equal messages."""
-        return self.settings if self.settings.own_reset else None
+        """Equal settings make equal bytes of equal messages that stand on their own."""
+        return self.settings
 
     def encoded_bound(self, size: int) -> int:
         return size + (size >> 7) + 1024
@@ -165,14 +208,37 @@ class ZstdCodec(Codec):
         if reset and fin and frame.opcode:
             data = self._coders.shared_compressor.compress(frame.payload)
         else:
+            data = self._encode_part(frame.payload, ends=reset and fin)
+        return _marked(frame, data)
+
+    def _encode_part(self, data: Buffer, *, ends: bool) -> bytes:
+        if self.settings.own_reset:
             if self._out is None:
                 self._out = self._coders.new_compressor().compressobj()
-            ends = zstandard.COMPRESSOBJ_FLUSH_FINISH if reset and fin else _FLUSH
-            data = self._out.compress(frame.payload) + self._out.flush(ends)
-            if reset and fin:
+            stream = self._out
+            if ends:
                 self._out = None
-        rsv = frame.rsv | RSV.RSV1 if frame.opcode else frame.rsv
-        return frame.replace(payload=data, rsv=rsv)
+            flush = zstandard.COMPRESSOBJ_FLUSH_FINISH if ends else _FLUSH
+            return bytes(stream.compress(data) + stream.flush(flush))
+        if self._out is None:
+            self._out = _Endless(self._coders, _END if self._is_open else b"")
+        made: bytes = self._out.encode(data)
+        self._is_open = self._is_open or self._out.has_begun
+        return made
+
+    def encode_shared(self, frame: Frame) -> Frame:
+        if self.settings.own_reset:
+            return self.encode(frame)
+        return self.make_history().encode(frame)
+
+    def can_share(self) -> bool:
+        return self._is_open or self.settings.own_reset
+
+    def skip_shared(self) -> None:
+        self._out = None
+
+    def make_history(self) -> ZstdHistory:
+        return ZstdHistory(self.settings, self._coders)
 
     # --- incoming -----------------------------------------------------------------------------
 
@@ -235,6 +301,12 @@ class ZstdCodec(Codec):
 
     def close(self) -> None:
         self._out = self._in = None
+
+
+def _marked(frame: Frame, data: bytes) -> Frame:
+    """A frame with its compressed payload; RSV1 marks a message's first."""
+    rsv = frame.rsv | RSV.RSV1 if frame.opcode else frame.rsv
+    return frame.replace(payload=data, rsv=rsv)
 
 
 def _check_end(data: Buffer) -> None:
