@@ -82,5 +82,6 @@ def test_points_are_measured(tmp_path: Path) -> None:
     assert results["left_out"] == []
     (curve,) = results["curves"]
     assert curve["sizes"] == [1, 10]
-    assert all(cost > 0 for cost in curve["cpu"] + curve["memory"])
+    assert all(cost > 0 for cost in curve["cpu"])
+    assert all(cost >= 0 for cost in curve["memory"])  # there may have been room enough
     assert "### Rooms" in done.stdout
