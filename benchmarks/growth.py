@@ -62,6 +62,7 @@ class Curve:
         sizes: From the smallest to the largest. After a zero, what is added to it is fitted.
         load: The load at a size.
         times_size: Whether the total is the cost of one message, times the size.
+        in_c: Whether the server ``floor`` does the same, to tell what the machine adds.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Curve:
     sizes: tuple[int, ...]
     load: Callable[[int], Load]
     times_size: bool = True
+    in_c: bool = True
 
 
 CURVES = (
@@ -97,12 +99,14 @@ CURVES = (
         (0, 1, 2, 4, 8),
         lambda n: Load(connections=512, in_flight=16, codecs=n),
         times_size=False,
+        in_c=False,
     ),
     Curve(
         "rooms",
         "one message to each room, of one member",
         (1, 10, 100, 1000, 10_000, 100_000),
         lambda n: Load(connections=1, in_flight=16, rooms=n),
+        in_c=False,
     ),
 )
 
@@ -114,20 +118,22 @@ class Point:
     Attributes:
         cpu: Microseconds of CPU time per message.
         memory: KiB of resident memory at its peak, beyond those of the server without load.
+        floor: The CPU time that a C loop takes for a message.
     """
 
     cpu: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
+    floor: list[float] = field(default_factory=list)
 
 
-def measure(servers: Fleet, load: Load, seconds: float, into: Point) -> None:
-    """One turn of a fresh server.
+def measure(servers: Fleet, name: str, load: Load, seconds: float) -> tuple[float, float]:
+    """CPU time per message and memory of a fresh server in one turn, as in `Point`.
 
     Raises:
         Unavailable: If it fails.
     """
     os.environ["GROWTH_ROOMS"] = str(load.rooms or 1)
-    server = servers.fresh("growth")
+    server = servers.fresh(name)
     try:
         before = _memory(server, "VmRSS")
         workload = load.workload
@@ -137,8 +143,7 @@ def measure(servers: Fleet, load: Load, seconds: float, into: Point) -> None:
         messages, _, _, cpu, *_ = run_load(
             servers.tools / "load", arguments, tape(workload, load.codecs, "", servers.tools)
         )
-        into.cpu.append(cpu / messages * 1e6)
-        into.memory.append(_memory(server, "VmHWM") - before)
+        return cpu / messages * 1e6, _memory(server, "VmHWM") - before
     finally:
         server.stop()
 
@@ -167,16 +172,19 @@ def steepest(sizes: Sequence[float], costs: Sequence[float]) -> float:
 def summary(curve: Curve, points: dict[int, Point]) -> dict[str, Any]:
     """A curve's totals and how they grow, ready for `json.dumps`."""
     sizes = list(points)
-    each = [statistics.median(point.cpu) for point in points.values()]
-    cpu = [
-        value * (size if curve.times_size else 1) for size, value in zip(sizes, each, strict=True)
-    ]
-    memory = [statistics.median(point.memory) for point in points.values()]
-    result = {"name": curve.name, "total": curve.total, "sizes": sizes, "each": each, "cpu": cpu}
-    result["memory"] = memory
-    for what, costs in (("cpu", cpu), ("memory", memory)):
-        base = costs[0] if sizes[0] == 0 else 0.0
-        fitted = [(n, c - base) for n, c in zip(sizes, costs, strict=True) if n and c > base]
+    each = {
+        "cpu": [statistics.median(point.cpu) for point in points.values()],
+        "floor": [statistics.median(point.floor) for point in points.values() if point.floor],
+    }
+    totals = {"memory": [statistics.median(point.memory) for point in points.values()]}
+    for what, costs in each.items():
+        counts = sizes if curve.times_size else [1] * len(sizes)
+        totals[what] = [count * cost for count, cost in zip(counts, costs, strict=False)]
+    result: dict[str, Any] = {"name": curve.name, "total": curve.total, "sizes": sizes}
+    result |= {"each": each, **totals}
+    for what, costs in totals.items():
+        base = costs[0] if costs and sizes[0] == 0 else 0.0
+        fitted = [(n, c - base) for n, c in zip(sizes, costs, strict=False) if n and c > base]
         result[f"{what} fitted"] = fitted
         if len(fitted) > 1:
             xs, ys = zip(*fitted, strict=True)
@@ -207,8 +215,13 @@ def run(args: argparse.Namespace, servers: Fleet) -> dict[str, Any]:
         for turn in range(args.rounds):
             for size in list(points):
                 print(f"{curve.name}: {size:,} ({turn + 1}/{args.rounds})", file=sys.stderr)
+                load, point = curve.load(size), points[size]
                 try:
-                    measure(servers, curve.load(size), args.seconds, points[size])
+                    cpu, memory = measure(servers, "growth", load, args.seconds)
+                    point.cpu.append(cpu)
+                    point.memory.append(memory)
+                    if curve.in_c:
+                        point.floor.append(measure(servers, "floor", load, args.seconds)[0])
                 except Unavailable as error:
                     left_out.append(f"{curve.name}, {size:,}: {error}")
                     del points[size]

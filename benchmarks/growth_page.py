@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from html import escape
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,23 @@ def write(results: dict[str, Any]) -> None:
 
 def tables(results: dict[str, Any]) -> str:
     """The exponents, and every point, in Markdown."""
-    lines = ["| what grows | CPU | steepest | memory | steepest |", "|---|---:|---:|---:|---:|"]
+    lines = ["| what grows | CPU | steepest | in C | steepest | memory | steepest |"]
+    lines += ["|---|---:|---:|---:|---:|---:|---:|"]
+    kinds = ("cpu", "floor", "memory")
     for curve in results["curves"]:
-        keys = [f"{what} {fit}" for what in ("cpu", "memory") for fit in ("exponent", "steepest")]
+        keys = [f"{what} {fit}" for what in kinds for fit in ("exponent", "steepest")]
         cells = [f"{curve[key]:.2f}" if key in curve else "" for key in keys]
         lines.append("| " + " | ".join([curve["name"], *cells]) + " |")
     for curve in results["curves"]:
         lines += ["", f"### {curve['name'].capitalize()}", "", f"In all: {curve['total']}.", ""]
-        lines += [f"| {curve['name']} | CPU per message | CPU in all | memory |"]
-        lines += ["|---:|---:|---:|---:|"]
-        columns = (curve[key] for key in ("sizes", "each", "cpu", "memory"))
-        for size, each, cpu, memory in zip(*columns, strict=True):
-            lines.append(f"| {size:,} | {each:,.1f} µs | {_time(cpu)} | {_bytes(memory)} |")
+        lines += [f"| {curve['name']} | CPU per message | in C | CPU in all | memory |"]
+        lines += ["|---:|---:|---:|---:|---:|"]
+        each = curve["each"]
+        columns = (curve["sizes"], each["cpu"], each["floor"], curve["cpu"], curve["memory"])
+        for size, cpu, floor, total, memory in zip_longest(*columns):
+            in_c = "" if floor is None else f"{floor:,.1f} µs"
+            cells = [f"{size:,}", f"{cpu:,.1f} µs", in_c, _time(total), _bytes(memory)]
+            lines.append("| " + " | ".join(cells) + " |")
     if results["left_out"]:
         lines += ["", "### Left out", "", *(f"- {reason}" for reason in results["left_out"])]
     return "\n".join([*lines, ""])

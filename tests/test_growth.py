@@ -72,7 +72,7 @@ def test_the_chart_is_an_image_of_every_curve(growth: ModuleType) -> None:
 
 def test_points_are_measured(tmp_path: Path) -> None:
     target = tmp_path / "growth.json"
-    command = [sys.executable, str(BENCHMARKS / "growth.py"), "--rounds", "1", "--seconds", "0.1"]
+    command = [sys.executable, str(BENCHMARKS / "growth.py"), "--rounds", "1", "--seconds", "0.5"]
     only = ["--only", "rooms", "--largest", "10", "--json", str(target)]
     done = subprocess.run(
         [*command, *only], capture_output=True, text=True, timeout=50, check=False
@@ -82,5 +82,6 @@ def test_points_are_measured(tmp_path: Path) -> None:
     assert results["left_out"] == []
     (curve,) = results["curves"]
     assert curve["sizes"] == [1, 10]
-    assert all(cost > 0 for cost in curve["cpu"] + curve["memory"])
+    assert all(cost > 0 for cost in curve["cpu"])
+    assert all(cost >= 0 for cost in curve["memory"])  # there may have been room enough
     assert "### Rooms" in done.stdout
