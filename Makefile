@@ -15,11 +15,11 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 # Hundreds of tests start processes. Without bytecode each of them compiles all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: install serve test lint bench docs dist lowest audit format clean help
+.PHONY: install serve test lint bench bench-growth docs dist lowest audit format clean help
 .DEFAULT_GOAL := help
 
 help:      ## List the targets
-	@grep -E '^[a-z]+: *.*##' Makefile | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+: *.*##' Makefile | sed 's/:.*##/\t/'
 
 install: $(STAMP)  ## Install the core, every extension and the test tools into .venv
 
@@ -51,6 +51,9 @@ bench: $(STAMP)    ## Measure beside other libraries: make bench ARGS="--quick -
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt || \
 		sed '/^#/d' benchmarks/requirements.txt | xargs -n 1 $(BIN)/python -m pip install --quiet || true
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+bench-growth: $(STAMP)  ## Measure how the cost grows: make bench-growth ARGS="--write"
+	$(BIN)/python benchmarks/growth.py $(ARGS)
 
 docs: $(STAMP)     ## Build the documentation into site/; warnings are errors
 	$(BIN)/python docs/build_api.py

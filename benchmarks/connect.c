@@ -1,12 +1,12 @@
 /* The load of the connect rate: handshake, one echo, close; SLOTS of them at a time.
  *
- * connect PORT PATH SLOTS SECONDS WARMUP PIDS EXTENSIONS < FRAME
+ * connect WHERE PATH SLOTS SECONDS WARMUP PIDS EXTENSIONS < FRAME
  *
  * Never sleeps. Prints sessions, seconds, the share of polls that found nothing, CPU seconds of PIDS.
  */
 #include "ws.h"
 
-enum stage { DIALLING, SHAKING, ECHOING, CLOSING };
+enum stage { DIALLING, GREETING, SHAKING, ECHOING, CLOSING };
 
 struct slot {
     int fd;
@@ -19,8 +19,8 @@ static char hello[4096], frame[4096];
 static const char bye[] = "\x88\x82\1\2\3\4\x02\xea"; /* masked: 1000 */
 static int hello_size, frame_size, poll_fd, port;
 
-static void put(struct slot *s, const char *data, int size) {
-    if (send(s->fd, data, size, MSG_NOSIGNAL) != size) die("send");
+static void say(struct slot *s, const char *data, int size) {
+    if (put(s->fd, data, size) != size) die("send");
     s->have = 0;
 }
 
@@ -39,31 +39,41 @@ static void start(struct slot *s) {
 static void restart(struct slot *s) {
     struct linger none = {1, 0};
     setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    release(s->fd);
     close(s->fd);
     start(s);
+}
+
+/* Over TLS the request waits for the handshake below it. */
+static void greet(struct slot *s) {
+    ssize_t n = put(s->fd, hello, hello_size);
+    if (n != hello_size && errno != EAGAIN) die("send");
+    if (n == hello_size) s->stage = SHAKING;
+    s->have = 0;
 }
 
 static void dialled(struct slot *s) {
     struct epoll_event want = {.events = EPOLLIN, .data.ptr = s};
     epoll_ctl(poll_fd, EPOLL_CTL_MOD, s->fd, &want);
-    put(s, hello, hello_size);
-    s->stage = SHAKING;
+    if (transport == TLS) secure(s->fd);
+    s->stage = GREETING;
+    greet(s);
 }
 
 /* 1 when the session has ended as it should. */
 static int readable(struct slot *s, const char *extensions) {
-    ssize_t n = recv(s->fd, s->text + s->have, sizeof s->text - 1 - s->have, 0);
+    ssize_t n = take(s->fd, s->text + s->have, sizeof s->text - 1 - s->have);
     if (n < 0 && errno == EAGAIN) return 0;
     if (n <= 0 && s->stage == CLOSING) return 1; /* closed without an answer */
     if (n <= 0) die("the server dropped a connection");
     s->text[s->have += n] = 0;
     if (s->stage == SHAKING && strstr(s->text, "\r\n\r\n")) {
         check_response(s->text, extensions);
-        put(s, frame, frame_size);
+        say(s, frame, frame_size);
         s->stage = ECHOING;
     } else if (s->stage == ECHOING && s->have >= 2 && s->have >= 2 + (s->text[1] & 127)) {
         if ((s->text[0] & 15) != 1) fail("the reply is not text");
-        put(s, bye, sizeof bye - 1);
+        say(s, bye, sizeof bye - 1);
         s->stage = CLOSING;
     } else if (s->stage == CLOSING) {
         if ((s->text[0] & 15) != 8) fail("the answer to a close is something else");
@@ -74,7 +84,7 @@ static int readable(struct slot *s, const char *extensions) {
 
 int main(int argc, char **argv) {
     if (argc != 8) fail("seven arguments");
-    port = atoi(argv[1]);
+    port = port_of(argv[1]);
     int slots = atoi(argv[3]);
     double seconds = atof(argv[4]), warmup = atof(argv[5]);
     frame_size = fread(frame, 1, sizeof frame, stdin);
@@ -101,6 +111,8 @@ int main(int argc, char **argv) {
             struct slot *s = got[i].data.ptr;
             if (s->stage == DIALLING) {
                 dialled(s);
+            } else if (s->stage == GREETING) {
+                greet(s);
             } else if (readable(s, argv[7])) {
                 sessions++;
                 restart(s);

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -14,14 +14,27 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["Fleet", "Server", "Unavailable", "names", "node_version", "pin", "run_load"]
+import recipes
+from materials import make_certificate, make_dictionary
+from recipes import Unavailable
+
+__all__ = [
+    "BESIDE",
+    "Fleet",
+    "Server",
+    "Unavailable",
+    "names",
+    "pin",
+    "run_client",
+    "run_load",
+    "warmup_of",
+]
 
 HERE = Path(__file__).parent
-NODE = HERE.parent / "build" / "bench"
 CPUS = sorted(os.sched_getaffinity(0))
 SERVER_CPU, LOAD_CPU = CPUS[0], CPUS[-1]
 
-#: File and arguments by name; those of wsext are made from its variants.
+#: File, or name of a recipe, and arguments, by name; those of wsext are made from its variants.
 _PEERS: dict[str, tuple[str, ...]] = {
     "websockets": ("echo_websockets.py",),
     "picows": ("echo_picows.py",),
@@ -34,14 +47,47 @@ _PEERS: dict[str, tuple[str, ...]] = {
     "socketify": ("echo_socketify.py",),
     "socketify-shared": ("echo_socketify.py", "shared"),
     "tornado": ("echo_tornado.py",),
-    "ws": ("echo_ws.js",),
+    "ws": ("ws",),
+    "bun": ("bun",),
+    "bun-shared": ("bun", "shared"),
+    "gorilla": ("gorilla",),
+    "fastwebsockets": ("fastwebsockets",),
+    "tungstenite": ("tungstenite",),
+    "jetty": ("jetty",),
+    "ktor": ("ktor",),
     "floor": ("floor.c",),
+    "growth": ("growth_wsext.py",),
+    "uvicorn-wsext": ("echo_uvicorn.py", "wsext.integrations.uvicorn:Protocol"),
+    "fastapi": ("echo_fastapi.py", "websockets-sansio"),
+    "fastapi-wsproto": ("echo_fastapi.py", "wsproto"),
+    "fastapi-wsext": ("echo_fastapi.py", "wsext.integrations.uvicorn:Protocol"),
+    "hypercorn": ("echo_hypercorn.py",),
+    "client-wsext": ("client_wsext.py",),
+    "client-websockets": ("client_websockets.py",),
+    "client-picows": ("client_picows.py",),
+    "client-picows-api": ("client_websockets.py", "picows"),
+    "client-aiohttp": ("client_aiohttp.py",),
 }
 for _codec in ("", "-python"):
     for _hook in ("", "-hook"):
         _PEERS[f"wsext{_codec}{_hook}"] = ("echo_wsext.py", f"coro{_hook}")
         _PEERS[f"wsext-listener{_codec}{_hook}"] = ("echo_wsext.py", f"listener{_hook}")
+for _name in ("wsext", "wsext-listener", "websockets", "picows", "aiohttp", "uvicorn", "ws"):
+    _PEERS[f"{_name}-tls"] = _PEERS[_name]
+for _broker, _library in (("redis", "redis-py"), ("nats", "nats-py")):
+    for _side in ("", "-too"):  # two processes
+        _PEERS[f"wsext-{_broker}{_side}"] = ("echo_wsext.py", "coro")
+        _PEERS[f"{_library}-{_broker}{_side}"] = (f"echo_{_broker}.py",)
 
+#: The echo server of the clients that are measured: it runs where the load would.
+BESIDE = "floor-beside"
+_PEERS[BESIDE] = _PEERS["floor"]
+
+#: How a broker is started on a port, by its name.
+_BROKERS = {
+    "redis": ("redis-server", "--bind", "127.0.0.1", "--save", "", "--port"),
+    "nats": ("nats-server", "-a", "127.0.0.1", "-js", "-p"),
+}
 
 #: Which Python runs a server, by its name, where it is not this one.
 PYTHONS: dict[str, str] = {}
@@ -55,13 +101,15 @@ def add_before(python: str) -> None:
         PYTHONS[before] = python
 
 
-class Unavailable(Exception):
-    """A server that does not run here, with the reason."""
-
-
 def names() -> list[str]:
     """Every server there is."""
     return list(_PEERS)
+
+
+def warmup_of(name: str) -> float:
+    """Seconds under load that a server needs before it is as fast as it gets."""
+    recipe = recipes.RECIPES.get(_PEERS[name][0])
+    return recipe[0].warmup if recipe else 0.0
 
 
 def pin(cpu: int) -> None:
@@ -70,17 +118,30 @@ def pin(cpu: int) -> None:
 
 
 class Server:
-    """One server process with its children."""
+    """One server process with its children.
 
-    def __init__(self, name: str, tools: Path) -> None:
+    Args:
+        name: Its name.
+        tools: The folder of the run.
+        broker: The URL of the broker that it is to use.
+    """
+
+    def __init__(self, name: str, tools: Path, broker: str = "") -> None:
         self.name = name
         self._stopped = False
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             self.port = int(sock.getsockname()[1])
         self._log = tools / f"{name}.{self.port}.log"
-        command, env = _command(name, tools, self.port)
-        pin(SERVER_CPU)
+        if name in _BROKERS:
+            command, env = _broker(name, tools, self.port), {}
+        else:
+            command, env = _command(name, tools, self.port)
+        if name.endswith("-tls"):
+            make_certificate(tools)
+            env["BENCH_TLS"] = "1"
+        env |= {"BENCH_FOLDER": str(tools), "BENCH_BROKER": broker}
+        pin(LOAD_CPU if name == BESIDE else SERVER_CPU)
         try:
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
@@ -89,6 +150,7 @@ class Server:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=log,
+                    cwd=tools,  # what it writes goes with the run
                     start_new_session=True,  # Ctrl-C is for the harness, which stops them all
                 )
         finally:
@@ -156,8 +218,24 @@ class Fleet:
         self.left_out: dict[str, str] = {}
         self._running: dict[str, Server] = {}
         self._all: list[Server] = []
-        for tool in ("load", "connect"):
+        for tool in ("load", "connect", "pace"):
             _compile(HERE / f"{tool}.c", tools / tool)
+        with suppress(ImportError):
+            make_dictionary(tools)
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+    def tool(self, name: str, transport: str) -> Path:
+        """One of the C clients, for a transport.
+
+        Raises:
+            Unavailable: For TLS without OpenSSL's headers.
+        """
+        if transport not in ("tls", "resume"):
+            return self.tools / name
+        target = self.tools / f"{name}-tls"
+        _compile(HERE / f"{name}.c", target, "-DWITH_TLS", "-lssl", "-lcrypto")
+        return target
 
     def start(self, wanted: Iterable[str]) -> None:
         """Start these together; those that fail are in `left_out`."""
@@ -187,13 +265,24 @@ class Fleet:
         """A server that has been started, or ``None``."""
         return None if name in self.left_out else self._running.get(name)
 
+    def broker_of(self, name: str) -> Server | None:
+        """The broker that a server uses, if it uses one."""
+        return self._running.get(next((kind for kind in _BROKERS if f"-{kind}" in name), ""))
+
     def stop(self) -> None:
         """Stop every one that was started."""
         for server in self._all:
             server.stop()
 
     def _launch(self, name: str) -> Server:
-        server = Server(name, self.tools)
+        for kind in _BROKERS:
+            if f"-{kind}" in name:
+                self.start([kind])
+                if kind in self.left_out:
+                    raise Unavailable(self.left_out[kind])
+        broker = self.broker_of(name)
+        url = f"{broker.name}://127.0.0.1:{broker.port}" if broker else ""
+        server = Server(name, self.tools, url)
         self._all.append(server)
         return server
 
@@ -204,6 +293,16 @@ class Fleet:
         except Unavailable as error:
             self.left_out[name] = str(error)
             print(f"left out: {name}: {error}", file=sys.stderr)
+
+
+def _broker(name: str, folder: Path, port: int) -> list[str]:
+    """The command line of a broker."""
+    program, *arguments = _BROKERS[name]
+    path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    if path is None:
+        raise Unavailable(f"{program} is not installed")
+    where = ["--dir", str(folder)] if name == "redis" else ["-sd", str(folder)]
+    return [path, *arguments, str(port), *where]
 
 
 def _compile(source: Path, target: Path, *libraries: str) -> None:
@@ -220,42 +319,15 @@ def _compile(source: Path, target: Path, *libraries: str) -> None:
 def _command(name: str, tools: Path, port: int) -> tuple[list[str], dict[str, str]]:
     """The command line of a server, and what it needs in its environment."""
     file, *arguments = _PEERS[name]
+    if file in recipes.RECIPES:
+        return [*recipes.command(file), str(port), *arguments], {}
     source = HERE / "servers" / file
     if file.endswith(".c"):
         _compile(source, tools / name, "-lz")
         return [str(tools / name), str(port)], {}
-    if file.endswith(".js"):
-        return [_node(), str(source), str(port)], {"NODE_PATH": str(NODE / "node_modules")}
     codec = "python" if "-python" in name else "auto"
     python = PYTHONS.get(name, sys.executable)
     return [python, str(source), str(port), *arguments], {"WSEXT_CODEC": codec}
-
-
-def _node() -> str:
-    """The path of node, with ws installed for it."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None:
-        raise Unavailable("node is not installed")
-    if not (NODE / "node_modules" / "ws").exists():
-        if npm is None:
-            raise Unavailable("npm is not installed")
-        NODE.mkdir(parents=True, exist_ok=True)
-        command = [npm, "install", "--no-fund", "--no-audit", "--prefix", str(NODE)]
-        command += ["ws@8", "bufferutil@4"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Unavailable(f"npm install ws: {done.stderr.strip()[-200:]}")
-    return node
-
-
-def node_version() -> str:
-    """The versions of ws and node, if they are there."""
-    package = NODE / "node_modules" / "ws" / "package.json"
-    node = shutil.which("node")
-    if node is None or not package.exists():
-        return ""
-    done = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
-    return f"ws {json.loads(package.read_text())['version']}, node {done.stdout.strip()}"
 
 
 def run_load(tool: Path, arguments: Iterable[object], data: bytes) -> list[float]:
@@ -264,8 +336,26 @@ def run_load(tool: Path, arguments: Iterable[object], data: bytes) -> list[float
     Raises:
         Unavailable: If it fails, with its reason.
     """
-    command = [str(tool), *map(str, arguments)]
+    return _figures([str(tool), *map(str, arguments)], data)
+
+
+def run_client(name: str, tools: Path, port: int, arguments: Iterable[object]) -> list[float]:
+    """Run a client where servers run otherwise; gives the figures it prints.
+
+    Raises:
+        Unavailable: If it fails, with its last words.
+    """
+    command, _ = _command(name, tools, port)
+    pin(SERVER_CPU)
+    try:
+        return _figures([*command, *map(str, arguments)], b"")
+    finally:
+        pin(LOAD_CPU)
+
+
+def _figures(command: list[str], data: bytes) -> list[float]:
     done = subprocess.run(command, input=data, capture_output=True, check=False)
     if done.returncode:
-        raise Unavailable(done.stderr.decode(errors="replace").strip() or "the load failed")
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        raise Unavailable(words[-1][:200] if words else "the load failed")
     return [float(figure) for figure in done.stdout.split()]

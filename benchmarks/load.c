@@ -1,10 +1,11 @@
 /* The load: raw sockets, frames built beforehand, replies checked by their headers.
  *
- * load PORT PATH CONNECTIONS IN_FLIGHT SECONDS WARMUP PIDS EXPECTED EXTENSIONS < TAPE
+ * load WHERE PATH CONNECTIONS IN_FLIGHT SECONDS WARMUP PIDS EXPECTED EXTENSIONS < TAPE
  *
  * Each connection sends the tape's messages in turn, IN_FLIGHT at a time, again and again; with
  * PATH /room the connections only listen, and one more, to /publish, sends a message whenever
- * all of them have got one. The tape is a count, that many sizes (32 bits each), and the frames.
+ * all of them have got one; it may have a port of its own, after a comma, of a server that has to hear
+ * of the members first.
  *
  * It never sleeps: a peer that sleeps makes every send of the server dearer by a wake-up, and then
  * one measures that. Prints messages, seconds, the share of its polls that found nothing, CPU
@@ -14,41 +15,22 @@
 #include "ws.h"
 
 #define CHUNK (1 << 20)
-#define LARGEST (1 << 27)
 
 struct peer {
     int fd;
     struct reader reader;
-    int waiting; /* replies still to come before the next batch */
-    int batch;   /* which one is under way */
-    size_t sent; /* bytes of it that are out */
+    int waiting;   /* replies still to come before the next batch */
+    int batch;     /* which one is under way */
+    size_t sent;   /* bytes of it that are out */
+    int is_served; /* whether its first batch has been answered */
 };
 
-static unsigned char *tape;
-static size_t *edges; /* where each batch begins; the last is the end of the tape */
-static int batches, poll_fd;
-
-static void read_tape(int in_flight) {
-    static uint32_t sizes[4096];
-    uint32_t count;
-    if (fread(&count, 4, 1, stdin) != 1 || count > 4096 || count % in_flight) fail("bad tape");
-    if (fread(sizes, 4, count, stdin) != count) fail("bad tape");
-    tape = malloc(LARGEST);
-    size_t size = fread(tape, 1, LARGEST, stdin), at = 0;
-    batches = count / in_flight;
-    edges = calloc(batches + 1, sizeof *edges);
-    for (uint32_t i = 0; i < count; i++) {
-        if (i % in_flight == 0) edges[i / in_flight] = at;
-        at += sizes[i];
-    }
-    if (at != size) fail("bad tape");
-    edges[batches] = at;
-}
+static int poll_fd;
 
 static void push(struct peer *p) {
     size_t begin = edges[p->batch], size = edges[p->batch + 1] - begin;
     while (p->sent < size) {
-        ssize_t n = send(p->fd, tape + begin + p->sent, size - p->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = put(p->fd, tape + begin + p->sent, size - p->sent);
         if (n < 0 && errno != EAGAIN) die("send");
         if (n < 0) break;
         p->sent += n;
@@ -75,7 +57,7 @@ static void open_peer(struct peer *p, int port, const char *path, const char *ex
 
 int main(int argc, char **argv) {
     if (argc != 10) fail("nine arguments");
-    int port = atoi(argv[1]), connections = atoi(argv[3]), in_flight = atoi(argv[4]);
+    int port = port_of(argv[1]), connections = atoi(argv[3]), in_flight = atoi(argv[4]);
     int room = !strcmp(argv[2], "/room");
     double seconds = atof(argv[5]), warmup = atof(argv[6]);
     expected = strtoull(argv[8], NULL, 10);
@@ -83,10 +65,13 @@ int main(int argc, char **argv) {
     struct peer *peers = calloc(connections + 1, sizeof *peers), *publisher = peers + connections;
     poll_fd = epoll_create1(0);
     for (int i = 0; i < connections; i++) open_peer(peers + i, port, argv[2], argv[9]);
-    if (room) open_peer(publisher, port, "/publish", argv[9]);
+    const char *other = strchr(argv[1], ',');
+    if (room) open_peer(publisher, other ? atoi(other + 1) : port, "/publish", argv[9]);
+    if (other) usleep(200000);
     unsigned char *buffer = malloc(CHUNK);
     uint64_t polls = 0, idle = 0, all = 0, due = connections; /* room: deliveries so far, and to come */
-    double began = now(), start = 0, cpu = 0, t = began;
+    double opened = now(), began = opened, start = 0, cpu = 0, t = opened;
+    int unserved = room ? 1 : connections; /* the warm-up begins when all are served */
     for (int i = 0; i < connections && !room; i++) {
         peers[i].waiting = in_flight;
         push(peers + i);
@@ -100,7 +85,8 @@ int main(int argc, char **argv) {
         idle += !n;
         if (!n || (polls & 63) == 0) {
             t = now();
-            if (t - began > warmup + seconds + 10) fail("the replies stopped coming");
+            if (unserved) began = t;
+            if (t - began > warmup + seconds + 10 || began - opened > 60) fail("the replies stopped coming");
             if (!start && t - began > warmup) {
                 start = t;
                 cpu = cpu_of(argv[7]);
@@ -113,14 +99,16 @@ int main(int argc, char **argv) {
             struct peer *p = got[i].data.ptr;
             if (got[i].events & EPOLLOUT) push(p);
             if (!(got[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))) continue;
-            ssize_t size = recv(p->fd, buffer, CHUNK, MSG_DONTWAIT);
+            ssize_t size = take(p->fd, buffer, CHUNK);
             if (size < 0 && errno == EAGAIN) continue;
             if (size <= 0) die("the server dropped a connection");
             int messages = feed(&p->reader, buffer, size);
             if (room) {
-                for (all += messages; all >= due; due += connections) next(publisher);
+                for (all += messages; all >= due; due += connections) next(publisher), unserved = 0;
             } else if ((p->waiting -= messages) <= 0 && is_out(p)) {
                 p->waiting += in_flight;
+                unserved -= !p->is_served;
+                p->is_served = 1;
                 next(p);
             }
         }

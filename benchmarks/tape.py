@@ -5,8 +5,11 @@ The check is made with the client of `websockets`, which the servers did not cho
 
 from __future__ import annotations
 
+import ssl
 import struct
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from websockets.exceptions import NegotiationError
@@ -18,7 +21,12 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import ExtensionName
 from workloads import NO_TAKEOVER, Workload
 
+from wsext.integrations.websockets import client_extensions
+
 __all__ = ["Wrong", "check", "first_frame", "offer", "tape"]
+
+#: Seconds that a broker may take to hear of a new member.
+BRIDGED = 0.2
 
 
 class Wrong(Exception):
@@ -44,17 +52,25 @@ class _NoOp(ClientExtensionFactory, Extension):
         return frame
 
 
-def _extensions(workload: Workload, no_ops: int) -> list[ClientExtensionFactory]:
+def _extensions(workload: Workload, no_ops: int, folder: Path) -> list[ClientExtensionFactory]:
     made: list[ClientExtensionFactory] = [_NoOp(f"x-noop{number}") for number in range(no_ops)]
     if workload.deflate:
         fresh = workload.deflate == NO_TAKEOVER
         made.append(ClientPerMessageDeflateFactory(fresh, fresh, client_max_window_bits=True))
+    if workload.zstd:
+        options: dict[str, Any] = {
+            "server_no_context_takeover": True,
+            "client_no_context_takeover": True,
+        }
+        if workload.zstd == "dictionary":
+            options["dictionaries"] = [str(folder / "feed.zdict")]
+        made.append(client_extensions({"permessage-zstd": options})[0])
     return made
 
 
-def offer(workload: Workload, no_ops: int = 0) -> str:
+def offer(workload: Workload, no_ops: int, folder: Path) -> str:
     """The value of Sec-WebSocket-Extensions; empty for none."""
-    factories = _extensions(workload, no_ops)
+    factories = _extensions(workload, no_ops, folder)
     if not factories:
         return ""
     return str(build_extension([(f.name, f.get_request_params()) for f in factories]))
@@ -65,13 +81,15 @@ def _answer(connection: ClientConnection) -> str:
     return connection.response.headers.get("Sec-WebSocket-Extensions", "")
 
 
-def _dial(port: int, path: str, workload: Workload, no_ops: int = 0) -> ClientConnection:
+def _dial(port: int, path: str, workload: Workload, no_ops: int, folder: Path) -> ClientConnection:
+    is_tls = workload.transport in ("tls", "resume")
     try:
         return connect(
-            f"ws://127.0.0.1:{port}{path}",
+            f"{'wss' if is_tls else 'ws'}://127.0.0.1:{port}{path}",
+            ssl=ssl._create_unverified_context() if is_tls else None,
             compression=None,
-            extensions=_extensions(workload, no_ops) or None,
-            max_size=1 << 22,
+            extensions=_extensions(workload, no_ops, folder) or None,
+            max_size=1 << 25,
             open_timeout=10,
             proxy=None,
         )
@@ -79,21 +97,31 @@ def _dial(port: int, path: str, workload: Workload, no_ops: int = 0) -> ClientCo
         raise Wrong(f"its answer is not one to what was offered: {error}") from None
 
 
-def check(port: int, workload: Workload, no_ops: int) -> str:
+def check(ports: Sequence[int], workload: Workload, no_ops: int, folder: Path) -> str:
     """Send each message and compare the replies; gives the extensions that were agreed.
+
+    What is spoken over HTTP/2 is checked over HTTP/1.1, on the same port.
+
+    Args:
+        ports: Where to receive, and where to publish; the last may be the first.
+        workload: What is to be measured.
+        no_ops: How many no-op extensions are offered.
+        folder: Where the dictionary is.
 
     Raises:
         Wrong: If a reply differs, or what was offered was not agreed.
     """
-    is_room = workload.kind == "room"
-    with _dial(port, "/room" if is_room else "/", workload, no_ops) as here:
+    with _dial(ports[0], workload.target, workload, no_ops, folder) as here:
         answer = _answer(here)
-        if workload.deflate and "permessage-deflate" not in answer:
-            raise Wrong("permessage-deflate is not agreed")
+        wanted = f"permessage-{'zstd' if workload.zstd else 'deflate'}"
+        if workload.is_compressed and wanted not in answer:
+            raise Wrong(f"{wanted} is not agreed")
         if answer.count("x-noop") != no_ops:
             raise Wrong("the no-op extensions are not agreed")
-        if is_room:
-            with _dial(port, "/publish", workload) as publisher:
+        if workload.is_room:
+            with _dial(ports[-1], "/publish", workload, 0, folder) as publisher:
+                if workload.bridged:
+                    time.sleep(BRIDGED)  # until the broker has heard of the member
                 _compare(publisher, here, workload.messages)
         else:
             _compare(here, here, workload.messages)
@@ -111,7 +139,7 @@ def _compare(there: ClientConnection, here: ClientConnection, messages: Sequence
             raise Wrong("a reply differs from what was sent")
 
 
-def tape(workload: Workload, no_ops: int, answer: str) -> bytes:
+def tape(workload: Workload, no_ops: int, answer: str, folder: Path) -> bytes:
     """The frames that a connection sends again and again, with their sizes before them.
 
     They are compressed as was agreed. With context takeover no message refers to what came before
@@ -122,8 +150,8 @@ def tape(workload: Workload, no_ops: int, answer: str) -> bytes:
     while count % workload.in_flight:
         count += len(messages)
     codecs = []
-    if workload.kind != "room":  # a publisher sends plain text
-        factories = {factory.name: factory for factory in _extensions(workload, no_ops)}
+    if not workload.is_room:  # a publisher sends plain text
+        factories = {factory.name: factory for factory in _extensions(workload, no_ops, folder)}
         codecs = [
             factories[name].process_response_params(params, [])
             for name, params in (parse_extension(answer) if answer else ())
@@ -132,6 +160,8 @@ def tape(workload: Workload, no_ops: int, answer: str) -> bytes:
         Frame(Opcode.TEXT, messages[number % len(messages)]).serialize(mask=True, extensions=codecs)
         for number in range(count)
     ]
+    if workload.transport == "http2":  # each in a DATA frame of stream 1
+        frames = [len(frame).to_bytes(3, "big") + b"\0\0\0\0\0\1" + frame for frame in frames]
     sizes = [len(frame) for frame in frames]
     return struct.pack(f"={count + 1}I", count, *sizes) + b"".join(frames)
 

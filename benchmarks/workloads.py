@@ -1,16 +1,15 @@
-"""What is measured: the workloads, the servers that take part, and the messages."""
+"""What is measured: the workloads, and the servers that take part."""
 
 from __future__ import annotations
 
-import json
-import random
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-__all__ = ["NO_TAKEOVER", "TAKEOVER", "WORKLOADS", "Row", "Workload", "reference_size"]
+from messages import ORDER, documents, messages
 
-Kind = Literal["echo", "room", "connect", "memory"]
+__all__ = ["NO_TAKEOVER", "TAKEOVER", "WORKLOADS", "Row", "Workload"]
+
+Kind = Literal["echo", "room", "connect", "memory", "pace", "client"]
 Deflate = Literal["", "takeover", "no takeover"]
 TAKEOVER: Deflate = "takeover"
 NO_TAKEOVER: Deflate = "no takeover"
@@ -22,7 +21,7 @@ class Row:
 
     Attributes:
         label: For the table.
-        server: Who serves.
+        server: Who serves; of a client's workload: the client.
         no_ops: How many no-op extensions are offered to it.
         base: The line that it is compared with.
     """
@@ -42,9 +41,20 @@ class Workload:
         messages: What is sent, in turn.
         connections: How many at once.
         in_flight: Messages that each has under way.
-        kind: Echo, broadcast (``room``), connect rate, or idle memory.
+        kind: What is counted: echoed messages, a room's deliveries (``room``), sessions
+            (``connect``), idle memory, latency at a fixed rate (``pace``), or messages that a
+            client exchanges with the server ``floor`` (``client``).
         deflate: Whether permessage-deflate is offered, and which way.
+        zstd: Whether permessage-zstd is offered instead, without context takeover: ``plain``, or
+            with the harness's ``dictionary``.
+        path: What is asked for.
+        transport: What is below: ``tls``, ``resume`` (TLS, its sessions resumed), or ``http2``.
+        bridged: Rooms: whether who publishes is in another process, with a broker between.
         talk: Memory: whether each connection has exchanged a message.
+        peak: Pace: the workload that tells how much a server can do at most, and
+        share: how much of that is asked for, and
+        of: whose peak that is; by default each server's own.
+        group: The part of the page.
         rows: Who is measured.
     """
 
@@ -54,94 +64,50 @@ class Workload:
     in_flight: int = 1
     kind: Kind = "echo"
     deflate: Deflate = ""
+    zstd: Literal["", "plain", "dictionary"] = ""
+    path: str = "/"
+    transport: Literal["", "tls", "resume", "http2"] = ""
+    bridged: bool = False
     talk: bool = False
+    peak: str = ""
+    share: float = 0.0
+    of: str = ""
+    group: str = "Echo"
     rows: tuple[Row, ...] = ()
 
     @property
     def unit(self) -> str:
         """What the figures count."""
         return {
-            "echo": "messages/s",
             "room": "deliveries/s",
             "connect": "sessions/s",
             "memory": "KiB/connection",
-        }[self.kind]
+            "pace": "µs at p99",
+        }.get(self.kind, "messages/s")
 
+    @property
+    def is_room(self) -> bool:
+        """Whether one connection publishes, and the others listen."""
+        return self.kind == "room" or self.bridged
 
-_COMMON = """
-the of and to in is it you that he was for on are with as his they be at one have this from or had
-by hot but some what there we can out other were all your when up use word how said an each she
-which do their time if will way about many then them would write like so these her long
-"""
-_WORDS = _COMMON.split()
+    @property
+    def target(self) -> str:
+        """What the connections ask for that receive."""
+        return "/room" if self.is_room else self.path
 
+    def rounds(self, asked: int) -> int:
+        """How many rounds it gets: memory is much the same in each, and takes long."""
+        return max(1, min(asked // 2, 2)) if self.kind == "memory" else asked
 
-def _text(draw: random.Random, size: int) -> str:
-    return " ".join(draw.choices(_WORDS, k=size // 2 + 1))[:size]
+    @property
+    def is_compressed(self) -> bool:
+        """Whether a compression is offered."""
+        return bool(self.deflate or self.zstd)
 
-
-def _chat(draw: random.Random) -> dict[str, object]:
-    return {
-        "id": f"{draw.getrandbits(128):032x}",
-        "author": {"id": draw.randrange(10**8), "name": draw.choice(_WORDS).title()},
-        "text": _text(draw, draw.randrange(20, 150)),
-        "created_at": f"2026-11-{draw.randrange(1, 31):02}T12:{draw.randrange(60):02}:07.113Z",
-        "reactions": [{"emoji": ":+1:", "count": draw.randrange(9)}],
-    }
-
-
-def _book(draw: random.Random) -> dict[str, object]:
-    price = draw.uniform(1, 1000)
-    levels = [[f"{price - n / 100:.2f}", f"{draw.uniform(0, 3):.3f}"] for n in range(10)]
-    return {"e": "depth", "s": "EURUSD", "u": draw.randrange(10**9), "b": levels}
-
-
-def _telemetry(draw: random.Random) -> dict[str, object]:
-    return {
-        "device": f"sensor-{draw.randrange(500):04}",
-        "timestamp": 1700000000000 + draw.randrange(10**9),
-        "temperature": round(draw.uniform(20, 25), 2),
-        "humidity": round(draw.uniform(40, 50), 1),
-        "location": {"lat": round(draw.uniform(52, 53), 6), "lon": round(draw.uniform(13, 14), 6)},
-        "status": draw.choice(["ok", "ok", "ok", "warning"]),
-    }
-
-
-def _item(draw: random.Random) -> dict[str, object]:
-    number = draw.randrange(10_000)
-    return {"id": number, "name": f"item {number}", "price": number * 1.25, "tags": ["a", "b"]}
-
-
-def _json(size: int, count: int) -> tuple[bytes, ...]:
-    """Different documents of four kinds in turn, ``size`` bytes each, the same in every run."""
-    draw = random.Random(7692)
-    documents = []
-    for number in range(count):
-        kind = (_chat, _book, _telemetry, _item)[number % 4]
-        records: list[dict[str, object]] = []
-        room = size - len(json.dumps({"records": [], "note": ""}))
-        while True:
-            record = kind(draw)
-            taken = len(json.dumps(record)) + (2 if records else 0)
-            if taken > room:
-                break
-            records.append(record)
-            room -= taken
-        documents.append(json.dumps({"records": records, "note": _text(draw, room)}).encode())
-    return tuple(documents)
-
-
-def reference_size(messages: tuple[bytes, ...], deflate: Deflate) -> float:
-    """Bytes per message of zlib at level 6 with its defaults, once its window is full."""
-    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
-    size = 0
-    for turn in range(2):
-        for message in messages:
-            if deflate == NO_TAKEOVER:
-                packer = zlib.compressobj(6, zlib.DEFLATED, -15)
-            out = len(packer.compress(message) + packer.flush(zlib.Z_SYNC_FLUSH)) - 4
-            size += out * turn
-    return size / len(messages)
+    @property
+    def less_is_better(self) -> bool:
+        """Whether the figures are a price."""
+        return self.kind in ("memory", "pace")
 
 
 def _rows(*names: str) -> tuple[Row, ...]:
@@ -160,13 +126,21 @@ _PEERS = (
     "socketify",
     "tornado",
     "ws",
+    "bun",
+    "gorilla",
+    "fastwebsockets",
+    "tungstenite",
+    "jetty",
+    "ktor",
     "floor",
 )
+_PLAIN = ("picows", "granian", "fastwebsockets", "tungstenite")  # they have no permessage-deflate
+_SHARED = ("socketify", "bun")  # their shared kind of compressor is needed without takeover
 _ALL = _rows(*_WSEXT, *_PEERS)
-_DEFLATE = _rows(*_WSEXT, "aiohttp-isal", *(n for n in _PEERS if n not in ("picows", "granian")))
+_DEFLATE = _rows(*_WSEXT, "aiohttp-isal", *(name for name in _PEERS if name not in _PLAIN))
 _FORGETFUL = tuple(
-    Row("socketify", "socketify-shared") if row.server == "socketify" else row for row in _DEFLATE
-)  # its other kind of compressor, which it needs here
+    Row(row.label, f"{row.server}-shared") if row.server in _SHARED else row for row in _DEFLATE
+)
 _STACKS = tuple(
     row
     for name in _WSEXT
@@ -178,32 +152,143 @@ _STACKS = tuple(
     )
 )
 
-_SMALL = (b"x" * 64,)
-_NEWS = tuple(_json(64, 16))
-_JSON_1K, _JSON_64K = _json(1024, 64), _json(65536, 4)
+_COMPILED = tuple(row for row in _ALL if "-python" not in row.server)
+_TLS = tuple(
+    Row(name, f"{name}-tls")
+    for name in ("wsext", "wsext-listener", "websockets", "picows", "aiohttp", "uvicorn", "ws")
+)
+_UVICORN = ("uvicorn-wsext", "uvicorn", "uvicorn-wsproto", "wsext")
+_FASTAPI = ("fastapi-wsext", "fastapi", "fastapi-wsproto")
+_UNDER_UVICORN = tuple(Row(name, name, base="uvicorn") for name in _UVICORN + _FASTAPI)
+_H2 = tuple(Row(name, name, base="hypercorn") for name in ("wsext", "wsext-listener", "hypercorn"))
+_TYPED = _rows("wsext", "websockets", "picows", "aiohttp", "fastapi", "fastapi-wsext")
+_CLIENTS = tuple(
+    Row(name, f"client-{name}")
+    for name in ("wsext", "websockets", "picows", "picows-api", "aiohttp")
+)
+_ROOMS = _rows("wsext", "wsext-listener", "websockets", "picows", "aiohttp", "socketify", "floor")
+_LARGE_ROOMS = _rows("wsext", "wsext-listener", "websockets", "socketify", "floor")
+_MANY_ROOMS = _rows("wsext", "websockets")
+_OWN_ZSTD = tuple(Row(name, name, base="wsext") for name in ("wsext", "wsext-listener"))
 
-WORKLOADS = (
+_SMALL = (b"x" * 64,)
+_NEWS, _FEED = documents(64, 1024), messages(512)
+_JSON_1K, _JSON_64K = documents(1024, 64), documents(65536, 4)
+
+
+def _paced(connections: int) -> tuple[Workload, ...]:
+    """Latency at shares of each server's peak, and at half of the peak of websockets."""
+    peak = f"64 B, {connections:,} connections"
+    of_own = tuple(
+        Workload(f"{connections:,} connections, {share:.0%} of its own peak", _SMALL, connections,
+                 kind="pace", peak=peak, share=share, group="Latency", rows=_COMPILED)
+        for share in (0.25, 0.5, 0.75, 0.9)
+    )  # fmt: skip
+    half = f"{connections:,} connections, 50% of the peak of websockets"
+    return (*of_own, Workload(half, _SMALL, connections, kind="pace", peak=peak, share=0.5,
+                              of="websockets", group="Latency", rows=_COMPILED))  # fmt: skip
+
+
+def _bridged(broker: str, by_hand: str) -> tuple[Workload, ...]:
+    """What gets from one process to another through a broker; ``by_hand`` is its limit."""
+    rows = tuple(Row(name, f"{name}-{broker}", base=by_hand) for name in ("wsext", by_hand))
+    peak = f"{broker}, 16 in flight"
+    return (
+        Workload(peak, _SMALL, 1, 16, kind="room", bridged=True, group="Backplanes", rows=rows),
+        Workload(f"{broker}, 50% of its own peak", _SMALL, 1, kind="pace", bridged=True,
+                 peak=peak, share=0.5, group="Backplanes", rows=rows),
+    )  # fmt: skip
+
+
+_ECHO = (
     Workload("64 B, 1 connection", _SMALL, 1, rows=_ALL),
     Workload("64 B, 64 connections", _SMALL, 64, rows=_ALL),
-    Workload("64 B, 512 connections", _SMALL, 512, rows=_ALL),
+    Workload("64 B, 1,000 connections", _SMALL, 1000, rows=_COMPILED),
     Workload("64 B, 64 connections, 16 in flight", _SMALL, 64, 16, rows=_ALL),
     Workload("1 KiB, 64 connections", (b"x" * 1024,), 64, rows=_ALL),
     Workload("64 KiB, 16 connections", (b"x" * 65536,), 16, rows=_ALL),
     Workload("1 MiB, 4 connections", (b"x" * (1 << 20),), 4, rows=_ALL),
     Workload("extensions, 64 B, 64 connections", _SMALL, 64, rows=_STACKS),
-    Workload("deflate, 1 KiB of JSON", _JSON_1K, 64, deflate=TAKEOVER, rows=_DEFLATE),
-    Workload("deflate, 64 KiB of JSON", _JSON_64K, 16, deflate=TAKEOVER, rows=_DEFLATE),
-    Workload("deflate, 1 KiB of JSON, no context takeover", _JSON_1K, 64, deflate=NO_TAKEOVER,
-             rows=_FORGETFUL),
-    Workload("deflate, 64 KiB of JSON, no context takeover", _JSON_64K, 16, deflate=NO_TAKEOVER,
-             rows=_FORGETFUL),
-    Workload("broadcast, 64 B to 500", _NEWS, 500, 2, kind="room", rows=_ALL),
-    Workload("broadcast, 64 B to 500, deflate", _NEWS, 500, 2, kind="room", deflate=TAKEOVER,
-             rows=_FORGETFUL),
-    Workload("handshake, one echo, close", _SMALL, 64, kind="connect", rows=_ALL),
-    Workload("idle memory, 1,000 connections", _SMALL, 1000, kind="memory", rows=_ALL),
-    Workload("idle memory, deflate agreed", _JSON_1K, 1000, kind="memory", deflate=TAKEOVER,
-             rows=_DEFLATE),
-    Workload("idle memory, deflate, one message each", _JSON_1K, 1000, kind="memory",
-             deflate=TAKEOVER, talk=True, rows=_DEFLATE),
+    Workload("typed messages, 64 connections", (ORDER,), 64, path="/typed", rows=_TYPED),
+)
+_COMPRESSED = tuple(
+    replace(workload, group="Compression")
+    for workload in (
+        Workload("deflate, 1 KiB of JSON", _JSON_1K, 64, deflate=TAKEOVER, rows=_DEFLATE),
+        Workload("deflate, 64 KiB of JSON", _JSON_64K, 16, deflate=TAKEOVER, rows=_DEFLATE),
+        Workload("deflate, 1 KiB of JSON, no context takeover", _JSON_1K, 64, deflate=NO_TAKEOVER,
+                 rows=_FORGETFUL),
+        Workload("deflate, 64 KiB of JSON, no context takeover", _JSON_64K, 16,
+                 deflate=NO_TAKEOVER, rows=_FORGETFUL),
+        Workload("deflate, short JSON, no context takeover", _FEED, 64, deflate=NO_TAKEOVER,
+                 rows=_OWN_ZSTD),
+        Workload("zstd, short JSON", _FEED, 64, zstd="plain",
+                 rows=_OWN_ZSTD),
+        Workload("zstd with a dictionary, short JSON", _FEED, 64,
+                 zstd="dictionary", rows=_OWN_ZSTD),
+    )
 )  # fmt: skip
+_BROADCAST = tuple(
+    replace(workload, group="Broadcast")
+    for workload in (
+        Workload("broadcast, 64 B to 500", _NEWS, 500, 2, kind="room", rows=_ALL),
+        Workload("broadcast, 64 B to 500, deflate", _NEWS, 500, 2, kind="room", deflate=TAKEOVER,
+                 rows=_FORGETFUL),
+        Workload("broadcast, 64 B to 500, one at a time", _NEWS, 500, kind="room", rows=_ALL),
+        Workload("broadcast, 64 B to 500, one at a time, deflate, no context takeover", _NEWS, 500,
+                 kind="room", deflate=NO_TAKEOVER, rows=_FORGETFUL),
+        Workload("broadcast, short JSON to 500, deflate", _FEED, 500, 2, kind="room",
+                 deflate=TAKEOVER, rows=_FORGETFUL),
+        *(
+            Workload(f"broadcast, 64 B to {members:,}", _SMALL, members, 2, kind="room",
+                     rows=_LARGE_ROOMS if members > 1000 else _ROOMS)
+            for members in (10, 100, 1000, 10_000)
+        ),
+        *(
+            Workload(f"1 of {rooms:,} rooms", _SMALL, 50, path=f"/rooms/{rooms}",
+                     rows=_MANY_ROOMS)
+            for rooms in (50, 1000, 10_000)
+        ),
+    )
+)  # fmt: skip
+_FRONTS = tuple(
+    replace(workload, group="Other fronts")
+    for workload in (
+        Workload("under uvicorn, 64 B, 64 connections", _SMALL, 64, rows=_UNDER_UVICORN),
+        Workload("under uvicorn, 64 B, 16 in flight", _SMALL, 64, 16, rows=_UNDER_UVICORN),
+        Workload("under uvicorn, deflate, 1 KiB of JSON", _JSON_1K, 64, deflate=TAKEOVER,
+                 rows=_UNDER_UVICORN),
+        Workload("TLS, 64 B, 64 connections", _SMALL, 64, transport="tls", rows=_TLS),
+        Workload("TLS, 64 KiB, 16 connections", (b"x" * 65536,), 16, transport="tls", rows=_TLS),
+        Workload("HTTP/2, 64 B, 64 connections", _SMALL, 64, transport="http2", rows=_H2),
+        Workload("client, 64 B, 64 connections", _SMALL, 64, kind="client", rows=_CLIENTS),
+    )
+)  # fmt: skip
+_SESSIONS = tuple(
+    replace(workload, group="Handshakes and memory")
+    for workload in (
+        Workload("handshake, one echo, close", _SMALL, 64, kind="connect", rows=_ALL),
+        Workload("TLS: handshake, one echo, close", _SMALL, 64, kind="connect", transport="tls",
+                 rows=_TLS),
+        Workload("TLS, resumed: handshake, one echo, close", _SMALL, 64, kind="connect",
+                 transport="resume", rows=_TLS),
+        Workload("idle memory, 1,000 connections", _SMALL, 1000, kind="memory", rows=_ALL),
+        Workload("idle memory, TLS", _SMALL, 1000, kind="memory", transport="tls", rows=_TLS),
+        Workload("idle memory, deflate agreed", _JSON_1K, 1000, kind="memory", deflate=TAKEOVER,
+                 rows=_DEFLATE),
+        Workload("idle memory, deflate, one message each", _JSON_1K, 1000, kind="memory",
+                 deflate=TAKEOVER, talk=True, rows=_DEFLATE),
+    )
+)  # fmt: skip
+
+WORKLOADS = (
+    *_ECHO,
+    *_COMPRESSED,
+    *_BROADCAST,
+    *_paced(64),
+    *_paced(1000),
+    *_FRONTS,
+    *_bridged("redis", "redis-py"),
+    *_bridged("nats", "nats-py"),
+    *_SESSIONS,
+)

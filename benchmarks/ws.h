@@ -1,49 +1,10 @@
-/* What the clients share: a clock, an opening handshake, a parser of frame headers. */
+/* What the clients share: an opening handshake, what is sent, a parser of frame headers. */
 #ifndef WS_H
 #define WS_H
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/tcp.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+#include "transport.h"
 
 #define KEY "dGhlIHNhbXBsZSBub25jZQ==" /* of RFC 6455, with its answer */
 #define ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-
-static inline void fail(const char *what) {
-    fprintf(stderr, "load: %s\n", what);
-    exit(1);
-}
-
-static void die(const char *what) {
-    fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + t.tv_nsec / 1e9;
-}
-
-/* CPU seconds that the processes of a comma list have used so far, all their threads. */
-static double cpu_of(const char *pids) {
-    double total = 0;
-    for (const char *at = pids; at && *at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
-        clockid_t clock;
-        struct timespec t;
-        if (clock_getcpuclockid(atoi(at), &clock) || clock_gettime(clock, &t)) continue;
-        total += t.tv_sec + t.tv_nsec / 1e9;
-    }
-    return total;
-}
 
 static int request(char *text, int port, const char *path, const char *extensions) {
     int size = sprintf(text,
@@ -62,29 +23,50 @@ static void check_response(const char *text, const char *extensions) {
         fail("permessage-deflate was not agreed");
 }
 
-static struct sockaddr_in address(int port) {
-    struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons(port)};
-    where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return where;
-}
-
-/* An open WebSocket; reads of it must not wait (MSG_DONTWAIT). */
+/* An open WebSocket, for put() and take(). */
 static inline int dial(int port, const char *path, const char *extensions) {
     struct sockaddr_in where = address(port);
     char text[4096] = "", *at = text;
     int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
     if (connect(fd, (struct sockaddr *)&where, sizeof where) < 0) die("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (transport == HTTP2) return h2_dial(fd, port, path, extensions), fd;
+    if (transport == TLS) secure(fd);
     int size = request(text, port, path, extensions);
-    if (write(fd, text, size) != size) die("handshake");
+    if (transport == TLS ? put(fd, text, size) != size : write(fd, text, size) != size) die("handshake");
     memset(text, 0, sizeof text);
     while (at - text < 4095) { /* byte by byte, so that no frame is swallowed */
-        if (read(fd, at, 1) != 1) die("handshake");
+        ssize_t n = transport == TLS ? take(fd, at, 1) : read(fd, at, 1);
+        if (n != 1) die("handshake");
         at++;
         if (at - text > 4 && !memcmp(at - 4, "\r\n\r\n", 4)) break;
     }
     check_response(text, extensions);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
     return fd;
+}
+
+/* What is sent: a count, that many sizes (32 bits each), and the frames, in batches that go together. */
+static unsigned char *tape;
+static size_t *edges; /* where each batch begins; the last is the end of the tape */
+static int batches;
+
+static inline void read_tape(int in_flight) {
+    static uint32_t sizes[4096];
+    const size_t largest = 1 << 27;
+    uint32_t count;
+    if (fread(&count, 4, 1, stdin) != 1 || count > 4096 || count % in_flight) fail("bad tape");
+    if (fread(sizes, 4, count, stdin) != count) fail("bad tape");
+    tape = malloc(largest);
+    size_t size = fread(tape, 1, largest, stdin), at = 0;
+    batches = count / in_flight;
+    edges = calloc(batches + 1, sizeof *edges);
+    for (uint32_t i = 0; i < count; i++) {
+        if (i % in_flight == 0) edges[i / in_flight] = at;
+        at += sizes[i];
+    }
+    if (at != size) fail("bad tape");
+    edges[batches] = at;
 }
 
 /* What has come: messages, bytes of their payloads on the wire, how many were compressed. */

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import uuid
@@ -34,7 +36,7 @@ def run(tmp_path: Path, *args: str, **env: str) -> tuple[dict[str, Any], str]:
     """The report as data and as text."""
     target = tmp_path / "results.json"
     done = subprocess.run(
-        command("--seconds", "0.2", "--json", str(target), *args),
+        command("--seconds", "0.1", "--json", str(target), *args),
         env={**os.environ, **env},
         capture_output=True,
         text=True,
@@ -134,14 +136,108 @@ def marked(mark: str) -> list[str]:
     return found
 
 
+def test_latency_counts_from_the_intended_time(tmp_path: Path) -> None:
+    only = ("--only", "64 connections, 50% of the peak of websockets")
+    results, text = run(tmp_path, *only, "--servers", "wsext")
+    assert results["left_out"] == []
+    peaks, paced = results["workloads"]  # the peaks of both were measured before, unasked
+    (row,) = paced["rows"]
+    peak = {row["server"]: row["median"] for row in peaks["rows"]}["websockets"]
+    assert row["rate"] == pytest.approx(peak / 2)
+    tail = row["tail"]
+    assert 0 < tail["p50"] <= tail["p99"] <= tail["p99.9"] <= tail["max"]
+    assert row["median"] == tail["p99"]
+    assert f"| wsext | {row['rate']:,.0f}/s |" in text
+
+
+def test_latency_grows_when_a_server_cannot_keep_up(tmp_path: Path) -> None:
+    """What leaves late because the server is busy has waited since it should have left."""
+    pace, floor = tmp_path / "pace", tmp_path / "floor"
+    for source, target in (("pace.c", pace), ("servers/floor.c", floor)):
+        subprocess.run(["cc", "-O2", "-o", target, BENCHMARKS / source, "-lz"], check=True)
+    frame = b"\x81\xc0" + bytes(4) + b"x" * 64
+    tape = struct.pack("=2I", 1, len(frame)) + frame
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = str(sock.getsockname()[1])
+    server = subprocess.Popen([floor, port])
+    try:
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", int(port))):
+                break
+        load = [pace, port, "/", "8", "5000000", "0.004", "0", str(server.pid), "64", ""]
+        done = subprocess.run(load, input=tape, capture_output=True, check=True, timeout=20)
+    finally:
+        server.kill()
+        server.wait()
+    messages, seconds, *_, p50, p99, _, largest, late = map(float, done.stdout.split())
+    assert messages == 20_000
+    assert seconds > 0.008  # nobody sends as many in the 4 ms that they were meant for
+    assert 4e3 < p99 <= largest < 1e6 * (seconds + 2)
+    assert 0 < p50 < p99
+    assert late > 0
+
+
+def test_other_fronts(tmp_path: Path) -> None:
+    names = ["TLS, 64 B, 64 connections", "HTTP/2, 64 B, 64 connections"]
+    names += ["client, 64 B, 64 connections", "zstd with a dictionary, short JSON"]
+    if shutil.which("redis-server"):
+        names.append("redis, 16 in flight")
+    only = [arg for name in names for arg in ("--only", name)]
+    servers = "wsext,wsext-tls,client-wsext,wsext-redis"
+    results, _ = run(tmp_path, *only, "--servers", servers)
+    assert results["left_out"] == []
+    assert {workload["name"] for workload in results["workloads"]} == set(names)
+    for workload in results["workloads"]:
+        (row,) = workload["rows"]
+        assert row["median"] > 0
+        assert row["cpu"] > 0
+
+
+def figures(names: dict[str, float], less: bool = False) -> dict[str, Any]:
+    """A workload as it is reported."""
+    rows = [{"server": name, "median": value, "ratio": value} for name, value in names.items()]
+    return {"name": "small & quick", "group": "Echo", "base": "b", "less": less, "rows": rows}
+
+
 def test_the_chart_is_an_image_of_every_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import chart
+
+    workload = figures({"wsext": 2.5, "a<b": 1.25, "websockets": 1})
+    image = ElementTree.fromstring(chart.summary({"workloads": [workload]}))
+    words = " ".join(image.itertext())
+    for expected in ("small & quick", "(to b)", "wsext 2.50x; a<b 1.25x", "websockets 1.00"):
+        assert expected in words
+
+
+def test_who_is_ahead_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import report
 
-    row = {"median": 1234.0, "ratio": None, "spread": 0.0, "cpu": 1.0, "busy": 1.0, "idle": 0.5}
-    rows = [{"server": name, **row} for name in ("wsext", "a<b", "floor")]
-    workload = {"name": "small & quick", "unit": "messages/s", "zlib6": None, "rows": rows}
-    image = ElementTree.fromstring(report.chart({"workloads": [workload]}))
-    words = " ".join(image.itertext())
-    for expected in ("small & quick", "wsext", "a<b", "floor", "1,234"):
-        assert expected in words
+    rates = figures({"wsext": 100, "wsext-python": 1, "picows": 150, "ws": 101, "aiohttp": 50})
+    sizes = figures({"wsext-listener": 10, "ws": 5, "picows": 20}, less=True)
+    fronts = figures({"uvicorn-wsext": 10, "uvicorn": 20, "fastapi": 30})
+    lines = report.behind({"workloads": [rates, sizes, fronts]})[2:]
+    assert lines == [
+        "| small & quick: wsext | picows 1.50x |",
+        "| small & quick: wsext-listener | ws 2.00x |",
+        "| small & quick: uvicorn-wsext | uvicorn 2.00x |",
+    ]
+    assert report.behind({"workloads": []}) == ["Nowhere, in this run."]
+
+
+def test_python_stands_beside_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from beside import beside
+
+    def workload(name: str, **medians: float) -> dict[str, Any]:
+        rows = [{"server": k, "median": v, "ratio": v / 100} for k, v in medians.items()]
+        return {"name": name, "less": "memory" in name, "rows": rows}
+
+    echo = workload("64 B, 64 connections", gorilla=250, websockets=100)
+    memory = workload("idle memory, 1,000 connections", websockets=12.25)
+    assert beside({"workloads": [memory]}) == []
+    *_, first, second, _ = beside({"workloads": [echo, memory]})
+    assert first == "| gorilla | Go | 2.50 |  |"
+    assert second == "| websockets | Python | 1.00 | 12.2 |"

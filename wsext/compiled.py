@@ -36,6 +36,7 @@ MODULES = (
     "wsext.runtime.write_path",
     "wsext.runtime.session_path",
     "wsext.runtime.read_path",
+    "wsext.integrations.asgi_path",
 )
 
 _FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -12,13 +12,15 @@ import logging
 import re
 from unicodedata import category
 
-__all__ = ["escape", "escape_record", "get_logger", "safe_url"]
+__all__ = ["escape", "escape_record", "get_logger", "safe_text", "safe_url"]
 
 #: Controls (C0, DEL, C1), formats (bidi controls among them), surrogates, line and paragraph ends.
 _ESCAPED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 #: Formats that emoji and some languages are written with, and that can hide nothing.
 _JOINERS = "\u200c\u200d"
 
+#: A URL with a user name or a query.
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"]*[@?][^\s'\"]*", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(?:[^:\[\]]*|\[[^\[\]]*\])(?::\d*)?")
 
 
@@ -48,6 +50,16 @@ def safe_url(url: str) -> str:
     if "@" not in authority and not _AUTHORITY.fullmatch(authority):
         return f"{escape(scheme)}://…"  # the authority ends within a password that is not encoded
     return escape(f"{scheme}://{authority.rpartition('@')[2]}{path[len(authority) :]}")
+
+
+def safe_text(text: str, keep: str = "") -> str:
+    """What a command says, as it may be printed: escaped, and URLs in it without their secrets.
+
+    Args:
+        text: What it says.
+        keep: As for `escape`.
+    """
+    return escape(_URL.sub(lambda found: safe_url(found[0]), text), keep)
 
 
 def get_logger(name: str) -> logging.Logger:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import aiohttp
 from aiohttp import WSMsgType, web
-from shared import LARGEST, PORT, VARIANT, run
+from orders import DECODER, ENCODER
+from shared import LARGEST, PORT, TLS, VARIANT, run
 
 members: set[web.WebSocketResponse] = set()
 
@@ -42,6 +43,13 @@ async def publish(request: web.Request) -> web.WebSocketResponse:
     return session
 
 
+async def typed(request: web.Request) -> web.WebSocketResponse:
+    session = await accept(request)
+    async for message in session:
+        await session.send_str(ENCODER.encode(DECODER.decode(message.data)).decode())
+    return session
+
+
 async def main() -> object:
     if VARIANT == "isal":
         from isal import isal_zlib
@@ -50,10 +58,11 @@ async def main() -> object:
     app = web.Application()
     app.router.add_get("/", echo)
     app.router.add_get("/room", room)
+    app.router.add_get("/typed", typed)
     app.router.add_get("/publish", publish)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", PORT).start()
+    await web.TCPSite(runner, "127.0.0.1", PORT, ssl_context=TLS).start()
     return runner
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from orders import DECODER, ENCODER
 from picows import WSListener, WSMsgType, ws_create_server
-from shared import LARGEST, PORT, run
+from shared import LARGEST, PORT, TLS, run
 
 members: set[Any] = set()
 
@@ -37,6 +38,12 @@ class Publish(Echo):
             member.send(frame.msg_type, message)
 
 
+class Typed(Echo):
+    def take(self, transport: Any, frame: Any) -> None:
+        message = DECODER.decode(frame.get_payload_as_memoryview())
+        transport.send(frame.msg_type, ENCODER.encode(message))
+
+
 class PlainEcho(WSListener):  # type: ignore[misc]
     """The fastest form: no second call per frame."""
 
@@ -48,7 +55,7 @@ class PlainEcho(WSListener):  # type: ignore[misc]
             transport.send(frame.msg_type, frame.get_payload_as_memoryview())
 
 
-LISTENERS = {b"/room": Member, b"/publish": Publish}
+LISTENERS = {b"/room": Member, b"/publish": Publish, b"/typed": Typed}
 
 
 async def main() -> object:
@@ -57,6 +64,7 @@ async def main() -> object:
         "127.0.0.1",
         PORT,
         max_frame_size=LARGEST,
+        ssl=TLS,
     )
     await server.start_serving()
     return server

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import uvicorn
-from shared import LARGEST, PORT, VARIANT
+from shared import CERTIFICATE, KEY, LARGEST, PORT, TLS, VARIANT
 
 members: set[Any] = set()
 
@@ -37,4 +37,6 @@ uvicorn.run(
     ws_ping_interval=None,
     log_level="critical",
     lifespan="off",
+    ssl_certfile=CERTIFICATE if TLS else None,
+    ssl_keyfile=KEY if TLS else None,
 )

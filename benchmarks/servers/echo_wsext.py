@@ -1,19 +1,43 @@
 """wsext: ``coro`` or ``listener``, with ``-hook`` also a plugin whose hooks no message meets.
 
-No-op extensions are agreed when the load offers them; WSEXT_CODEC chooses the codec. The room is an
-`App.room` for ``coro``, and a loop that sends a `PreparedMessage` for ``listener``.
+No-op extensions and permessage-zstd are agreed when the load offers them; WSEXT_CODEC chooses the
+codec. The room is an `App.room` for ``coro``, over the broker if there is one, and a loop that
+sends a `PreparedMessage`, within a `SharedContext`, for ``listener``.
 """
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+from itertools import cycle
 from typing import Any, ClassVar
 
-from shared import LARGEST, PORT, VARIANT
+from orders import Place
+from shared import BROKER, FOLDER, LARGEST, PORT, TLS, VARIANT, names
 
-from wsext import App, Codec, Extension, Frame, Listener, Session, WebSocketOptions, hookimpl
+from wsext import (
+    App,
+    Codec,
+    Dispatcher,
+    Extension,
+    Frame,
+    Listener,
+    RoomOptions,
+    ServerOptions,
+    Session,
+    WebSocketOptions,
+    hookimpl,
+    on,
+)
 
-app = App(options=WebSocketOptions(max_message_size=LARGEST, ping_interval=None))
+app = App(
+    options=WebSocketOptions(max_message_size=LARGEST, ping_interval=None),
+    server=ServerOptions(max_connections=None),
+    rooms=RoomOptions(max_rooms_per_session=100_000),
+    backplane=BROKER or None,
+)
 app.install("permessage-deflate")
+if (FOLDER / "feed.zdict").exists():
+    app.install("permessage-zstd", dictionaries=[str(FOLDER / "feed.zdict")])
 members: set[Session] = set()
 
 
@@ -76,6 +100,12 @@ try:
     from wsext import PreparedMessage
 except ImportError:  # not in this version yet
     PreparedMessage = str  # type: ignore[assignment,misc]
+try:
+    from wsext import SharedContext
+except ImportError:  # not in this version yet
+    context = None
+else:
+    context = SharedContext()
 
 if VARIANT.startswith("listener") or not hasattr(app, "room"):
 
@@ -91,6 +121,8 @@ if VARIANT.startswith("listener") or not hasattr(app, "room"):
     class Publish(Listener):
         def on_message(self, session: Session, message: str | bytes) -> None:
             prepared = PreparedMessage(message)
+            if context is not None:
+                prepared = prepared.within(context)
             for member in members:
                 member.send_nowait(prepared)
 
@@ -109,4 +141,22 @@ else:
             await room.broadcast(message)
 
 
-app.run("127.0.0.1", PORT)
+@app.websocket("/typed")
+class Typed(Dispatcher):
+    """Messages in and out are checked."""
+
+    @on(Place)
+    def place(self, session: Session, message: Place) -> Place:
+        return message
+
+
+@app.websocket("/rooms/<int:count>")
+async def rooms(session: Session, count: int) -> None:
+    async with AsyncExitStack() as stack:
+        joining = [app.room(name).join(session) for name in names(f"/{count}")]
+        mine = [await stack.enter_async_context(each) for each in joining]
+        for members in cycle(mine):
+            await members.broadcast(await session.receive())
+
+
+app.run("127.0.0.1", PORT, ssl=TLS)

@@ -85,6 +85,7 @@ def test_it_is_readable_and_hides_secrets(tmp_path: Path) -> None:
         "WSEXT_EXTENSIONS__METRICS__TOKEN": "hunter2",
         "WSEXT_EXTENSIONS__OTHER__KEY": "hunter2",
         "WSEXT_EXTENSIONS__OTHER__URL": "https://:hunter2@example.org/",
+        "WSEXT_EXTENSIONS__MORE": '{urls = ["https://:hunter2@a/"], on = {api_key = "hunter2"}}',
         "WSEXT_SERVER__BACKPLANE": "redis://ada:hunter2@broker:1/0?password=hunter2",
         "WSEXT_SERVE__HEALTH": "true",
     }

@@ -6,20 +6,27 @@ import asyncio
 import fcntl
 import os
 import pty
+import re
 import select
+import signal
 import struct
 import subprocess
 import termios
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e.processes import ENV, WSEXT, Served, serving, wsext
 from tests.relay import Relay, relaying
-from wsext import App, Server, ServerOptions, Session, serve
+from wsext import App, Server, ServerOptions, Session, serve, testing
+from wsext.cli.connect import Ended, converse
+from wsext.cli.dialing import Exit
+from wsext.cli.input import Lines
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +67,52 @@ def test_after_the_end_of_the_input_it_waits_for_answers(server: Served) -> None
     assert done.stdout == "a\nb\n"
 
 
+def test_bytes_of_a_pipe_pass_unchanged(server: Served) -> None:
+    lines = "escape \x1b[2J\r\n\udcff\udcfe no text\n\n\tlast, without an end"
+    done = wsext("connect", "-q", "--count", "4", f"{server.ws}/echo", stdin=lines)
+    assert (done.returncode, done.stdout, done.stderr) == (0, lines + "\n", "")
+
+
+def test_text_refuses_what_is_no_text(server: Served) -> None:
+    args = ("connect", "-q", "--text", f"{server.ws}/echo")
+    done = wsext(*args, stdin="text\n\udcffsecret\n")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "wsext: line 2 of the input is not text: byte 1 is not UTF-8; --binary sends it as it is\n"
+    )
+
+
+def test_lines_of_json_are_messages_of_any_content(server: Served) -> None:
+    lines = '{"text":"two\\nlines"}\n{"base64":"/wA="}\n'
+    args = ("connect", "-q", "--jsonl", "--count", "2", f"{server.ws}/echo")
+    done = wsext(*args, stdin=lines)
+    assert (done.returncode, done.stdout, done.stderr) == (0, lines, "")
+
+
+def test_all_of_stdin_is_one_message(server: Served) -> None:
+    args = ("connect", "--one-message", "--count", "1", f"{server.ws}/echo")
+    done = wsext(*args, stdin="two\nlines\n")
+    assert done.stdout == "two\nlines\n\n"
+    assert "sent: 1 message, 10 bytes" in done.stderr
+
+
+def test_pings_are_sent_and_timed(server: Served) -> None:
+    done = wsext("connect", "--ping", "0.02", "--wait", "0.2", f"{server.ws}/echo")
+    assert done.returncode == 0
+    assert re.search(r"^ping: \d+\.\d\d ms$", done.stderr, re.MULTILINE)
+
+
+def test_ways_to_read_lines_exclude_each_other() -> None:
+    done = wsext("connect", "--text", "--jsonl", "ws://127.0.0.1:1/")
+    assert (done.returncode, done.stderr) == (2, "wsext: --text and --jsonl exclude each other\n")
+
+
+def test_help_has_the_exit_codes_by_cause() -> None:
+    said = wsext("connect", "--help").stdout
+    codes = re.findall(r"^ +(\d+) {2,}\S", said.partition("Exit codes:")[2], re.MULTILINE)
+    assert codes == [str(int(code)) for code in Exit]
+
+
 def test_a_terminal_has_a_prompt_and_shows_what_comes(server: Served) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
@@ -80,6 +133,50 @@ def test_a_terminal_has_a_prompt_and_shows_what_comes(server: Served) -> None:
         process.kill()
         process.wait()
         os.close(ours)
+
+
+@pytest.mark.parametrize("interactive", [True, False])
+async def test_ping_is_a_command_where_somebody_types(interactive: bool) -> None:
+    app = App()
+
+    @app.websocket("/")
+    async def echo(session: Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    typed = [b"/ping", b"/ping ada"]
+    happened: asyncio.Queue[object] = asyncio.Queue()
+
+    async def read() -> bytes | None:
+        if typed:
+            return typed.pop(0)
+        for _ in range(2):
+            await happened.get()
+        return None
+
+    said: list[str] = []
+    shown: list[str | bytes] = []
+
+    def note(what: list[Any], text: str | bytes) -> None:
+        what.append(text)
+        happened.put_nowait(text)
+
+    async with testing.connect(app) as session:
+        ended = await converse(
+            session,
+            Lines(read),
+            "auto",
+            {"count": None, "wait": 0},
+            interactive,
+            partial(note, shown),
+            partial(note, said),
+        )
+    assert ended is Ended.HERE
+    if interactive:
+        assert [text.partition(" ")[0] for text in said] == ["ping:", "ping:"]
+        assert not shown
+    else:
+        assert (said, shown) == ([], ["/ping", "/ping ada"])
 
 
 HOSTILE = """
@@ -109,6 +206,7 @@ def test_a_terminal_gets_what_a_server_says_escaped_and_a_pipe_the_bytes(tmp_pat
     assert b"closed: 3000 c\\x1b]0;d\\x07\\nclosed: 1000\r\n" in seen
     assert piped.stdout == "a\x1b[2J\x9b\u202e\n< b\n"
     assert "closed: 3000 c\\x1b" in piped.stderr
+    assert piped.returncode == Exit.ENDED
 
 
 class Talk:
@@ -140,7 +238,7 @@ class Talk:
 
 
 @asynccontextmanager
-async def talking() -> AsyncIterator[tuple[Talk, Relay, Server]]:
+async def talking(option: str = "--resume") -> AsyncIterator[tuple[Talk, Relay, Server]]:
     app = App(server=ServerOptions(drain_timeout=0.0))
     app.install("session-resume")
 
@@ -151,7 +249,7 @@ async def talking() -> AsyncIterator[tuple[Talk, Relay, Server]]:
 
     async with serve(app) as server, relaying(server.port) as relay:
         pipe = asyncio.subprocess.PIPE
-        command = [*WSEXT, "connect", "--resume", "--wait", "0", "--no-ext", "all", relay.url]
+        command = [*WSEXT, "connect", option, "--wait", "0", "--no-ext", "all", relay.url]
         process = await asyncio.create_subprocess_exec(
             *command, stdin=pipe, stdout=pipe, stderr=pipe
         )
@@ -186,7 +284,29 @@ async def test_a_session_that_cannot_be_resumed_is_begun_anew() -> None:
         await talk.echo("two")
         code, said = await talk.end()
     assert said[:2] == ["closed: 1000", "not known to have arrived: 1 message"]
-    assert code == 1
+    assert code == Exit.UNKNOWN
+
+
+async def test_a_lost_session_is_followed_by_a_new_one() -> None:
+    async with talking("--reconnect") as (talk, relay, _):
+        await talk.echo("one")
+        relay.cut()
+        assert "(1006)" in await talk.hear("connection lost (")
+        await talk.hear("extensions: ")
+        await talk.echo("two")
+        code, said = await talk.end()
+    assert (code, said[0]) == (0, "closed: 1000")
+
+
+async def test_ctrl_c_closes_the_session() -> None:
+    async with talking("--quiet") as (talk, _, server):
+        await talk.echo("one")
+        (session,) = server.sessions
+        talk.process.send_signal(signal.SIGINT)
+        info = await session.wait_closed()
+        code, said = await talk.end()
+    assert (info.remote, info.clean) == ((1000, ""), True)
+    assert (code, said) == (130, [])
 
 
 def read_until(fd: int, enough: Callable[[bytes], bool]) -> bytes:

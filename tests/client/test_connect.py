@@ -7,7 +7,7 @@ import tracemalloc
 import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -18,8 +18,11 @@ from tests.waiting import at_rest
 from wsext import (
     RSV,
     App,
+    Backoff,
+    CloseInfo,
     ConnectionClosed,
     Frame,
+    Listener,
     NegotiationError,
     Opcode,
     OptionError,
@@ -154,6 +157,95 @@ async def test_extensions_with_options_by_token() -> None:
             )
         with pytest.raises(OptionError, match="levle"):
             wsext.connect(server.url, extensions={"permessage-deflate": {"levle": 1}})
+
+
+# --- with callbacks ---------------------------------------------------------------------------
+
+
+class Heard(Listener):
+    """A client's listener that answers each message until it has heard enough."""
+
+    told: ClassVar[list[Any]]
+
+    def on_open(self, session: Session) -> None:
+        self.told.append("open")
+        session.send_nowait("0")
+
+    def on_message(self, session: Session, message: str | bytes) -> None:
+        self.told.append(message)
+        if message == "3":
+            session.close_nowait(4000, "enough")
+        else:
+            session.send_nowait(str(int(message) + 1))
+
+    def on_close(self, session: Session, info: CloseInfo) -> None:
+        self.told.append(info.code)
+
+
+async def test_a_client_may_have_a_listener() -> None:
+    class Echo(Heard):
+        told: ClassVar[list[Any]] = []
+
+    app = App()
+
+    @app.websocket("/")
+    async def echo(session: Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    async with wsext.serve(app) as server:
+        async with wsext.connect(server.url, listener=Echo) as session:
+            await session.wait_closed()
+        assert Echo.told == ["open", "0", "1", "2", "3", 4000]
+        sessions = 0
+        async for session in wsext.connect(server.url, listener=Echo, backoff=Backoff(initial=0)):
+            await session.wait_closed()
+            sessions += 1
+            if sessions == 2:
+                break
+        assert Echo.told == ["open", "0", "1", "2", "3", 4000] * 3
+
+
+async def test_a_clients_listener_that_fails_ends_the_session(caplog: Any) -> None:
+    class Broken(Listener):
+        def on_open(self, session: Session) -> None:
+            raise LookupError("no luck")
+
+    app = App()
+    codes: asyncio.Queue[int] = asyncio.Queue()
+
+    @app.websocket("/")
+    async def handler(session: Session) -> None:
+        codes.put_nowait((await session.wait_closed()).code)
+
+    async with wsext.serve(app) as server:
+        async with wsext.connect(server.url, listener=Broken) as session:
+            info = await session.wait_closed()
+        assert await codes.get() == info.code == 1011
+    assert isinstance(info.exception, LookupError)
+    assert "no luck" in caplog.text
+
+
+async def test_a_listener_is_not_told_of_a_session_that_lacks_what_is_required() -> None:
+    class Never(Heard):
+        told: ClassVar[list[Any]] = []
+
+    app = App()
+    app.install(Reverse)
+
+    @app.websocket("/")
+    async def handler(session: Session) -> None:
+        await session.wait_closed()
+
+    async with wsext.serve(app) as server:
+        with pytest.raises(NegotiationError, match="x-append"):
+            await wsext.connect(
+                server.url,
+                extensions=[Append, Reverse],
+                required=["x-append"],
+                listener=Never,
+            )
+    assert Never.told == []
 
 
 # --- a server that does too much, or nothing --------------------------------------------------

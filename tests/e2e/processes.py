@@ -86,7 +86,10 @@ _FORKS.set_forkserver_preload(
 def wsext(
     *args: str, stdin: str = "", cwd: Path | None = None, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """``wsext ARGS``, to its end; a pipe has to hold the whole input."""
+    """``wsext ARGS``, to its end; a pipe has to hold the whole input.
+
+    Bytes that are not UTF-8 are lone surrogates, in ``stdin`` and in what was printed.
+    """
     return _run(cli.main, list(args), stdin=stdin, cwd=cwd, env=env or ENV)
 
 
@@ -118,7 +121,9 @@ def _run(
             process.kill()
             raise subprocess.TimeoutExpired(str(args), 100)
         return subprocess.CompletedProcess(
-            args, process.exitcode, *(path.read_text() for path in output)
+            args,
+            process.exitcode,
+            *(path.read_bytes().decode(errors="surrogateescape") for path in output),
         )
 
 
@@ -132,7 +137,7 @@ def _live(
 ) -> None:
     """Put into place what a process has from its start, and be the program."""
     source, sink = os.pipe()
-    os.write(sink, stdin.encode())
+    os.write(sink, stdin.encode(errors="surrogateescape"))
     os.close(sink)
     os.dup2(source, 0)
     sys.stdin = os.fdopen(0, closefd=False)

@@ -87,9 +87,33 @@ async def test_a_signal_drains_and_a_second_one_aborts() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(3):
         await serving
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().remove_signal_handler(number)
     session.abort()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signal there")
+@pytest.mark.parametrize("has_terminal", [True, False])
+async def test_a_hangup_drains_where_there_is_a_terminal_and_changes_nothing_else(
+    has_terminal: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = os.ctermid() + "/there-is-none"
+    monkeypatch.setattr(os, "ctermid", lambda: os.devnull if has_terminal else missing)
+    caplog.set_level("INFO", "wsext")
+    started: asyncio.Queue[wsext.Server] = asyncio.Queue()
+    serving = asyncio.create_task(
+        serve_until_signal(App(), "127.0.0.1", 0, started=started.put_nowait)
+    )
+    server = await started.get()
+    os.kill(os.getpid(), signal.SIGHUP)
+    await until(lambda: bool(caplog.records))
+    assert ("SIGHUP changes nothing" in caplog.text) is not has_terminal
+    assert server.draining is has_terminal
+    if not has_terminal:
+        os.kill(os.getpid(), signal.SIGTERM)
+    await serving
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().remove_signal_handler(number)
 
 
 def test_an_app_runs_itself_until_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,11 +161,17 @@ async def test_new_code_that_does_not_start_leaves_the_old_workers_alone(folder:
         async with wsext.connect(served.ws) as session:
             await session.receive()
             (folder / "demo.py").write_text("app = 1 / 0\n")
+            (folder / "wsext.toml").write_text("[server]\nbacklog = 7\n")
             served.process.send_signal(signal.SIGHUP)
             assert served.process.stderr is not None
+            lines = []
             for line in served.process.stderr:
+                lines.append(line)
                 if "the old ones go on" in line:
                     break
+            assert "cannot change server.backlog from 1024 to 7 (source: wsext.toml, line 2)" in (
+                "".join(lines)
+            )
             await session.send("on")
             assert await session.receive() == "on"
             assert (await first_words(served.ws))[0] == "1"
@@ -301,11 +307,16 @@ async def test_changed_files_reload(folder: Path) -> None:
 def test_an_app_that_cannot_start_is_one_line_and_an_exit_code(folder: Path) -> None:
     done = run_wsext("serve", "demo:ap", "--port", "0", "--workers", "3", cwd=folder)
     assert done.returncode == 2
-    assert done.stderr == "wsext: serve: app: demo has no 'ap' (did you mean 'app'?)\n"
+    assert done.stderr == (
+        "wsext: serve: app: demo has no 'ap'; its apps: app (did you mean 'app'?)"
+        " (source: command line, MODULE:APP)\n"
+    )
     done = run_wsext("serve", "--workers", "0")
     assert "serve: workers: expected a whole number, >= 1" in done.stderr
     done = run_wsext("serve", "--fd", "0")
-    assert done.stderr == "wsext: serve: fd: 0 is not an inherited listening socket\n"
+    assert done.stderr == (
+        "wsext: serve: fd: 0 is not an inherited listening socket (source: command line, --fd)\n"
+    )
     done = run_wsext("serve", "--worker", "me")
     assert done.returncode == 2
 

@@ -74,6 +74,10 @@ class ServerOptions(OptionSet):
         int, local("extension offers that are read; the rest is ignored", ge=1, le=1024)
     ] = 32
     backlog: Annotated[int, local("connections that may wait to be accepted", ge=1)] = 1024
+    gc_freeze: Annotated[
+        bool,
+        local("whether the garbage collector passes over what exists before a process serves"),
+    ] = True
     http2: Annotated[bool, local("whether HTTP/2 is spoken, too; needs wsext[http2]")] = True
     http2_streams: Annotated[
         int, local("streams of an HTTP/2 connection at the same time (refused beyond)", ge=1)

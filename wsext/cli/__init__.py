@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
-from typing import Any
+from typing import NoReturn
 
 import click
 
@@ -96,26 +97,39 @@ def cli() -> None:
     """WebSocket server, client and extensions."""
 
 
-def main(args: list[str] | None = None) -> Any:
+def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line; every planned error is one line and an exit code of 1 or 2.
 
-    Where several options are wrong, each has its line.
+    Where several options are wrong, each has its line. No line shows what a URL keeps secret.
     """
     from wsext.compiled import PROBLEM
     from wsext.errors import OptionError, UnknownPlugin, WsextError
-    from wsext.escape import escape
+    from wsext.escape import safe_text
 
     if PROBLEM:
-        print(f"wsext: {escape(PROBLEM)}", file=sys.stderr)  # noqa: T201
+        _say(PROBLEM)
         sys.exit(2)
     try:
         given = sys.argv[1:] if args is None else args
-        return cli.main(given, prog_name="wsext", obj=given, standalone_mode=True)
+        code = cli.main(given, prog_name="wsext", obj=given, standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.ClickException as error:
+        said = io.StringIO()
+        error.show(said)
+        print(safe_text(said.getvalue().rstrip(), keep="\n"), file=sys.stderr)  # noqa: T201
+        sys.exit(error.exit_code)
+    except click.Abort:
+        _say("aborted")
+        sys.exit(1)
     except WsextError as error:
         for line in (str(error), *getattr(error, "__notes__", ())):
-            print(f"wsext: {escape(line)}", file=sys.stderr)  # noqa: T201
+            _say(safe_text(line))
         sys.exit(2 if isinstance(error, (OptionError, UnknownPlugin)) else 1)
     except BrokenPipeError:
         # Whoever read our output has gone, for example `head`; that is no error of ours.
         sys.stderr.close()
         sys.exit(1)
+
+
+def _say(line: str) -> None:
+    print(f"wsext: {line}", file=sys.stderr)  # noqa: T201

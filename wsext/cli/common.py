@@ -14,7 +14,7 @@ from wsext.config.configuration import Config
 from wsext.config.sections import dotted_names
 from wsext.config.sources import HERE, read_config, take_extension, take_setting
 from wsext.errors import PluginError, nearest
-from wsext.escape import escape
+from wsext.escape import escape, safe_text
 from wsext.sdk.options import option_fields
 from wsext.sdk.plugins import Plugins, PluginStatus
 
@@ -70,8 +70,8 @@ def show_message(data: str | bytes, mark: str = "") -> None:
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    """End with one line on stderr, whatever a server has said in it."""
-    click.echo(f"wsext: {escape(message)}", err=True)
+    """End with one line on stderr, whatever a server or a URL has in it."""
+    click.echo(f"wsext: {safe_text(message)}", err=True)
     raise SystemExit(code)
 
 

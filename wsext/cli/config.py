@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -10,9 +11,9 @@ import click
 from wsext.app.application import Application
 from wsext.cli.common import json_option, server_config_option, set_option, take_options
 from wsext.cli.results import as_json, as_text, new_table, output
-from wsext.cli.serve import build
+from wsext.cli.serve import build, refuse_wrong
 from wsext.cli.tls import server_context
-from wsext.config.applying import apply, plugins_of, refuse_errors
+from wsext.config.applying import apply, plugins_of
 from wsext.config.configuration import Config
 from wsext.config.sections import SECTIONS
 from wsext.config.sources import read_config
@@ -47,8 +48,7 @@ def config(
     """
     conf = read_config(config, raise_errors=False)
     take_options(conf, settings=settings)
-    has_app = bool(conf.sections["serve"].get("app"))
-    refuse_errors(conf, has_app=has_app)
+    refuse_wrong(conf)
     if check:
         _check(conf)
         click.echo("wsext: nothing is wrong with the configuration")
@@ -132,12 +132,29 @@ def _options_of(plugins: Plugins, token: str) -> type[OptionSet]:
 
 
 def _row(dotted: str, value: Any, source: str | None) -> dict[str, Any]:
-    if isinstance(value, str) and "://" in value:  # of a broker, for example, with its password
-        value = safe_url(value)
+    value = _without_secrets(value)
     name = dotted.rpartition(".")[2]
-    is_secret = isinstance(value, Secret) or any(word in name for word in _SECRET)
+    is_secret = isinstance(value, Secret) or _is_secret(name)
     if source == "code" or dotted == "serve.ssl_key":  # which is a path
         is_secret = False
     if is_secret and value is not None:
         value = "(hidden)"
     return {"option": dotted, "value": value, "source": source}
+
+
+def _without_secrets(value: Any) -> Any:
+    """A value, also a list or a table, whose URLs have no passwords: of a broker, for example."""
+    if isinstance(value, str) and "://" in value:
+        return safe_url(value)
+    if isinstance(value, (list, tuple)):
+        return [_without_secrets(item) for item in value]
+    if isinstance(value, Mapping):
+        return {
+            key: "(hidden)" if _is_secret(key) else _without_secrets(item)
+            for key, item in value.items()
+        }
+    return value
+
+
+def _is_secret(name: str) -> bool:
+    return any(word in name.lower() for word in _SECRET)

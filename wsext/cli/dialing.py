@@ -1,13 +1,13 @@
-"""What the commands that connect to a server share: options, errors, lines from a terminal."""
+"""What the commands that connect to a server share: options, errors, exit codes."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import ssl as ssl_module
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterator
+from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,15 +19,29 @@ from wsext.cli.common import (
     fail,
     take_options,
 )
+from wsext.cli.tls import client_context
 from wsext.client.connect import connect as open_session
 from wsext.config.applying import install, plugins_of
 from wsext.config.sources import read_config
-from wsext.errors import HandshakeError
+from wsext.errors import HandshakeError, OptionError, UnknownPlugin
 from wsext.escape import safe_url
 from wsext.runtime.loop import new_event_loop
 from wsext.runtime.settings import WebSocketOptions
 
-__all__ = ["dial", "dial_options", "input_lines", "piped_lines"]
+__all__ = ["Exit", "dial", "dial_options"]
+
+
+class Exit(IntEnum):
+    """How a command that connects ends."""
+
+    PLANNED = 0  # the session was closed as planned
+    UNREACHABLE = 1  # there is no connection
+    USAGE = 2
+    UNKNOWN = 3  # whether all messages have arrived
+    REFUSED = 4  # there is a connection and no session
+    ENDED = 5  # the session was lost, or closed with another code
+    INTERRUPTED = 130  # as of every program that Ctrl-C ends
+
 
 _OPTIONS = (
     click.argument("url"),
@@ -42,8 +56,12 @@ _OPTIONS = (
     click.option("--require", multiple=True, metavar="NAME", help="Fail without this extension."),
     click.option("--subprotocol", "subprotocols", multiple=True, help="Offer it. Repeatable."),
     click.option("-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Send it."),
+    click.option(
+        "--header-file", type=click.Path(), help="Send the headers of this file, a line each."
+    ),
     click.option("--origin", help="The Origin header."),
     click.option("--binary", is_flag=True, help="Send every line as a binary message."),
+    click.option("--text", is_flag=True, help="Send every line as text; refuse what is not UTF-8."),
     click.option("--count", type=click.IntRange(min=0), help="Leave after so many messages."),
     click.option(
         "--wait", type=click.FloatRange(min=0), default=1.0, show_default=True,
@@ -58,6 +76,12 @@ _OPTIONS = (
         help="Bytes of the largest message to receive.",
     ),
     click.option("--http2", is_flag=True, help="Speak HTTP/2 (needs wsext[http2])."),
+    click.option(
+        "--cacert", type=click.Path(),
+        help="PEM file with the certificates to trust, instead of the system's.",
+    ),
+    click.option("--cert", type=click.Path(), help="PEM file with a certificate of our own."),
+    click.option("--key", type=click.Path(), help="PEM file with its private key."),
     click.option("--insecure", is_flag=True, help="Accept any TLS certificate."),
     click.option(
         "--no-proxy", is_flag=True, help="Use no proxy, whatever the environment says."
@@ -79,9 +103,9 @@ def dial(
     talk: Callable[[Any, str], Coroutine[Any, Any, int]],
     watcher: object | None = None,
 ) -> int:
-    """Connect as the options say and run ``talk(opening, url)``; its exit code.
+    """Connect as the options say and run ``talk(opening, url)``; its exit code, one of `Exit`.
 
-    Every planned failure is one line on stderr.
+    Every planned failure is one line on stderr, without what a URL or a header keeps secret.
 
     Args:
         url: Where to; the scheme may be left out.
@@ -96,22 +120,25 @@ def dial(
     installed = install(conf, plugins_of(conf), without=given["without"])
     if watcher is not None:
         installed.install(watcher)
-    headers = []
-    for header in given["headers"]:
-        name, separator, value = header.partition(":")
-        if not separator:
-            fail("--header needs NAME:VALUE, with a colon", 2)
-        headers.append((name.strip(), value.strip()))
+    offered = [item.name for item in installed.extensions]
+    for name in given["require"]:
+        if name not in offered:
+            unknown = UnknownPlugin(name, "extension is offered here", offered)
+            unknown.source = "command line, --require"
+            raise unknown
+    context = client_context(
+        cacert=given["cacert"], cert=given["cert"], key=given["key"], check=not given["insecure"]
+    )
     try:
         opening = open_session(
             url,
             extensions=installed,
             required=given["require"],
             subprotocols=given["subprotocols"],
-            headers=headers,
+            headers=[*_headers(given)],
             origin=given["origin"],
             options=WebSocketOptions(max_message_size=given["max_size"]),
-            ssl=_trust_anyone() if given["insecure"] else None,
+            ssl=context,
             proxy=None if given["no_proxy"] else True,
             http2=given["http2"],
             open_timeout=given["timeout"],
@@ -119,87 +146,48 @@ def dial(
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run(talk(opening, url))
     except KeyboardInterrupt:
-        return 130
+        return Exit.INTERRUPTED
     except TimeoutError:
-        fail(f"{safe_url(url)}: no answer within {given['timeout']:g} s")
-    except (OSError, HandshakeError) as error:
-        number = getattr(error, "errno", None)
-        fail(f"{safe_url(url)}: {os.strerror(number) if number and number > 0 else error}")
+        fail(f"{safe_url(url)}: no answer within {given['timeout']:g} s", Exit.UNREACHABLE)
+    except ssl_module.SSLCertVerificationError as error:
+        why = error.verify_message or "its certificate cannot be checked"
+        hint = "--cacert FILE says whom to trust, --insecure trusts anybody"
+        fail(f"{safe_url(url)}: the server is not trusted: {why}; {hint}", Exit.UNREACHABLE)
+    except ssl_module.SSLError as error:
+        fail(f"{safe_url(url)}: {error}", Exit.UNREACHABLE)
+    except OSError as error:
+        number = error.errno or 0
+        said = os.strerror(number) if number > 0 else error
+        fail(f"{safe_url(url)}: {said}", Exit.UNREACHABLE)
+    except HandshakeError as error:
+        fail(f"{safe_url(url)}: {error}", Exit.REFUSED)
     except ValueError as error:  # a URL or a header that cannot be used
-        fail(str(error), 2)
+        fail(str(error), Exit.USAGE)
 
 
-def _trust_anyone() -> ssl_module.SSLContext:
-    context = ssl_module.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl_module.CERT_NONE
-    return context
+def _headers(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The headers of ``--header`` and ``--header-file``; errors never show what may be secret.
 
-
-class _Lines:
-    """Lines one after another. Who stops waiting for one loses none: the next one to ask gets it.
-
-    Args:
-        read: Waits for the next line; ``None`` when there are no more.
+    Raises:
+        OptionError: If the file cannot be read, or a line has another form.
     """
-
-    def __init__(self, read: Callable[[], Awaitable[bytes | None]]) -> None:
-        self._read = read
-
-    def __aiter__(self) -> _Lines:
-        return self
-
-    async def __anext__(self) -> bytes:
-        line = await self._read()
-        if line is None:
-            raise StopAsyncIteration
-        return line
-
-
-@asynccontextmanager
-async def input_lines(interactive: bool) -> AsyncIterator[AsyncIterator[bytes]]:
-    """The lines of a terminal, with editing and history, or of a pipe."""
-    if not interactive:
-        yield piped_lines()
+    for header in given["headers"]:
+        yield _header(header, "--header", "")
+    if given["header_file"] is None:
         return
-    from prompt_toolkit import PromptSession
-    from prompt_toolkit.patch_stdout import patch_stdout
-
-    prompt: PromptSession[str] = PromptSession()
-
-    async def typed() -> bytes | None:
-        try:
-            return (await prompt.prompt_async("> ")).encode("utf-8", "replace")
-        except (EOFError, KeyboardInterrupt):
-            return None
-
-    with patch_stdout(raw=True):
-        yield _Lines(typed)
+    path = given["header_file"]
+    try:
+        lines = Path(path).read_text(encoding="latin-1").splitlines()
+    except OSError as error:
+        problem = f"cannot be read: {path}: {error.strerror}"
+        raise OptionError("connect", "--header-file", problem) from None
+    for number, line in enumerate(lines, 1):
+        if line.strip() and not line.startswith("#"):
+            yield _header(line, "--header-file", f" in {path}, line {number}")
 
 
-def piped_lines() -> AsyncIterator[bytes]:
-    """Lines of stdin; nothing is read before somebody wants one."""
-    queue: asyncio.Queue[bytes | None] | None = None
-
-    async def read() -> bytes | None:
-        nonlocal queue
-        queue = queue or _read_pipe()
-        return await queue.get()
-
-    return _Lines(read)
-
-
-def _read_pipe() -> asyncio.Queue[bytes | None]:
-    """Read stdin in a thread: a file or a pipe that waits must not stop the loop."""
-    loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=256)
-
-    def read() -> None:
-        # Not sys.stdin: Python cannot close that at its exit while a thread still reads from it.
-        with open(0, "rb", closefd=False) as stdin, suppress(RuntimeError):
-            for line in stdin:  # RuntimeError: the loop has ended before the input
-                asyncio.run_coroutine_threadsafe(queue.put(line.rstrip(b"\r\n")), loop).result()
-            asyncio.run_coroutine_threadsafe(queue.put(None), loop).result()
-
-    threading.Thread(target=read, daemon=True).start()
-    return queue
+def _header(text: str, option: str, place: str) -> tuple[str, str]:
+    name, separator, value = text.partition(":")
+    if not separator:
+        raise OptionError("connect", option, f"needs NAME:VALUE, with a colon{place}")
+    return name.strip(), value.strip()

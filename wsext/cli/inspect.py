@@ -11,8 +11,9 @@ import msgspec
 from rich import markup
 from rich.console import Console
 
-from wsext.cli.connect import converse, traffic
-from wsext.cli.dialing import dial, dial_options, input_lines
+from wsext.cli.connect import Ended, converse, form_of, traffic
+from wsext.cli.dialing import Exit, dial, dial_options
+from wsext.cli.input import input_lines
 from wsext.escape import escape, safe_url
 from wsext.inspector.frames import opcode_name
 from wsext.protocol.codes import RSV, Opcode
@@ -32,12 +33,14 @@ _ARROWS = {"out": "→", "in": "←"}
 def inspect_(url: str, as_json: bool, payload: int, **given: Any) -> None:
     """Connect and show every frame at every stage: bits, sizes, what each codec made of it.
 
-    Lines that are typed or piped are sent, as with `wsext connect`.
+    Lines that are typed or piped are sent, as with `wsext connect`. Exit codes are the same, too.
 
     \b
     wsext inspect ws://127.0.0.1:8765/echo
     echo hello | wsext inspect --count 1 ws://127.0.0.1:8765/echo
     """
+
+    form = form_of(given)
 
     async def talk(opening: Any, url: str) -> int:
         interactive = sys.stdin.isatty() and sys.stdout.isatty()
@@ -46,9 +49,12 @@ def inspect_(url: str, as_json: bool, payload: int, **given: Any) -> None:
             printer: Any = _JsonPrinter(payload) if as_json else _Printer(console, payload)
             printer.opened(session, url)
             session.trace(printer.frame)
-            await converse(session, lines, given, interactive, lambda data: None)
+            nothing: Any = lambda data: None  # noqa: E731
+            ended = await converse(session, lines, form, given, interactive, nothing, nothing)
         printer.closed(session)
-        return 0 if session.close_info.ok else 1
+        if ended is Ended.INTERRUPTED:
+            return Exit.INTERRUPTED
+        return Exit.PLANNED if session.close_info.ok else Exit.ENDED
 
     raise SystemExit(dial(url, given, talk))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from wsext.app.application import Application
 from wsext.errors import OptionError, nearest
+from wsext.escape import safe_url
 
 __all__ = ["load_app"]
 
@@ -20,9 +21,9 @@ def load_app(name: str, app_dir: str) -> Application:
         OptionError: If there is none, with the nearest name.
     """
     module_name, separator, attribute = name.partition(":")
-    if not separator or not attribute:
+    if not separator or not attribute or "://" in name:
         meant = f"{module_name}:app" if module_name in _modules(app_dir) else None
-        raise OptionError("serve", "app", f"expected module:name, got {name!r}", meant)
+        raise OptionError("serve", "app", f"expected module:name, got {safe_url(name)!r}", meant)
     sys.path.append(str(Path(app_dir).resolve()))  # last: its files replace no library
     try:
         module = importlib.import_module(module_name)

@@ -11,7 +11,7 @@ import msgspec
 
 from wsext.cli.broker import broker_options, find_backplane, room_argument, run
 from wsext.cli.common import fail
-from wsext.cli.dialing import piped_lines
+from wsext.cli.input import piped_lines
 from wsext.errors import PublishError
 from wsext.escape import escape
 from wsext.rooms.publisher import Publisher
@@ -58,7 +58,7 @@ def publish(
     if id is not None and (lines or len(data) > 1):
         fail("--id is for one message: give one DATA, or stdin without --lines", 2)
     if lines:
-        source = piped_lines()
+        source: AsyncIterator[bytes] = piped_lines()
     else:
         source = _all_of([os.fsencode(text) for text in data] or [_stdin(binary)])
 

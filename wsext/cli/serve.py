@@ -8,7 +8,8 @@ import os
 import socket
 import ssl as ssl_module
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
@@ -27,6 +28,7 @@ from wsext.cli.common import (
     take_options,
 )
 from wsext.cli.loading import load_app
+from wsext.cli.reloading import warn_of_changes
 from wsext.cli.tls import server_context
 from wsext.config.applying import apply, plugins_of, refuse_errors
 from wsext.config.configuration import Config
@@ -41,6 +43,7 @@ from wsext.runtime import net
 from wsext.runtime.loop import new_event_loop
 from wsext.sdk.options import option_fields
 from wsext.server.access import JSONFormatter
+from wsext.server.collecting import frozen
 from wsext.server.health import Health
 from wsext.server.hosts import Hosts
 from wsext.server.loglimit import LineLimit
@@ -122,19 +125,24 @@ def serve(
     wsext serve mychat:app --port 9000 --ext permessage-deflate:level=9,threshold=256
     wsext serve mychat:app --workers 4 --option-set low-memory
     """
-    conf = read_config(config, raise_errors=False)
-    take_options(conf, extensions=extensions, settings=settings)
-    conf.add_option_sets(list(option_sets), "command line", "--option-set")
+
+    def read() -> Config:
+        conf = read_config(config, raise_errors=False)
+        take_options(conf, extensions=extensions, settings=settings)
+        conf.add_option_sets(list(option_sets), "command line", "--option-set")
+        server = {"http2": http2, "backplane": backplane}
+        for section, values in (("server", server), ("serve", {**where, "app": app})):
+            for name, value in values.items():
+                if value is not None:
+                    flag = "MODULE:APP" if name == "app" else f"--{name.replace('_', '-')}"
+                    conf.set_section(section, {name: value}, "command line", flag)
+        return conf
+
+    conf = read()
     with conf.noting():
         if http2 and not is_available():
             raise OptionError("server", "http2", "needs the package h2: pip install 'wsext[http2]'")
-    server = {"http2": http2, "backplane": backplane}
-    for section, values in (("server", server), ("serve", {**where, "app": app})):
-        for name, value in values.items():
-            if value is not None:
-                flag = "MODULE:APP" if name == "app" else f"--{name.replace('_', '-')}"
-                conf.set_section(section, {name: value}, "command line", flag)
-    refuse_errors(conf, has_app=bool(conf.sections["serve"].get("app")))
+    refuse_wrong(conf)
     where_to: ServeOptions = conf.section("serve")
     _set_up_logging(where_to)
     with conf.naming_sources("serve"):
@@ -142,15 +150,28 @@ def serve(
         # A worker gets its connections through the channel.
         sock = None if where_to.fd is None or channel is not None else _inherited(where_to.fd)
     if where_to.supervised and channel is None:
-        _supervise(where_to, conf, sock)
+        _supervise(where_to, conf, sock, partial(warn_of_changes, conf, read))
         return
     asked = {text.partition(":")[0] for text in extensions}
     target, inspector = build(conf, where_to, [name for name in without if name not in asked])
     if channel is not None:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        freezing = frozen(target.server_options.gc_freeze)
+        with freezing, asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(run_worker(target, channel, context))
     else:
         _run(target, where_to, context, inspector, sock)
+
+
+def refuse_wrong(conf: Config) -> None:
+    """Refuse a configuration with wrong values, and tell all of them.
+
+    Raises:
+        OptionError, UnknownPlugin: As `refuse_errors`.
+    """
+    with conf.noting(), conf.naming_sources("server"):
+        options = conf.section("server")
+        Hosts(options.allowed_hosts, Proxies(options.trusted_proxies))
+    refuse_errors(conf, has_app=bool(conf.sections["serve"].get("app")))
 
 
 def build(
@@ -182,9 +203,6 @@ def build(
     inspector = target.install(Inspector(payload=where.inspect_payload)) if where.inspect else None
     if where.health:
         target.install(Health())
-    with conf.naming_sources("server"):
-        options = target.server_options
-        Hosts(options.allowed_hosts, Proxies(options.trusted_proxies))
     with conf.naming_sources("server.backplane"):
         _ = target.hub.backplane
     target.prepare()
@@ -232,7 +250,12 @@ def _run(
         _cannot_listen(where, error)
 
 
-def _supervise(where: ServeOptions, config: Config, sock: socket.socket | None) -> None:
+def _supervise(
+    where: ServeOptions,
+    config: Config,
+    sock: socket.socket | None,
+    reloading: Callable[[], None],
+) -> None:
     """Run workers, each of which is this command again."""
     count = where.workers or 1
     options: ServerOptions = config.section("server")
@@ -258,7 +281,7 @@ def _supervise(where: ServeOptions, config: Config, sock: socket.socket | None) 
         env = {"PROMETHEUS_MULTIPROC_DIR": folder, **os.environ}
         supervisor = Supervisor(
             command, sockets, count, started=started, timeout=options.worker_timeout,
-            changes=changes, env=env,
+            changes=changes, env=env, reloading=reloading,
         )  # fmt: skip
         code = asyncio.run(supervisor.run())
     if where.uds is not None and where.fd is None:

@@ -42,6 +42,7 @@ from wsext.protocol.negotiation import find_missing
 from wsext.runtime import net
 from wsext.runtime.backoff import Backoff
 from wsext.runtime.life import life_of
+from wsext.runtime.listener import Listener
 from wsext.runtime.patience import Patience, close_rest
 from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
@@ -93,6 +94,8 @@ class connect:
             def``, and gets the URL if it takes an argument.
         origin: The ``Origin`` header.
         options: The options of the session.
+        listener: A `Listener` class, or what else makes one: each session gets one, which is told
+            of its messages. They do not come to `Session.receive` then.
         ssl: A TLS context for ``wss``; by default the system's certificates are trusted.
         server_hostname: The name that the certificate has to have, when it is not the URL's.
         proxy: ``True`` takes the proxy of the environment (``https_proxy``, ``all_proxy``,
@@ -136,6 +139,7 @@ class connect:
         headers: HeadersChoice = (),
         origin: str | None = None,
         options: WebSocketOptions | None = None,
+        listener: Callable[[], Listener] | None = None,
         ssl: ssl_module.SSLContext | None = None,
         server_hostname: str | None = None,
         proxy: str | bool | None = True,
@@ -149,6 +153,7 @@ class connect:
     ) -> None:
         self._target = Target.parse(url)
         self._options = options or WebSocketOptions()
+        self._listener = listener
         if isinstance(extensions, Installed):
             self._installed = extensions
         else:
@@ -275,11 +280,13 @@ class connect:
         session.fresh_start = is_fresh
         self._watch(session)
         is_wanted = self._iterates or not is_fresh
+        is_complete = find_missing(self._required, accepted.negotiation) is None
         if accepted.negotiation.journal is not None and is_wanted and self._sock is None:
             Return(session, self._waits, self._dial, self._follow, self._begin_fresh)
         self._waits.note_open()
         accepted.request.transport = accepted.transport
-        life_of(session).start(accepted.transport, accepted.rest)
+        listener = self._listener if is_wanted and is_complete else None  # else it is closed
+        life_of(session).start(accepted.transport, accepted.rest, listener)
         return session
 
     def _begin_fresh(self, accepted: Accepted) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from enum import Enum
 from typing import Any, Protocol
 from urllib.parse import unquote
 
 from wsext.errors import CloseInfo, ConnectionClosed
+from wsext.integrations.asgi_path import AppState, ConversationPath
 from wsext.integrations.denial import Denial, RawHeaders, check_line, read_headers
 from wsext.protocol.http import Request
 from wsext.runtime.life import life_of
@@ -42,15 +42,6 @@ class Front(Protocol):
         """Close the connection: the answer is complete."""
 
 
-class AppState(Enum):
-    """What the application has said so far."""
-
-    CONNECTING = "has not answered"
-    OPEN = "has accepted"
-    DENYING = "is answering with a response"
-    CLOSED = "has closed or denied"
-
-
 #: What the application may send in each state; anything else is its mistake.
 _MAY_SEND: dict[AppState, tuple[str, ...]] = {
     AppState.CONNECTING: (
@@ -69,7 +60,7 @@ _OWN_HEADERS = frozenset(
 )
 
 
-class Conversation:
+class Conversation(ConversationPath):
     """One WebSocket's `receive` and `send`.
 
     Args:
@@ -78,52 +69,32 @@ class Conversation:
     """
 
     def __init__(self, session: Session, front: Front) -> None:
-        self.session = session
-        self.state = AppState.CONNECTING
-        #: Whether the handshake was answered with 101.
-        self.accepted = False
+        super().__init__(session)
         #: Whether the client went away before the handshake was answered.
         self.lost = False
         #: Whether the server has closed the session because it shuts down.
         self.shut_down = False
         self._front = front
-        self._connect_told = False
         self._answered = asyncio.Event()  # accepted, denied, or nobody there to be answered
         self._denial: Denial | None = None
 
     # --- the application's calls --------------------------------------------------------------
 
-    async def receive(self) -> dict[str, Any]:
-        """The next event for the application."""
-        if not self._connect_told:
-            self._connect_told = True
+    async def _receive_first(self) -> dict[str, Any]:
+        if not self.connect_told:
+            self.connect_told = True
             return {"type": "websocket.connect"}
         await self._answered.wait()
-        if not self.accepted:
-            return {"type": "websocket.disconnect", "code": 1006}
-        try:
-            message = await self.session.receive_message()
-        except ConnectionClosed as closed:
-            await asyncio.sleep(0)  # an application that never looks must not stop the loop
-            return self._disconnect(closed.info)
-        key = "text" if message.is_text else "bytes"
-        return {"type": "websocket.receive", key: message.data}
+        if self.accepted:
+            return await self.receive()
+        return {"type": "websocket.disconnect", "code": 1006}
 
-    async def send(self, message: Mapping[str, Any]) -> None:
-        """Do what the application says.
-
-        Raises:
-            ClientDisconnected: If the client is gone.
-            RuntimeError: If the message may not be sent now, or is malformed.
-            ValueError: For a close code or a header that cannot be sent.
-        """
+    async def _handle(self, message: Mapping[str, Any]) -> None:
         kind = message["type"]
-        if self.lost:
-            raise ClientDisconnected("the client is gone")
-        if kind not in _MAY_SEND[self.state]:
-            raise RuntimeError(_unexpected(kind, self.state))
+        self._check(kind)
         if kind == "websocket.send":
-            await self._send(message)
+            data = message.get("bytes")
+            await self._send_slowly(message.get("text") if data is None else data, None, None)
         elif kind == "websocket.accept":
             self._accept(message)
         elif kind == "websocket.close":
@@ -133,10 +104,15 @@ class Conversation:
         else:
             await self._continue_denial(message)
 
-    async def _send(self, message: Mapping[str, Any]) -> None:
-        data = message.get("bytes")
-        if data is None:
-            data = message.get("text")
+    def _check(self, kind: str) -> None:
+        """Refuse what the application may not send now."""
+        if self.lost:
+            raise ClientDisconnected("the client is gone")
+        if kind not in _MAY_SEND[self.state]:
+            raise RuntimeError(_unexpected(kind, self.state))
+
+    async def _send_slowly(self, data: Any, hints: Any, meta: Any) -> None:
+        self._check("websocket.send")
         if data is None:
             raise RuntimeError("websocket.send needs 'bytes' or 'text'")
         try:
@@ -226,7 +202,7 @@ class Conversation:
         else:
             self._front.finish()
 
-    def _disconnect(self, info: CloseInfo) -> dict[str, Any]:
+    def closed_event(self, info: CloseInfo) -> dict[str, Any]:
         if self.shut_down:
             return {"type": "websocket.disconnect", "code": 1012}
         event: dict[str, Any] = {"type": "websocket.disconnect", "code": info.code}

@@ -42,6 +42,7 @@ from wsext.integrations.options import Profiles, settings_from_environment
 from wsext.protocol.handshake import accept_headers
 from wsext.protocol.heads import RequestReader
 from wsext.protocol.http import Request, Response, rejection
+from wsext.runtime.drive import driven
 from wsext.runtime.life import life_of
 from wsext.runtime.patience import close_rest
 from wsext.runtime.session import Session
@@ -257,10 +258,12 @@ class WebSocketProtocol(asyncio.Protocol):
     async def _run_app(self, conversation: Conversation) -> None:
         failed = False
         try:
-            result = await self._config.loaded_app(
-                cast("Any", self._scope),
-                cast("Any", conversation.receive),
-                cast("Any", conversation.send),
+            result = await driven(
+                self._config.loaded_app(
+                    cast("Any", self._scope),
+                    cast("Any", conversation.receive),
+                    cast("Any", conversation.send),
+                )
             )
         except asyncio.CancelledError:
             self.transport.abort()

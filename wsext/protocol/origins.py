@@ -120,7 +120,8 @@ def read_origins(items: Iterable[str]) -> tuple[str, ...]:
 def _read(item: str) -> str:
     origin = _normalized(item)
     if origin is None:
-        raise OptionError("websocket", "origins", f"{item!r} {_FORM}", _meant(item))
+        shown = re.sub("(?<=://).*@", "…@", item)  # a password
+        raise OptionError("websocket", "origins", f"{shown!r} {_FORM}", _meant(item))
     return origin
 
 

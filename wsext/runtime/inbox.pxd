@@ -43,13 +43,14 @@ cdef class Inbox:
     cpdef wake(self, Py_ssize_t count)
 
     cpdef Take message(self)
+    cpdef Take message_for(self, Take taker)
     cpdef Take data(self)
     cpdef Take frame(self)
 
     cpdef bint leave(self, Waiter waiter)
 
-    @cython.locals(taker=Take)
     cdef Take _take(self, int how)
+    cdef Take _begin(self, Take taker, int how)
 
     cpdef object pop(self)
 

@@ -232,6 +232,10 @@ class Inbox:
         """Wait for the next message."""
         return self._take(MESSAGE)
 
+    def message_for(self, taker: Take) -> Take:
+        """`message` with a `Take` of a subclass, which the caller has made."""
+        return self._begin(taker, MESSAGE)
+
     def data(self) -> Take:
         """Wait for the data of the next message."""
         return self._take(DATA)
@@ -241,7 +245,9 @@ class Inbox:
         return self._take(FRAME)
 
     def _take(self, how: int) -> Take:
-        taker = Take.__new__(Take)
+        return self._begin(Take.__new__(Take), how)
+
+    def _begin(self, taker: Take, how: int) -> Take:
         taker.ready = False
         taker._inbox = self
         taker._how = how

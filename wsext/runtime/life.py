@@ -15,7 +15,7 @@ from wsext.errors import ConnectionClosed, ProtocolError
 from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode, build_close
 from wsext.protocol.connection import Connection
-from wsext.runtime.drive import Drive
+from wsext.runtime.drive import driven
 from wsext.runtime.inbox import Inbox
 from wsext.runtime.lasting import Lasting
 from wsext.runtime.link import Link
@@ -104,8 +104,7 @@ class Life(Lasting):
         """Run a coroutine handler to its end, and end the session as its outcome says."""
         try:
             if not self.failed:
-                work = handler(*arguments, **keywords)
-                await (Drive(work) if asyncio.iscoroutine(work) else work)
+                await driven(handler(*arguments, **keywords))
         except ConnectionClosed as closed:
             logger.debug("session %s: %s", self.id, closed)
             forget_frames(closed)

@@ -14,6 +14,7 @@ cdef class Send:
     cdef object _hints
     cdef object _meta
     cdef object _steps
+    cdef object _sender
     cdef bint _started
 
     @cython.locals(session=SessionPath, link=WritePath)
@@ -21,7 +22,7 @@ cdef class Send:
 
 
 @cython.locals(sending=Send)
-cdef Send _new_send(SessionPath session, object data, object hints, object meta)
+cpdef Send new_send(SessionPath session, object sender, object data, object hints, object meta)
 
 
 cdef class SessionPath:

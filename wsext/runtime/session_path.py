@@ -22,7 +22,7 @@ try:
 except ImportError:  # needed to compile this module, not to run it
     from wsext.compiled import cython
 
-__all__ = ["Send", "SessionPath"]
+__all__ = ["Send", "SessionPath", "new_send"]
 
 _OPEN = State.OPEN
 
@@ -33,11 +33,12 @@ _OPEN = State.OPEN
 class Send:
     """What `Session.send` returns. It sends when it is awaited, as a coroutine would."""
 
-    __slots__ = ("_data", "_hints", "_meta", "_session", "_started", "_steps")
+    __slots__ = ("_data", "_hints", "_meta", "_sender", "_session", "_started", "_steps")
 
     _data: Any
     _hints: Any
     _meta: Any
+    _sender: Any
     _session: SessionPath | None
     _started: bool
     _steps: Any
@@ -55,7 +56,8 @@ class Send:
         data = self._data
         hints = self._hints
         meta = self._meta
-        self._session = self._data = None
+        sender = self._sender
+        self._session = self._sender = self._data = None
         link = session._link
         if (
             (type(data) is str or type(data) is bytes)
@@ -67,7 +69,7 @@ class Send:
         ):
             link._send(data, hints, meta)
             return DONE
-        return session._send_slowly(data, hints, meta).__await__()
+        return sender._send_slowly(data, hints, meta).__await__()
 
     # As of a coroutine, for who makes a task of it.
 
@@ -107,8 +109,17 @@ if not cython.compiled:
     Send.__del__ = Send.__dealloc__  # type: ignore[attr-defined]
 
 
-def _new_send(session: SessionPath, data: Any, hints: Any, meta: Any) -> Send:
+def new_send(session: SessionPath, sender: Any, data: Any, hints: Any, meta: Any) -> Send:
+    """What sends a message in a session when it is awaited.
+
+    Args:
+        session: The session.
+        sender: Whose ``_send_slowly`` is called for what cannot be sent at once: the session, or
+            who sends for an application.
+        data: The message; hints and meta as for `SessionPath.send`.
+    """
     sending = Send.__new__(Send)
+    sending._sender = sender
     sending._session = session
     sending._data = data
     sending._hints = hints
@@ -213,7 +224,7 @@ class SessionPath:
             ConnectionClosed: If the session has ended or is closing.
             TypeError: If the data is of another type.
         """
-        return _new_send(self, data, hints, meta)
+        return new_send(self, self, data, hints, meta)
 
     def send_nowait(
         self,

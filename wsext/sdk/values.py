@@ -21,6 +21,7 @@ from typing import (
 import msgspec
 
 from wsext.errors import OptionError, nearest
+from wsext.escape import safe_url
 from wsext.sdk.secret import Secret
 
 __all__ = [
@@ -160,6 +161,8 @@ def _is_sequence(kind: Any) -> bool:
 
 
 def _show(value: Any) -> str:
+    if isinstance(value, str) and "://" in value:
+        value = safe_url(value)
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 

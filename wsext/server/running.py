@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import ssl as ssl_module
@@ -15,6 +16,7 @@ from wsext.app.application import Application
 from wsext.escape import get_logger
 from wsext.runtime.loop import new_event_loop, refuse_running_loop
 from wsext.server.accepting import raise_descriptor_limit
+from wsext.server.collecting import frozen
 from wsext.server.server import Server
 
 __all__ = ["App", "run_until_signal", "serve", "serve_until_signal"]
@@ -87,6 +89,9 @@ async def serve_until_signal(
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain; a second signal ends at once.
 
+    SIGHUP does the same where there is a terminal, which has been closed then. Where there is none,
+    it asks to reload, and what one process cannot do is logged.
+
     Args:
         app: The application.
         host, port: As for `serve`.
@@ -105,6 +110,9 @@ async def serve_until_signal(
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows has no loop signal handlers
             loop.add_signal_handler(number, on_signal)
+    # Who has left SIGHUP ignored, such as nohup, wants that.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, on_signal if _has_terminal() else _on_hangup)
     if started is not None:
         started(server)
     await stop.wait()
@@ -112,10 +120,28 @@ async def serve_until_signal(
     await server.close()
 
 
+def _has_terminal() -> bool:
+    """Whether this process would get SIGHUP because its terminal was closed."""
+    try:
+        os.close(os.open(os.ctermid(), os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _on_hangup() -> None:
+    logger.warning(
+        "SIGHUP changes nothing: one process cannot be reloaded; wsext serve --workers can, and"
+        " this one has to be restarted"
+    )
+
+
 def run_until_signal(
     app: Application, host: str | Sequence[str] | None, port: int, **serving: Any
 ) -> None:
     """`serve_until_signal` on a new event loop; uvloop when it is installed.
+
+    With the server option ``gc_freeze`` the garbage collector passes over what exists by now.
 
     Raises:
         RuntimeError: If an event loop runs in this thread, or this is not the main thread.
@@ -128,7 +154,8 @@ def run_until_signal(
             f" in another thread, asyncio.run() a coroutine with {instead}"
         )
     raise_descriptor_limit()
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    freezing = frozen(app.server_options.gc_freeze)
+    with freezing, asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve_until_signal(app, host, port, **serving))
 
 

@@ -83,6 +83,7 @@ class Supervisor:
             ``None`` lets it take as long as it likes.
         changes: Iterated over beside; each item reloads (for development).
         env: The environment of the workers; by default the supervisor's.
+        reloading: Called before new workers are started.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Supervisor:
         timeout: float | None = None,
         changes: AsyncIterator[Any] | None = None,
         env: Mapping[str, str] | None = None,
+        reloading: Callable[[], None] = lambda: None,
     ) -> None:
         self._command = list(command)
         self._dealer = Dealer(sockets)
@@ -103,6 +105,7 @@ class Supervisor:
         self._timeout = timeout
         self._changes = changes
         self._env = env
+        self._reloading_begins = reloading
         self._current: list[WorkerProcess] = []
         self._alive: dict[WorkerProcess, asyncio.Task[int]] = {}  # with what waits for their end
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -314,6 +317,7 @@ class Supervisor:
     async def _renew(self) -> None:
         """Start new workers; when all of them serve, the old ones retire."""
         logger.info("reloading")
+        self._reloading_begins()
         try:
             fresh, said = await self._launch()
         except OSError as error:

@@ -71,6 +71,18 @@ async def test_so_many_messages_and_bytes_are_kept_of_so_many_rooms() -> None:
     assert await plane.open("tea", 10) == []  # used least lately
 
 
+async def test_an_open_room_keeps_its_numbers_however_many_there_are() -> None:
+    plane, _ = await started("memory://?rooms=1", "1")
+    rooms = [f"room {number}" for number in range(30)]
+    before = [(await plane.open_log(room, 0))[0] for room in rooms]
+    assert [(await plane.open_log(room, 0))[0] for room in rooms] == before
+    for room in rooms:
+        await plane.shut(room)
+    after = [(await plane.open_log(room, 0))[0] for room in reversed(rooms)]
+    same = [position == known for position, known in zip(reversed(after), before, strict=True)]
+    assert same == [False] * 20 + [True] * 10  # of those that nobody has open, the last are known
+
+
 async def test_members_go_with_their_process() -> None:
     (one, _), (two, _) = await started("memory://c", "1."), await started("memory://c", "2.")
     await one.enter("tea", "1.a", b"Ada")

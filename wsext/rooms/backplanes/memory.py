@@ -20,7 +20,8 @@ from wsext.rooms.backplanes.positions import Position, new_epoch
 
 __all__ = ["MemoryBackplane"]
 
-#: Rooms of which numbers and ids are remembered, for each room of which messages are kept.
+#: Rooms that are open nowhere of which numbers and ids are remembered, for each room of which
+#: messages are kept.
 _LOGS_PER_ROOM = 10
 
 
@@ -39,20 +40,28 @@ class _Bus:
         self.planes: list[MemoryBackplane] = []
         self.kept: KeptMessages[bytes] = KeptMessages(len)
         self.members: dict[str, dict[str, bytes]] = {}
-        self.logs: OrderedDict[str, _Numbers] = OrderedDict()
+        self.logs: dict[str, _Numbers] = {}
+        #: The rooms of those that are open nowhere; the one that was not used for longest first.
+        self.unused: OrderedDict[str, None] = OrderedDict()
 
     def log(self, room: str, options: MemoryOptions) -> _Numbers:
-        """The log of a room. The one that was not used for longest, and is open nowhere, goes."""
+        """The log of a room. It is remembered as long as the room is open, and for a while then."""
         log = self.logs.get(room)
         if log is None:
             self.kept.drop(room)  # who has said it, nobody can tell any more
             log = self.logs[room] = _Numbers(RememberedIds(options.ids, options.id_ttl))
-            if len(self.logs) > _LOGS_PER_ROOM * options.rooms:
-                open = set().union(*(plane._open for plane in self.planes))
-                oldest = next((name for name in self.logs if name not in open), room)
-                self.logs.pop(oldest)
-        self.logs.move_to_end(room)
+        self.note_use(room, options)
         return log
+
+    def note_use(self, room: str, options: MemoryOptions) -> None:
+        """If a room is open nowhere, its log is the last to be forgotten, and the oldest may go."""
+        if room not in self.logs or any(room in plane._open for plane in self.planes):
+            return
+        self.unused[room] = None
+        self.unused.move_to_end(room)
+        if len(self.unused) > _LOGS_PER_ROOM * options.rooms:
+            oldest, _ = self.unused.popitem(last=False)
+            del self.logs[oldest]
 
 
 _buses: WeakValueDictionary[str, _Bus] = WeakValueDictionary()
@@ -85,7 +94,8 @@ class MemoryBackplane(Backplane):
     async def close(self) -> None:
         if self in self._bus.planes:
             self._bus.planes.remove(self)
-        self._open.clear()
+        for room in list(self._open):
+            await self.shut(room)
         if self._subscriber is not None:
             for members in self._bus.members.values():
                 for member in [key for key in members if key.startswith(self._subscriber.origin)]:
@@ -93,10 +103,12 @@ class MemoryBackplane(Backplane):
 
     async def open(self, room: str, history: int) -> list[bytes]:
         self._open.add(room)
+        self._bus.unused.pop(room, None)
         return self._bus.kept.last(room, history)
 
     async def shut(self, room: str) -> None:
         self._open.discard(room)
+        self._bus.note_use(room, self._options)
 
     def publish(self, room: str, payload: bytes, *, kept: bool = True) -> None:
         bus, position = self._bus, None

@@ -64,6 +64,7 @@ class NatsLogs:
         self._life = ""
         self._most = 0
         self._ends: OrderedDict[str, LogEnd] = OrderedDict()
+        self._look_at = _MOST_ENDS  # how many of them there may be before some are forgotten
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._unsure: set[str] = set()  # rooms where something may be stored without our knowledge
 
@@ -105,9 +106,11 @@ class NatsLogs:
         if known is not None and found.sequence:
             found.life = ""  # the stream has lost its end: the next batch begins an epoch
         self._ends[room] = found
-        for other in [other for other in self._ends if not self._is_followed(other)]:
-            if len(self._ends) > _MOST_ENDS and other != room:
-                del self._ends[other]
+        if len(self._ends) > self._look_at:
+            for other in [other for other in self._ends if not self._is_followed(other)]:
+                if len(self._ends) > _MOST_ENDS and other != room:
+                    del self._ends[other]
+            self._look_at = max(_MOST_ENDS, 2 * len(self._ends))  # not at every room that comes
         return found
 
     async def refresh(self, seconds: float) -> None:

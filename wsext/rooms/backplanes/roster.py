@@ -56,4 +56,4 @@ class Roster:
             except BaseException:  # whoever flushed may have been cancelled: others' changes remain
                 self._changed |= keys
                 raise
-            self._placed = {key for key in self._placed if key in self._here or key not in keys}
+            self._placed -= {key for key in keys if key not in self._here}
