@@ -151,3 +151,7 @@ async def test_a_reset_that_the_loop_has_not_told_of_is_no_error_of_a_half_close
         peer.close()  # reset at once, and the loop has had no turn since
         net.half_close(transport)
         await lost.wait()
+
+
+async def test_the_loops_of_this_system_fill_a_buffer_when_they_say_so() -> None:
+    assert net.fills_at_once(asyncio.get_running_loop())

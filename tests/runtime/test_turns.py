@@ -212,6 +212,19 @@ async def test_a_pass_that_is_spent_is_followed_by_one_that_is_not(world: World)
     assert not world.turns.is_spent
 
 
+async def test_what_is_done_once_has_its_turn_when_time_is_left(world: World) -> None:
+    turns, done = world.turns, []
+    turns.spend(10 * MS)  # of somebody who is not known
+    assert turns.is_spent
+    for number in range(3):
+        turns.queue(world.module.Once(lambda number=number: done.append(number)))
+    assert not done
+    await world.run()
+    await asyncio.sleep(0)
+    assert done == [0, 1, 2]
+    assert not turns.is_spent
+
+
 async def test_one_that_fails_does_not_stop_the_others(world: World) -> None:
     problems: list[Any] = []
     world.loop.set_exception_handler(lambda loop, context: problems.append(context["exception"]))

@@ -54,6 +54,13 @@ def test_a_forwarded_host_is_one_or_does_not_count(given: str, host: str) -> Non
     assert asked.host == host
 
 
+@pytest.mark.parametrize(
+    ("trusted", "nobody"), [((), True), (("unix",), False), (("10.0.0.0/8",), False)]
+)
+def test_nobody_is_trusted_unless_it_is_said(trusted: tuple[str, ...], nobody: bool) -> None:
+    assert Proxies(trusted).trusts_nobody is nobody
+
+
 async def test_nobody_else_is_believed() -> None:
     app, _ = limited_app()
     app.server_options = app.server_options.replace({"trusted_proxies": ""})

@@ -43,7 +43,7 @@ def _split(fields: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], Heade
         ValueError: For a malformed name or value.
     """
     pseudo: dict[str, str] = {}
-    headers = Headers()
+    lines: list[tuple[str, str]] = []
     for raw_name, raw_value in fields:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")  # as in HTTP/1.1
         is_name = NAME.fullmatch(name.removeprefix(":")) and name == name.lower()
@@ -52,8 +52,8 @@ def _split(fields: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], Heade
         if name.startswith(":"):
             pseudo[name] = value
         else:
-            headers[name] = value
-    return pseudo, headers
+            lines.append((name, value))
+    return pseudo, Headers.of(lines)
 
 
 # --- server -----------------------------------------------------------------------------------

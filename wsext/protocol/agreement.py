@@ -190,6 +190,8 @@ class Negotiation:
 
     def forget_secrets(self) -> set[str]:
         """The handshake is over: forget the values of the secret parameters; what they were."""
+        if not self.records and not self.agreed:
+            return set()
         params = [record.offer.params for record in self.records]
         params += [agreed.params for agreed in self.agreed]
         secrets = {value for each in params for value in each.secrets.values()}
@@ -200,6 +202,8 @@ class Negotiation:
     @property
     def journal(self) -> Journal | None:
         """The journal of the codec that has one, if the session may outlive its connection."""
+        if not self.agreed:
+            return None
         journals = (getattr(agreed.codec, "journal", None) for agreed in self.agreed)
         return next((journal for journal in journals if journal is not None), None)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -189,6 +190,7 @@ def check_fields(headers: Headers, *, needs_host: bool) -> None:
         raise HandshakeRejected(400, "malformed Host header")
 
 
+@lru_cache(maxsize=256)
 def is_host(text: str) -> bool:
     """Whether a text is a name or an address, and perhaps a port; also an empty name is one (RFC
     9112 §3.2, RFC 3986 §3.2.2, RFC 6874)."""

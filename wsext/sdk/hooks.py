@@ -168,6 +168,8 @@ class Hooks:
 
     def session_opened(self, session: Any) -> None:
         """Tell the hooks, all of them; the first fault of one ends the session."""
+        if self._manager is None:
+            return
         first: BaseException | None = None
         for call in self._calls("wsext_session_opened"):
             try:

@@ -167,6 +167,7 @@ class Exchange(asyncio.BaseProtocol):
         self._host.release(self)
         if self.task is not None:
             self.task.cancel()
+        self.transport = None
 
     def abort(self) -> None:
         """Drop the connection at once."""

@@ -65,6 +65,8 @@ class Hosts:
     def _is_local(self, request: Request, own: Any) -> bool:
         if not isinstance(own, tuple) or not _is_loopback(own[0]):
             return False
+        if self._proxies.trusts_nobody:
+            return True
         peer = request.get_extra_info("peername")
         return not self._proxies.speaks(request, peer[0] if peer else None)
 

@@ -38,6 +38,11 @@ class Proxies:
                 problem = f"{item!r} is no address, no network, and not 'unix'"
                 raise OptionError("server", "trusted_proxies", problem) from None
 
+    @property
+    def trusts_nobody(self) -> bool:
+        """Whether there is no trusted proxy at all."""
+        return not self._unix and not self._networks
+
     def trusts(self, address: str | None) -> bool:
         """Whether the peer at an address is a trusted proxy; ``None`` is a Unix socket's."""
         if address is None:

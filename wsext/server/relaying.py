@@ -110,7 +110,8 @@ class _FromWorker(_Relayed):
     """The other worker's end of the socket pair."""
 
     def data_received(self, data: bytes) -> None:
-        self.connection.write_foreign(data)
+        if self.connection.transport is not None:  # else the peer has gone
+            self.connection.write_foreign(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.other is not None:
