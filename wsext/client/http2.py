@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from h2.errors import ErrorCodes
-from h2.events import InformationalResponseReceived, RemoteSettingsChanged, ResponseReceived
+from h2.events import (
+    Event,
+    InformationalResponseReceived,
+    RemoteSettingsChanged,
+    ResponseReceived,
+)
 from h2.settings import SettingCodes
 
 from wsext.client.settings import ClientLimits
@@ -43,6 +48,12 @@ class ClientConnection(HTTP2Connection):
         limits: How large the answer may be.
     """
 
+    handlers: ClassVar[dict[type[Event], str]] = {
+        **HTTP2Connection.handlers,
+        ResponseReceived: "_response_received",
+        InformationalResponseReceived: "_count",
+    }
+
     def __init__(self, request: Request, asker: Asker, limits: ClientLimits) -> None:
         wanted = Limits(header_size=limits.max_header_size)
         super().__init__(wanted, asyncio.get_running_loop(), client_side=True)
@@ -51,13 +62,12 @@ class ClientConnection(HTTP2Connection):
         self._answer_limits = limits
         self._header_size = self._header_count = 0  # of all that was answered so far
         self._asked = False
-        self._handlers[ResponseReceived] = self._response_received
-        self._handlers[InformationalResponseReceived] = self._count
 
     def _settings(self) -> dict[SettingCodes, int]:
         return {**super()._settings(), SettingCodes.ENABLE_PUSH: 0}
 
     def settings_changed(self, event: RemoteSettingsChanged) -> None:
+        super().settings_changed(event)
         settings = self.h2.remote_settings
         if self._asked or settings.max_concurrent_streams == 0:  # later, maybe (RFC 9113 §5.1.2)
             return
@@ -67,8 +77,7 @@ class ClientConnection(HTTP2Connection):
             return
         fields.as_connect(self._request)
         number = self.h2.get_next_available_stream_id()
-        stream = StreamTransport(self, number, _Waiting(self._asker))
-        self.streams[number] = stream
+        stream = self.open_stream(number, _Waiting(self._asker))
         self.send_headers(stream, fields.request_fields(self._request))
 
     def _count(self, event: ResponseReceived | InformationalResponseReceived) -> None:
@@ -97,6 +106,7 @@ class ClientConnection(HTTP2Connection):
             self._asker.refuse(error)
             return
         if 200 <= response.status_code < 300:
+            stream.is_tunnel = True
             self._asker.answer(response, stream)
             return
         size = self._answer_limits.max_body_size

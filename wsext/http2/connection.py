@@ -9,9 +9,8 @@ socket take more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -29,6 +28,7 @@ from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import Frame, GoAwayFrame, WindowUpdateFrame
 
 from wsext.escape import get_logger
+from wsext.http2.data import LARGEST_WINDOW, Data, data_frame, sort_frames
 from wsext.http2.frames import LONGEST_FRAME, FrameGuard, GoAway, Limits, Violation
 from wsext.http2.stream import Carrier, StreamTransport
 from wsext.runtime.net import abort_if_reset, half_close
@@ -79,13 +79,20 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         client_side: Whether this is the client.
     """
 
+    #: The methods that handle events of h2.
+    handlers: ClassVar[dict[type[Event], str]] = {
+        DataReceived: "_data_received",
+        StreamEnded: "_stream_ended",
+        StreamReset: "_stream_reset",
+        RemoteSettingsChanged: "settings_changed",
+    }
+
     def __init__(self, limits: Limits, timers: Timers, *, client_side: bool) -> None:
         self.h2: H2Connection = _H2(H2Configuration(client_side=client_side, header_encoding=None))
         self.streams: dict[int, StreamTransport] = {}
         self.blocked: set[StreamTransport] = set()
         self._limits = limits
         self._timers = timers
-        self._client_side = client_side
         self._guard = FrameGuard(limits, timers.time, self._may_send, after_preface=not client_side)
         self._loop = asyncio.get_running_loop()
         self._turns = turns_of(self._loop)
@@ -101,17 +108,13 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         self._sending: dict[int, StreamTransport] = {}  # in the order of their turns
         self._written = 0  # bytes given to the transport so far
         self._in_write: set[StreamTransport] = set()  # whose bytes the next write has
-        self._gathered = 0  # bytes of DATA in the next write
+        self._out: list[bytes] = []  # frames of the next write that h2 knows nothing of
+        self._gathered = 0  # bytes of DATA among them
+        self._room = _DEFAULT_WINDOW  # bytes that may be sent on all streams
         self._owed = 0  # bytes of the connection's window to give back
         self._ending: dict[int, Any] = {}  # timers of streams that only the peer has to end
         self._over = False
         self._discarded = 0  # bytes that have come since then
-        self._handlers: dict[type[Event], Callable[[Any], None]] = {
-            DataReceived: self._data_received,
-            StreamEnded: self._stream_ended,
-            StreamReset: self._stream_reset,
-            RemoteSettingsChanged: self.settings_changed,
-        }
 
     def _settings(self) -> dict[SettingCodes, int]:
         return {
@@ -130,7 +133,9 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         transport.set_write_buffer_limits(high=1, low=0)
         transport.set_protocol(self)
         h2 = self.h2
-        h2.local_settings = Settings(client=self._client_side, initial_values=self._settings())
+        h2.local_settings = Settings(
+            client=self.h2.config.client_side, initial_values=self._settings()
+        )
         h2.max_inbound_frame_size = LONGEST_FRAME
         h2.decoder.max_header_list_size = self._limits.header_size * 4  # bombs; see check_request
         h2.initiate_connection()
@@ -175,8 +180,14 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         began, going = self._turns.clock(), True
         self._busy = True
         try:
-            while going and not self._over and (part := self._guard.next()) is not None:
-                self._handle(self._parse(part))
+            while going and not self._over:
+                in_headers, part = self._guard.in_headers, self._guard.next()
+                if part is None:
+                    break
+                if in_headers:
+                    self._handle(self._parse(part))
+                else:
+                    self._take(part)
                 going = not self._guard.rest and not self._turns.is_over(began)
         except Violation as violation:
             self.fail(violation.code, violation.why)
@@ -220,11 +231,22 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         stream = self.streams.get(number)
         return number in self._ending if stream is None else not stream.peer_ended
 
+    def _take(self, part: bytes) -> None:
+        """Handle frames that have come."""
+        data, update, rest = sort_frames(part, self._is_tunnel)
+        for one in data:
+            if not self._over:
+                self._take_data(one)
+        if update is not None and not self._over:
+            self._take_update(*update)
+        if not self._over:
+            self._handle(self._parse(rest) if rest else [])
+
     def _handle(self, events: list[Event]) -> None:
         for event in events:
-            handler = self._handlers.get(type(event))
+            handler = self.handlers.get(type(event))
             if handler is not None and not self._over:
-                handler(event)
+                getattr(self, handler)(event)
         if self._over:
             return
         for goaway in self._guard.goaways:
@@ -235,24 +257,58 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
             self._write(WindowUpdateFrame(0, window_increment=self._guard.dropped))
             self._guard.dropped = 0
 
-    def _data_received(self, event: DataReceived) -> None:
-        taken = event.flow_controlled_length or 0
-        self._owed += taken
+    def _is_tunnel(self, number: int) -> bool:
+        stream = self.streams.get(number)
+        return stream is not None and stream.is_tunnel and not stream.peer_ended
+
+    def _take_data(self, data: Data) -> None:
+        self._owed += data.taken
         if self._owed >= _CONNECTION_WINDOW // 2:
-            self.h2.increment_flow_control_window(self._owed)
+            self._put(WindowUpdateFrame(0, window_increment=self._owed).serialize())
             self._owed = 0
+        stream = self.streams.get(data.stream)
+        if stream is None:  # ended by what came before, for another stream
+            return
+        if stream.owed + stream.unread + data.taken > self._limits.window:
+            raise Violation(ErrorCodes.FLOW_CONTROL_ERROR, "data beyond a stream's window")
+        stream.receive(data.payload, data.taken)
+
+    def _data_received(self, event: DataReceived) -> None:
+        """A part of a body has come, or the last of a tunnel that this side has ended."""
+        taken = event.flow_controlled_length or 0
+        if taken:
+            self.h2.increment_flow_control_window(taken)
         stream = self.streams.get(event.stream_id or 0)
         if stream is not None and taken:
             stream.receive(event.data or b"", taken)
 
     def acknowledge(self, stream: StreamTransport, taken: int) -> None:
         stream.owed += taken
-        if stream.owed < self._limits.window // 2 or self._over:
-            return
-        with suppress(ProtocolError, KeyError):  # a stream that the peer has ended needs no window
-            self.h2.increment_flow_control_window(stream.owed, stream.stream_id)
-            stream.owed = 0
-            self._flush_soon()
+        if stream.owed < self._limits.window // 2 or self._over or stream.peer_ended:
+            return  # a stream that the peer has ended needs no window
+        number = stream.stream_id
+        if stream.is_tunnel:
+            self._put(WindowUpdateFrame(number, window_increment=stream.owed).serialize())
+        else:
+            with suppress(ProtocolError, KeyError):  # h2 knows it no more
+                self.h2.increment_flow_control_window(stream.owed, number)
+        stream.owed = 0
+        self._flush_soon()
+
+    def _take_update(self, number: int, more: int) -> None:
+        """The peer takes more bytes of a stream, or of all (RFC 9113 §6.9)."""
+        stream = self.streams.get(number)
+        if not number:
+            self._room += more
+            if self._room > LARGEST_WINDOW:
+                raise Violation(ErrorCodes.FLOW_CONTROL_ERROR, "too large a window")
+        elif stream is None:  # h2 knows whether it was ever there
+            self._handle(self._parse(WindowUpdateFrame(number, window_increment=more).serialize()))
+        else:
+            stream.room += more
+            if stream.room > LARGEST_WINDOW:
+                self._guard.count_reset()
+                stream.reset(ErrorCodes.FLOW_CONTROL_ERROR)
 
     def _stream_ended(self, event: StreamEnded) -> None:
         self._cancel_ending(event.stream_id)
@@ -270,16 +326,29 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
             stream.lose(ConnectionResetError("the peer reset the stream"))
 
     def settings_changed(self, event: RemoteSettingsChanged) -> None:
-        """The peer's settings have come; its windows may have changed."""
+        """The peer's settings have come; its windows may have changed (RFC 9113 §6.9.2)."""
+        changed = event.changed_settings.get(SettingCodes.INITIAL_WINDOW_SIZE)
+        if changed is None:
+            return
+        for stream in self.streams.values():
+            stream.room += changed.new_value - (changed.original_value or 0)
+            if stream.room > LARGEST_WINDOW:
+                raise Violation(ErrorCodes.FLOW_CONTROL_ERROR, "too large a window")
 
     def going_away(self, goaway: GoAway) -> None:
         """The peer takes no new streams."""
         logger.debug("the peer goes away: %r", goaway)
-        for number in [n for n in self.streams if n % 2 == self._client_side]:
+        for number in [n for n in self.streams if n % 2 == self.h2.config.client_side]:
             if number > goaway.last_stream:
                 self.streams[number].lose(ConnectionResetError("the peer goes away"))
 
     # --- sending ------------------------------------------------------------------------------
+
+    def open_stream(self, number: int, protocol: asyncio.BaseProtocol) -> StreamTransport:
+        """The transport of a stream that begins."""
+        stream = self.streams[number] = StreamTransport(self, number, protocol)
+        stream.room = self.h2.remote_settings.initial_window_size
+        return stream
 
     def send_headers(self, stream: StreamTransport, fields: list[tuple[str, str]]) -> None:
         """Send header fields.
@@ -317,19 +386,24 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
 
     def _send_frame(self, stream: StreamTransport) -> bool:
         """Send one frame of a stream, if it may; its next turn comes after the others'."""
-        number, h2 = stream.stream_id, self.h2
+        number = stream.stream_id
         self._sending.pop(number, None)
-        try:
-            room = h2.local_flow_control_window(number) if stream.waiting else 0
-            if room <= 0 and not stream.is_done:
-                if stream.waiting:
-                    self._sending[number] = stream
-                return False
-            data = stream.take(min(room, h2.max_outbound_frame_size, _GATHER_AT_MOST))
-            h2.send_data(number, data, end_stream=stream.is_done)
-        except (ProtocolError, KeyError) as error:  # h2 knows it no more
-            stream.lose(ConnectionResetError(str(error)))
+        room = min(stream.room, self._room)
+        if room <= 0 and stream.waiting:
+            self._sending[number] = stream
             return False
+        data = b""
+        if stream.waiting:
+            data = stream.take(min(room, self.h2.max_outbound_frame_size, _GATHER_AT_MOST))
+            stream.room -= len(data)
+            self._room -= len(data)
+            self._put(data_frame(number, data))
+        if stream.is_done:
+            try:
+                self.h2.end_stream(number)
+            except (ProtocolError, KeyError) as error:  # h2 knows it no more
+                stream.lose(ConnectionResetError(str(error)))
+                return False
         if len(data) >= _SMALL or not stream.waiting:
             self._guard.sent_data()
         self._in_write.add(stream)
@@ -344,8 +418,16 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
             self._flush()
         return True
 
+    def _put(self, frame: bytes) -> None:
+        """Have a frame sent that h2 knows nothing of, after what h2 has to send."""
+        before = self.h2.data_to_send()
+        if before:
+            self._out.append(before)
+        self._out.append(frame)
+
     def _flush(self) -> None:
-        data = self.h2.data_to_send()
+        data = b"".join((*self._out, self.h2.data_to_send()))
+        self._out.clear()
         transport = self._transport
         if not data or transport is None or transport.is_closing():
             return
@@ -412,12 +494,9 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
             self._write(GoAwayFrame(0, last_stream_id=last, error_code=ErrorCodes.NO_ERROR))
 
     def _write(self, frame: Frame) -> None:
-        """Send a frame that h2 knows nothing of, after what h2 has to send."""
+        """Send a frame that h2 knows nothing of."""
+        self._put(frame.serialize())
         self._flush()
-        if self._transport is not None:
-            data = frame.serialize()
-            self._written += len(data)
-            self._transport.write(data)
 
     def fail(self, code: ErrorCodes, why: str) -> None:
         """End the connection with an error code; ``why`` is logged, not sent."""
@@ -465,4 +544,5 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         self._rest = None
         vars(self.h2).clear()  # its parts know each other: the garbage collector would come late
         self.h2 = _CLOSED
+        self._out.clear()
         self._guard.forget()

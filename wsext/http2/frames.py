@@ -46,8 +46,9 @@ LONGEST_FRAME = 1 << 16
 _BURST = 10.0
 #: Seconds' worth of all frames that may come at once.
 _FRAME_BURST = 1.0
-#: What a frame that h2 handles costs, and a request, beside a DATA frame that is only joined.
-_HANDLED, _REQUEST = 25, 50
+#: What it costs to hand on what was joined of a stream, a frame that h2 handles, and a request,
+#: beside a DATA frame that is only joined.
+_DELIVERED, _HANDLED, _REQUEST = 5, 25, 50
 #: Bytes of the DATA of one stream that are joined: a session takes no more before it may pause.
 _LONGEST_JOINED = 1 << 14
 #: DATA frames that are joined before what was joined is handled.
@@ -76,7 +77,8 @@ class Limits:
         window: Bytes per stream that may be sent before they are read.
         header_size: Bytes of a request's or response's headers.
         frame_rate: Frames per second; a frame that cannot be joined with others counts 25 times, a
-            request 50 times. What is beyond is read later.
+            request 50 times, and what is joined of one stream 5 times more. What is beyond is read
+            later.
         control_rate: PING, SETTINGS, PRIORITY, CONTINUATION, GOAWAY, trailers, unknown and empty
             DATA frames per second, and window updates that no data asks for; ten times that at
             once.
@@ -178,6 +180,11 @@ class FrameGuard:
         if self._resets.take(1, self._clock()):
             raise _flood("resets")
 
+    @property
+    def in_headers(self) -> bool:
+        """Whether a header block has begun, so that nothing but the rest of it may follow."""
+        return self._block is not None
+
     def add(self, data: bytes) -> None:
         """Take what the peer has sent; `next` hands it on."""
         self._data += data
@@ -228,7 +235,7 @@ class FrameGuard:
         if not at:
             return None
         del data[:at]
-        cost = count + _HANDLED * (len(joined) + bool(other))
+        cost = count + _DELIVERED * len(joined) + _HANDLED * bool(other)
         self.rest = self._frames.take(cost, self._clock())
         frames = [_frame(_DATA, number, payload) for number, payload in joined.items()]
         return b"".join([*frames, other])

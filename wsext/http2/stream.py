@@ -60,6 +60,32 @@ class StreamTransport(asyncio.Transport):
         protocol: Who is told of what happens.
     """
 
+    __slots__ = (
+        "_carrier",
+        "_closing",
+        "_end_sent",
+        "_eof",
+        "_eof_told",
+        "_high",
+        "_loop",
+        "_lost",
+        "_low",
+        "_out",
+        "_out_size",
+        "_protocol",
+        "_read_due",
+        "_reading",
+        "_unread",
+        "_writing_paused",
+        "is_tunnel",
+        "owed",
+        "peer_ended",
+        "room",
+        "stream_id",
+        "unread",
+        "written_at",
+    )
+
     def __init__(self, carrier: Carrier, stream_id: int, protocol: asyncio.BaseProtocol) -> None:
         super().__init__()
         self.stream_id = stream_id
@@ -68,12 +94,17 @@ class StreamTransport(asyncio.Transport):
         self._loop = asyncio.get_running_loop()
         self._reading = False
         self._unread = bytearray()
-        self._unread_taken = 0  # what it takes of the window
+        #: Bytes of the window that wait here until the protocol reads.
+        self.unread = 0
         self._read_due = False
         #: Whether the peer has ended its side.
         self.peer_ended = False
         #: Bytes of the window that were taken and are not given back yet.
         self.owed = 0
+        #: Bytes that the peer takes now.
+        self.room = 0
+        #: Whether it carries a protocol of its own, and no body of a request or a response.
+        self.is_tunnel = False
         self._eof_told = False
         self._out: deque[bytes | memoryview] = deque()
         self._out_size = 0
@@ -108,19 +139,19 @@ class StreamTransport(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self._reading = True
-        if (self._unread_taken or self.peer_ended) and not self._read_due:
+        if (self.unread or self.peer_ended) and not self._read_due:
             self._read_due = True
             self._loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:
         self._read_due = False
-        while self._unread_taken and self.is_reading():
+        while self.unread and self.is_reading():
             data = bytes(self._unread[:_PIECE])
             del self._unread[:_PIECE]
-            taken = len(data) if self._unread else self._unread_taken  # with the padding
-            self._unread_taken -= taken
+            taken = len(data) if self._unread else self.unread  # with the padding
+            self.unread -= taken
             self._deliver(data, taken)
-        if self.peer_ended and not self._unread_taken and self.is_reading() and not self._eof_told:
+        if self.peer_ended and not self.unread and self.is_reading() and not self._eof_told:
             self._eof_told = True
             if not self._protocol.eof_received():
                 self.close()
@@ -139,11 +170,11 @@ class StreamTransport(asyncio.Transport):
 
     def receive(self, data: bytes, taken: int) -> None:
         """Take the data of a frame, which took some bytes of the window."""
-        if self.is_reading() and not self._unread_taken:
+        if self.is_reading() and not self.unread:
             self._deliver(data, taken)
         elif not self._closing:
             self._unread += data
-            self._unread_taken += taken
+            self.unread += taken
 
     def receive_end(self) -> None:
         """The peer has ended its side."""
@@ -254,7 +285,7 @@ class StreamTransport(asyncio.Transport):
         self._check_over()
 
     def _check_over(self) -> None:
-        if self._end_sent and (self._closing or (self.peer_ended and not self._unread_taken)):
+        if self._end_sent and (self._closing or (self.peer_ended and not self.unread)):
             self.lose(None)
 
     def lose(self, error: Exception | None) -> None:

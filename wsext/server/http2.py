@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, ClassVar
 
 from h2.errors import ErrorCodes
-from h2.events import RequestReceived
+from h2.events import Event, RequestReceived
 from h2.settings import SettingCodes
 
 from wsext.errors import HandshakeRejected
@@ -31,6 +31,11 @@ class ServerConnection(HTTP2Connection):
         owner: What the server knows of the connection; told when it has ended.
     """
 
+    handlers: ClassVar[dict[type[Event], str]] = {
+        **HTTP2Connection.handlers,
+        RequestReceived: "_request_received",
+    }
+
     def __init__(self, host: Host, owner: Exchange) -> None:
         options = host.app.server_options
         limits = Limits(
@@ -46,7 +51,6 @@ class ServerConnection(HTTP2Connection):
         self._owner = owner
         self._leaving = False
         self._idle: Any = None
-        self._handlers[RequestReceived] = self._request_received
 
     def _settings(self) -> dict[SettingCodes, int]:
         return {**super()._settings(), SettingCodes.ENABLE_CONNECT_PROTOCOL: 1}
@@ -61,7 +65,7 @@ class ServerConnection(HTTP2Connection):
         self._owner.stop_timeout()  # from here, each stream has its own
         self._host.heard(self._owner)
         handshake = StreamHandshake(self._host, self)
-        stream = self.streams[number] = StreamTransport(self, number, handshake)
+        stream = self.open_stream(number, handshake)
         handshake.connection_made(stream)
         options = self._host.app.server_options
         try:
@@ -70,6 +74,7 @@ class ServerConnection(HTTP2Connection):
         except HandshakeRejected as error:
             handshake.respond(None, rejection(error))
         else:
+            stream.is_tunnel = request.method == "CONNECT"
             handshake.begin(request)
 
     # --- the end ------------------------------------------------------------------------------
