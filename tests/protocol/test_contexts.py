@@ -158,7 +158,7 @@ class Group:
     def do_join(self) -> None:
         if len(self.members) < 8:
             bits = self.random.choice([12, 12, 12, 9, 15])
-            self.members.append(Member(bits, self.random.random() < 0.1))
+            self.members.append(Member(bits, self.random.random() < 0.2))
             for message in self.said[-self.random.choice([0, 0, 3, 30]) :]:
                 self.members[-1].tell(message)
 
@@ -288,6 +288,16 @@ def test_a_compressed_private_message_takes_a_member_out(data: bytes, hints: Any
     del other.inflater.compressed_sizes[5:]
     told(5, one, other, context=context)
     assert sum(other.inflater.compressed_sizes[5:]) > 1.5 * sum(one.inflater.compressed_sizes[5:])
+
+
+def test_one_that_keeps_nothing_may_encode_for_one_that_does() -> None:
+    forgetful, member = Member(reset=True), Member()
+    for at in range(4):
+        member.say(price(at), {"compress": True})
+        message = PreparedMessage(price(10 + at))
+        forgetful.tell(message)
+        member.tell(message)
+        member.check()
 
 
 def test_what_is_not_to_be_compressed_is_no_part_of_the_context() -> None:

@@ -8,7 +8,7 @@ from wsext.protocol.epochs import Encoding, Follower
 
 
 def encoding(epoch: object, number: int) -> Encoding:
-    made = Encoding(b"wire", 2, (0,), (0,), ())
+    made = Encoding(b"wire", 2, (0,), ())
     made.epoch, made.number = epoch, number
     return made
 

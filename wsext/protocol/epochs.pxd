@@ -8,10 +8,9 @@ cdef class Encoding:
     cdef public bytes wire
     cdef public Py_ssize_t size
     cdef public tuple passed
-    cdef public tuple told
+    cdef public tuple beside
     cdef public object epoch
     cdef public long long number
-    cdef public tuple told_inside
     cdef public long long inside
     cdef public long long outside
 

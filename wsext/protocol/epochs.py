@@ -31,8 +31,7 @@ class Encoding:
         wire: The frames.
         size: How many of these bytes are payload.
         passed: The numbers of the stages that it passed.
-        told: Of these, the ones that have to know (`Codec.skip_shared`).
-        told_inside: Of these, the ones that have to know where the connection follows its epoch.
+        beside: Of these, the ones without a history, which encoded it on its own.
 
     Attributes:
         epoch: The epoch that it belongs to; ``None`` if it refers to nothing before.
@@ -42,14 +41,13 @@ class Encoding:
     """
 
     __slots__ = (
+        "beside",
         "epoch",
         "inside",
         "number",
         "outside",
         "passed",
         "size",
-        "told",
-        "told_inside",
         "wire",
     )
 
@@ -58,14 +56,12 @@ class Encoding:
         wire: bytes,
         size: int,
         passed: tuple[int, ...],
-        told: tuple[int, ...],
-        told_inside: tuple[int, ...],
+        beside: tuple[int, ...],
     ) -> None:
         self.wire = wire
         self.size = size
         self.passed = passed
-        self.told = told
-        self.told_inside = told_inside
+        self.beside = beside
         self.epoch: Any = None
         self.number = 0
         self.inside = self.outside = 0

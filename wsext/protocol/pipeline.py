@@ -95,7 +95,7 @@ class Pipeline(Stack):
             ProtocolError: As `encode`.
         """
         hints = frame.hints
-        frames, passed, told, told_inside = [frame], [], [], []
+        frames, passed, beside = [frame], [], []
         for number, stage in enumerate(self._encoders):
             history = None if histories is None else histories.get(number)
             encode = stage.codec.encode_shared if history is None else history.encode
@@ -121,12 +121,10 @@ class Pipeline(Stack):
             frames = out
             if passes:
                 passed.append(number)
-                if stage.tells:
-                    told.append(number)
-                    if history is None:
-                        told_inside.append(number)
+                if history is None:
+                    beside.append(number)
         wire, size = _joined(self._end_encode(frames))
-        return Encoding(wire, size, tuple(passed), tuple(told), tuple(told_inside))
+        return Encoding(wire, size, tuple(passed), tuple(beside))
 
     def skip_shared(self, stages: tuple[int, ...]) -> bool:
         """Tell these stages' codecs that shared frames are sent in place of their own.
@@ -147,10 +145,11 @@ class Pipeline(Stack):
                     stage.fail(error, "can_share")
         for number in stages:
             stage = self._encoders[number]
-            try:
-                stage.codec.skip_shared()
-            except BaseException as error:
-                stage.fail(error, "skip_shared")
+            if stage.tells:
+                try:
+                    stage.codec.skip_shared()
+                except BaseException as error:
+                    stage.fail(error, "skip_shared")
         return True
 
     def encode_again(self, frame: Frame) -> list[Frame]:

@@ -23,5 +23,5 @@ cdef class PreparedMessage:
     @cython.locals(message=PreparedMessage)
     cpdef PreparedMessage within(self, object context)
 
-    @cython.locals(follower=Follower, encoding=Encoding, follows=bint, told=tuple)
+    @cython.locals(follower=Follower, encoding=Encoding, follows=bint, passed=tuple)
     cpdef Encoding encoding_for(self, Pipeline pipeline)

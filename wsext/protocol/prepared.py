@@ -120,8 +120,8 @@ class PreparedMessage:
         if encoding is not None and encoding.epoch is not None:
             follows = follower is not None and follower.follows(encoding)
             if follows or encoding.number == 1:
-                told = encoding.told_inside if follows else encoding.told
-                if told and not pipeline.skip_shared(told):
+                passed = encoding.beside if follows else encoding.passed
+                if passed and not pipeline.skip_shared(passed):
                     return None
                 if follower is None:
                     follower = pipeline.make_follower()
@@ -135,7 +135,7 @@ class PreparedMessage:
                 encoding = pipeline.encode_shared(self._frame)
                 if len(self.shared) < _KEPT:
                     self.shared[key] = encoding
-        if encoding.told and not pipeline.skip_shared(encoding.told):
+        if encoding.passed and not pipeline.skip_shared(encoding.passed):
             return None
         if follower is not None and pipeline.is_remembered(encoding.passed):
             follower.epoch = None

@@ -101,7 +101,7 @@ class Stage:
         self.always = self.takes_all and not self.remembers
         #: Whether it wants to know of frames that are sent in place of its own, or to be asked.
         self.asks = hasattr(codec, "can_share") and not _is_default(codec, "can_share")
-        self.tells = self.asks or not _is_default(codec, "skip_shared")
+        self.tells = not _is_default(codec, "skip_shared")
         #: Whether it does anything with what goes out, and with what comes in.
         self.encodes, self.decodes = work_of(codec)
         #: Who has to encode after this stage, and who has to decode after it.

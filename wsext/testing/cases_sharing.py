@@ -113,4 +113,4 @@ class SharingCases(EngineCases):
         """What a server sends to every connection when it encodes a message once, and whom it has
         to tell of that."""
         encoding = engines.server.pipeline.encode_shared(Frame(opcode, payload))
-        return encoding.wire, encoding.told
+        return encoding.wire, encoding.passed
