@@ -95,7 +95,7 @@ CURVES = (
         "codecs",
         "what codecs add to one message",
         (0, 1, 2, 4, 8),
-        lambda n: Load(connections=1000, in_flight=16, codecs=n),
+        lambda n: Load(connections=512, in_flight=16, codecs=n),
         times_size=False,
     ),
     Curve(
@@ -177,6 +177,7 @@ def summary(curve: Curve, points: dict[int, Point]) -> dict[str, Any]:
     for what, costs in (("cpu", cpu), ("memory", memory)):
         base = costs[0] if sizes[0] == 0 else 0.0
         fitted = [(n, c - base) for n, c in zip(sizes, costs, strict=True) if n and c > base]
+        result[f"{what} fitted"] = fitted
         if len(fitted) > 1:
             xs, ys = zip(*fitted, strict=True)
             result[f"{what} exponent"] = exponent(xs, ys)

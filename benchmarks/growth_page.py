@@ -90,8 +90,8 @@ def _panel(curve: dict[str, Any], what: str, unit: str, x: int, y: int) -> list[
         f'<tspan class="dim" font-weight="400"> · '
         f"{'too small to fit' if fit is None else f'exponent {fit:.2f}'}</tspan></text>"
     ]
-    points = [(n, c) for n, c in zip(curve["sizes"], curve[what], strict=True) if n and c > 0]
-    if len(points) < 2:
+    points = curve[f"{what} fitted"]
+    if fit is None:
         return out
     sizes, costs = zip(*points, strict=True)
     low, high = min(costs), max(costs)

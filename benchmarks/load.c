@@ -71,7 +71,7 @@ int main(int argc, char **argv) {
     unsigned char *buffer = malloc(CHUNK);
     uint64_t polls = 0, idle = 0, all = 0, due = connections; /* room: deliveries so far, and to come */
     double opened = now(), began = opened, start = 0, cpu = 0, t = opened;
-    int unserved = room ? 0 : connections; /* the warm-up begins when all are served */
+    int unserved = room ? 1 : connections; /* the warm-up begins when all are served */
     for (int i = 0; i < connections && !room; i++) {
         peers[i].waiting = in_flight;
         push(peers + i);
@@ -86,7 +86,7 @@ int main(int argc, char **argv) {
         if (!n || (polls & 63) == 0) {
             t = now();
             if (unserved) began = t;
-            if (t - began > warmup + seconds + 10 || began - opened > 30) fail("the replies stopped coming");
+            if (t - began > warmup + seconds + 10 || began - opened > 60) fail("the replies stopped coming");
             if (!start && t - began > warmup) {
                 start = t;
                 cpu = cpu_of(argv[7]);
@@ -104,7 +104,7 @@ int main(int argc, char **argv) {
             if (size <= 0) die("the server dropped a connection");
             int messages = feed(&p->reader, buffer, size);
             if (room) {
-                for (all += messages; all >= due; due += connections) next(publisher);
+                for (all += messages; all >= due; due += connections) next(publisher), unserved = 0;
             } else if ((p->waiting -= messages) <= 0 && is_out(p)) {
                 p->waiting += in_flight;
                 unserved -= !p->is_served;

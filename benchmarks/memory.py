@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import time
 from contextlib import ExitStack
@@ -15,7 +16,9 @@ WARM = 50
 SETTLE = 0.5  # seconds for a server to finish what a handshake left to do
 
 
-def per_connection(server: Server, offer: str, connections: int, first: bytes) -> float:
+def per_connection(
+    server: Server, offer: str, connections: int, first: bytes, tls: bool = False
+) -> float:
     """KiB per idle connection, the first few not counted.
 
     Args:
@@ -23,22 +26,26 @@ def per_connection(server: Server, offer: str, connections: int, first: bytes) -
         offer: The extensions to offer.
         connections: How many to open.
         first: The frame that each sends and has echoed, or nothing.
+        tls: Whether it speaks TLS.
 
     Raises:
         Unavailable: If a connection fails.
     """
+    context = ssl._create_unverified_context() if tls else None
     with ExitStack() as stack:
         sizes = []
         for count in (WARM, connections):
             for _ in range(count):
-                stack.enter_context(_open(server.port, offer, first))
+                stack.enter_context(_open(server.port, offer, first, context))
             time.sleep(SETTLE)
             sizes.append(server.rss())
     return (sizes[1] - sizes[0]) / connections / 1024
 
 
-def _open(port: int, offer: str, first: bytes) -> socket.socket:
+def _open(port: int, offer: str, first: bytes, context: ssl.SSLContext | None) -> socket.socket:
     sock = socket.create_connection(("127.0.0.1", port), timeout=10)
+    if context is not None:
+        sock = context.wrap_socket(sock)
     extensions = f"Sec-WebSocket-Extensions: {offer}\r\n" if offer else ""
     sock.sendall(
         f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"

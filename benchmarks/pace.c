@@ -114,7 +114,8 @@ int main(int argc, char **argv) {
     uint64_t answered = taken;
     for (int i = 0; i < connections; i++)
         while (taken < wanted && peers[i].replies < (room ? last : last / connections + 1)) count(peers + i, t);
-    if (!answered || !took) fail("no reply");
+    if (!took) fail("the load cannot send as fast");
+    if (!answered) fail("no reply");
     qsort(latencies, taken, sizeof *latencies, compare);
     qsort(lateness, last - first, sizeof *lateness, compare);
     printf("%llu %.6f %.4f %.6f %.1f %.1f %.1f %.1f %.1f\n", (unsigned long long)answered, took,

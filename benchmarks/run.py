@@ -198,7 +198,8 @@ class Bench:
         server = self._fleet.fresh(row.server)
         try:
             frame = first_frame(data) if workload.talk else b""
-            return per_connection(server, offered, workload.connections, frame)
+            is_tls = workload.transport == "tls"
+            return per_connection(server, offered, workload.connections, frame, is_tls)
         finally:
             server.stop()
 

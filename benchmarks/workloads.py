@@ -273,6 +273,7 @@ _SESSIONS = tuple(
         Workload("TLS, resumed: handshake, one echo, close", _SMALL, 64, kind="connect",
                  transport="resume", rows=_TLS),
         Workload("idle memory, 1,000 connections", _SMALL, 1000, kind="memory", rows=_ALL),
+        Workload("idle memory, TLS", _SMALL, 1000, kind="memory", transport="tls", rows=_TLS),
         Workload("idle memory, deflate agreed", _JSON_1K, 1000, kind="memory", deflate=TAKEOVER,
                  rows=_DEFLATE),
         Workload("idle memory, deflate, one message each", _JSON_1K, 1000, kind="memory",

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsext.escape import escape, escape_record, get_logger, safe_url
+from wsext.escape import escape, escape_record, get_logger, safe_text, safe_url
 
 ROOT = Path(__file__).parent.parent
 
@@ -148,3 +148,17 @@ def test_every_logger_of_wsext_escapes_its_records() -> None:
         if re.search(r"getLogger|\bimport (getLogger|Logger)\b|LoggerAdapter", path.read_text())
     }
     assert direct == set(_OTHERS)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("use ws://host:port/path or wss://…", "use ws://host:port/path or wss://…"),
+        ("got 'redis://ada:hunter2@b/0?password=hunter2'; x", "got 'redis://b/0'; x"),
+        ("(wss://h/?token=hunter2 is wrong", "(wss://h/ is wrong"),
+        ("ada@example.org\x1b", "ada@example.org\\x1b"),
+    ],
+)
+def test_what_a_command_says_has_no_secrets_of_urls(text: str, shown: str) -> None:
+    assert safe_text(text) == shown
+    assert safe_text(f"{text}\n", keep="\n") == f"{shown}\n"

@@ -2,7 +2,7 @@
 
 No-op extensions and permessage-zstd are agreed when the load offers them; WSEXT_CODEC chooses the
 codec. The room is an `App.room` for ``coro``, over the broker if there is one, and a loop that
-sends a `PreparedMessage` for ``listener``.
+sends a `PreparedMessage`, within a `SharedContext`, for ``listener``.
 """
 
 from __future__ import annotations
@@ -100,6 +100,12 @@ try:
     from wsext import PreparedMessage
 except ImportError:  # not in this version yet
     PreparedMessage = str  # type: ignore[assignment,misc]
+try:
+    from wsext import SharedContext
+except ImportError:  # not in this version yet
+    context = None
+else:
+    context = SharedContext()
 
 if VARIANT.startswith("listener") or not hasattr(app, "room"):
 
@@ -115,6 +121,8 @@ if VARIANT.startswith("listener") or not hasattr(app, "room"):
     class Publish(Listener):
         def on_message(self, session: Session, message: str | bytes) -> None:
             prepared = PreparedMessage(message)
+            if context is not None:
+                prepared = prepared.within(context)
             for member in members:
                 member.send_nowait(prepared)
 

@@ -15,14 +15,18 @@ import termios
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e.processes import ENV, WSEXT, Served, serving, wsext
 from tests.relay import Relay, relaying
-from wsext import App, Server, ServerOptions, Session, serve
+from wsext import App, Server, ServerOptions, Session, serve, testing
+from wsext.cli.connect import Ended, converse
 from wsext.cli.dialing import Exit
+from wsext.cli.input import Lines
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +126,6 @@ def test_a_terminal_has_a_prompt_and_shows_what_comes(server: Served) -> None:
         os.write(ours, b"typed\r")
         # What came is shown above a prompt that is drawn again.
         read_until(ours, lambda seen: b">" in seen.partition(b"< typed")[2])
-        os.write(ours, b"/ping\r")
-        read_until(ours, lambda seen: b"ping: " in seen and b" ms" in seen)
         os.write(ours, b"\x04")  # end of input
         read_until(ours, lambda seen: b"received: 1 message" in seen)
         assert process.wait(10) == 0
@@ -131,6 +133,50 @@ def test_a_terminal_has_a_prompt_and_shows_what_comes(server: Served) -> None:
         process.kill()
         process.wait()
         os.close(ours)
+
+
+@pytest.mark.parametrize("interactive", [True, False])
+async def test_ping_is_a_command_where_somebody_types(interactive: bool) -> None:
+    app = App()
+
+    @app.websocket("/")
+    async def echo(session: Session) -> None:
+        async for message in session:
+            await session.send(message)
+
+    typed = [b"/ping", b"/ping ada"]
+    happened: asyncio.Queue[object] = asyncio.Queue()
+
+    async def read() -> bytes | None:
+        if typed:
+            return typed.pop(0)
+        for _ in range(2):
+            await happened.get()
+        return None
+
+    said: list[str] = []
+    shown: list[str | bytes] = []
+
+    def note(what: list[Any], text: str | bytes) -> None:
+        what.append(text)
+        happened.put_nowait(text)
+
+    async with testing.connect(app) as session:
+        ended = await converse(
+            session,
+            Lines(read),
+            "auto",
+            {"count": None, "wait": 0},
+            interactive,
+            partial(note, shown),
+            partial(note, said),
+        )
+    assert ended is Ended.HERE
+    if interactive:
+        assert [text.partition(" ")[0] for text in said] == ["ping:", "ping:"]
+        assert not shown
+    else:
+        assert (said, shown) == ([], ["/ping", "/ping ada"])
 
 
 HOSTILE = """

@@ -48,6 +48,7 @@ async def test_a_line_ends_with_its_newline_and_nothing_else_is_taken(
 async def test_all_of_it_is_one_line(data: bytes, all_of_it: list[bytes]) -> None:
     async with piped(data, whole=True) as found:
         assert [line async for line in found] == all_of_it
+        assert [line async for line in found] == []  # its end stays its end
 
 
 async def test_what_could_not_be_sent_comes_once_more() -> None:

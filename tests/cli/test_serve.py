@@ -175,7 +175,7 @@ def test_tls_offers_http2_unless_told_otherwise(tmp_path: Path) -> None:
         assert wsext(*asked, f"{served.ws}/").stdout.startswith("2 ")
     with serving("demo:app", "--ssl-cert", str(both), "--no-http2", cwd=tmp_path) as served:
         done = wsext(*asked, f"{served.ws}/")
-        assert (done.returncode, done.stdout) == (1, "")
+        assert (done.returncode, done.stdout) == (4, "")
         assert wsext(*asked[:-1], f"{served.ws}/").stdout.startswith("1.1 ")
 
 

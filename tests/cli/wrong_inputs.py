@@ -103,7 +103,7 @@ WRONG = (
     Wrong("wsext ext new x --kind mesage", ("--kind", "'message', 'frame'", "'message'?")),
     Wrong("wsext ext show permesage-zstd", ("'permesage-zstd'", "known: ", "'permessage-zstd'?")),
     Wrong("wsext connect http://chat.example", ("not a URL", "use ws://host:port/path or wss://")),
-    Wrong("wsext connect -H nonsense ws://chat.example", ("--header needs NAME:VALUE",)),
+    Wrong("wsext connect -H nonsense ws://chat.example", ("--header: needs NAME:VALUE", "colon")),
     Wrong("wsext connect --no-ext zstd ws://a", ("'zstd'", "known: ", MEANT, "line, --no-ext)")),
     # --- the environment
     Wrong("WSEXT_SERVE__PROT=80 wsext serve", ("WSEXT_SERVE__PROT", "'WSEXT_SERVE__PORT'?")),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from tests.codecs import Counting, CountingCodec
-from wsext import OptionSet, RemoteProtocolError, hookimpl
+from wsext import OptionSet, RemoteProtocolError, SharedHistory, hookimpl
 
 __all__ = ["LEGAL", "NAME", "SECRET", "Faultless", "faulty", "faulty_plugin", "with_codec"]
 
@@ -78,6 +78,15 @@ def faulty(call: str, kind: str, *, asynchronous: bool = False) -> type[Faultles
         options = type("Options", (OptionSet,), {"check": fail})
         return type("Faulty", (Faultless,), {"Options": options})
     extension: type[Faultless] = type("Faulty", (Faultless,), {"armed": True})
+    if call == "SharedHistory.encode":
+        history = type("FaultyHistory", (SharedHistory,), {"encode": fail})
+        remembers = {
+            "key": "all the same",
+            "has_history": True,
+            "make_history": lambda _: history(),
+        }
+        extension.codec = type("FaultyCodec", (FaultlessCodec,), remembers)
+        return extension
     of_codec = hasattr(FaultlessCodec, call)
     inner = getattr(FaultlessCodec if of_codec else Faultless, call)
 
@@ -95,7 +104,9 @@ def faulty(call: str, kind: str, *, asynchronous: bool = False) -> type[Faultles
         return extension
     if call == "share_key":
         members = {call: property(fail)}
-    elif call in ("encode_shared", "skip_shared"):
+    elif call == "make_history":
+        members |= {"key": "all the same", "has_history": True}
+    elif call in ("can_share", "encode_shared", "skip_shared"):
         members["key"] = "all the same"
     extension.codec = type("FaultyCodec", (FaultlessCodec,), members)
     return extension

@@ -17,7 +17,7 @@ from tests.integrations.served import Receive, Scope, Send
 from tests.outcomes.faulty import NAME, Faultless
 from tests.raw import masked
 from tests.raw import raw_peer as tcp_peer
-from wsext import App, Frame, Session, WebSocketOptions
+from wsext import App, Frame, Session, SharedContext, WebSocketOptions
 from wsext.integrations.uvicorn import WebSocketProtocol
 from wsext.protocol.handshake import build_request
 from wsext.protocol.http import serialize_request
@@ -85,7 +85,7 @@ async def _talk(peer: RawPeer, seen: Seen) -> None:
 async def _echo(session: Session) -> None:
     """As a broadcast, which is encoded once for all that can share it."""
     async for message in session:
-        wsext.broadcast([session], message)
+        wsext.broadcast([session], message, context=SharedContext())
 
 
 def _app(*installed: Any) -> App:
@@ -129,7 +129,7 @@ def client(*installed: Any) -> Seen:
             ) as session:
                 seen.agreed = session.extension(NAME, None) is not None
                 with suppress(wsext.ConnectionClosed):
-                    wsext.broadcast([session], await session.receive())
+                    wsext.broadcast([session], await session.receive(), context=SharedContext())
                     await session.wait_closed()
         except Exception as error:
             seen.raised = error
@@ -152,7 +152,8 @@ def uvicorn_(*installed: Any) -> Seen:
         await receive()
         await send({"type": "websocket.accept"})
         while (event := await receive())["type"] == "websocket.receive":
-            wsext.broadcast([scope["extensions"]["wsext"]["session"]], event["bytes"])
+            session = scope["extensions"]["wsext"]["session"]
+            wsext.broadcast([session], event["bytes"], context=SharedContext())
 
     async def scenario(world: World) -> None:
         config = uvicorn.Config(app, lifespan="off", log_config=None, ws_ping_interval=None)

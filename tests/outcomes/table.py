@@ -28,6 +28,9 @@ make_codec     codeless codeless codeless codeless codeless codeless codeless co
 share_key      alone alone alone alone alone alone alone alone alone blocks
 wants          1011 1011 own 1011 1011 1011 1011 true false blocks
 encode         1011 1011 own 1011 1011 1011 1011 1011 1011 1011
+can_share      1011 1011 own 1011 1011 1011 1011 true alone blocks
+make_history   fresh fresh fresh fresh fresh fresh fresh fresh fresh blocks
+SharedHistory.encode  fresh fresh fresh fresh fresh fresh fresh fresh fresh blocks
 encode_shared  1011 1011 own 1011 1011 1011 1011 1011 1011 blocks
 skip_shared    1011 1011 own 1011 1011 1011 1011 ignored ignored blocks
 decode         1011 1007 own 1011 1011 1011 1011 1011 1011 1011
@@ -68,6 +71,7 @@ MEANINGS = {
     "1011.",
     "codeless": "As `accept` on a server, as `confirm` on a client.",
     "alone": "The session works; a broadcast is encoded for it alone.",
+    "fresh": "The session works; messages to a group are encoded without a memory.",
     "1011": 'The connection is failed with 1011 and the words "extension failed".',
     "1007": 'The connection is failed with 1007 and the words "message cannot be decoded".',
     "own": "The connection is failed with the code and the reason that the extension gave.",

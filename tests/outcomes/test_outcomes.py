@@ -20,12 +20,15 @@ DOCS = Path(__file__).parent.parent.parent / "docs" / "outcomes.md"
 #: What is written down in the table although no front has to run it.
 _NOT_RUN = {"blocks"}
 
+_SHARING = {"share_key", "can_share", "encode_shared", "skip_shared", "make_history"}
+_SHARING.add("SharedHistory.encode")
+
 #: Calls that a front never makes.
 _NEVER = {
     "server": {"offers", "confirm"},
     "uvicorn": {"offers", "confirm"},
-    "client": {"accept", "share_key", "encode_shared", "skip_shared"},
-    "websockets": {"offers", "confirm", "share_key", "encode_shared", "skip_shared"},
+    "client": {"accept", *_SHARING},
+    "websockets": {"offers", "confirm", *_SHARING},
 }
 
 #: Calls that may be asynchronous; in `websockets` nothing may be.

@@ -10,7 +10,7 @@ from textwrap import dedent
 
 import pytest
 
-from wsext import PluginError
+from wsext import OptionError, PluginError
 from wsext.sdk.plugins import Plugins, PluginStatus
 
 
@@ -185,6 +185,19 @@ def test_the_environment_variable_restricts(
     infos = Plugins.from_environment().all()
     ours = {"framelog", "permessage-deflate", "presets"}
     assert {i.name for i in infos if i.status == "active"} & ours == active
+
+
+@pytest.mark.parametrize("field", ["allow", "deny"])
+def test_a_name_that_no_plugin_has_is_refused(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [entry("x-good", "plug_good:Good")]
+    with pytest.raises(
+        OptionError, match=rf"plugins: {field}: .*'x-god'.* known: x-good \(did you"
+    ):
+        Plugins(entries=entries, **{field: ["x-god"]})  # type: ignore[arg-type]
+    name = "framlog" if field == "allow" else "-framlog"
+    monkeypatch.setenv("WSEXT_PLUGINS", f"permessage-deflate, {name}")
+    with pytest.raises(OptionError, match=r"WSEXT_PLUGINS: no plugin 'framlog'.*'framelog'\?"):
+        Plugins.from_environment()
 
 
 def test_a_later_version_of_the_hooks_is_incompatible(module: Path) -> None:

@@ -100,6 +100,18 @@ def test_connections_are_accepted_until_it_is_closed(loop: Any) -> None:
 
 
 @LOOPS
+def test_what_is_sent_to_a_connection_waits_for_no_acknowledgement(loop: Any) -> None:
+    async def work() -> None:
+        port = Accepting()
+        client = port.client()
+        await until(lambda: bool(port.taken))
+        assert port.taken[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        port.close(client)
+
+    run(loop, work())
+
+
+@LOOPS
 def test_without_file_descriptors_connections_are_refused_and_one_line_is_logged(loop: Any) -> None:
     async def work() -> None:
         port = Accepting()

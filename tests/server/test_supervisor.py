@@ -314,7 +314,9 @@ def test_an_app_that_cannot_start_is_one_line_and_an_exit_code(folder: Path) -> 
     done = run_wsext("serve", "--workers", "0")
     assert "serve: workers: expected a whole number, >= 1" in done.stderr
     done = run_wsext("serve", "--fd", "0")
-    assert done.stderr == "wsext: serve: fd: 0 is not an inherited listening socket\n"
+    assert done.stderr == (
+        "wsext: serve: fd: 0 is not an inherited listening socket (source: command line, --fd)\n"
+    )
     done = run_wsext("serve", "--worker", "me")
     assert done.returncode == 2
 

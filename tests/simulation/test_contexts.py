@@ -1,5 +1,5 @@
-"""Rooms with permessage-deflate on a simulated network: whatever happens to a member, what it gets
-is what was said, in that order.
+"""Rooms whose messages are compressed with memory, on a simulated network: whatever happens to a
+member, what it gets is what was said, in that order.
 
 SHOW=full python -m pytest tests/simulation/test_contexts.py -n0 -s --timeout 600
 """
@@ -25,6 +25,10 @@ NETWORK = Conditions(latency=(0.001, 0.02), capacity=2000)
 OPTIONS = WebSocketOptions(ping_interval=None, outgoing_bytes=2048)
 
 
+DEFLATE = ("permessage-deflate",)
+STACK = ("permessage-checksum", "permessage-deflate", "permessage-fragment")
+
+
 def text(number: int, random: Random) -> str:
     """A message that can be told from every other one, and is much like it."""
     symbol = random.choice(["AAPL", "MSFT", "NVDA"])
@@ -35,10 +39,12 @@ def text(number: int, random: Random) -> str:
 class Town:
     """A room in which one speaks, and members that come, go, lag and are spoken to alone."""
 
-    def __init__(self, world: World, policy: Any) -> None:
+    def __init__(self, world: World, policy: Any, extensions: tuple[str, ...]) -> None:
         self.world, self.random = world, world.random
         self.app = App(options=OPTIONS, rooms=RoomOptions(queue_bytes=6000, history=5))
-        self.app.install("permessage-deflate")
+        self.extensions = extensions
+        for name in extensions:
+            self.app.install(name)
         self.members: list[Membership] = []
         self.said: list[str] = []
         self.is_over = False
@@ -91,10 +97,10 @@ class Town:
         count = 0
         while not self.is_over:
             connecting = self.world.connect(
-                server, "/", extensions=["permessage-deflate"], conditions=NETWORK
+                server, "/", extensions=self.extensions, conditions=NETWORK
             )
             async with connecting as session:
-                assert session.extension("permessage-deflate")
+                assert len(session.extensions) == len(self.extensions)
                 last = -1
                 for _ in range(self.random.choice([5, 50, 1000])):
                     if self.random.random() < 0.05:
@@ -110,10 +116,20 @@ class Town:
         return count
 
 
-@pytest.mark.parametrize("policy", ["close", "drop-oldest", "coalesce"])
-def test_what_a_member_gets_is_what_was_said(policy: str) -> None:
+@pytest.mark.parametrize(
+    ("policy", "extensions"),
+    [
+        ("close", DEFLATE),
+        ("drop-oldest", DEFLATE),
+        ("coalesce", DEFLATE),
+        ("close", ("permessage-zstd",)),
+        ("drop-oldest", STACK),
+        ("close", ("session-resume", *DEFLATE)),
+    ],
+)
+def test_what_a_member_gets_is_what_was_said(policy: str, extensions: tuple[str, ...]) -> None:
     async def scenario(world: World) -> None:
-        town = Town(world, policy)
+        town = Town(world, policy, extensions)
         server = await world.serve(town.app)
         async with asyncio.TaskGroup() as group:
             listening = [group.create_task(town.listen(server)) for _ in range(MEMBERS)]

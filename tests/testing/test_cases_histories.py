@@ -14,7 +14,11 @@ from wsext.testing.cases_histories import HistoryCases
 from wsext.testing.suite import Outcome, run
 
 MUTANTS = Mutants()
-caught_by = MUTANTS.codec
+
+
+def caught_by(case: str) -> Callable[[Any], Any]:
+    return MUTANTS.codec(case, "text and binary")
+
 
 FITS = "test_a_history_fits_whoever_has_had_all_of_it"
 MISSES = "test_a_history_fits_who_comes_late_and_misses_some"

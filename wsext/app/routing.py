@@ -235,15 +235,23 @@ class RouteTable:
             merge_slashes=False,
             redirect_defaults=False,
         )
-        #: WebSocket routes without parameters, which werkzeug finds before any other.
+        #: WebSocket routes without parameters, which werkzeug finds before any other, where no page
+        #: has the same path.
         self._plain: dict[str, Route] = {}
         for rule in rules:
             route = rule.endpoint
-            if rule.websocket and _PLAIN.fullmatch(route.path):
+            if rule.websocket and _PLAIN.fullmatch(route.path) and not self._has_page(route.path):
                 self._plain[route.path] = route
             params = sorted(rule.arguments, key=route.path.index)
             check_arguments(route.path, route.kind, route.handler, params)
             check_guards(route.path, route.guards)
+
+    def _has_page(self, path: str) -> bool:
+        try:
+            self._map.bind("localhost").match(path, method="GET", websocket=False)
+        except WebsocketMismatch:
+            return False
+        return True
 
     def match(self, request: Request) -> tuple[Route, dict[str, Any]]:
         """The route of a request and what its converters took from the path.
@@ -251,10 +259,9 @@ class RouteTable:
         Raises:
             HandshakeRejected: 404, 405 or a redirect.
         """
-        if request.is_upgrade:
-            plain = self._plain.get(request.target.partition("?")[0])
-            if plain is not None:
-                return plain, {}
+        plain = self._plain.get(request.target.partition("?")[0])
+        if plain is not None:
+            return plain, {}
         # Routes do not depend on the Host header, which may hold anything.
         adapter = self._map.bind(
             "localhost", path_info=request.path, query_args=request.query_string

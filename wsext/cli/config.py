@@ -11,9 +11,9 @@ import click
 from wsext.app.application import Application
 from wsext.cli.common import json_option, server_config_option, set_option, take_options
 from wsext.cli.results import as_json, as_text, new_table, output
-from wsext.cli.serve import build
+from wsext.cli.serve import build, refuse_wrong
 from wsext.cli.tls import server_context
-from wsext.config.applying import apply, plugins_of, refuse_errors
+from wsext.config.applying import apply, plugins_of
 from wsext.config.configuration import Config
 from wsext.config.sections import SECTIONS
 from wsext.config.sources import read_config
@@ -48,8 +48,7 @@ def config(
     """
     conf = read_config(config, raise_errors=False)
     take_options(conf, settings=settings)
-    has_app = bool(conf.sections["serve"].get("app"))
-    refuse_errors(conf, has_app=has_app)
+    refuse_wrong(conf)
     if check:
         _check(conf)
         click.echo("wsext: nothing is wrong with the configuration")

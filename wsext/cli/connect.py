@@ -19,7 +19,7 @@ from wsext.cli.dialing import Exit, dial, dial_options
 from wsext.cli.forms import Form, Unreadable, read_message, show_jsonl
 from wsext.cli.input import Lines, input_lines
 from wsext.errors import CloseInfo, ConnectionClosed, NotResumed
-from wsext.escape import escape, safe_url
+from wsext.escape import escape, get_logger, safe_url
 from wsext.runtime.session import Session
 from wsext.sdk.hookspecs import hookimpl
 
@@ -102,8 +102,10 @@ def connect(url: str, **given: Any) -> None:
                     lines = await stack.enter_async_context(input_lines(interactive, whole=whole))
                 ended = await converse(session, lines, form, given, interactive, show, say)
                 info = session.close_info
-                if given["resume"] and isinstance(info.exception, NotResumed):
+                is_lost = given["resume"] and isinstance(info.exception, NotResumed)
+                if is_lost:
                     lost += len(session.unconfirmed)
+                if is_lost and ended is not Ended.INTERRUPTED:
                     say(f"begun anew: {info.exception}")
                 elif given["reconnect"] and ended is Ended.THERE and not _is_planned(info):
                     say(f"connection lost ({info}); connecting again")
@@ -172,7 +174,7 @@ def _say_what_the_client_logs(say: Callable[[str], None]) -> None:
         def emit(self, record: logging.LogRecord) -> None:
             say(record.getMessage())
 
-    logger = logging.getLogger("wsext.client")
+    logger = get_logger("wsext.client")
     logger.setLevel(logging.INFO)
     logger.addHandler(OnTerminal())
     logger.propagate = False

@@ -24,6 +24,7 @@ class Lines:
     def __init__(self, read: Callable[[], Awaitable[bytes | None]]) -> None:
         self._read = read
         self._again: bytes | None = None
+        self._ended = False
         self.number = 0
 
     def __aiter__(self) -> Lines:
@@ -31,9 +32,10 @@ class Lines:
 
     async def __anext__(self) -> bytes:
         line, self._again = self._again, None
-        if line is None:
+        if line is None and not self._ended:
             line = await self._read()
         if line is None:
+            self._ended = True
             raise StopAsyncIteration
         self.number += 1
         return line

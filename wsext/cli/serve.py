@@ -142,7 +142,7 @@ def serve(
     with conf.noting():
         if http2 and not is_available():
             raise OptionError("server", "http2", "needs the package h2: pip install 'wsext[http2]'")
-    refuse_errors(conf, has_app=bool(conf.sections["serve"].get("app")))
+    refuse_wrong(conf)
     where_to: ServeOptions = conf.section("serve")
     _set_up_logging(where_to)
     with conf.naming_sources("serve"):
@@ -160,6 +160,18 @@ def serve(
             runner.run(run_worker(target, channel, context))
     else:
         _run(target, where_to, context, inspector, sock)
+
+
+def refuse_wrong(conf: Config) -> None:
+    """Refuse a configuration with wrong values, and tell all of them.
+
+    Raises:
+        OptionError, UnknownPlugin: As `refuse_errors`.
+    """
+    with conf.noting(), conf.naming_sources("server"):
+        options = conf.section("server")
+        Hosts(options.allowed_hosts, Proxies(options.trusted_proxies))
+    refuse_errors(conf, has_app=bool(conf.sections["serve"].get("app")))
 
 
 def build(
@@ -191,9 +203,6 @@ def build(
     inspector = target.install(Inspector(payload=where.inspect_payload)) if where.inspect else None
     if where.health:
         target.install(Health())
-    with conf.naming_sources("server"):
-        options = target.server_options
-        Hosts(options.allowed_hosts, Proxies(options.trusted_proxies))
     with conf.naming_sources("server.backplane"):
         _ = target.hub.backplane
     target.prepare()

@@ -7,11 +7,10 @@ knows that a field which has one value has only one: no two of them can disagree
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from ipaddress import IPv6Address
 from typing import Any
 
-from websockets.datastructures import Headers as _Headers
 from websockets.exceptions import InvalidHeader
 from websockets.headers import parse_subprotocol
 
@@ -66,33 +65,100 @@ _HOST = re.compile(
 _EXTENSIONS = "Sec-WebSocket-Extensions"
 
 
-class Headers(_Headers):
+class Headers(MutableMapping[str, str]):
     """Header fields: a mapping whose keys are names, in any case of letters.
 
     ``headers[name]`` and ``get`` give the values of all lines of that name, joined with commas (RFC
     9110 §5.3). `get_all` gives them one by one, and ``raw_items`` every line as it was sent. To set
     a name adds a line.
+
+    Args:
+        fields: A mapping, names with values, or other headers.
+        more: Names with values.
+
+    Raises:
+        ValueError: As when a name is set: if a value has a character that may not stand there (RFC
+            9110 §5.5).
     """
 
-    __slots__ = ()
+    __slots__ = ("_lines", "_values")
+
+    def __init__(
+        self, fields: Mapping[str, str] | Iterable[tuple[str, str]] = (), /, **more: str
+    ) -> None:
+        self._lines: list[tuple[str, str]] = []
+        self._values: dict[str, list[str]] = {}  # by the name in small letters
+        self.update(getattr(fields, "raw_items", lambda: fields)(), **more)
 
     @classmethod
-    def of(cls, lines: Iterable[tuple[str, str]]) -> Headers:
-        """The fields of lines whose grammar was checked already."""
+    def of(cls, lines: list[tuple[str, str]]) -> Headers:
+        """The fields of lines whose grammar was checked."""
         headers = cls.__new__(cls)
-        headers.clear()  # makes it empty, as the constructor does with more effort
+        found: dict[str, list[str]] = {}
+        headers._lines, headers._values = lines, found
         for name, value in lines:
-            headers.set_insecure(name, value)
+            key = name.lower()
+            if key in found:
+                found[key].append(value)
+            else:
+                found[key] = [value]
         return headers
 
     def __getitem__(self, key: str) -> str:
-        values = self.get_all(key)
-        if not values:
-            raise KeyError(key)
-        return ", ".join(values)
+        values = self._values[key.lower()]
+        return values[0] if len(values) == 1 else ", ".join(values)
+
+    def __setitem__(self, key: str, value: str) -> None:
+        if not VALUE.fullmatch(str(value)):
+            raise ValueError(
+                f"the value of the header {key!r} has a character that may not stand there"
+            )
+        self._lines.append((key, value))
+        self._values.setdefault(key.lower(), []).append(value)
+
+    def __delitem__(self, key: str) -> None:
+        name = key.lower()
+        del self._values[name]
+        self._lines = [line for line in self._lines if line[0].lower() != name]
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key.lower() in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __str__(self) -> str:
+        return "".join([f"{name}: {value}\r\n" for name, value in self._lines]) + "\r\n"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._lines!r})"
+
+    def get_all(self, key: str) -> list[str]:
+        """The values of all lines of a name, in their order; empty without one."""
+        return self._values.get(key.lower(), [])
+
+    def raw_items(self) -> Iterator[tuple[str, str]]:
+        """Name and value of every line."""
+        return iter(self._lines)
+
+    @property
+    def has_repeats(self) -> bool:
+        """Whether a name has more than one line."""
+        return len(self._lines) > len(self._values)
+
+    def copy(self) -> Headers:
+        """The same lines again."""
+        return self.of(list(self._lines))
+
+    def serialize(self) -> bytes:
+        """The lines as bytes, with the empty one behind them."""
+        return str(self).encode("latin-1")
 
 
-def hide_values(headers: _Headers, secrets: Iterable[str]) -> None:
+def hide_values(headers: Headers, secrets: Iterable[str]) -> None:
     """Show ``...`` in place of these values of parameters of extensions."""
     lines = headers.get_all(_EXTENSIONS)
     headers.pop(_EXTENSIONS, None)
@@ -112,15 +178,14 @@ def check_fields(headers: Headers, *, needs_host: bool) -> None:
     Raises:
         HandshakeRejected: 400.
     """
-    if len(list(headers.raw_items())) > len(headers):  # a name has more than one line
+    if headers.has_repeats:
         for name in SINGLE:
             if len(headers.get_all(name)) > 1:
                 raise HandshakeRejected(400, f"more than one {name} header")
-    host = headers.get("Host")
-    if host is None:
+    if "Host" not in headers:
         if needs_host:
             raise HandshakeRejected(400, "exactly one Host header is needed")
-    elif not is_host(host):
+    elif not is_host(headers["Host"]):
         raise HandshakeRejected(400, "malformed Host header")
 
 
@@ -142,7 +207,7 @@ def _is_ipv6(address: str) -> bool:
     return True
 
 
-def has_token(headers: _Headers, name: str, token: str, parse: Any) -> bool:
+def has_token(headers: Any, name: str, token: str, parse: Any) -> bool:
     """Whether a list header has a token, in any case of letters."""
     values = headers.get_all(name)
     if len(values) == 1 and values[0].lower() == token:  # as of most peers

@@ -18,7 +18,6 @@ from urllib.parse import parse_qs, unquote
 
 from websockets.exceptions import InvalidHeader
 from websockets.headers import parse_connection, parse_upgrade
-from websockets.http11 import Request as _HTTPRequest
 from websockets.http11 import Response as HTTPResponse
 
 from wsext.errors import HandshakeRejected, InvalidHandshake
@@ -232,8 +231,8 @@ class Response:
 
     def serialize(self, *, head_only: bool = False) -> bytes:
         """The response as bytes; for HEAD without its body."""
-        response = HTTPResponse(self.status, _phrase(self.status), self.all_headers())
-        return response.serialize() + (b"" if head_only else self.content)
+        line = f"HTTP/1.1 {self.status} {_phrase(self.status)}\r\n".encode()
+        return line + self.all_headers().serialize() + (b"" if head_only else self.content)
 
 
 def _phrase(status: int) -> str:
@@ -251,7 +250,8 @@ def rejection(error: HandshakeRejected) -> Response:
 
 def serialize_request(request: Request) -> bytes:
     """A request as bytes."""
-    return _HTTPRequest(request.target, request.headers, request.method).serialize()
+    line = f"{request.method} {request.target} HTTP/1.1\r\n".encode("ascii")
+    return line + request.headers.serialize()
 
 
 # -- reading ----------------------------------------------------------------------------------

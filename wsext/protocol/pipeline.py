@@ -112,9 +112,12 @@ class Pipeline(Stack):
                 if stage.sending:
                     raise TypeError("returned a message without its last frame")
             except BaseException as error:
-                if histories is not None:
-                    stage.sending = 0
-                stage.fail(error, "encode_shared" if histories is None else "SharedHistory.encode")
+                doing = "encode_shared" if history is None else "SharedHistory.encode"
+                if histories is None:
+                    stage.fail(error, doing)
+                stage.sending = 0
+                stage.boundary.report(error, doing)
+                raise LocalProtocolError("a history failed", extension=stage.name) from None
             frames = out
             if passes:
                 passed.append(number)

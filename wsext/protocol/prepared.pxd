@@ -20,5 +20,8 @@ cdef class PreparedMessage:
     cdef public dict shared
     cdef public Py_ssize_t size
 
+    @cython.locals(message=PreparedMessage)
+    cpdef PreparedMessage within(self, object context)
+
     @cython.locals(follower=Follower, encoding=Encoding, follows=bint, told=tuple)
     cpdef Encoding encoding_for(self, Pipeline pipeline)

@@ -84,8 +84,14 @@ class PreparedMessage:
 
     def within(self, context: SharedContext) -> PreparedMessage:
         """The message as it is said once more, in a context; it has the same `shared`."""
-        message = PreparedMessage(self.data, hints=self.hints, meta=self.meta)
+        message = PreparedMessage.__new__(PreparedMessage)
+        message.data = self.data
+        message.hints = self.hints
+        message.meta = self.meta
+        message.size = self.size
         message.shared = self.shared
+        message._frame = self._frame
+        message._told = {}
         message._context = context
         message._number = context.said = context.said + 1
         return message

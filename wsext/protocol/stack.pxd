@@ -9,9 +9,11 @@ cdef class Stack:
     cdef Stage _first_encoder
     cdef Stage _first_decoder
     cdef object _hints
-    cdef public bint passive
+    # What every receiver of a broadcast meets.
+    cdef public object shared_key
     cdef public object history_key
     cdef public Follower follower
+    cdef public bint passive
     cdef public bint has_dropped
     cdef bint _seen_out
     cdef bint _seen_in
@@ -33,7 +35,6 @@ cdef class Stack:
     cdef public frozenset opcodes
     cdef public long long wire_limit
     cdef public long long max_message_size
-    cdef public object shared_key
     cdef public Journal journal
     cdef object _keeper
     cdef public list entered

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
 
 from wsext.protocol.boundary import Boundary
 from wsext.protocol.contract import FrameHook, HistoryLike, MessageHook, Trace
@@ -22,6 +23,22 @@ __all__ = ["Stack"]
 
 _NO_OPCODES: frozenset[int] = frozenset()
 _NO_OPCODE = -1
+
+
+class _Key:
+    """Stands for a share key of codecs: it is looked up for every message of a broadcast and every
+    receiver, and what each codec has made is slow to hash, and far from each other in memory."""
+
+    __slots__ = ("__weakref__",)
+
+
+_keys: WeakValueDictionary[Hashable, _Key] = WeakValueDictionary()
+
+
+def _key_of(key: Hashable) -> Hashable:
+    """What stands for a key: the same for equal keys, as long as any connection has it."""
+    return _keys.setdefault(key, _Key()) if key else key
+
 
 #: Awaits what a method of a codec has returned, in place of ``await``.
 Wait: TypeAlias = "Callable[[Awaitable[Any], Boundary | None, str], Awaitable[Any]]"
@@ -153,11 +170,11 @@ class Stack:
         self.shared_key = self._shared_key()
         followers = tuple([n for n, stage in enumerate(self._encoders) if stage.remembers])
         can_follow = bool(followers) and self.shared_key is not None
-        self.history_key = (self.shared_key, followers) if can_follow else None
+        self.history_key = _key_of((self.shared_key, followers)) if can_follow else None
 
     def _shared_key(self) -> Hashable | None:
         private = self.is_async or self._seen_out
-        return None if private else self.share_key
+        return None if private else _key_of(self.share_key)
 
     @property
     def share_key(self) -> Hashable | None:

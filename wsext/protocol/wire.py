@@ -68,7 +68,7 @@ class MaskSource:
             self._pool = os.urandom(4096)
             at = 0
         self._at = at + 4
-        return self._pool[at : at + 4]
+        return copy(self._pool, at, 4)
 
 
 def frame_header(opcode: int, size: int, fin: bool, rsv: int, masked: bool) -> bytes:

@@ -47,7 +47,7 @@ class RoomOptions(OptionSet):
     ] = True
     context_total_bytes: Annotated[
         int, local("bytes that the contexts of all rooms of the process may take", ge=1)
-    ] = 1 << 24
+    ] = 1 << 25
     max_rooms_per_session: Annotated[
         int, local("rooms that a session may be in at the same time (1008 beyond)", ge=1)
     ] = 100

@@ -21,6 +21,19 @@ except ImportError:  # needed to compile this module, not to run it
 __all__ = ["Drive", "Waiter", "driven", "new_waiter"]
 
 
+class _NoLoop:
+    """As much of an event loop as a future needs that nobody waits for."""
+
+    @staticmethod
+    def get_debug() -> bool:
+        return False
+
+
+#: What a task is woken with. A task asks no other object for its result as fast as such a future.
+_done: asyncio.Future[None] = asyncio.Future(loop=_NoLoop())  # type: ignore[arg-type]
+_done.set_result(None)
+
+
 @cython.freelist(64)
 @cython.cclass
 class Waiter:
@@ -82,7 +95,7 @@ class Waiter:
         if callback is None:
             return  # it will look again before it waits
         try:
-            self._context.run(callback, self)
+            self._context.run(callback, _done)
         except RuntimeError:  # a task cannot be entered while another one is running
             self._later()
 

@@ -118,7 +118,7 @@ class Life(Lasting):
             self._session._inbox.clear()
         if self.link.connection.raw:
             self.link.close_transport()
-        else:
+        elif self.is_open:
             self.close(CloseCode.NORMAL, "")
         await self.wait_closed()
 

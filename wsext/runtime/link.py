@@ -382,8 +382,7 @@ class Link(Reading, asyncio.BufferedProtocol):
 
     def _close_now(self, code: int, reason: str) -> None:
         if self.connection.send_close(code, reason):
-            self.write_out()
-        self.progress_close()
+            self.progress_close()
 
     def progress_close(self) -> None:
         """Do what the connection's state asks of the transport."""

@@ -427,7 +427,8 @@ class Session(Formatted):
 
     def _forget(self) -> None:
         """The session has ended: let go of what refers to it."""
-        self.trace(None)
+        if self._traces:
+            self.trace(None)
         self.__dict__.pop("incoming", None)
         self.__dict__.pop("outgoing", None)
         self.request.transport = None

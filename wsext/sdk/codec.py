@@ -275,6 +275,7 @@ class MessageCodec(Codec):
         control_frames: Leave it ``False``: this class passes control frames on as they are.
         first_frame_rsv: ``True``: a mark on a continuation is refused with 1002.
         mandatory: Whether an unmarked message is refused with 1002. The default is ``False``.
+        has_history: Whether the peer can follow a `SharedHistory` (see `Codec`).
         journal: Leave it ``None``: a codec that has one does nothing else (see `Codec`).
     """
 

@@ -117,6 +117,11 @@ class Acceptor:
         self._resuming: asyncio.TimerHandle | None = None
         self._active = False
         self._spare: int | None = None
+        for sock in sockets:
+            if sock.family != getattr(socket, "AF_UNIX", None):
+                # Connections inherit it. Transports set it only where a socket knows its protocol,
+                # and the answer of a TLS handshake would wait 40 ms for an acknowledgement.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.resume()
 
     def resume(self) -> None:

@@ -204,12 +204,11 @@ class Connections(Host):
         self.release(self._carriers.pop(connection, connection))
 
     def end_session(self, connection: Exchange, session: Session) -> None:
-        self.detach_session(connection)
         self._sessions.pop(session, None)
         self._sweep.remove(session)
         if life_of(session).journal is not None:
             self._resumable -= 1
-        self.release(connection)
+        self.detach_session(connection)
         access.log_end(session, self.loop.time() - connection.made)
 
     async def wait_idle(self, seconds: float) -> None:

@@ -170,10 +170,10 @@ async def _agree(
     installed, options = terms.installed, terms.options
     negotiation = await _negotiate(request, offers, terms) if offers else Negotiation()
     try:
-        session = _find_session(negotiation)
-        before = () if session is None else session.extensions
-        # What was sent through a cipher is not sent again without it.
-        required = (*installed.required, *(agreed.name for agreed in before))
+        session = _find_session(negotiation) if offers else None
+        required = installed.required
+        if session is not None:  # what was sent through a cipher is not sent again without it
+            required = (*required, *(agreed.name for agreed in session.extensions))
         missing = find_missing(required, negotiation)
         if missing is not None:
             raise HandshakeRejected(400, f"the extension {missing} is required here")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Protocol, cast
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any, Protocol, cast
 
 from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
@@ -45,7 +47,15 @@ class HTTP2Host(Host, Protocol):
 class HandshakeProtocol(Handshake, asyncio.BufferedProtocol):
     """The handshake of HTTP/1.1, on a connection of its own; hands HTTP/2 over to its successor."""
 
-    __slots__ = ("_buffer", "_http2", "_max_early", "_preface", "_reader", "_setting_up")
+    __slots__ = (
+        "_buffer",
+        "_http2",
+        "_is_dropped",
+        "_max_early",
+        "_preface",
+        "_reader",
+        "_setting_up",
+    )
 
     def __init__(self, host: HTTP2Host, note: Note | None = None) -> None:
         super().__init__(host, note)
@@ -59,29 +69,52 @@ class HandshakeProtocol(Handshake, asyncio.BufferedProtocol):
         self._preface: bytes | None = b"" if host.http2 else None
         self._http2: Successor | None = None
         self._setting_up: asyncio.Task[object] | None = None
+        self._is_dropped = False
 
     def set_up(self, sock: socket.socket, transports: Transports) -> None:
         """Serve a socket that was accepted."""
-        task = self._host.loop.create_task(transports.connect(self, sock))
-        self._setting_up = task
+        work = transports.connect(self, sock)
+        if transports.is_plain:
+            self._step(work, sock)
+            return
+        self._setting_up = task = self._host.loop.create_task(work)
 
         def done(task: asyncio.Task[object]) -> None:
             self._setting_up = None
-            error = None if task.cancelled() else task.exception()
-            if task.cancelled() or error is not None:
-                logger.debug("connection could not be set up: %r", error)
-                sock.close()
-                self.connection_lost(None)
+            error = asyncio.CancelledError() if task.cancelled() else task.exception()
+            if error is not None:
+                self._not_set_up(sock, error)
 
         task.add_done_callback(done)
 
+    def _step(self, work: Coroutine[Any, Any, object], sock: socket.socket, *_: object) -> None:
+        """Go on with what waits for the event loop once: to make a task for it would take as long
+        as the work."""
+        try:
+            waiter = work.send(None)
+        except StopIteration:
+            return
+        except Exception as error:
+            self._not_set_up(sock, error)
+        else:
+            waiter.add_done_callback(partial(self._step, work, sock))
+
+    def _not_set_up(self, sock: socket.socket, error: BaseException) -> None:
+        logger.debug("connection could not be set up: %r", error)
+        sock.close()
+        self.connection_lost(None)
+
     def abort(self) -> None:
+        self._is_dropped = True
         if self._setting_up is not None:
             self._setting_up.cancel()
         super().abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if self._is_dropped:  # before it had a transport
+            self.abort()
+            return
         tls = transport.get_extra_info("ssl_object")
         if self._preface is not None and tls is not None and tls.selected_alpn_protocol() == "h2":
             self._hand_over(b"")

@@ -35,6 +35,11 @@ class Transports:
         self._timeout = timeout
         self._slots = _Slots(timeout * _PATIENCE)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is no TLS handshake to wait for."""
+        return self._ssl is None
+
     def connect(
         self, protocol: asyncio.BaseProtocol, sock: socket.socket
     ) -> Coroutine[Any, Any, object]:

@@ -206,6 +206,8 @@ class DeflateCodec(Codec):
         self.used = False  # lately
         self._own_reset = settings.own_reset
         self.has_history = not settings.own_reset
+        if settings.own_reset:  # it keeps nothing that it had to forget
+            self.skip_shared = super().skip_shared  # type: ignore[method-assign]
         self._peer_reset = settings.peer_reset
         self._takes_all = not settings.threshold and settings.compress_if is None
         self._decompressor: Decompressor | None = None
@@ -287,7 +289,17 @@ class DeflateCodec(Codec):
             self._forget()
 
     def make_history(self) -> DeflateHistory:
-        return DeflateHistory(self.deflater, self.settings.compressor_bytes())
+        settings, chosen = self.settings, self.deflater
+        if settings.backend == "auto" and settings.level >= 6:
+            # What is compressed once for many may take twice the time to become smaller.
+            chosen = deflater(
+                "zlib-ng",
+                max(settings.level, 7),
+                settings.mem_level,
+                settings.strategy,
+                settings.own_bits,
+            )
+        return DeflateHistory(chosen, settings.compressor_bytes())
 
     def _sent(self, frame: Frame, compressor: Compressor) -> None:
         """A frame was compressed: keep the compressor, and what the next frames may refer to."""
