@@ -110,6 +110,20 @@ async def test_no_more_bytes_are_taken_from_a_read_than_the_inbox_may_hold(kind:
         assert await reader.everything(peer) == messages
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_message_that_the_handler_waits_for_needs_no_room(kind: Kind) -> None:
+    """However large it is: the bounds are for what waits."""
+    extensions = [] if kind is None else [kind]
+    reader = Reader(*extensions, incoming_bytes=1000, incoming_overflow="close")
+    reader.go.set()
+    async with reader.peer(None if kind is None else kind.name) as peer:
+        for number in range(3):
+            peer.send(masked(2, bytes(5000)))
+            async with asyncio.timeout(SOON):
+                await until(lambda number=number: len(reader.got) > number)
+        assert await reader.everything(peer) == [bytes(5000)] * 3
+
+
 async def test_no_more_is_decompressed_than_the_inbox_may_hold() -> None:
     """What has not been decoded costs its compressed size."""
     reader = Reader("permessage-deflate")

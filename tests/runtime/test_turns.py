@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import socket
 import struct
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -86,6 +87,12 @@ class World:
 @pytest.fixture(params=[sources, compiled])
 async def world(request: pytest.FixtureRequest) -> World:
     return World(request.param)
+
+
+async def test_without_a_clock_of_its_own_it_goes_by_the_system_s(world: World) -> None:
+    turns = world.module.Turns(world.loop)
+    before = time.perf_counter()
+    assert before <= turns.clock() <= time.perf_counter()
 
 
 async def test_who_has_much_to_do_does_it_in_turns(world: World) -> None:

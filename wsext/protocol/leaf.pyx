@@ -69,6 +69,9 @@ cdef extern from *:
     ) nogil
 
 
+cdef const unsigned char *NO_KEY = b"\0\0\0\0"
+
+
 cpdef bytes unmask(const unsigned char *data, Py_ssize_t at, Py_ssize_t size, Py_ssize_t key_at):
     """``size`` bytes from ``at`` on, with the four bytes from ``key_at`` on as the key."""
     cdef bytes out = PyBytes_FromStringAndSize(NULL, size)
@@ -88,7 +91,7 @@ cpdef bytes copy(const unsigned char *data, Py_ssize_t at, Py_ssize_t size):
 
 cpdef str copy_text(const unsigned char *data, Py_ssize_t at, Py_ssize_t size):
     """The same as text; ``None`` if it is not UTF-8."""
-    return wsext_utf8(data + at, size)
+    return _text(data + at, size, NO_KEY)
 
 
 cdef str _text(const unsigned char *data, Py_ssize_t size, const unsigned char *key):

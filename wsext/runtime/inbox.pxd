@@ -30,6 +30,7 @@ cdef class Inbox:
     cdef public bint is_held
     cdef public bint is_watched
 
+    @cython.locals(is_awaited=bint)
     cpdef bint put(self, object item) except -1
 
     @cython.locals(turns=Turns, now=Py_ssize_t)

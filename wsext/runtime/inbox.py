@@ -120,16 +120,22 @@ class Inbox:
         return self._take(NEXT)
 
     def put(self, item: Message | Frame) -> bool:
-        """Add an item; ``False`` when there is no room for another one. Tell `wake` afterwards."""
+        """Add an item; ``False`` when there is no room for another one. Tell `wake` afterwards.
+
+        What a reader waits for already does not wait itself, however large it is.
+        """
         if self._deaf:
             return True
-        if self._waiter is None and type(item) is Message:
+        is_awaited = self._waiter is not None
+        if not is_awaited and type(item) is Message:
             _pack(item)
+        self.size += _size(item)
         if self._head is None:
             self._head = item
+            if is_awaited:
+                return True
         else:
             self._rest.append(item)
-        self.size += _size(item)
         if len(self._rest) >= self._capacity or self.size >= self._max_bytes:
             self.full = True
             return False

@@ -1,4 +1,6 @@
 # C types for turns.py, which is compiled with them.
+from cpython.time cimport perf_counter
+
 cdef double _SLICE, _PASS, _QUEUED, _GRACE
 cdef Py_ssize_t _ANY
 
@@ -9,7 +11,7 @@ cdef class Turns:
     cdef public Py_ssize_t waiting
     cdef Py_ssize_t _most
     cdef dict _for_room
-    cdef public object clock
+    cdef object _clock
     cdef object _loop
     cdef double _left
     cdef double _floor
@@ -22,6 +24,7 @@ cdef class Turns:
     cpdef wait_for_room(self, object who)
     cpdef leave(self, object who)
     cdef _let(self, object who)
+    cpdef double clock(self) except? -1
     cpdef bint is_over(self, double began) except -1
     cpdef charge(self, object who, double began)
     cpdef spend(self, double seconds)

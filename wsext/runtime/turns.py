@@ -18,13 +18,15 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from heapq import heappop, heappush
-from time import perf_counter
 from typing import Any, Protocol
 
 try:
     import cython  # type: ignore
 except ImportError:  # needed to compile this module, not to run it
     from wsext.compiled import cython
+
+if not cython.compiled:  # where it is, it is a call in C
+    from time import perf_counter
 
 __all__ = ["SLICE", "Once", "Timed", "Turns", "turns_of"]
 
@@ -68,16 +70,16 @@ class Turns:
 
     Args:
         loop: The event loop.
-        clock: What tells how long something takes, in seconds.
+        clock: What tells how long something takes, in seconds; by default the system's clock.
 
     Attributes:
         is_spent: Whether the time of this pass is used up: decode nothing, and queue.
         is_full: Whether more waits for the application than may.
         waiting: Bytes that wait for it, in all sessions.
-        clock: As it was given.
     """
 
     __slots__ = (
+        "_clock",
         "_coming",
         "_floor",
         "_for_room",
@@ -87,14 +89,15 @@ class Turns:
         "_most",
         "_number",
         "_queue",
-        "clock",
         "is_full",
         "is_spent",
         "waiting",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float]) -> None:
-        self.clock = clock
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] | None = None
+    ) -> None:
+        self._clock = clock
         self.is_spent = False
         self._loop = loop
         self._left = _PASS
@@ -127,6 +130,10 @@ class Turns:
     def leave(self, who: Queues) -> None:
         """It does not wait for room, or no more."""
         self._for_room.pop(who, None)
+
+    def clock(self) -> float:
+        """Some time in seconds, to be compared with others."""
+        return perf_counter() if self._clock is None else self._clock()
 
     def is_over(self, began: float) -> bool:
         """Whether a turn has to end that began at some time of the clock."""
@@ -278,6 +285,6 @@ def turns_of(loop: asyncio.AbstractEventLoop) -> Turns:
     """The turns of an event loop. In one with virtual time, work takes none."""
     if _here.loop is not loop:
         _here.loop = loop
-        _here.turns = Turns(loop, getattr(loop, "work_time", perf_counter))
+        _here.turns = Turns(loop, getattr(loop, "work_time", None))
     turns: Turns = _here.turns
     return turns
