@@ -159,7 +159,7 @@ def test_show_an_interceptor_an_option_set_and_a_plugin() -> None:
     assert "local interceptor" in invoke("show", "framelog").stdout
     shown = invoke("show", "low-memory").stdout
     assert "server_max_window_bits = 10" in shown
-    assert "bytes per connection" in shown
+    assert "KiB per connection" in shown
     assert "low-latency" in invoke("show", "presets").stdout
 
 
