@@ -70,8 +70,11 @@ class Serving:
             stream = self.connection.open_stream(number, asyncio.Protocol())
             self.connection.send_headers(stream, [(":status", "200")])
             self.streams.append(stream)
-        await until(lambda: any(frame[0] == 1 for write in self.socket.writes for frame in write))
+        await until(lambda: self._answered() == streams)
         self.socket.writes = []
+
+    def _answered(self) -> int:
+        return sum(frame[0] == 1 for write in self.socket.writes for frame in write)
 
     async def receive(self, data: bytes) -> None:
         """Have the connection handle some bytes, now or in a later turn."""
