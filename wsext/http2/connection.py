@@ -2,8 +2,7 @@
 
 The connection's own window is opened again as data comes, a stream's as its data is taken: so one
 session that does not read holds up itself and no other, and what it makes the connection keep is
-one window of its stream. Sending goes round the streams, a frame each, while the windows and the
-socket take more.
+one window of its stream.
 """
 
 from __future__ import annotations
@@ -25,12 +24,13 @@ from h2.events import (
 from h2.exceptions import H2Error, ProtocolError
 from h2.settings import SettingCodes, Settings
 from hyperframe.exceptions import HyperframeError
-from hyperframe.frame import Frame, GoAwayFrame, WindowUpdateFrame
+from hyperframe.frame import GoAwayFrame, WindowUpdateFrame
 
 from wsext.escape import get_logger
-from wsext.http2.data import LARGEST_WINDOW, Data, data_frame, sort_frames
+from wsext.http2.data import LARGEST_WINDOW, Data, sort_frames
 from wsext.http2.frames import LONGEST_FRAME, FrameGuard, GoAway, Limits, Violation
-from wsext.http2.stream import Carrier, StreamTransport
+from wsext.http2.sending import DEFAULT_WINDOW, FrameSender
+from wsext.http2.stream import StreamTransport
 from wsext.runtime.net import abort_if_reset, half_close
 from wsext.runtime.timers import Timers
 from wsext.runtime.turns import SLICE, turns_of
@@ -41,11 +41,6 @@ logger = get_logger("wsext.http2")
 
 #: Bytes of all streams that may be on their way at once.
 _CONNECTION_WINDOW = 1 << 20
-_DEFAULT_WINDOW = 65535
-#: Bytes that are gathered for one write to the socket, and the longest DATA frame.
-_GATHER_AT_MOST = 1 << 16
-#: Bytes of a DATA frame that is worth window updates, if the window has cut it off.
-_SMALL = 128
 #: Bytes of answers (PING, SETTINGS, RST_STREAM, headers) that may wait for a peer that sends
 #: without reading.
 _UNREAD_AT_MOST = 1 << 19
@@ -70,7 +65,7 @@ def _closed() -> H2Connection:
 _CLOSED = _closed()
 
 
-class HTTP2Connection(asyncio.Protocol, Carrier):
+class HTTP2Connection(FrameSender, asyncio.Protocol):
     """The protocol of a transport on which HTTP/2 is spoken.
 
     Args:
@@ -88,33 +83,21 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
     }
 
     def __init__(self, limits: Limits, timers: Timers, *, client_side: bool) -> None:
-        self.h2: H2Connection = _H2(H2Configuration(client_side=client_side, header_encoding=None))
-        self.streams: dict[int, StreamTransport] = {}
-        self.blocked: set[StreamTransport] = set()
+        super().__init__(
+            _H2(H2Configuration(client_side=client_side, header_encoding=None)),
+            FrameGuard(limits, timers.time, self._may_send, after_preface=not client_side),
+        )
         self._limits = limits
         self._timers = timers
-        self._guard = FrameGuard(limits, timers.time, self._may_send, after_preface=not client_side)
-        self._loop = asyncio.get_running_loop()
         self._turns = turns_of(self._loop)
         self.used, self.last = 0.0, SLICE  # seconds of its turns
         self.is_queued = False  # for its next turn
         self._rest: Any = None  # the timer until what has come is handled
         #: Done when the connection is gone, which is later than the end of its last stream.
         self.gone: asyncio.Future[None] = self._loop.create_future()
-        self._transport: asyncio.Transport | None = None
-        self._paused = False  # the socket takes nothing
-        self._busy = False  # in the middle of events; what is to be sent is sent after them
-        self._send_handle: asyncio.Handle | None = None
-        self._sending: dict[int, StreamTransport] = {}  # in the order of their turns
-        self._written = 0  # bytes given to the transport so far
-        self._in_write: set[StreamTransport] = set()  # whose bytes the next write has
-        self._out: list[bytes] = []  # frames of the next write that h2 knows nothing of
-        self._gathered = 0  # bytes of DATA among them
-        self._room = _DEFAULT_WINDOW  # bytes that may be sent on all streams
         self._owed = 0  # bytes of the connection's window to give back
         self._ending: dict[int, Any] = {}  # timers of streams that only the peer has to end
-        self._over = False
-        self._discarded = 0  # bytes that have come since then
+        self._discarded = 0  # bytes that have come since the connection is over
 
     def _settings(self) -> dict[SettingCodes, int]:
         return {
@@ -142,7 +125,7 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         # h2 ends the connection of a peer with a stream too many; here it is only refused.
         h2.local_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = self._limits.streams * 2 + 100
         h2.local_settings.acknowledge()
-        h2.increment_flow_control_window(_CONNECTION_WINDOW - _DEFAULT_WINDOW)
+        h2.increment_flow_control_window(_CONNECTION_WINDOW - DEFAULT_WINDOW)
         self._flush()
         if data:
             self.data_received(data)
@@ -342,119 +325,6 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
             if number > goaway.last_stream:
                 self.streams[number].lose(ConnectionResetError("the peer goes away"))
 
-    # --- sending ------------------------------------------------------------------------------
-
-    def open_stream(self, number: int, protocol: asyncio.BaseProtocol) -> StreamTransport:
-        """The transport of a stream that begins."""
-        stream = self.streams[number] = StreamTransport(self, number, protocol)
-        stream.room = self.h2.remote_settings.initial_window_size
-        return stream
-
-    def send_headers(self, stream: StreamTransport, fields: list[tuple[str, str]]) -> None:
-        """Send header fields.
-
-        Raises:
-            h2.exceptions.H2Error: If they may not be sent.
-        """
-        self.h2.send_headers(stream.stream_id, fields)
-        self._flush_soon()
-
-    def send_soon(self, stream: StreamTransport) -> None:
-        self._sending[stream.stream_id] = stream
-        self._flush_soon()
-
-    def _flush_soon(self) -> None:
-        if not self._busy and self._send_handle is None and not self._over:
-            self._send_handle = self._loop.call_soon(self._send)
-
-    def _send(self) -> None:
-        """Send what the windows and the socket take."""
-        if self._send_handle is not None:
-            self._send_handle.cancel()
-            self._send_handle = None
-        if self._over:
-            return
-        going = True
-        while going and not self._paused:
-            going = False
-            for stream in list(self._sending.values()):
-                going |= self._send_frame(stream)
-                if self._paused:
-                    break
-        self._flush()
-        self._wake()
-
-    def _send_frame(self, stream: StreamTransport) -> bool:
-        """Send one frame of a stream, if it may; its next turn comes after the others'."""
-        number = stream.stream_id
-        self._sending.pop(number, None)
-        room = min(stream.room, self._room)
-        if room <= 0 and stream.waiting:
-            self._sending[number] = stream
-            return False
-        data = b""
-        if stream.waiting:
-            data = stream.take(min(room, self.h2.max_outbound_frame_size, _GATHER_AT_MOST))
-            stream.room -= len(data)
-            self._room -= len(data)
-            self._put(data_frame(number, data))
-        if stream.is_done:
-            try:
-                self.h2.end_stream(number)
-            except (ProtocolError, KeyError) as error:  # h2 knows it no more
-                stream.lose(ConnectionResetError(str(error)))
-                return False
-        if len(data) >= _SMALL or not stream.waiting:
-            self._guard.sent_data()
-        self._in_write.add(stream)
-        self._gathered += len(data)
-        if stream.waiting:
-            self._sending[number] = stream
-        elif stream.is_done:
-            if not stream.peer_ended:
-                self._expect_end(number)
-            stream.sent_end()
-        if self._gathered >= _GATHER_AT_MOST:
-            self._flush()
-        return True
-
-    def _put(self, frame: bytes) -> None:
-        """Have a frame sent that h2 knows nothing of, after what h2 has to send."""
-        before = self.h2.data_to_send()
-        if before:
-            self._out.append(before)
-        self._out.append(frame)
-
-    def _flush(self) -> None:
-        data = b"".join((*self._out, self.h2.data_to_send()))
-        self._out.clear()
-        transport = self._transport
-        if not data or transport is None or transport.is_closing():
-            return
-        self._written += len(data)
-        self._gathered = 0
-        for stream in self._in_write:
-            stream.written_at = self._written
-        self._in_write.clear()
-        transport.write(data)
-
-    def unwritten(self, stream: StreamTransport) -> int:
-        if self._transport is None or self._over:
-            return 0
-        done = self._written - self._transport.get_write_buffer_size()
-        return max(0, stream.written_at - done)
-
-    def _wake(self) -> None:
-        for stream in list(self.blocked):
-            stream.check_low()
-
-    def pause_writing(self) -> None:
-        self._paused = True
-
-    def resume_writing(self) -> None:
-        self._paused = False
-        self._flush_soon()
-
     # --- the end ------------------------------------------------------------------------------
 
     def reset(self, number: int, code: ErrorCodes) -> None:
@@ -483,7 +353,6 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
         number = stream.stream_id
         self.streams.pop(number, None)
         self._sending.pop(number, None)
-        self._in_write.discard(stream)
         self.blocked.discard(stream)
 
     def send_goaway(self) -> None:
@@ -492,11 +361,6 @@ class HTTP2Connection(asyncio.Protocol, Carrier):
             # Not h2's `close_connection`: nothing could be sent on any stream after it.
             last = self.h2.highest_inbound_stream_id
             self._write(GoAwayFrame(0, last_stream_id=last, error_code=ErrorCodes.NO_ERROR))
-
-    def _write(self, frame: Frame) -> None:
-        """Send a frame that h2 knows nothing of."""
-        self._put(frame.serialize())
-        self._flush()
 
     def fail(self, code: ErrorCodes, why: str) -> None:
         """End the connection with an error code; ``why`` is logged, not sent."""
