@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import shlex
 import tempfile
@@ -175,10 +176,24 @@ def told(wrong: Wrong) -> tuple[int, str]:
     return _run(words[begin + 1 :], variables)
 
 
+@contextlib.contextmanager
+def _logging_as_before() -> Iterator[None]:
+    """Take back what a command does to logging: it has the process for itself otherwise."""
+    loggers = [logging.getLogger(name) for name in ("", "wsext.access", "wsext.client")]
+    before = [(each.level, each.propagate, each.handlers[:]) for each in loggers]
+    try:
+        yield
+    finally:
+        for logger, (level, propagate, handlers) in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+            logger.propagate, logger.handlers = propagate, handlers
+
+
 def _run(args: list[str], variables: Mapping[str, str]) -> tuple[int, str]:
     said, before = io.StringIO(), default_plugins()
+    environment = mock.patch.dict(os.environ, variables)
     try:
-        with mock.patch.dict(os.environ, variables), contextlib.redirect_stderr(said):
+        with environment, contextlib.redirect_stderr(said), _logging_as_before():
             main(args)
     except SystemExit as ended:
         return int(ended.code or 0), said.getvalue()
