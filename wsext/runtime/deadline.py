@@ -82,6 +82,7 @@ class Deadline:
             if not is_over:
                 raise
         finally:
+            del self._asked[doing]
             if timer is not None:
                 timer.cancel()
         if is_over:
@@ -89,14 +90,18 @@ class Deadline:
             raise TimeoutError(self._said)
         return result
 
+    def is_waiting(self, doing: str) -> bool:
+        """Whether something has been asked and is not done yet."""
+        return doing in self._asked
+
     def give_up(self, doing: str, problem: str) -> None:
-        """Go on without what was asked last.
+        """Go on without what is being waited for.
 
         Args:
             doing: The method.
             problem: Why, for the log.
         """
-        boundary = self._asked.get(doing)
+        boundary = self._asked[doing]
         if boundary is None:
             logger.error("an interceptor %s", problem)
             self._abandon(LocalProtocolError("interceptor failed"))

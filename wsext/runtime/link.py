@@ -419,9 +419,12 @@ class Link(Reading, asyncio.BufferedProtocol):
 
     def fail_codec(self) -> bool:
         """Close without what a codec still works on; ``False`` if no Close frame waits for one."""
-        if self._deadline is None or self._close_after is None or not self.connection.is_open:
+        deadline = self._deadline
+        if deadline is None or not deadline.is_waiting("encode"):
+            return False  # it is the peer that does not read
+        if self._close_after is None or not self.connection.is_open:
             return False
-        self._deadline.give_up("encode", "did not end in the time that was left for closing")
+        deadline.give_up("encode", "did not end in the time that was left for closing")
         return True
 
     def close_transport(self) -> None:

@@ -4,7 +4,7 @@ import cython
 from wsext.protocol.connection cimport Connection
 from wsext.protocol.prepared cimport PreparedMessage
 
-cdef Py_ssize_t _SEND_TURN
+cdef Py_ssize_t _SEND_TURN, _GATHER_AT_MOST
 
 
 cdef class WritePath:
@@ -26,7 +26,7 @@ cdef class WritePath:
     @cython.locals(connection=Connection)
     cpdef bint send_prepared(self, PreparedMessage message) except -1
 
-    @cython.locals(connection=Connection)
+    @cython.locals(connection=Connection, said="long long")
     cdef long long _sent(self) except -1
 
     cdef _begin_turn(self)
