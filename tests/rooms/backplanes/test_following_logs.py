@@ -216,6 +216,28 @@ async def test_a_log_that_has_lost_its_end_is_told(earlier: tuple[Position, ...]
         assert ear.heard[-1] == (len(earlier) + 1, b"again")
 
 
+async def test_what_comes_while_the_log_is_read_is_not_taken_for_the_log() -> None:
+    """Somebody makes positions up, or another server is faster: nothing is said to be lost."""
+    broker = Scripted()
+    follow = broker.follow
+
+    async def follow_and_hear_more(room: str, after: Any) -> None:
+        await follow(room, after)
+        if broker.followed == 2:
+            for position in (Position("e", 7), Position("another", 1)):
+                broker.deliver("tea", position, seal("another", 9, b"made up"))
+
+    broker.follow = follow_and_hear_more  # type: ignore[method-assign]
+    async with listening(broker) as (plane, ear):
+        await plane.open_log("tea", 0)
+        broker.say(1)
+        await reconnect(plane, broker)
+        await until(lambda: broker.followed > 2)
+        broker.say(2)
+        assert ear.heard == [(1, b"x"), (2, b"x")]
+        assert ear.lost == []
+
+
 async def test_a_room_opened_while_the_broker_is_away_begins_when_it_is_back() -> None:
     broker = Scripted()
     broker.say(1, live=False)

@@ -24,7 +24,8 @@ class _OpenLog(OpenRoom):
 
     Attributes:
         position: Of the last message; ``None`` as long as the broker was never there.
-        is_reading: Whether what is delivered comes from the log itself: what is missing is lost.
+        reading: Where the log ended when it began to be read, while it is read: what is missing up
+            to there is lost.
         is_due: Whether it will be read again, because something was missing.
     """
 
@@ -32,7 +33,8 @@ class _OpenLog(OpenRoom):
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_reading = self.is_due = False
+        self.reading: LogHead | None = None
+        self.is_due = False
 
 
 class FollowingLogs(OpenRooms[_OpenLog]):
@@ -52,7 +54,8 @@ class FollowingLogs(OpenRooms[_OpenLog]):
         last = open.position
         if last is None:
             return  # it is not known yet where this process begins to hear the room
-        if open.is_reading:
+        log = open.reading
+        if log is not None and position.epoch == log.epoch and position.number <= log.number:
             if position.number <= last.number:
                 return
             if position.number > last.number + 1:
@@ -128,11 +131,11 @@ class FollowingLogs(OpenRooms[_OpenLog]):
             self._subscriber.hear(room, head.position, None)
         elif (common := head.common(open.position)) < open.position.number:
             self._lose(room, open, Position(head.epoch, common), "epoch")
-        open.is_reading = True
+        open.reading = head
         try:
             await self._line.broker.follow(room, open.position)
         finally:
-            open.is_reading = False
+            open.reading = None
         if open.position.number < head.number:
             self._lose(room, open, head.position, "expired")
         open.connection = self._line.number
