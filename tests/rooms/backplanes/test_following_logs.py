@@ -234,7 +234,7 @@ async def test_what_comes_while_the_log_is_read_is_not_taken_for_the_log() -> No
         await reconnect(plane, broker)
         await until(lambda: broker.followed > 2)
         broker.say(2)
-        assert ear.heard == [(1, b"x"), (2, b"x")]
+        assert ear.heard == [(0, None), (1, b"x"), (2, b"x")]
         assert ear.lost == []
 
 

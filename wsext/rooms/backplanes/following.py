@@ -149,9 +149,9 @@ class OpenRooms(ABC, Generic[Open]):
 
     async def _again(self, room: str, open: Open) -> None:
         async with self.lock(room):
+            open.connection = self._line.number  # unless it has to be followed once more
             if self._rooms.get(room) is open:
                 await self._follow(room, open)
-            open.connection = self._line.number
 
     @abstractmethod
     async def _follow(self, room: str, open: Open) -> None:

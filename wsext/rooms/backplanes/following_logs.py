@@ -126,6 +126,7 @@ class FollowingLogs(OpenRooms[_OpenLog]):
 
     async def _follow_from(self, room: str, open: _OpenLog, head: LogHead) -> None:
         open.is_due = False
+        open.connection = self._line.number
         if open.position is None:
             open.position = head.position
             self._subscriber.hear(room, head.position, None)
@@ -138,7 +139,9 @@ class FollowingLogs(OpenRooms[_OpenLog]):
             open.reading = None
         if open.position.number < head.number:
             self._lose(room, open, head.position, "expired")
-        open.connection = self._line.number
+        if open.is_due:  # what came meanwhile does not fit
+            open.is_due = False
+            self._read_again(room, open)
 
     async def last_own(self, room: str) -> int:
         return self._line.outgoing.last_in(await self._line.broker.head(room), room)
