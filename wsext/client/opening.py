@@ -149,7 +149,7 @@ class OpeningProtocol(asyncio.Protocol):
 
     async def drop(self, error: BaseException) -> None:
         """Do without the connection: opening a session has failed or was cancelled."""
-        if self.transport is None or self.transport.is_closing():
+        if self.transport is None:
             return
         carrier = self.transport.get_extra_info("carrier")
         self.transport.abort()
