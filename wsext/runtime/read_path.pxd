@@ -57,5 +57,7 @@ cdef class ReadPath(WritePath):
     @cython.locals(session=SessionPath, frame=Frame)
     cdef _hand_over(self, object event)
 
+    cdef _end_read(self)
+
     @cython.locals(journal=Journal)
     cdef _acknowledge(self)

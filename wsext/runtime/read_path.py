@@ -142,12 +142,7 @@ class ReadPath(WritePath):
             session._inbox._head is not None or connection.has_more or session._inbox.is_counted
         ):
             self._count()
-        if connection.journal is not None:
-            self._acknowledge()
-        if connection.pending_bytes:
-            self._write_out()
-        if connection.state is not _OPEN:
-            self.progress_close()
+        self._end_read()
 
     def go_on(self) -> None:
         """Deliver what has come and was not delivered yet, until the application has enough."""
@@ -163,12 +158,13 @@ class ReadPath(WritePath):
         finally:
             self._gathering = self._pulling = False
         self._count()
-        if connection.journal is not None:
+        self._end_read()
+
+    def _end_read(self) -> None:
+        """Send what the events of a read have led to."""
+        if self.connection.journal is not None:
             self._acknowledge()
-        if connection.pending_bytes:
-            self._write_out()
-        if connection.state is not _OPEN:
-            self.progress_close()
+        self._finish()
 
     def _acknowledge(self) -> None:
         """Tell the peer what was taken, when it is time; else have a look later."""

@@ -37,6 +37,9 @@ cdef class WritePath:
     @cython.locals(connection=Connection, pending=Py_ssize_t)
     cdef _write_out(self)
 
+    @cython.locals(connection=Connection)
+    cdef _finish(self)
+
     cdef _soon(self)
 
     @cython.locals(dirty=list)

@@ -123,10 +123,7 @@ class WritePath:
         """What `soon` asked for."""
         self._is_dirty = False
         self._begin_turn()
-        if self.connection.pending_bytes:
-            self._write_out()
-        if self.connection.state is not _OPEN:
-            self.progress_close()
+        self._finish()
 
     def send_prepared(self, message: PreparedMessage) -> bool:
         """Send a shared message; ``False`` if something waits or it cannot be shared here.
@@ -191,6 +188,14 @@ class WritePath:
             self._write(b"".join(output))
         else:
             self._transport.writelines(output)
+
+    def _finish(self) -> None:
+        """Write what is ready, and go on with a close if there is one."""
+        connection = self.connection
+        if connection.pending_bytes:
+            self._write_out()
+        if connection.state is not _OPEN:
+            self.progress_close()
 
     def _soon(self) -> None:
         if self.connection.pending_bytes > _GATHER_AT_MOST:
