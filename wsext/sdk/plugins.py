@@ -143,16 +143,17 @@ class Plugins:
         Raises:
             OptionError: For a name that no installed plugin has.
         """
+        entries = entry_points(group=GROUP)
         value = os.environ.get("WSEXT_PLUGINS")
         if value is not None:
             names = [name.strip() for name in value.split(",") if name.strip()]
-            installed = {entry.name for entry in entry_points(group=GROUP)}
-            _check_names("WSEXT_PLUGINS", None, (n.removeprefix("-") for n in names), installed)
+            given = (name.removeprefix("-") for name in names)
+            _check_names("WSEXT_PLUGINS", None, given, {entry.name for entry in entries})
             deny = {*deny, *(name[1:] for name in names if name.startswith("-"))}
             allowed = {name for name in names if not name.startswith("-")}
             if allowed or not names:
                 allow = allowed if allow is None else allowed & set(allow)
-        return cls(allow=allow, deny=deny, strict=strict)
+        return cls(allow=allow, deny=deny, strict=strict, entries=entries)
 
     # --- metadata only ------------------------------------------------------------------------
 

@@ -139,9 +139,6 @@ class FollowingLogs(OpenRooms[_OpenLog]):
             open.reading = None
         if open.position.number < head.number:
             self._lose(room, open, head.position, "expired")
-        if open.is_due:  # what came meanwhile does not fit
-            open.is_due = False
-            self._read_again(room, open)
 
     async def last_own(self, room: str) -> int:
         return self._line.outgoing.last_in(await self._line.broker.head(room), room)
