@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-import uvicorn
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel
-from shared import LARGEST, PORT, VARIANT
+from shared import serve_asgi
 
 app = FastAPI()
 
@@ -50,14 +49,4 @@ async def typed(websocket: WebSocket) -> None:
         pass
 
 
-uvicorn.run(
-    app,
-    host="127.0.0.1",
-    port=PORT,
-    loop="uvloop",
-    ws=VARIANT,  # type: ignore[arg-type]
-    ws_max_size=LARGEST,
-    ws_ping_interval=None,
-    log_level="critical",
-    lifespan="off",
-)
+serve_asgi(app)

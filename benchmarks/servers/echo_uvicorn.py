@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import uvicorn
-from shared import CERTIFICATE, KEY, LARGEST, PORT, TLS, VARIANT
+from shared import serve_asgi
 
 members: set[Any] = set()
 
@@ -27,16 +26,4 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     members.discard(send)
 
 
-uvicorn.run(
-    app,
-    host="127.0.0.1",
-    port=PORT,
-    loop="uvloop",
-    ws=VARIANT,  # type: ignore[arg-type]
-    ws_max_size=LARGEST,
-    ws_ping_interval=None,
-    log_level="critical",
-    lifespan="off",
-    ssl_certfile=CERTIFICATE if TLS else None,
-    ssl_keyfile=KEY if TLS else None,
-)
+serve_asgi(app)

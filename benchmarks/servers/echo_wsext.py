@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from itertools import cycle
-from typing import Any, ClassVar
+from typing import Any
 
+from no_op import no_op
 from orders import Place
 from shared import BROKER, FOLDER, LARGEST, PORT, TLS, VARIANT, names
 
 from wsext import (
     App,
-    Codec,
     Dispatcher,
-    Extension,
-    Frame,
     Listener,
     RoomOptions,
     ServerOptions,
@@ -39,28 +37,6 @@ app.install("permessage-deflate")
 if (FOLDER / "feed.zdict").exists():
     app.install("permessage-zstd", dictionaries=[str(FOLDER / "feed.zdict")])
 members: set[Session] = set()
-
-
-class Pass(Codec):
-    """Looks at every frame and changes none."""
-
-    def encode(self, frame: Frame) -> Frame:
-        return frame
-
-    def decode(self, frame: Frame, budget: int) -> Frame:
-        return frame
-
-
-def no_op(number: int) -> type[Extension]:
-    class NoOp(Extension):
-        """Does nothing."""
-
-        name: ClassVar[str] = f"x-noop{number}"
-
-        def make_codec(self, params: Any, ctx: Any) -> Codec:
-            return Pass()
-
-    return NoOp
 
 
 class Plugin:

@@ -9,11 +9,11 @@ import asyncio
 import os
 from contextlib import AsyncExitStack
 from itertools import cycle
-from typing import Any, ClassVar
 
+from no_op import no_op
 from shared import LARGEST, PORT
 
-from wsext import App, Codec, Extension, Frame, RoomOptions, ServerOptions, Session
+from wsext import App, RoomOptions, ServerOptions, Session
 from wsext import WebSocketOptions as Options
 
 ROOMS = [f"room {number}" for number in range(int(os.environ.get("GROWTH_ROOMS", "1")))]
@@ -24,29 +24,6 @@ app = App(
     rooms=RoomOptions(max_rooms_per_session=len(ROOMS)),
 )
 joined = asyncio.Event()
-
-
-class Pass(Codec):
-    """Looks at every frame and changes none."""
-
-    def encode(self, frame: Frame) -> Frame:
-        return frame
-
-    def decode(self, frame: Frame, budget: int) -> Frame:
-        return frame
-
-
-def no_op(number: int) -> type[Extension]:
-    class NoOp(Extension):
-        """Does nothing."""
-
-        name: ClassVar[str] = f"x-noop{number}"
-
-        def make_codec(self, params: Any, ctx: Any) -> Codec:
-            return Pass()
-
-    return NoOp
-
 
 for number in range(8):
     app.install(no_op(number))

@@ -43,3 +43,22 @@ def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         del kept
 
     uvloop.run(forever())
+
+
+def serve_asgi(app: Any) -> None:
+    """Run an ASGI application under uvicorn until killed; the variant is how it does WebSocket."""
+    import uvicorn
+
+    uvicorn.run(
+        app,
+        host="127.0.0.1",
+        port=PORT,
+        loop="uvloop",
+        ws=VARIANT,  # type: ignore[arg-type]
+        ws_max_size=LARGEST,
+        ws_ping_interval=None,
+        log_level="critical",
+        lifespan="off",
+        ssl_certfile=CERTIFICATE if TLS else None,
+        ssl_keyfile=KEY if TLS else None,
+    )
