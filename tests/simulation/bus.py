@@ -26,6 +26,7 @@ class _Log:
         self.head = LogHead(name, 0)
         self.records: list[tuple[str, bytes]] = []  # ids and data; the first has number 1
         self.members: dict[str, bytes] = {}
+        self.may_lack_its_end = False  # the next message begins another epoch, as in Redis
 
 
 class Bus:
@@ -72,6 +73,8 @@ class Bus:
         known = [id for id, _ in log.records]
         if record.id in known:
             return Position(log.head.epoch, known.index(record.id) + 1), True
+        if log.may_lack_its_end:
+            log.head, log.may_lack_its_end = log.head.renewed(), False
         log.records.append((record.id, record.data))
         log.head = LogHead(log.head.epoch, len(log.records), log.head.earlier)
         for connection in self.connections:
@@ -106,9 +109,11 @@ class Bus:
             left = round(len(log.records) * keep)
             self.lost += len(log.records) - left
             del log.records[left:]
-            earlier = (*log.head.earlier, log.head.position)[-16:]
-            earlier = tuple(Position(p.epoch, min(p.number, left)) for p in earlier)
-            log.head = LogHead(self._new_epoch(), left, earlier if keep else ())
+            earlier = tuple(Position(p.epoch, min(p.number, left)) for p in log.head.earlier)
+            log.head = LogHead(log.head.epoch, left, earlier)
+            log.may_lack_its_end = True
+            if not keep:
+                log.head = LogHead(self._new_epoch(), 0)
         await asyncio.sleep(seconds)
         self.is_up = True
 

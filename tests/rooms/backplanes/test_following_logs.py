@@ -238,6 +238,28 @@ async def test_what_comes_while_the_log_is_read_is_not_taken_for_the_log() -> No
         assert ear.lost == []
 
 
+async def test_a_log_that_begins_another_epoch_while_it_is_read_loses_nothing() -> None:
+    """The first message after a restart comes between two questions of another server."""
+    broker = Scripted()
+    follow = broker.follow
+
+    async def follow_a_new_epoch(room: str, after: Any) -> None:
+        if broker.followed == 1:
+            broker.epoch, broker.earlier = "f", (Position("e", broker.top),)
+            broker.say(3, live=False)
+        await follow(room, after)
+
+    broker.follow = follow_a_new_epoch  # type: ignore[method-assign]
+    async with listening(broker) as (plane, ear):
+        await plane.open_log("tea", 0)
+        for number in (1, 2):
+            broker.say(number, live=False)
+        await reconnect(plane, broker)
+        await until(lambda: broker.followed > 2)
+        assert ear.heard == [(0, None), (1, b"x"), (2, b"x"), (3, b"x")]
+        assert ear.lost == []
+
+
 async def test_a_room_opened_while_the_broker_is_away_begins_when_it_is_back() -> None:
     broker = Scripted()
     broker.say(1, live=False)

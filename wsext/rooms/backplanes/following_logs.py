@@ -137,7 +137,7 @@ class FollowingLogs(OpenRooms[_OpenLog]):
             await self._line.broker.follow(room, open.position)
         finally:
             open.reading = None
-        if open.position.number < head.number:
+        if open.position.number < head.number and not open.is_due:
             self._lose(room, open, head.position, "expired")
 
     async def last_own(self, room: str) -> int:
