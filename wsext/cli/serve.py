@@ -48,11 +48,10 @@ from wsext.server.health import Health
 from wsext.server.hosts import Hosts
 from wsext.server.loglimit import LineLimit
 from wsext.server.proxies import Proxies
-from wsext.server.running import run_until_signal
+from wsext.server.running import announce, run_until_signal
 from wsext.server.server import Server
 from wsext.server.supervisor import Supervisor
 from wsext.server.worker import Ready, run_worker
-from wsext.version import __version__
 
 __all__ = ["build", "serve"]
 
@@ -235,7 +234,7 @@ def _run(
     sock: socket.socket | None,
 ) -> None:
     def started(server: Server) -> None:
-        _announce(where, server.url, [item.name for item in app.installed.items])
+        announce(_name_of(where), server.url, (item.name for item in app.installed.items))
         if inspector is not None:
             base = server.url if where.uds else server.url.replace("ws", "http", 1) + "/"
             click.echo(f"inspect: {inspector.url(base)}")
@@ -248,6 +247,10 @@ def _run(
         )  # fmt: skip
     except OSError as error:
         _cannot_listen(where, error)
+
+
+def _name_of(where: ServeOptions) -> str:
+    return where.app or "the reference app"
 
 
 def _supervise(
@@ -269,7 +272,7 @@ def _supervise(
 
     def started(ready: Ready) -> None:
         url = net.url_of(sockets[0], where.ssl_cert is not None)
-        _announce(where, url, ready.extensions, f" in {count} processes")
+        announce(f"{_name_of(where)} in {count} processes", url, ready.extensions)
 
     given = click.get_current_context().find_root().obj
     # -P: nothing is imported from the current folder. faulthandler: a worker that hangs says where.
@@ -311,14 +314,6 @@ def _changes(folder: str) -> AsyncIterator[Any]:
     kinds = watchfiles.PythonFilter(extra_extensions=(".toml", ".html"))
     changes: AsyncIterator[Any] = watchfiles.awatch(folder, watch_filter=kinds)
     return changes
-
-
-def _announce(where: ServeOptions, url: str, extensions: list[str], how: str = "") -> None:
-    if not url.startswith("ws+unix:"):
-        url = url.replace("ws", "http", 1) + "/"
-    click.echo(f"wsext {__version__} serves {where.app or 'the reference app'}{how} on {url}")
-    click.echo(f"extensions: {', '.join(extensions) or 'none'}")
-    sys.stdout.flush()
 
 
 def _cannot_listen(where: ServeOptions, error: OSError) -> NoReturn:

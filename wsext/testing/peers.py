@@ -97,6 +97,7 @@ async def _serving(app: Application) -> AsyncIterator[tuple[Server, Clock]]:
     finally:
         await settle()
         await server.close()
+        await server.wait_closed()
 
 
 @asynccontextmanager
