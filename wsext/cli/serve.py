@@ -18,6 +18,7 @@ import click
 
 from wsext.app.application import Application
 from wsext.app.settings import ServerOptions
+from wsext.cli.asgi import serve_asgi
 from wsext.cli.common import (
     ExtensionArgument,
     ExtensionToken,
@@ -27,7 +28,7 @@ from wsext.cli.common import (
     set_option,
     take_options,
 )
-from wsext.cli.loading import load_app
+from wsext.cli.loading import ASGIApplication, load_app
 from wsext.cli.reloading import warn_of_changes
 from wsext.cli.tls import server_context
 from wsext.config.applying import apply, plugins_of, refuse_errors
@@ -115,7 +116,8 @@ def serve(
     backplane: str | None,
     **where: Any,
 ) -> None:
-    """Serve an app, or without one the reference app: an echo, a chat, and a page to see it on.
+    """Serve an app, or without one the reference app: an echo, a chat, and a page to see it on. An
+    ASGI app, such as one of FastAPI, is run by uvicorn, with the WebSockets of wsext.
 
     Every installed wire extension is turned on unless it is left out, or has to be configured.
 
@@ -153,7 +155,12 @@ def serve(
         return
     asked = {text.partition(":")[0] for text in extensions}
     target, inspector = build(conf, where_to, [name for name in without if name not in asked])
-    if channel is not None:
+    if isinstance(target, ASGIApplication):
+        try:
+            serve_asgi(target, where_to, conf.sections["websocket"], sock)
+        except OSError as error:
+            _cannot_listen(where_to, error)
+    elif channel is not None:
         freezing = frozen(target.server_options.gc_freeze)
         with freezing, asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(run_worker(target, channel, context))
