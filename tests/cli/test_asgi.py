@@ -58,7 +58,7 @@ async def test_uvicorn_answers_http_and_sessions_are_ours(folder: Path) -> None:
     size = ("--set", "websocket.max_message_size=10")
     with serving("asgi_demo:app", *size, cwd=folder) as served:  # and it ends with 0
         _, _, page = await fetch(served.port, b"GET / HTTP/1.0\r\n\r\n")
-        assert page == b"a page"
+        assert b"a page" in page
         offer = ["permessage-deflate"]
         async with wsext.connect(served.ws, extensions=offer) as session:
             assert session.extension("permessage-deflate")

@@ -225,7 +225,10 @@ class Exchange(asyncio.BaseProtocol):
             if body.is_awaited and not rest:
                 self._write_continue()
             transport.resume_reading()
-        return await self._whole
+        try:
+            return await self._whole
+        finally:
+            self._body = self._whole = None
 
     def _feed(self, data: bytes, *, end: bool = False) -> None:
         """Some of the body has come."""
