@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import wsext
-from wsext import App, LifespanError, Router, Session, testing
+from wsext import App, LifespanError, Router, Session, hookimpl, testing
 
 
 class Database:
@@ -136,6 +136,20 @@ async def test_routers_bring_theirs_along_once() -> None:
         assert notes == ["+router"]
         with pytest.raises(RuntimeError, match="runs already"):
             app.lifespan(noting(notes, "late"))
+
+
+async def test_plugins_bring_theirs() -> None:
+    notes: list[str] = []
+
+    class Plugin:
+        @hookimpl
+        def wsext_routes(self, app: App) -> None:
+            app.lifespan(noting(notes, "plugin"))
+
+    app = App()
+    app.install(Plugin())
+    async with wsext.serve(app):
+        assert notes == ["+plugin"]
 
 
 async def test_a_context_manager_is_one_too() -> None:
