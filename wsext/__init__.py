@@ -15,6 +15,7 @@ from wsext.version import __version__ as __version__
 #: The names of each module, with blanks between. Type checkers read the imports below instead; a
 #: test holds the two together.
 _NAMES = {
+    "wsext.app.basic_auth": "basic_auth",
     "wsext.app.routing": "Router",
     "wsext.app.settings": "ServerOptions",
     "wsext.app.typed": "Dispatcher ErrorReply on",
@@ -71,6 +72,7 @@ _NAMES = {
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 if TYPE_CHECKING:
+    from wsext.app.basic_auth import basic_auth as basic_auth
     from wsext.app.routing import Router as Router
     from wsext.app.settings import ServerOptions as ServerOptions
     from wsext.app.typed import Dispatcher as Dispatcher
