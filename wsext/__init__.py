@@ -54,9 +54,10 @@ _NAMES = {
     "wsext.rooms.room": "Room",
     "wsext.rooms.settings": "RoomOptions",
     "wsext.runtime.backoff": "Backoff",
-    "wsext.runtime.broadcast": "broadcast",
+    "wsext.runtime.broadcast": "broadcast broadcast_json",
     "wsext.runtime.held": "Held",
     "wsext.runtime.listener": "Listener",
+    "wsext.runtime.prepared_value": "PreparedValue",
     "wsext.runtime.session": "Session",
     "wsext.runtime.settings": "WebSocketOptions",
     "wsext.sdk.codec": "Codec MessageCodec MessageInfo SharedHistory",
@@ -146,8 +147,10 @@ if TYPE_CHECKING:
     from wsext.rooms.settings import RoomOptions as RoomOptions
     from wsext.runtime.backoff import Backoff as Backoff
     from wsext.runtime.broadcast import broadcast as broadcast
+    from wsext.runtime.broadcast import broadcast_json as broadcast_json
     from wsext.runtime.held import Held as Held
     from wsext.runtime.listener import Listener as Listener
+    from wsext.runtime.prepared_value import PreparedValue as PreparedValue
     from wsext.runtime.session import Session as Session
     from wsext.runtime.settings import WebSocketOptions as WebSocketOptions
     from wsext.sdk.codec import Codec as Codec

@@ -137,7 +137,7 @@ class Dispatcher:
             ConnectionClosed: If the session has ended or is closing.
             TypeError: If the value cannot be encoded.
         """
-        await self.session.send(encode(value, self._format))
+        await self.session.send(encode(value, self.session.format))
 
     async def run(self, session: Session, **path_params: Any) -> None:
         """Handle a session's messages until it ends.
@@ -147,6 +147,7 @@ class Dispatcher:
             ConnectionClosed: If the session ends in another way than planned.
         """
         self.session = session
+        session.format = self.subprotocols.get(session.subprotocol or "", self.format)
         try:
             await self._answer(None, self.on_open, session, **path_params)
             async for data in session:
@@ -156,13 +157,9 @@ class Dispatcher:
             if inspect.isawaitable(result):
                 await result
 
-    @property
-    def _format(self) -> Format:
-        return self.subprotocols.get(self.session.subprotocol or "", self.format)
-
     async def _take(self, session: Session, data: str | bytes) -> None:
         try:
-            message, name = self.table.decode(data, self._format)
+            message, name = self.table.decode(data, session.format)
         except MessageError as error:
             logger.debug("session %s: %s message", session.id, error.code)
             if self.on_invalid != "reply":

@@ -11,7 +11,7 @@ import msgspec
 
 from wsext.errors import MessageError
 
-__all__ = ["NAMES", "Format", "decode", "decoder", "encode"]
+__all__ = ["NAMES", "Format", "decode", "decoder", "encode", "encode_json"]
 
 Format: TypeAlias = Literal["json", "msgpack"]
 
@@ -78,6 +78,14 @@ def encode(value: Any, format: Format) -> str | bytes:
     Raises:
         TypeError: If the value cannot be encoded.
     """
-    if format == "json":
-        return msgspec.json.encode(value).decode()
-    return msgspec.msgpack.encode(value)
+    return encode_json(value) if format == "json" else msgspec.msgpack.encode(value)
+
+
+def encode_json(value: Any, text: bool = True) -> str | bytes:
+    """A value as JSON, for a text message or a binary one.
+
+    Raises:
+        TypeError: If the value cannot be encoded.
+    """
+    data = msgspec.json.encode(value)
+    return data.decode() if text else data

@@ -7,7 +7,7 @@ from typing import Any
 
 from wsext.errors import MessageError, RemoteProtocolError
 from wsext.protocol.closing import CloseCode
-from wsext.runtime.formats import NAMES, Format, decode, encode
+from wsext.runtime.formats import NAMES, Format, decode, encode, encode_json
 from wsext.runtime.session_path import SessionPath
 
 __all__ = ["Formatted"]
@@ -61,8 +61,7 @@ class Formatted(SessionPath):
             ConnectionClosed: As `send`.
             TypeError: If the value cannot be encoded.
         """
-        data = encode(value, "json")
-        await self.send(data if text else str(data).encode(), hints=hints, meta=meta)
+        await self.send(encode_json(value, text), hints=hints, meta=meta)
 
     async def send_msgpack(
         self,

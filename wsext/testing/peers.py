@@ -68,6 +68,7 @@ class ClientSession(Session):
         Raises:
             LookupError: When the server's handler has ended.
         """
+        session: Session
         for session in self.server.sessions:
             return session
         raise LookupError("the server's handler has ended")
