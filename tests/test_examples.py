@@ -222,8 +222,15 @@ async def test_typed_orders() -> None:
                 await session.send_json(message)
                 answer = await session.receive_json()
                 assert {**answer, "type": "error", **error} == answer
-        async with wsext.connect(url, subprotocols=["orders.msgpack"]) as session:
-            assert await session.receive_msgpack() == {"type": "welcome", "symbol": "WSX"}
+            async with wsext.connect(url, subprotocols=["orders.msgpack"]) as other:
+                assert await other.receive_msgpack() == {"type": "welcome", "symbol": "WSX"}
+                news = {"type": "news", "side": "buy", "amount": 5.0}
+                await session.send_json(place)
+                assert await session.receive_json() == {"type": "placed", "id": 1, "order": 2}
+                assert await other.receive_msgpack() == news
+                await other.send_msgpack(place)
+                assert await other.receive_msgpack() == {"type": "placed", "id": 1, "order": 1}
+                assert await session.receive_json() == news
         async with wsext.connect(f"{served.ws}/ping") as session:
             await session.send_json({"type": "ping"})
             assert await session.receive_json() == {"type": "pong"}

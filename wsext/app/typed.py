@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
@@ -36,6 +36,7 @@ __all__ = ["Dispatcher", "ErrorReply", "as_dispatcher", "as_handler", "on"]
 logger = get_logger("wsext.typed")
 
 F = TypeVar("F", bound="Callable[..., Any]")
+T = TypeVar("T")
 
 
 def on(*kinds: Any) -> Callable[[F], F]:
@@ -130,6 +131,16 @@ class Dispatcher:
 
     # --- running ------------------------------------------------------------------------------
 
+    async def enter(self, context: AbstractAsyncContextManager[T]) -> T:
+        """Enter an asynchronous context until the session has ended, and `on_close` has returned::
+
+            self.members = await self.enter(app.room("tea").join(session))
+
+        Returns:
+            What ``async with`` would give.
+        """
+        return await self._entered.enter_async_context(context)
+
     async def send(self, value: Any) -> None:
         """Send a value in the session's format.
 
@@ -139,7 +150,7 @@ class Dispatcher:
         """
         await self.session.send(encode(value, self.session.format))
 
-    async def run(self, session: Session, **path_params: Any) -> None:
+    async def run(self, session: Session, *args: Any, **path_params: Any) -> None:
         """Handle a session's messages until it ends.
 
         Raises:
@@ -148,14 +159,15 @@ class Dispatcher:
         """
         self.session = session
         session.format = self.subprotocols.get(session.subprotocol or "", self.format)
-        try:
-            await self._answer(None, self.on_open, session, **path_params)
-            async for data in session:
-                await self._take(session, data)
-        finally:
-            result = self.on_close(session, session.close_info)
-            if inspect.isawaitable(result):
-                await result
+        async with AsyncExitStack() as self._entered:
+            try:
+                await self._answer(None, self.on_open, session, *args, **path_params)
+                async for data in session:
+                    await self._take(session, data)
+            finally:
+                result = self.on_close(session, session.close_info)
+                if inspect.isawaitable(result):
+                    await result
 
     async def _take(self, session: Session, data: str | bytes) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from wsext.errors import MessageError, RemoteProtocolError
 from wsext.protocol.closing import CloseCode
@@ -12,11 +12,19 @@ from wsext.runtime.session_path import SessionPath
 
 __all__ = ["Formatted"]
 
+T = TypeVar("T")
+
 
 class Formatted(SessionPath):
     """What a session sends and receives in a format."""
 
     __slots__ = ()
+
+    @overload
+    async def receive_json(self, type: type[T]) -> T: ...
+
+    @overload
+    async def receive_json(self, type: Any = Any) -> Any: ...
 
     async def receive_json(self, type: Any = Any) -> Any:
         """The next message, decoded from JSON and checked against a type (msgspec).
@@ -27,6 +35,12 @@ class Formatted(SessionPath):
             ConnectionClosed: As `receive`.
         """
         return self._decoded(await self.receive(), type, "json")
+
+    @overload
+    async def receive_msgpack(self, type: type[T]) -> T: ...
+
+    @overload
+    async def receive_msgpack(self, type: Any = Any) -> Any: ...
 
     async def receive_msgpack(self, type: Any = Any) -> Any:
         """The next message, decoded from MessagePack and checked against a type (msgspec).

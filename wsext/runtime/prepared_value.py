@@ -26,6 +26,7 @@ class PreparedValue:
 
     Raises:
         TypeError: If the value cannot be encoded.
+        OverflowError: For a whole number of more than 64 bits.
 
     Attributes:
         json: The message for those who take JSON.
