@@ -78,7 +78,9 @@ def encode(value: Any, format: Format) -> str | bytes:
     Raises:
         TypeError: If the value cannot be encoded.
     """
-    return encode_json(value) if format == "json" else msgspec.msgpack.encode(value)
+    if format == "json":
+        return encode_json(value)
+    return msgspec.msgpack.encode(value, enc_hook=_dump)
 
 
 def encode_json(value: Any, text: bool = True) -> str | bytes:
@@ -87,5 +89,13 @@ def encode_json(value: Any, text: bool = True) -> str | bytes:
     Raises:
         TypeError: If the value cannot be encoded.
     """
-    data = msgspec.json.encode(value)
+    data = msgspec.json.encode(value, enc_hook=_dump)
     return data.decode() if text else data
+
+
+def _dump(value: Any) -> Any:
+    """What msgspec does not know, as plain data: pydantic's models, which FastAPI's users have."""
+    dump = getattr(value, "model_dump", None)
+    if dump is None:
+        raise TypeError(f"values of the type {type(value).__name__} cannot be encoded")
+    return dump(mode="json")
