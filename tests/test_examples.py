@@ -283,6 +283,47 @@ async def test_typed_orders() -> None:
             assert await session.receive_json() == {"type": "pong"}
 
 
+async def test_connect_four() -> None:
+    app = runpy.run_path(str(EXAMPLES / "connect_four.py"))["app"]
+    async with (
+        testing.connect(app) as red,
+        testing.connect(app) as yellow,
+        testing.connect(app) as watcher,
+    ):
+        await red.send_json({"type": "init"})
+        keys = await red.receive_json()
+        await yellow.send_json({"type": "init", "join": keys["join"]})
+        await yellow.send_json({"type": "play", "column": 3})
+        assert (await yellow.receive_json())["code"] == "turn"
+        for player, column in zip([red, yellow] * 3, (3, 3, 4, 4, 5, 5), strict=True):
+            await player.send_json({"type": "play", "column": column})
+            for each in (red, yellow):
+                played = await each.receive_json()
+                assert (played["type"], played["column"]) == ("play", column)
+        await watcher.send_json({"type": "init", "watch": keys["watch"]})
+        assert [(await watcher.receive_json())["row"] for _ in range(6)] == [0, 1] * 3
+        for column, code in ((7, "invalid"), (-1, "invalid"), ("x", "invalid")):
+            await red.send_json({"type": "play", "column": column})
+            assert (await red.receive_json())["code"] == code
+        await red.send_json({"type": "play", "column": 2})
+        for each in (red, yellow, watcher):
+            assert await each.receive_json() == {
+                "type": "play",
+                "player": "red",
+                "column": 2,
+                "row": 0,
+            }
+            assert await each.receive_json() == {"type": "win", "player": "red"}
+        for player, code in ((yellow, "over"), (watcher, "watching")):
+            await player.send_json({"type": "play", "column": 0})
+            assert (await player.receive_json())["code"] == code
+        await watcher.send_json({"type": "init"})
+        assert (await watcher.receive_json())["code"] == "seated"
+        async with testing.connect(app) as late:
+            await late.send_json({"type": "init", "join": keys["join"]})
+            assert (await late.receive_json())["code"] == "unknown-game"
+
+
 def test_client() -> None:
     with serving() as served:
         lines = run("client.py", f"{served.ws}/chat", "2").splitlines()
