@@ -304,11 +304,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._start(session)
 
     def _answer(self, request: Request, acceptance: Acceptance, headers: RawHeaders) -> None:
-        own = accept_headers(
-            request,
-            subprotocol=acceptance.subprotocol,
-            extensions=acceptance.negotiation.header,
-        )
+        header = acceptance.negotiation.header
+        own = accept_headers(request, subprotocol=acceptance.subprotocol, extensions=header)
         raw = [(name.encode(), value.encode()) for name, value in own.items()]
         head = response_head(101, [*raw, *self._state.default_headers, *headers])
         self._stop_timeout()
@@ -400,5 +397,4 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name != "Protocol":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()["Protocol"] = WebSocketProtocol.using(*settings_from_environment())
-    return value
+    return globals().setdefault("Protocol", WebSocketProtocol.using(*settings_from_environment()))
