@@ -15,6 +15,7 @@ from wsext.version import __version__ as __version__
 #: The names of each module, with blanks between. Type checkers read the imports below instead; a
 #: test holds the two together.
 _NAMES = {
+    "wsext.app.basic_auth": "basic_auth",
     "wsext.app.routing": "Router",
     "wsext.app.settings": "ServerOptions",
     "wsext.app.typed": "Dispatcher ErrorReply on",
@@ -53,9 +54,10 @@ _NAMES = {
     "wsext.rooms.room": "Room",
     "wsext.rooms.settings": "RoomOptions",
     "wsext.runtime.backoff": "Backoff",
-    "wsext.runtime.broadcast": "broadcast",
+    "wsext.runtime.broadcast": "broadcast broadcast_json",
     "wsext.runtime.held": "Held",
     "wsext.runtime.listener": "Listener",
+    "wsext.runtime.prepared_value": "PreparedValue",
     "wsext.runtime.session": "Session",
     "wsext.runtime.settings": "WebSocketOptions",
     "wsext.sdk.codec": "Codec MessageCodec MessageInfo SharedHistory",
@@ -71,6 +73,7 @@ _NAMES = {
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 if TYPE_CHECKING:
+    from wsext.app.basic_auth import basic_auth as basic_auth
     from wsext.app.routing import Router as Router
     from wsext.app.settings import ServerOptions as ServerOptions
     from wsext.app.typed import Dispatcher as Dispatcher
@@ -144,8 +147,10 @@ if TYPE_CHECKING:
     from wsext.rooms.settings import RoomOptions as RoomOptions
     from wsext.runtime.backoff import Backoff as Backoff
     from wsext.runtime.broadcast import broadcast as broadcast
+    from wsext.runtime.broadcast import broadcast_json as broadcast_json
     from wsext.runtime.held import Held as Held
     from wsext.runtime.listener import Listener as Listener
+    from wsext.runtime.prepared_value import PreparedValue as PreparedValue
     from wsext.runtime.session import Session as Session
     from wsext.runtime.settings import WebSocketOptions as WebSocketOptions
     from wsext.sdk.codec import Codec as Codec

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import Any
 
@@ -160,6 +161,17 @@ class Application(Router):
         _ = self.hub.backplane
         for route in self.routes:
             self.profile(route)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the rooms of the app for a block, without a server."""
+        user = object()
+        self.hub.hold(user)
+        try:
+            await self.hub.start()
+            yield
+        finally:
+            await self.hub.let_go(user)
 
     # --- rooms --------------------------------------------------------------------------------
 

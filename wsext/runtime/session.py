@@ -22,6 +22,7 @@ from wsext.protocol.frames import Frame
 from wsext.protocol.headers import hide_values
 from wsext.protocol.http import Headers, Request
 from wsext.runtime.channels import Incoming, Outgoing
+from wsext.runtime.formats import Format
 from wsext.runtime.formatted import Formatted
 from wsext.runtime.life import Life
 from wsext.runtime.outcome import Outcome
@@ -50,6 +51,8 @@ class Session(Formatted):
         subprotocol: The subprotocol in use, or ``None``.
         negotiation: Every extension offer with its verdict, and what is in use.
         options: The options in force.
+        format: How it gets a `PreparedValue`: ``"json"``, the default, or ``"msgpack"``. Set it
+            before the session joins a room. A `Dispatcher` sets it to its own.
         response_headers: Client: the headers of the server's response.
         fresh_start: Client: whether it takes the place of a session that has ended; in `async for`
             of `connect`, each but the first.
@@ -59,6 +62,7 @@ class Session(Formatted):
         "__dict__",  # for the application; there is none until it is used
         "__weakref__",
         "_traces",
+        "format",
         "fresh_start",
         "id",
         "name",
@@ -92,6 +96,7 @@ class Session(Formatted):
         self.subprotocol = subprotocol
         self.negotiation = negotiation or Negotiation()
         self.options = options
+        self.format: Format = "json"
         self.response_headers: Headers | None = None
         self.fresh_start = False
         self._traces: tuple[Trace, ...] = ()
