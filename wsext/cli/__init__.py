@@ -17,6 +17,7 @@ _COMMANDS = {
     "serve": ("wsext.cli.serve", "serve"),
     "connect": ("wsext.cli.connect", "connect"),
     "inspect": ("wsext.cli.inspect", "inspect_"),
+    "replay": ("wsext.cli.replay", "replay"),
     "publish": ("wsext.cli.publish", "publish"),
     "rooms": ("wsext.cli.rooms", "rooms"),
     "asyncapi": ("wsext.cli.asyncapi", "asyncapi"),
