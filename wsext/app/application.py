@@ -96,7 +96,11 @@ class Application(Router):
         """
         installed = self.installed.install(what, required=required, **options)
         if isinstance(installed, NamedOptionSet):
-            self.options = self.options.replace(installed.websocket, owner=installed.name)
+            name, websocket, rooms = installed.name, installed.websocket, installed.rooms
+            self.options, self.room_options = (
+                self.options.replace(websocket, owner=name),
+                self.room_options.replace(rooms, owner=name),
+            )
         self._profiles.clear()
         return installed
 
