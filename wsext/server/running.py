@@ -10,6 +10,7 @@ import socket
 import ssl as ssl_module
 import threading
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any
 
 from wsext.app.application import Application
@@ -17,6 +18,7 @@ from wsext.escape import get_logger
 from wsext.runtime.loop import new_event_loop, refuse_running_loop
 from wsext.server.accepting import raise_descriptor_limit
 from wsext.server.collecting import frozen
+from wsext.server.notifying import Notifier
 from wsext.server.server import Server
 
 __all__ = ["App", "run_until_signal", "serve", "serve_until_signal"]
@@ -90,7 +92,7 @@ async def serve_until_signal(
     """Serve until SIGINT or SIGTERM, then drain; a second signal ends at once.
 
     SIGHUP does the same where there is a terminal, which has been closed then. Where there is none,
-    it asks to reload, and what one process cannot do is logged.
+    it asks to reload, and what one process cannot do is logged. systemd is told of all this.
 
     Args:
         app: The application.
@@ -101,6 +103,7 @@ async def serve_until_signal(
     server = await serve(app, host, port, **serving)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+    systemd = Notifier()
 
     def on_signal() -> None:
         if stop.is_set():
@@ -112,10 +115,13 @@ async def serve_until_signal(
             loop.add_signal_handler(number, on_signal)
     # Who has left SIGHUP ignored, such as nohup, wants that.
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        loop.add_signal_handler(signal.SIGHUP, on_signal if _has_terminal() else _on_hangup)
+        on_hangup = on_signal if _has_terminal() else partial(_on_hangup, systemd)
+        loop.add_signal_handler(signal.SIGHUP, on_hangup)
     if started is not None:
         started(server)
+    systemd.ready()
     await stop.wait()
+    systemd.stopping()
     logger.info("draining %d sessions", len(server.sessions))
     await server.close()
 
@@ -129,11 +135,13 @@ def _has_terminal() -> bool:
     return True
 
 
-def _on_hangup() -> None:
+def _on_hangup(systemd: Notifier) -> None:
+    systemd.reloading()  # it waits for a reload to end
     logger.warning(
         "SIGHUP changes nothing: one process cannot be reloaded; wsext serve --workers can, and"
         " this one has to be restarted"
     )
+    systemd.ready()
 
 
 def run_until_signal(

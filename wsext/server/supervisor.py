@@ -46,6 +46,7 @@ from wsext.server.board import BEAT
 from wsext.server.dealing import Dealer
 from wsext.server.handing import Begun
 from wsext.server.nodes import new_node
+from wsext.server.notifying import Notifier
 from wsext.server.process import LATE, Ready, WorkerProcess
 
 __all__ = ["Supervisor"]
@@ -115,6 +116,7 @@ class Supervisor:
         self._reloading = False
         self._numbers = itertools.count(1)
         self._node = new_node()
+        self._systemd = Notifier()
 
     async def run(self) -> int:
         """Supervise until a signal ends it; the exit code."""
@@ -130,6 +132,7 @@ class Supervisor:
         if code is None:
             await stop
             code = 0
+        self._systemd.stopping()
         for task in self._tasks:
             task.cancel()
         code = await self._end() or code
@@ -177,6 +180,7 @@ class Supervisor:
             self._start(self._keep(slot, worker))
         self._dealer.start()
         self._started(ready)
+        self._systemd.ready()
         self._start(self._reload_when_asked())
         return None
 
@@ -307,7 +311,9 @@ class Supervisor:
             await self._reload.wait()
             self._reload.clear()
             self._reloading = True
+            self._systemd.reloading()
             await self._renew()
+            self._systemd.ready()
             self._reloading = False
 
     async def _watch(self, changes: AsyncIterator[Any]) -> None:
