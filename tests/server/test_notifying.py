@@ -82,8 +82,6 @@ async def test_nobody_else_is_watched_and_without_a_socket_nothing_is_said(
     assert systemd.hear() == ["READY=1"]
 
 
-def test_a_socket_that_is_gone_is_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_socket_that_is_gone_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}).stopping()
     assert caplog.messages == ["systemd cannot be told STOPPING=1: No such file or directory"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import ssl as ssl_module
@@ -28,6 +27,7 @@ from wsext.cli.common import (
     take_options,
 )
 from wsext.cli.loading import load_app
+from wsext.cli.logs import announce, choose_what_is_logged, set_up_logging
 from wsext.cli.reloading import warn_of_changes
 from wsext.cli.tls import server_context
 from wsext.config.applying import apply, plugins_of, refuse_errors
@@ -35,18 +35,15 @@ from wsext.config.configuration import Config
 from wsext.config.sections import ServeOptions
 from wsext.config.sources import read_config
 from wsext.errors import OptionError
-from wsext.escape import escape_record
 from wsext.http2 import is_available
 from wsext.inspector import Inspector
 from wsext.reference import build_app
 from wsext.runtime import net
 from wsext.runtime.loop import new_event_loop
 from wsext.sdk.options import option_fields
-from wsext.server.access import JSONFormatter
 from wsext.server.collecting import frozen
 from wsext.server.health import Health
 from wsext.server.hosts import Hosts
-from wsext.server.loglimit import LineLimit
 from wsext.server.proxies import Proxies
 from wsext.server.running import run_until_signal
 from wsext.server.server import Server
@@ -103,6 +100,7 @@ _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
 @click.option("--health/--no-health", default=None, help="Serve /healthz and /readyz.")
 @click.option("--metrics/--no-metrics", default=None, help="Serve /metrics, for Prometheus.")
 @click.option("--log-level", help="What is logged to stderr.  [default: info]")
+@click.option("--log-format", help="How all lines are written: text or json.  [default: text]")
 @click.option("--access-log", help="How requests are logged: text, json or off.  [default: text]")
 def serve(
     app: str | None,
@@ -139,12 +137,13 @@ def serve(
         return conf
 
     conf = read()
+    set_up_logging(conf.sections["serve"].get("log_format") == "json")
     with conf.noting():
         if http2 and not is_available():
             raise OptionError("server", "http2", "needs the package h2: pip install 'wsext[http2]'")
     refuse_wrong(conf)
     where_to: ServeOptions = conf.section("serve")
-    _set_up_logging(where_to)
+    choose_what_is_logged(where_to)
     with conf.naming_sources("serve"):
         context = server_context(where_to.ssl_cert, where_to.ssl_key)
         # A worker gets its connections through the channel.
@@ -209,24 +208,6 @@ def build(
     return target, inspector
 
 
-def _set_up_logging(options: ServeOptions) -> None:
-    stderr = logging.StreamHandler()
-    stderr.addFilter(escape_record)  # also what asyncio, libraries and the app log
-    stderr.addFilter(LineLimit())
-    logging.basicConfig(
-        level=options.log_level.upper(),
-        format="%(asctime)s %(levelname)-7s %(process)d %(name)s  %(message)s",
-        handlers=[stderr],
-    )
-    requests = logging.getLogger("wsext.access")
-    requests.setLevel("WARNING" if options.access_log == "off" else "INFO")
-    if options.access_log == "json":
-        handler = logging.StreamHandler()
-        handler.setFormatter(JSONFormatter())
-        requests.addHandler(handler)
-        requests.propagate = False
-
-
 def _run(
     app: Application,
     where: ServeOptions,
@@ -238,8 +219,7 @@ def _run(
         _announce(where, server.url, [item.name for item in app.installed.items])
         if inspector is not None:
             base = server.url if where.uds else server.url.replace("ws", "http", 1) + "/"
-            click.echo(f"inspect: {inspector.url(base)}")
-            sys.stdout.flush()
+            announce([f"inspect: {inspector.url(base)}"])
 
     try:
         run_until_signal(
@@ -316,9 +296,11 @@ def _changes(folder: str) -> AsyncIterator[Any]:
 def _announce(where: ServeOptions, url: str, extensions: list[str], how: str = "") -> None:
     if not url.startswith("ws+unix:"):
         url = url.replace("ws", "http", 1) + "/"
-    click.echo(f"wsext {__version__} serves {where.app or 'the reference app'}{how} on {url}")
-    click.echo(f"extensions: {', '.join(extensions) or 'none'}")
-    sys.stdout.flush()
+    lines = [
+        f"wsext {__version__} serves {where.app or 'the reference app'}{how} on {url}",
+        f"extensions: {', '.join(extensions) or 'none'}",
+    ]
+    announce(lines, url=url, extensions=extensions)
 
 
 def _cannot_listen(where: ServeOptions, error: OSError) -> NoReturn:

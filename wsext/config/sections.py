@@ -43,6 +43,9 @@ class ServeOptions(OptionSet):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], local("what is logged to stderr")
     ] = "info"
+    log_format: Annotated[
+        Literal["text", "json"], local("how all lines are written, those of the start, too")
+    ] = "text"
     health: Annotated[bool, local("whether /healthz and /readyz are served")] = False
     metrics: Annotated[bool, local("whether /metrics is served (needs wsext-metrics)")] = False
     reload: Annotated[bool, local("whether changed files renew the workers (development)")] = False
