@@ -68,6 +68,7 @@ class Application(Router):
         else:
             self.backplane = backplane
         self.installed = Installed(plugins)
+        self._admin: Application | None = None
         self._converters = converters
         self._closers: list[tuple[type[BaseException], Callable[[BaseException], Any]]] = []
         self._profiles: dict[int, tuple[WebSocketOptions, Installed]] = {}
@@ -164,6 +165,22 @@ class Application(Router):
         _ = self.hub.backplane
         for route in self.routes:
             self.profile(route)
+
+    # --- the admin port -----------------------------------------------------------------------
+
+    @property
+    def admin(self) -> Application:
+        """Where routes go that are for the operator, such as metrics: the app of the admin port, or
+        this one if there is no such port."""
+        return self._admin or self
+
+    def separate_admin(self) -> None:
+        """Let there be an admin port, for the routes that are made from now on.
+
+        Its limits are those of this app. It may be asked for by any name, and has no broker.
+        """
+        apart = {"allowed_hosts": None, "backplane": None, "advertise": None}
+        self._admin = Application(server=self.server_options.replace(apart))
 
     # --- rooms --------------------------------------------------------------------------------
 

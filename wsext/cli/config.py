@@ -88,8 +88,8 @@ def _rows(conf: Config, plugins: Plugins) -> list[dict[str, Any]]:
     for name in conf.option_sets:
         found = plugins.option_set(name)
         label = f"option set {name}"
-        for section, options in (("websocket", found.websocket), ("rooms", found.rooms)):
-            from_sets |= {f"{section}.{key}": (value, label) for key, value in options.items()}
+        for section, values in (("websocket", found.websocket), ("rooms", found.rooms)):
+            from_sets |= {f"{section}.{key}": (value, label) for key, value in values.items()}
         for token, values in found.extensions.items():
             from_sets[f"extensions.{token}"] = (True, label)
             from_sets |= {

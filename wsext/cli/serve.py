@@ -7,7 +7,7 @@ import os
 import socket
 import ssl as ssl_module
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,6 +53,9 @@ from wsext.version import __version__
 
 __all__ = ["build", "serve"]
 
+#: Connections to the admin port that may wait to be accepted.
+_ADMIN_BACKLOG = 64
+
 _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
 
 
@@ -97,6 +100,8 @@ _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
     "--app-dir", type=click.Path(file_okay=False, exists=True),
     help="Folder to import the app from.  [default: .]",
 )  # fmt: skip
+@click.option("--admin-port", help="Serve health, and metrics and inspect if asked for, on this port alone.")
+@click.option("--admin-host", help=f"Its address.  [default: {_DEFAULTS['admin_host']}]")
 @click.option("--health/--no-health", default=None, help="Serve /healthz and /readyz.")
 @click.option("--metrics/--no-metrics", default=None, help="Serve /metrics, for Prometheus.")
 @click.option("--log-level", help="What is logged to stderr.  [default: info]")
@@ -199,8 +204,10 @@ def build(
                 raise OptionError("serve", "metrics", problem)
             conf.set_extension("metrics", True)
     apply(conf, target, plugins)
+    if where.admin_port is not None:
+        target.separate_admin()
     inspector = target.install(Inspector(payload=where.inspect_payload)) if where.inspect else None
-    if where.health:
+    if where.health or where.admin_port is not None:
         target.install(Health())
     with conf.naming_sources("server.backplane"):
         _ = target.hub.backplane
@@ -216,18 +223,19 @@ def _run(
     sock: socket.socket | None,
 ) -> None:
     def started(server: Server) -> None:
-        _announce(where, server.url, [item.name for item in app.installed.items])
+        _announce(where, server.url, admin, [item.name for item in app.installed.items])
         if inspector is not None:
             base = server.url if where.uds else server.url.replace("ws", "http", 1) + "/"
-            announce([f"inspect: {inspector.url(base)}"])
+            announce([f"inspect: {inspector.url(_admin_url(admin) or base)}"])
 
+    admin = _bind_admin(where)
     try:
         run_until_signal(
             app, where.host, where.port, uds=where.uds, sock=sock, ssl=context,
-            started=started,
+            started=started, admin=admin,
         )  # fmt: skip
     except OSError as error:
-        _cannot_listen(where, error)
+        _cannot_listen(where.uds or f"{where.host}:{where.port}", error)
 
 
 def _supervise(
@@ -245,11 +253,12 @@ def _supervise(
         else:
             sockets = net.bind(where.host, where.port, where.uds, options.backlog)
     except OSError as error:
-        _cannot_listen(where, error)
+        _cannot_listen(where.uds or f"{where.host}:{where.port}", error)
+    admin = _bind_admin(where)
 
     def started(ready: Ready) -> None:
         url = net.url_of(sockets[0], where.ssl_cert is not None)
-        _announce(where, url, ready.extensions, f" in {count} processes")
+        _announce(where, url, admin, ready.extensions, f" in {count} processes")
 
     given = click.get_current_context().find_root().obj
     # -P: nothing is imported from the current folder. faulthandler: a worker that hangs says where.
@@ -260,7 +269,7 @@ def _supervise(
     with TemporaryDirectory(prefix="wsext-metrics-") as folder:
         env = {"PROMETHEUS_MULTIPROC_DIR": folder, **os.environ}
         supervisor = Supervisor(
-            command, sockets, count, started=started, timeout=options.worker_timeout,
+            command, sockets, count, started=started, admin=admin, timeout=options.worker_timeout,
             changes=changes, env=env, reloading=reloading,
         )  # fmt: skip
         code = asyncio.run(supervisor.run())
@@ -293,16 +302,40 @@ def _changes(folder: str) -> AsyncIterator[Any]:
     return changes
 
 
-def _announce(where: ServeOptions, url: str, extensions: list[str], how: str = "") -> None:
+def _announce(
+    where: ServeOptions,
+    url: str,
+    admin: Sequence[socket.socket],
+    extensions: list[str],
+    how: str = "",
+) -> None:
     if not url.startswith("ws+unix:"):
         url = url.replace("ws", "http", 1) + "/"
+    fields = {"url": url, "extensions": extensions}
     lines = [
         f"wsext {__version__} serves {where.app or 'the reference app'}{how} on {url}",
         f"extensions: {', '.join(extensions) or 'none'}",
     ]
-    announce(lines, url=url, extensions=extensions)
+    if admin:
+        fields["admin"] = _admin_url(admin)
+        lines.append(f"admin: {fields['admin']}")
+    announce(lines, **fields)
 
 
-def _cannot_listen(where: ServeOptions, error: OSError) -> NoReturn:
-    place = where.uds or f"{where.host}:{where.port}"
+def _bind_admin(where: ServeOptions) -> list[socket.socket]:
+    """The listening sockets of the admin port; none if there is to be no such port."""
+    if where.admin_port is None:
+        return []
+    try:
+        return net.bind(where.admin_host, where.admin_port, None, _ADMIN_BACKLOG)
+    except OSError as error:
+        _cannot_listen(f"{where.admin_host}:{where.admin_port}", error)
+
+
+def _admin_url(admin: Sequence[socket.socket]) -> str:
+    """The address of the admin port; empty if there is none."""
+    return net.url_of(admin[0], False).replace("ws", "http", 1) + "/" if admin else ""
+
+
+def _cannot_listen(place: str, error: OSError) -> NoReturn:
     fail(f"cannot listen on {place}: {error.strerror or error}")

@@ -87,6 +87,7 @@ async def serve_until_signal(
     port: int,
     *,
     started: Callable[[Server], None] | None = None,
+    admin: Sequence[socket.socket] = (),
     **serving: Any,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain; a second signal ends at once.
@@ -98,9 +99,12 @@ async def serve_until_signal(
         app: The application.
         host, port: As for `serve`.
         started: Called once connections may come.
+        admin: The listening sockets of the admin port.
         serving: What else `serve` takes.
     """
     server = await serve(app, host, port, **serving)
+    if admin:
+        await server.start_admin(admin)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     systemd = Notifier()

@@ -12,6 +12,7 @@ worker that has read it gets it back. The supervisor says one byte at a time:
 
     b   first of all: here is your board (a file descriptor comes along)
     c   here is a connection (its file descriptor comes along)
+    m   here is a connection to the admin port (its file descriptor comes along)
     h   here is a connection that another worker has begun to read (with two file descriptors)
     s   stop: drain, with 503 for new handshakes and 1001 for sessions
     r   retire: finish the handshakes, then drain with 1012
@@ -80,6 +81,7 @@ class Supervisor:
         sockets: What connections are accepted from.
         count: How many there are.
         started: Called once when all serve.
+        admin: What connections to the admin port are accepted from; any worker answers them.
         timeout: Seconds in which a worker has to give a sign of life, and before that to start;
             ``None`` lets it take as long as it likes.
         changes: Iterated over beside; each item reloads (for development).
@@ -94,13 +96,14 @@ class Supervisor:
         count: int,
         *,
         started: Callable[[Ready], None],
+        admin: Sequence[socket.socket] = (),
         timeout: float | None = None,
         changes: AsyncIterator[Any] | None = None,
         env: Mapping[str, str] | None = None,
         reloading: Callable[[], None] = lambda: None,
     ) -> None:
         self._command = list(command)
-        self._dealer = Dealer(sockets)
+        self._dealer = Dealer(sockets, admin)
         self._count = count
         self._started = started
         self._timeout = timeout

@@ -96,7 +96,7 @@ class Metrics(Interceptor):
     def wsext_routes(self, app: App) -> None:
         """Add the page."""
         self._rooms = _Rooms(app, self._to)
-        app.http(self.options.path, guards=[self._guard])(self._page)
+        app.admin.http(self.options.path, guards=[self._guard])(self._page)
 
     def _guard(self, request: Request) -> Response | None:
         token = self.options.token
