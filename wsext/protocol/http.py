@@ -63,6 +63,9 @@ class Request:
         protocol: What an extended CONNECT of HTTP/2 asks for, ``websocket`` (RFC 8441 §4); ``None``
             without one.
         transport: What carries it, while it lasts; see `get_extra_info`.
+        expires: When the identity expires, in Unix time: seconds, as of `time.time` and of ``exp``
+            in a JSON Web Token. A session that still has it then is closed with 1008; ``None``:
+            never. For guards and `wsext_handshake` to set.
     """
 
     method: str
@@ -79,6 +82,7 @@ class Request:
     local: bool = False
     protocol: str | None = None
     transport: Any = field(default=None, repr=False)
+    expires: float | None = None
 
     def get_extra_info(self, name: str) -> Any:
         """What the transport knows, for example ``peername`` or ``ssl_object`` (a guard may look at
