@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,12 @@ http {{
 """
 
 
+@cache
+def _authority() -> trustme.CA:
+    """One for all: a client reads once which ones the system trusts."""
+    return trustme.CA()
+
+
 class Proxy:
     """A proxy that has the certificate, in front of a server without one.
 
@@ -57,7 +64,7 @@ class Proxy:
         self.port = free_port()
         self.authority = folder / "authority.pem"
         self._folder = folder
-        authority = trustme.CA()
+        authority = _authority()
         made = authority.issue_cert("localhost", "127.0.0.1")
         authority.cert_pem.write_to_path(self.authority)
         key, chain = folder / "key.pem", folder / "chain.pem"

@@ -1,14 +1,8 @@
-"""Behind nginx and Caddy, as docs/how-to/behind-a-proxy.md says.
-
-SHOW=full python -m pytest tests/e2e/test_proxies.py -n0 -s --timeout 600
-
-lets more happen, for longer, and with a page in a browser.
-"""
+"""Behind nginx and Caddy, as docs/how-to/behind-a-proxy.md says: who asks, and for how long."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 import urllib.request
@@ -18,53 +12,58 @@ from typing import Any
 import pytest
 
 import wsext
-from tests.e2e.processes import ENV, serving
 from tests.e2e.proxies import KINDS, Proxy, proxying
-from wsext import InvalidStatus
-
-APP = """
-import os
-from wsext import App, WebSocketOptions
-
-app = App(options=WebSocketOptions(ping_interval=0.3))
+from wsext import App, InvalidStatus, Request, ServerOptions, Session, WebSocketOptions
 
 
-@app.http("/page")
-def page(request):
-    return request.remote
+def app_behind(trusted: str) -> App:
+    """An app that tells what it knows of who asks."""
+    app = App(
+        options=WebSocketOptions(ping_interval=0.3),
+        server=ServerOptions(trusted_proxies=(trusted,)),
+    )
 
+    @app.http("/page")
+    def page(request: Request) -> str | None:
+        return request.remote
 
-@app.websocket("/who/<name>")
-async def who(session, name):
-    request = session.request
-    asked = [name, request.query_string, request.remote, request.secure, request.host]
-    await session.send_json(asked)
-    async for message in session:
-        await session.send(message)
-"""
+    @app.websocket("/who/<name>")
+    async def who(session: Session, name: str) -> None:
+        request = session.request
+        asked = [name, request.query_string, request.remote, request.secure, request.host]
+        await session.send_json(asked)
+        async for message in session:
+            await session.send(message)
+
+    return app
 
 
 async def ask(proxy: Proxy, origin: str | None = None, **headers: str) -> Any:
-    """Connect as another machine would, and take the first answer."""
-    sock = socket.create_connection(("127.0.0.1", proxy.port), source_address=("127.0.0.2", 0))
-    sock.setblocking(False)
-    url = f"wss://localhost:{proxy.port}/who/ada?to=bob&x=%2F"
-    how: dict[str, Any] = {"ssl": proxy.trust(), "headers": headers, "origin": origin}
-    async with wsext.connect(url, sock=sock, **how) as session:
-        return await session.receive_json()
+    """Connect from another address than the proxy's, and take the first answer."""
+    with socket.create_connection(
+        ("127.0.0.1", proxy.port), source_address=("127.0.0.2", 0)
+    ) as sock:
+        sock.setblocking(False)
+        url = f"wss://localhost:{proxy.port}/who/ada?to=bob&x=%2F"
+        how: dict[str, Any] = {"ssl": proxy.trust(), "headers": headers, "origin": origin}
+        async with wsext.connect(url, sock=sock, **how) as session:
+            return await session.receive_json()
+
+
+def get(url: str, context: ssl.SSLContext) -> bytes:
+    with urllib.request.urlopen(url, context=context, timeout=20) as answer:
+        return bytes(answer.read())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("over", ["tcp", "unix"])
 async def test_the_server_knows_who_asks_for_what(kind: str, over: str, tmp_path: Path) -> None:
-    (tmp_path / "asked.py").write_text(APP)
-    folder = tmp_path / "proxy"
-    folder.mkdir()
-    trusted, place = ("127.0.0.1", []) if over == "tcp" else ("unix", ["--uds", str(folder / "s")])
-    args = ["asked:app", "--set", f"server.trusted_proxies={trusted}", *place]
-    with serving(*args, cwd=tmp_path) as served:
-        upstream = f"http://unix:{folder / 's'}" if over == "unix" else served.http.rstrip("/")
-        with proxying(kind, folder, upstream) as proxy:
+    path = str(tmp_path / "s")
+    trusted = "127.0.0.1" if over == "tcp" else "unix"
+    place: dict[str, Any] = {"port": 0} if over == "tcp" else {"uds": path}
+    async with wsext.serve(app_behind(trusted), **place) as server:
+        upstream = f"http://127.0.0.1:{server.port}" if over == "tcp" else f"http://unix:{path}"
+        with proxying(kind, tmp_path, upstream) as proxy:
             here = f"localhost:{proxy.port}"
             lies = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Host": "evil.example"}
             lies |= {"X-Forwarded-Proto": "http"}
@@ -79,18 +78,10 @@ async def test_the_server_knows_who_asks_for_what(kind: str, over: str, tmp_path
             assert page == b"127.0.0.1"
 
 
-def get(url: str, context: ssl.SSLContext) -> bytes:
-    with urllib.request.urlopen(url, context=context, timeout=20) as answer:
-        return bytes(answer.read())
-
-
 async def test_pings_keep_a_silent_session_from_the_timeout_of_nginx(tmp_path: Path) -> None:
-    (tmp_path / "asked.py").write_text(APP)
-    folder = tmp_path / "proxy"
-    folder.mkdir()
     short = {"proxy_read_timeout 60s": "proxy_read_timeout 1s"}
-    with serving("asked:app", cwd=tmp_path) as served:
-        with proxying("nginx", folder, served.http.rstrip("/"), short) as proxy:
+    async with wsext.serve(app_behind("127.0.0.1"), port=0) as server:
+        with proxying("nginx", tmp_path, f"http://127.0.0.1:{server.port}", short) as proxy:
             url = f"wss://localhost:{proxy.port}/who/ada"
             async with wsext.connect(url, ssl=proxy.trust()) as session:
                 await session.receive()

@@ -268,7 +268,7 @@ async def at_once(work: Coroutine[Any, Any, Frame | None]) -> Frame | None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "timeout", "answered", "silent"),
+    ("interval", "patience", "answered", "silent"),
     [
         (5, 20, [5, 10, 15, 20], [5, 10, 15, 20, 25]),
         (5, 12, [5, 10, 15, 20], [5, 10, 15, 17]),
@@ -277,10 +277,10 @@ async def at_once(work: Coroutine[Any, Any, Frame | None]) -> Frame | None:
     ],
 )
 async def test_pings_come_as_often_as_is_said_however_long_their_answers_may_take(
-    interval: float, timeout: float, answered: list[float], silent: list[float]
+    interval: float, patience: float, answered: list[float], silent: list[float]
 ) -> None:
     """The last of those that nobody answers is the Close frame."""
-    app = App(options=WebSocketOptions(ping_interval=interval, ping_timeout=timeout))
+    app = App(options=WebSocketOptions(ping_interval=interval, ping_timeout=patience))
 
     @app.websocket("/")
     async def wait(session: Session) -> None:
