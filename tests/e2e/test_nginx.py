@@ -13,7 +13,7 @@ import os
 import runpy
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from tests.e2e.processes import ENV, serving
 from tests.e2e.proxies import Proxy, proxying
 from tests.test_docs import blocks
 from tests.waiting import until
-from wsext import Backoff, CloseInfo, NotResumed, Session
+from wsext import Backoff, CloseInfo, ConnectionClosed, NotResumed, Session
 
 ROOT = Path(__file__).parents[2]
 FAST = Backoff(initial=0.02, maximum=0.2)
@@ -112,10 +112,21 @@ class Follower:
                 if message["type"] == "confirmed" and message["id"] == id:
                     return
 
-    async def end(self) -> CloseInfo:
-        """How it ends; nobody has closed it here."""
+    async def sees(self, names: set[str]) -> None:
+        """Wait until each of the traders is back, and has placed an order."""
         async with asyncio.timeout(SOON):
-            return await self.session.wait_closed()
+            while names:
+                message = await self.session.receive_json()
+                if message["type"] == "placed":
+                    names.discard(message["order"]["id"].partition("-")[0])
+
+    async def end(self) -> CloseInfo:
+        """How it ends; nobody has closed it here. The Close frame stands behind all that comes."""
+        with suppress(ConnectionClosed):
+            async with asyncio.timeout(SOON):
+                while True:
+                    await self.session.receive()
+        return self.session.close_info
 
 
 @asynccontextmanager
@@ -143,7 +154,7 @@ async def kill_and_reload(site: Site, proxy: Proxy) -> None:
         for follower in (one, other, third):
             await follower.place()
         os.kill(site.workers[0], signal.SIGKILL)
-        ended = [asyncio.create_task(each.session.wait_closed()) for each in (one, other, third)]
+        ended = [asyncio.create_task(each.end()) for each in (one, other, third)]
         async with asyncio.timeout(SOON):
             await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
@@ -151,9 +162,15 @@ async def kill_and_reload(site: Site, proxy: Proxy) -> None:
             task.cancel()
 
 
-async def deploy(site: Site, proxy: Proxy, broker: Broker) -> None:
-    """What happens to the broker, and to the whole server."""
+async def deploy(site: Site, proxy: Proxy, broker: Broker, names: set[str]) -> None:
+    """What happens to the broker, and to the whole server.
+
+    Args:
+        names: The traders that go on all the time. One that comes back just when the broker is away
+            is told that it has missed something.
+    """
     async with following(proxy) as follower:
+        await follower.sees(names)
         await asyncio.to_thread(broker.stop)
         await asyncio.to_thread(broker.start)
         await follower.place()
@@ -230,7 +247,8 @@ async def test_behind_nginx_nothing_is_lost(
             for _ in range(ROUNDS):
                 await kill_and_reload(site, proxy)
                 if FULL:
-                    await deploy(site, proxy, broker)
+                    busy = {name for name, task in traders.items() if not task.done()}
+                    await deploy(site, proxy, broker, busy)
     seen = {name: task.result() for name, task in traders.items()}
     print({name: f"{len(orders)} orders seen" for name, orders in seen.items()})
     check(seen, dict.fromkeys(seen, ORDERS))
@@ -266,7 +284,7 @@ async def test_a_page_behind_nginx_loses_nothing(
             trading = group.create_task(trade(url, "Ada", ORDERS, 0.05, FAST))
             for _ in range(ROUNDS):
                 await kill_and_reload(site, proxy)
-                await deploy(site, proxy, broker)
+                await deploy(site, proxy, broker, {"page"} if trading.done() else {"Ada", "page"})
         await run(IDLE)
         await until(has_seen_all, every=0.1)
         seen = {"Ada": trading.result(), "page": await run(SEEN)}
