@@ -68,6 +68,9 @@ class Request:
         transport: What carries it, while it lasts; see `get_extra_info`.
         app: The `App` that answers; ``None`` at a client, and under uvicorn.
         body: The body of a POST; there once the guards have let it pass.
+        expires: When the identity expires, in Unix time: seconds, as of `time.time` and of ``exp``
+            in a JSON Web Token. A session that still has it then is closed with 1008; ``None``:
+            never. For guards and `wsext_handshake` to set.
     """
 
     method: str
@@ -86,6 +89,7 @@ class Request:
     transport: Any = field(default=None, repr=False)
     app: Any = field(default=None, repr=False, compare=False)
     body: bytes = field(default=b"", repr=False)
+    expires: float | None = None
 
     def get_extra_info(self, name: str) -> Any:
         """What the transport knows, for example ``peername`` or ``ssl_object`` (a guard may look at

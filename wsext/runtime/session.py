@@ -157,6 +157,28 @@ class Session(Formatted):
         return self.request.identity
 
     @property
+    def expires(self) -> float | None:
+        """When the identity expires, in Unix time; then the session ends with 1008. ``None``:
+        never."""
+        return self.request.expires
+
+    def renew(self, identity: Any, *, expires: float | None) -> None:
+        """Go on for longer, because the peer has shown again who it is, by a message for example.
+
+        Args:
+            identity: Who it is. It has to be equal to the session's identity, as when a session is
+                resumed, and takes its place.
+            expires: When that expires, in Unix time; ``None``: never.
+
+        Raises:
+            ConnectionClosed: If the session has ended or is closing.
+            RemoteProtocolError: With 1008, if it is another identity, or one that has expired. A
+                handler that does not catch it ends the session with that code.
+            TypeError: If ``expires`` is not a number.
+        """
+        self._life.renew(identity, expires)
+
+    @property
     def role(self) -> str:
         """``"server"`` or ``"client"``: whose side this is."""
         return self._connection.role
