@@ -9,8 +9,8 @@ TOOLS  := build/tools
 PROGRAMS := build/programs/.tried
 # Many tests wait, for processes and for time, so more of them run at once than there are cores.
 JOBS   ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
-# What `make lowest` runs; CI takes less.
-LOWEST ?= tests/protocol tests/sdk tests/app tests/config tests/http2 tests/server tests/client
+# Which tests `make lowest` runs; without any it takes all that need no other library's peers.
+LOWEST ?=
 # The time in what is built is that of the commit, so that who builds it again gets the same bytes.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 # Hundreds of tests start processes. Without bytecode each of them compiles all that it imports.
@@ -80,10 +80,7 @@ dist: $(TOOLS)     ## Build every distribution into dist/, with an SBOM, and che
 		--mc-type library --output-reproducible --of JSON -o dist/wsext.cdx.json
 
 lowest: $(TOOLS)   ## Test the core with the lowest versions that pyproject.toml allows
-	rm -rf build/lowest && $(PYTHON) -m venv --without-pip build/lowest
-	WSEXT_BUILD_CODEC=no $(TOOLS)/bin/uv pip install --quiet --python build/lowest/bin/python \
-		--resolution lowest-direct -r requirements/dev.txt
-	WSEXT_CODEC=python build/lowest/bin/python -m pytest -q -n $(JOBS) $(LOWEST)
+	$(TOOLS)/bin/python .ci/matrix.py --jobs $(JOBS) --lowest $(LOWEST)
 
 matrix: $(TOOLS) $(PROGRAMS)  ## Test on every Python that is found, with the newest and the lowest versions
 	$(TOOLS)/bin/python .ci/matrix.py --jobs $(JOBS) $(ARGS)

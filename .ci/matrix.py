@@ -1,20 +1,23 @@
 """The tests on every Python that is found here: ``make matrix``.
 
 On each of them, the oldest first: the whole suite with compiled modules and the newest
-dependencies; the core on other event loops than asyncio's own; and the core's sources with the
-lowest versions that the ``pyproject.toml`` files allow.
+dependencies; the core on other event loops than asyncio's own; and what needs no other library's
+peers with the lowest versions that the ``pyproject.toml`` files allow, as Python sources.
 
 ``--ends`` runs what CI adds to its own run: the core and the event loops, on the oldest and on the
-newest Python, and not on the one that ``make test`` has run on.
+newest Python, and not on the one that ``make test`` has run on. ``--lowest`` runs tests on this
+Python alone, with the lowest versions.
 """
 
 import argparse
 import os
+import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import findpython
 
@@ -25,8 +28,23 @@ OLDEST = findpython.Version("3.11")
 CORE = [f"tests/{room}" for room in ("protocol", "runtime", "server", "client", "outcomes")]
 LOOPED = [f"tests/{room}" for room in ("runtime", "client", "outcomes")]
 LOOPS = ("debug", "eager", "uvloop")
+ALONE = [
+    f"tests/{room}" for room in ("protocol", "sdk", "app", "config", "http2", "server", "client")
+]
+#: The first `websockets` with the API for asyncio that is used by it now, and what talks to it.
+ASYNCIO = "websockets==13.0"
+BESIDE = ["tests/integrations", "tests/e2e/test_foreign.py"]
 #: How long one run of tests may take, in seconds.
 PATIENCE = 1800
+
+
+class Run(NamedTuple):
+    """Tests that run in one environment."""
+
+    name: str
+    python: str
+    tests: Sequence[str]
+    codec: str = "c"
 
 
 def pythons() -> list[tuple[str, str]]:
@@ -36,63 +54,77 @@ def pythons() -> list[tuple[str, str]]:
         fits = python.version >= OLDEST and python.implementation == "cpython"
         if fits and not python.is_prerelease and not python.freethreaded:
             found.setdefault(python.minor, (str(python.version), str(python.executable)))
+    found.setdefault(sys.version_info.minor, (platform.python_version(), sys.executable))
     return [found[minor] for minor in sorted(found)]
 
 
-def environment(version: str, path: str, resolution: str) -> str:
+def environment(version: str, path: str, *, lowest: bool) -> str:
     """Make an environment; return its interpreter."""
-    folder = PLACE / f"{version}-{resolution}"
+    folder = PLACE / f"{version}-{'lowest' if lowest else 'newest'}"
     subprocess.run([UV, "venv", "--quiet", "--clear", "--python", path, folder], check=True)
     python = str(folder / "bin" / "python")
-    install = [UV, "pip", "install", "--quiet", "--python", python, "--resolution", resolution]
-    build = {**os.environ, "WSEXT_BUILD_CODEC": "yes" if resolution == "highest" else "no"}
-    subprocess.run([*install, "-r", "requirements/dev.txt"], env=build, check=True)
+    install = [UV, "pip", "install", "--quiet", "--python", python, "-r", "requirements/dev.txt"]
+    if lowest:  # of those that are built for this Python already: only a few compile on a newer one
+        built_here = ["wsext", *(each.name for each in Path("extensions").iterdir()), "yattag"]
+        install += ["--resolution", "lowest-direct", "--only-binary", ":all:"]
+        install += [word for name in built_here for word in ("--no-binary", name)]
+    env = {**os.environ, "WSEXT_BUILD_CODEC": "no" if lowest else "yes"}
+    subprocess.run(install, env=env, check=True)
     return python
 
 
-def runs(version: str, path: str, *, whole: bool) -> Iterator[tuple[str, list[str], str]]:
-    """What to run on one interpreter: a name, the command, and ``WSEXT_CODEC``."""
-    python = environment(version, path, "highest")
-    yield ("the whole suite", [python], "c") if whole else ("the core", [python, *CORE], "c")
+def newest(version: str, path: str, first: Sequence[str]) -> Iterator[Run]:
+    """What runs with the newest dependencies; the first of it on asyncio's own loop."""
+    python = environment(version, path, lowest=False)
+    yield Run("the whole suite" if not first else "the core", python, first)
     for loop in LOOPS:
         if loop != "eager" or findpython.Version(version) >= findpython.Version("3.12"):
-            yield f"on the loop {loop!r}", [python, *LOOPED, "--loop", loop], "c"
-    if whole:
-        lowest = environment(version, path, "lowest-direct")
-        yield "the core with the lowest versions", [lowest, *CORE], "python"
+            yield Run(f"the core on the loop {loop!r}", python, (*LOOPED, "--loop", loop))
+
+
+def lowest(version: str, path: str, tests: Sequence[str]) -> Iterator[Run]:
+    """What runs with the lowest versions."""
+    python = environment(version, path, lowest=True)
+    yield Run("the lowest versions", python, tests, "python")
+    subprocess.run([UV, "pip", "install", "--quiet", "--python", python, ASYNCIO], check=True)
+    yield Run(f"beside {ASYNCIO}", python, BESIDE, "python")
+
+
+def runs(options: argparse.Namespace) -> Iterator[tuple[str, Run]]:
+    """Everything that is to run, with the version of its Python."""
+    own = f"{sys.version_info.major}.{sys.version_info.minor}."
+    found = pythons()
+    if options.lowest is not None:
+        found = [each for each in found if each[0].startswith(own)]
+    elif options.ends:
+        ends = dict.fromkeys((found[0], found[-1]))
+        found = [each for each in ends if not each[0].startswith(own)]
+    print("Pythons:", ", ".join(version for version, _ in found) or "no other one", flush=True)
+    for version, path in found:
+        if options.lowest is None:
+            for run in newest(version, path, CORE if options.ends else ()):
+                yield version, run
+        if not options.ends:
+            for run in lowest(version, path, options.lowest or ALONE):
+                yield version, run
 
 
 def main() -> int:
     """Run them, and say how each went; the number of those that failed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--ends", action="store_true", help="what CI adds to its own run")
+    parser.add_argument("--lowest", nargs="*", metavar="TESTS", help="the lowest versions only")
     parser.add_argument("--jobs", default="4", help="how many tests run at once")
     options = parser.parse_args()
-    chosen = pythons()
-    print("found:", ", ".join(version for version, _ in chosen), flush=True)
-    if options.ends:
-        own = f"{sys.version_info.major}.{sys.version_info.minor}."
-        chosen = [each for each in dict.fromkeys((chosen[0], chosen[-1])) if own not in each[0]]
     rows = []
-    for version, path in chosen:
-        for name, (python, *what), codec in runs(version, path, whole=not options.ends):
-            print(f"\n== Python {version}: {name}", flush=True)
-            began = time.monotonic()
-            command = [
-                python,
-                "-m",
-                "pytest",
-                "-q",
-                "-n",
-                options.jobs,
-                "--dist",
-                "worksteal",
-                *what,
-            ]
-            env = {**os.environ, "WSEXT_CODEC": codec}
-            done = subprocess.run(command, env=env, check=False, timeout=PATIENCE)
-            how = "failed" if done.returncode else "passed"
-            rows.append((how, f"{how}  Python {version}: {name}, {time.monotonic() - began:.0f} s"))
+    for version, run in runs(options):
+        print(f"\n== Python {version}: {run.name}", flush=True)
+        began = time.monotonic()
+        pytest = [run.python, "-m", "pytest", "-q", "-n", options.jobs, "--dist", "worksteal"]
+        env = {**os.environ, "WSEXT_CODEC": run.codec}
+        done = subprocess.run([*pytest, *run.tests], env=env, check=False, timeout=PATIENCE)
+        how = "failed" if done.returncode else "passed"
+        rows.append((how, f"{how}  Python {version}: {run.name}, {time.monotonic() - began:.0f} s"))
     print("", *(row for _, row in rows), sep="\n")
     return sum(how == "failed" for how, _ in rows)
 
