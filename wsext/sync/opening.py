@@ -29,6 +29,7 @@ class Opening:
     def __init__(self, opening: asynchronous) -> None:
         self._opening = opening
         self._lease: Lease | None = None
+        self._session: BlockingSession | None = None  # of a block, which may not name it
 
     def open(self) -> BlockingSession:
         """Open a session that stays open until `BlockingSession.close`, or until it is forgotten.
@@ -52,7 +53,8 @@ class Opening:
         return blocking
 
     def __enter__(self) -> BlockingSession:
-        return self.open()
+        self._session = self.open()
+        return self._session
 
     def __exit__(
         self,
@@ -66,6 +68,7 @@ class Opening:
                 self._lease.run(None, self._opening.__aexit__, kind, error, traceback)
         finally:
             self._lease.end()
+            self._session = None
 
     def __iter__(self) -> Iterator[BlockingSession]:
         lease = Lease()
