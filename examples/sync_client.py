@@ -1,4 +1,4 @@
-"""`client.py` without an event loop: it says hello, prints what comes, and comes back when it is cut.
+"""What `client.py` does, without an event loop: says hello, prints what comes, and comes back.
 
 python examples/sync_client.py ws://127.0.0.1:8765/chat [MESSAGES]
 """

@@ -91,6 +91,12 @@ def test_ctrl_c_leaves_the_block(url: str) -> None:
     assert ended().remote == (1001, "")
 
 
+def test_a_program_that_exits_leaves_the_block(url: str) -> None:
+    with pytest.raises(SystemExit), connect(f"{url}/watched"):
+        sys.exit()
+    assert ended().remote == (1001, "")
+
+
 def test_ctrl_c_leaves_the_loop(url: str) -> None:
     def listen() -> None:
         for session in connect(f"{url}/watched"):
@@ -114,8 +120,9 @@ def test_what_goes_wrong_in_opening(url: str) -> None:
         with pytest.raises(TimeoutError, match=r"open_timeout \(0\.05 s\)") as raised:
             connect(silent_url, open_timeout=0.05).open()
         assert raised.value.__cause__ is None
-    with pytest.raises(ConnectionRefusedError):
+    with pytest.raises(ConnectionRefusedError) as refused:
         connect(silent_url).open()
+    assert not [entry for entry in refused.traceback if "asyncio" in str(entry.path)]
 
 
 def test_a_function_of_the_program_that_fails_is_in_the_traceback(url: str) -> None:

@@ -78,6 +78,8 @@ def test_messages_in_fragments(session: BlockingSession) -> None:
     session.send(["a list", " of parts"])
     assert session.receive() == "a list of parts"
     session.send([])  # is no message
+    with pytest.raises(TypeError, match="dict"):
+        session.send({"a": 1})  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         session.send(["text", b"bytes"])
     with pytest.raises(ConnectionClosedError):  # nothing can take back the first part

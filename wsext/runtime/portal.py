@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary, finalize
 
@@ -25,6 +26,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 logger = get_logger("wsext.portal")
+
+#: Seconds that the loop may be late before it counts as blocked.
+_BLOCKED = 1.0
 
 
 class Lease:
@@ -81,7 +85,8 @@ class Lease:
     ) -> T:
         """Call a coroutine function in the loop, and wait for what comes of it.
 
-        It sees the context variables of the caller. Its errors are raised here. Ctrl-C cancels it.
+        It sees the context variables of the caller. Its errors are raised here, with tracebacks
+        that leave out what is only the event loop's. Ctrl-C cancels it.
         After `end` it runs as well, and perhaps in another loop.
 
         Args:
@@ -107,7 +112,7 @@ class Lease:
         if error is None:
             return future.result()
         try:
-            raise error
+            raise error.with_traceback(_without_loop(error.__traceback__))
         finally:
             del error, future  # the error's traceback has this frame
 
@@ -127,9 +132,14 @@ class Lease:
 
     def _finish_end(self, farewell: Future[None]) -> None:
         try:
-            farewell.result()
-        finally:
+            farewell.result(self._patience + _BLOCKED)
+        except TimeoutError:
+            logger.error("the event loop is blocked: something that runs in it waits")
+            return
+        except BaseException:
             self._provider.__exit__(None, None, None)
+            raise
+        self._provider.__exit__(None, None, None)
 
     async def _say_farewell(self) -> None:
         if self._farewell is None:
@@ -162,6 +172,15 @@ def _begin(portal: BlockingPortal, work: Coroutine[Any, Any, T]) -> Future[T]:
         work.close()
         raise
     return asyncio.run_coroutine_threadsafe(work, loop)
+
+
+def _without_loop(trace: TracebackType | None) -> TracebackType | None:
+    if trace is None:
+        return None
+    rest = _without_loop(trace.tb_next)
+    if str(trace.tb_frame.f_globals.get("__name__")).startswith(("asyncio.", "concurrent.")):
+        return rest
+    return TracebackType(rest, trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
 
 
 def _arrive() -> asyncio.AbstractEventLoop:

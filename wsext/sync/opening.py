@@ -63,8 +63,9 @@ class Opening:
         traceback: TracebackType | None,
     ) -> None:
         assert self._lease is not None
+        leaves_at_once = isinstance(error, (KeyboardInterrupt, SystemExit))
         try:
-            if not (self._lease.has_ended or isinstance(error, KeyboardInterrupt)):
+            if not (leaves_at_once or self._lease.has_ended):
                 self._lease.run(None, self._opening.__aexit__, kind, error, traceback)
         finally:
             self._lease.end()

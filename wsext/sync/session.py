@@ -39,14 +39,16 @@ T = TypeVar("T")
 
 Mapped = Mapping[str, Any] | None
 
-#: What is sent in one piece; anything else that can be iterated over is one message in fragments.
-_WHOLE = (str, bytes, bytearray, memoryview, PreparedMessage)
+#: What is no message in fragments, though it can be iterated over.
+_WHOLE = (str, bytes, bytearray, memoryview, Mapping)
 
 
 def _attribute(name: str) -> Any:
     """An attribute of the session itself, which its event loop may just be changing."""
 
     def read(self: BlockingSession) -> Any:
+        if self._lease.has_ended:
+            return getattr(self._session, name)
         return self._call(getattr, self._session, name)
 
     def write(self: BlockingSession, value: Any) -> None:
