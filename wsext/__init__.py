@@ -181,6 +181,8 @@ __all__ = ["__version__", *sorted(_HOMES)]  # built from the table above
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("sync", "testing"):
+        return import_module(f"wsext.{name}")
     module = _HOMES.get(name)
     if module is None:
         raise AttributeError(f"module 'wsext' has no attribute {name!r}")

@@ -245,11 +245,13 @@ class Session(Formatted):
     def _send_slowly(
         self, data: Any, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
     ) -> Coroutine[Any, Any, None]:
+        self._link.check_thread("session.send_nowait")
         return self._life.writer.send(data, hints, meta)
 
     def _queue(
         self, data: Any, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
     ) -> None:
+        self._link.check_thread("session.send_nowait")
         self._life.writer.queue(data, hints, meta)
 
     async def send_frame(self, frame: Frame) -> None:
@@ -288,6 +290,7 @@ class Session(Formatted):
             TypeError: If the payload is not bytes-like.
             ValueError: If it is too long, or a ping with it is under way.
         """
+        self._link.check_thread("session.ping")
         if not self.is_open:
             raise self._life.closed_error()
         waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -360,6 +363,7 @@ class Session(Formatted):
         Raises:
             ValueError: If the code may not be sent.
         """
+        self._link.check_thread("session.close_nowait")
         self._life.close(code, reason)
 
     async def wait_closed(self) -> CloseInfo:
@@ -368,6 +372,7 @@ class Session(Formatted):
 
     def abort(self) -> None:
         """Drop the connection at once; the peer sees 1006. It cannot be resumed."""
+        self._link.check_thread("session.abort")
         self._life.abort()
 
     # --- tasks --------------------------------------------------------------------------------
@@ -387,6 +392,7 @@ class Session(Formatted):
 
         What has been read already is delivered. A later call may only make it longer.
         """
+        self._link.check_thread("session.hold_reading")
         self._life.link.hold_reading(seconds)
 
     # --- observing ----------------------------------------------------------------------------
