@@ -184,6 +184,22 @@ def test_what_is_no_lifespan_is_told_how_to_be_one(function: Any) -> None:
         App().lifespan(function)
 
 
+async def test_what_a_lifespan_yields_would_be_lost(caplog: pytest.LogCaptureFixture) -> None:
+    app = App()
+    ended: list[bool] = []
+
+    @app.lifespan  # type: ignore[arg-type]
+    async def state(app: App) -> AsyncIterator[dict[str, int]]:
+        try:
+            yield {"database": 1}
+        finally:
+            ended.append(True)
+
+    with pytest.raises(LifespanError, match=r"state failed to start: .*the dict that it yields"):
+        await wsext.serve(app)
+    assert ended
+
+
 def test_state_is_typed() -> None:
     app = App()
     with pytest.raises(KeyError, match=r"nothing has set app\.state\[Database\]: a lifespan may"):
@@ -285,7 +301,7 @@ async def test_a_task_that_fails_ends_the_server(caplog: pytest.LogCaptureFixtur
         await server.wait_closed()
     with pytest.raises(LifespanError):
         await other.wait_closed()  # nor does another one go on without the task
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [record.getMessage() for record in caplog.records if record.name == "wsext.app"] == [
         "task prices failed: ValueError('a price below zero')"
     ]
 
@@ -314,6 +330,8 @@ async def test_tasks_need_an_app_that_runs() -> None:
         app.create_task(forever())
     async with app.running():
         task = app.create_task(forever())
+        with pytest.raises(RuntimeError, match=r"app\.create_task was called in another thread"):
+            await asyncio.to_thread(app.create_task, forever())
     assert task.cancelled()
 
 

@@ -117,7 +117,7 @@ class BodyReader(LineReader):
 
     def _read_match(self, pattern: re.Pattern[str]) -> Generator[None, None, re.Match[str]]:
         """Read a line of the grammar."""
-        line = yield from self.read_line(0, TooLarge)
+        line = yield from self.read_line()
         found = pattern.fullmatch(line.decode("latin-1"))
         if found is None:
             raise HandshakeRejected(400, "malformed body")
