@@ -116,7 +116,9 @@ def test_what_is_known_of_a_session(session: BlockingSession) -> None:
     assert session.ping(timeout=10) == session.latency
     assert session.subprotocol == "echo.v1"
     assert session.extension(session.extensions[0].name) == session.extensions[0]
-    assert session.extension("nothing", None) is None
+    assert session.extension("nothing", default=None) is None
+    with pytest.raises(LookupError, match="nothing"):
+        session.extension("nothing")
     assert session.request.path == "/echo"
     assert (session.is_open, session.connected, session.resumptions) == (True, True, 0)
     assert session.response_headers["Sec-WebSocket-Protocol"] == "echo.v1"

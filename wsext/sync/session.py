@@ -117,9 +117,14 @@ class BlockingSession:
 
         return self._lease.run(None, call)
 
-    def extension(self, kind: type | str, *default: Any) -> Any:
-        """The extension of this class or token that is in use; see `Session.extension`."""
-        return self._call(self._session.extension, kind, *default)
+    def extension(self, kind: type | str, default: Any = ...) -> Any:
+        """The extension of this class or token that is in use; see `Session.extension`.
+
+        Raises:
+            LookupError: If it is not in use, and there is no default.
+        """
+        given = () if default is ... else (default,)
+        return self._call(self._session.extension, kind, *given)
 
     # --- receiving ----------------------------------------------------------------------------
 
