@@ -19,7 +19,7 @@ from wsext.sync import BlockingSession, connect
 ASYNCHRONOUS = {"create_task", "hold_reading", "incoming", "outgoing"}
 
 #: What only a server's sessions need.
-OF_SERVERS = {"path_params", "role"}
+OF_SERVERS = {"expires", "format", "path_params", "renew", "role"}
 
 
 @pytest.fixture(params=EXTENSIONS)

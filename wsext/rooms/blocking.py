@@ -10,8 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from weakref import WeakSet
 
-from wsext.protocol.frames import Data
-from wsext.protocol.prepared import PreparedMessage
+from wsext.rooms.audience import Sayable
 from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.heard import RoomMessage
 from wsext.rooms.ports import Key
@@ -78,7 +77,7 @@ class BlockingPublisher:
     def publish(
         self,
         room: str,
-        data: Data | PreparedMessage,
+        data: Sayable,
         *,
         id: str | None = None,
         key: Key | None = None,

@@ -22,6 +22,7 @@ from wsext.protocol.frames import Frame
 from wsext.protocol.headers import hide_values
 from wsext.protocol.http import Headers, Request
 from wsext.runtime.channels import Incoming, Outgoing
+from wsext.runtime.formats import Format
 from wsext.runtime.formatted import Formatted
 from wsext.runtime.life import Life
 from wsext.runtime.outcome import Outcome
@@ -50,6 +51,8 @@ class Session(Formatted):
         subprotocol: The subprotocol in use, or ``None``.
         negotiation: Every extension offer with its verdict, and what is in use.
         options: The options in force.
+        format: How it gets a `PreparedValue`: ``"json"``, the default, or ``"msgpack"``. Set it
+            before the session joins a room. A `Dispatcher` sets it to its own.
         response_headers: Client: the headers of the server's response.
         fresh_start: Client: whether it takes the place of a session that has ended; in `async for`
             of `connect`, each but the first.
@@ -59,6 +62,7 @@ class Session(Formatted):
         "__dict__",  # for the application; there is none until it is used
         "__weakref__",
         "_traces",
+        "format",
         "fresh_start",
         "id",
         "name",
@@ -92,6 +96,7 @@ class Session(Formatted):
         self.subprotocol = subprotocol
         self.negotiation = negotiation or Negotiation()
         self.options = options
+        self.format: Format = "json"
         self.response_headers: Headers | None = None
         self.fresh_start = False
         self._traces: tuple[Trace, ...] = ()
@@ -150,6 +155,28 @@ class Session(Formatted):
     def identity(self) -> Any:
         """Who the peer is: what a guard has put into ``request.identity``; ``None`` by default."""
         return self.request.identity
+
+    @property
+    def expires(self) -> float | None:
+        """When the identity expires, in Unix time; then the session ends with 1008. ``None``:
+        never."""
+        return self.request.expires
+
+    def renew(self, identity: Any, *, expires: float | None) -> None:
+        """Go on for longer, because the peer has shown again who it is, by a message for example.
+
+        Args:
+            identity: Who it is. It has to be equal to the session's identity, as when a session is
+                resumed, and takes its place.
+            expires: When that expires, in Unix time; ``None``: never.
+
+        Raises:
+            ConnectionClosed: If the session has ended or is closing.
+            RemoteProtocolError: With 1008, if it is another identity, or one that has expired. A
+                handler that does not catch it ends the session with that code.
+            TypeError: If ``expires`` is not a number.
+        """
+        self._life.renew(identity, expires)
 
     @property
     def role(self) -> str:

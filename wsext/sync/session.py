@@ -14,7 +14,7 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import suppress
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from anyio import BrokenResourceError, create_memory_object_stream
 
@@ -161,6 +161,12 @@ class BlockingSession:
         """
         return as_frame(self.receive_message(timeout))
 
+    @overload
+    def receive_json(self, type: type[T], timeout: float | None = None) -> T: ...
+
+    @overload
+    def receive_json(self, type: Any = Any, timeout: float | None = None) -> Any: ...
+
     def receive_json(self, type: Any = Any, timeout: float | None = None) -> Any:
         """The next message, decoded from JSON and checked against a type (msgspec).
 
@@ -169,6 +175,12 @@ class BlockingSession:
             ConnectionClosed, TimeoutError: As `receive_message`.
         """
         return self._session._decoded(self.receive(timeout), type, "json")
+
+    @overload
+    def receive_msgpack(self, type: type[T], timeout: float | None = None) -> T: ...
+
+    @overload
+    def receive_msgpack(self, type: Any = Any, timeout: float | None = None) -> Any: ...
 
     def receive_msgpack(self, type: Any = Any, timeout: float | None = None) -> Any:
         """The next message, decoded from MessagePack and checked against a type (msgspec).
