@@ -8,7 +8,6 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
     Callable,
-    Coroutine,
     Iterable,
     Iterator,
     Mapping,
@@ -94,6 +93,7 @@ class BlockingSession:
     def __init__(self, session: Session, lease: Lease, *, is_shared: bool = False) -> None:
         self._session = session
         self._lease = lease
+        self._run = lease.run
         self._is_shared = is_shared  # whether sessions after it go on with the lease
         # What was received for a call that was interrupted just then is here for the next one.
         self._received: deque[Message] = deque()
@@ -101,21 +101,11 @@ class BlockingSession:
     def __repr__(self) -> str:
         return repr(self._session).replace("<Session", "<BlockingSession", 1)
 
-    def _run(
-        self,
-        timeout: float | None,
-        work: Callable[P, Coroutine[Any, Any, T]],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        return self._lease.run(timeout, work, *args, **kwargs)
-
     def _call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         async def call() -> T:
             return function(*args, **kwargs)
 
-        return self._lease.run(None, call)
+        return self._run(None, call)
 
     def extension(self, kind: type | str, default: Any = ...) -> Any:
         """The extension of this class or token that is in use; see `Session.extension`.
