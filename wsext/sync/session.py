@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import (
     AsyncGenerator,
@@ -12,10 +11,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar, cast, overload
-
-from anyio import BrokenResourceError, create_memory_object_stream
 
 from wsext.errors import CloseInfo, ConnectionClosed, ConnectionClosedOK
 from wsext.protocol.agreement import Agreed, Negotiation
@@ -30,13 +26,12 @@ from wsext.runtime.portal import Lease
 from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.stats import Stats
+from wsext.sync.pieces import Mapped, send_pieces
 
 __all__ = ["BlockingSession"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-Mapped = Mapping[str, Any] | None
 
 #: What is no message in fragments, though it can be iterated over.
 _WHOLE = (str, bytes, bytearray, memoryview, Mapping)
@@ -245,38 +240,10 @@ class BlockingSession:
         if isinstance(data, _WHOLE) or not isinstance(data, Iterable):
             self._run(timeout, self._send, data, hints, meta)
         else:
-            self._send_pieces(data, hints, meta, timeout)
+            send_pieces(self._lease, self._session, data, hints, meta, timeout)
 
     async def _send(self, data: Any, hints: Mapped, meta: Mapped) -> None:
         await self._session.send(data, hints=hints, meta=meta)
-
-    def _send_pieces(
-        self, pieces: Iterable[Data], hints: Mapped, meta: Mapped, timeout: float | None
-    ) -> None:
-        """Send a message in fragments. They are made in this thread and not in the event loop's."""
-        put, take = create_memory_object_stream[Data]()
-
-        async def send() -> None:
-            with take:
-                await self._session.send(take, hints=hints, meta=meta)
-
-        async def begin() -> asyncio.Task[None]:
-            return asyncio.create_task(send())
-
-        async def end() -> None:
-            put.close()
-            await sending
-
-        sending = self._run(None, begin)
-        try:
-            with suppress(BrokenResourceError):  # sending has failed, and `end` raises why
-                for piece in pieces:
-                    self._run(timeout, put.send, piece)
-            self._run(timeout, end)
-        except BaseException:
-            self._call(sending.cancel)
-            self._call(put.close)
-            raise
 
     def send_nowait(
         self, data: Data | PreparedMessage, *, hints: Mapped = None, meta: Mapped = None
