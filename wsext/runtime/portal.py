@@ -86,8 +86,8 @@ class Lease:
         """Call a coroutine function in the loop, and wait for what comes of it.
 
         It sees the context variables of the caller. Its errors are raised here, with tracebacks
-        that leave out what is only the event loop's. Ctrl-C cancels it.
-        After `end` it runs as well, and perhaps in another loop.
+        that leave out what is only the event loop's. Ctrl-C cancels it. After `end` it runs as
+        well, and perhaps in another loop.
 
         Args:
             seconds: How long it may take; ``None`` for any time.
@@ -234,7 +234,7 @@ def _forget_all() -> None:
     """A fork has made this process, and left the thread behind."""
     global _provider
     _left_behind.extend((_provider, *_leases))
-    for portal in _loops:
+    for portal in {*_loops, *(lease._portal for lease in _leases)}:
         with suppress(StopIteration):  # it is never called again: it has to know that
             portal.stop().send(None)
     _provider = BlockingPortalProvider()
