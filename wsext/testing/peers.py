@@ -46,6 +46,9 @@ class PeerServer(Protocol):
     async def close(self) -> None:
         """Close every session, and end the application."""
 
+    async def wait_closed(self) -> None:
+        """Wait until that is done."""
+
 
 class ClientSession(Session):
     """A client's session in memory, with what a test wants to reach.
