@@ -13,6 +13,8 @@ from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import Request as UrlRequest
 from urllib.request import urlopen
 
 import httpx
@@ -364,6 +366,30 @@ async def test_auth(auth: Served, path: str, how: dict[str, Any], result: str | 
         assert session.subprotocol in (None, "api.v1")
         await session.close()
     assert got == result
+
+
+@pytest.mark.parametrize(
+    ("token", "origin", "status"),
+    [("ada-123", None, 200), ("ada-123", "https://evil", 403), ("guess", None, 401)],
+)
+async def test_log_in(auth: Served, token: str, origin: str | None, status: int) -> None:
+    def log_in() -> tuple[int, str]:
+        request = UrlRequest(auth.http, urlencode({"token": token}).encode())
+        if origin is not None:
+            request.add_header("Origin", origin)
+        try:
+            with urlopen(request) as answer:
+                return answer.status, answer.headers["Set-Cookie"]
+        except HTTPError as refused:
+            with refused:
+                return refused.code, ""
+
+    got, cookie = await asyncio.to_thread(log_in)
+    assert got == status
+    if cookie:
+        headers = {"Cookie": cookie.partition(";")[0]}
+        async with wsext.connect(f"{auth.ws}/page", headers=headers) as session:
+            assert await session.receive() == "hello Ada"
 
 
 @pytest.fixture(scope="module")

@@ -24,9 +24,9 @@ _NAMES = {
     "wsext.errors": (
         "CloseInfo ConnectionClosed ConnectionClosedError ConnectionClosedOK "
         "EndSession ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake "
-        "InvalidStatus LocalProtocolError MessageError NegotiationError NotResumed OptionError "
-        "OutcomeUnknown PluginError ProtocolError PublishError QueueFull RemoteProtocolError "
-        "RoomError RouteError UnknownPlugin WsextError"
+        "InvalidStatus LifespanError LocalProtocolError MessageError NegotiationError NotResumed "
+        "OptionError OutcomeUnknown PluginError ProtocolError PublishError QueueFull "
+        "RemoteProtocolError RoomError RouteError UnknownPlugin WsextError"
     ),
     "wsext.protocol.agreement": (
         "Agreed Agreement Declined Negotiation NegotiationContext Offer Phase Verdict"
@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from wsext.errors import HandshakeRejected as HandshakeRejected
     from wsext.errors import InvalidHandshake as InvalidHandshake
     from wsext.errors import InvalidStatus as InvalidStatus
+    from wsext.errors import LifespanError as LifespanError
     from wsext.errors import LocalProtocolError as LocalProtocolError
     from wsext.errors import MessageError as MessageError
     from wsext.errors import NegotiationError as NegotiationError

@@ -18,6 +18,7 @@ import click
 
 from wsext.app.application import Application
 from wsext.app.settings import ServerOptions
+from wsext.cli.asgi import serve_asgi
 from wsext.cli.common import (
     ExtensionArgument,
     ExtensionToken,
@@ -27,7 +28,7 @@ from wsext.cli.common import (
     set_option,
     take_options,
 )
-from wsext.cli.loading import load_app
+from wsext.cli.loading import ASGIApplication, load_app
 from wsext.cli.reloading import warn_of_changes
 from wsext.cli.tls import server_context
 from wsext.config.applying import apply, plugins_of, refuse_errors
@@ -48,11 +49,10 @@ from wsext.server.health import Health
 from wsext.server.hosts import Hosts
 from wsext.server.loglimit import LineLimit
 from wsext.server.proxies import Proxies
-from wsext.server.running import run_until_signal
+from wsext.server.running import announce, run_until_signal
 from wsext.server.server import Server
 from wsext.server.supervisor import Supervisor
 from wsext.server.worker import Ready, run_worker
-from wsext.version import __version__
 
 __all__ = ["build", "serve"]
 
@@ -116,7 +116,8 @@ def serve(
     backplane: str | None,
     **where: Any,
 ) -> None:
-    """Serve an app, or without one the reference app: an echo, a chat, and a page to see it on.
+    """Serve an app, or without one the reference app: an echo, a chat, and a page to see it on. An
+    ASGI app, such as one of FastAPI, is run by uvicorn, with the WebSockets of wsext.
 
     Every installed wire extension is turned on unless it is left out, or has to be configured.
 
@@ -154,7 +155,12 @@ def serve(
         return
     asked = {text.partition(":")[0] for text in extensions}
     target, inspector = build(conf, where_to, [name for name in without if name not in asked])
-    if channel is not None:
+    if isinstance(target, ASGIApplication):
+        try:
+            serve_asgi(target, where_to, conf.sections["websocket"], sock)
+        except OSError as error:
+            _cannot_listen(where_to, error)
+    elif channel is not None:
         freezing = frozen(target.server_options.gc_freeze)
         with freezing, asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(run_worker(target, channel, context))
@@ -235,7 +241,7 @@ def _run(
     sock: socket.socket | None,
 ) -> None:
     def started(server: Server) -> None:
-        _announce(where, server.url, [item.name for item in app.installed.items])
+        announce(_name_of(where), server.url, (item.name for item in app.installed.items))
         if inspector is not None:
             base = server.url if where.uds else server.url.replace("ws", "http", 1) + "/"
             click.echo(f"inspect: {inspector.url(base)}")
@@ -248,6 +254,10 @@ def _run(
         )  # fmt: skip
     except OSError as error:
         _cannot_listen(where, error)
+
+
+def _name_of(where: ServeOptions) -> str:
+    return where.app or "the reference app"
 
 
 def _supervise(
@@ -269,7 +279,7 @@ def _supervise(
 
     def started(ready: Ready) -> None:
         url = net.url_of(sockets[0], where.ssl_cert is not None)
-        _announce(where, url, ready.extensions, f" in {count} processes")
+        announce(f"{_name_of(where)} in {count} processes", url, ready.extensions)
 
     given = click.get_current_context().find_root().obj
     # -P: nothing is imported from the current folder. faulthandler: a worker that hangs says where.
@@ -311,14 +321,6 @@ def _changes(folder: str) -> AsyncIterator[Any]:
     kinds = watchfiles.PythonFilter(extra_extensions=(".toml", ".html"))
     changes: AsyncIterator[Any] = watchfiles.awatch(folder, watch_filter=kinds)
     return changes
-
-
-def _announce(where: ServeOptions, url: str, extensions: list[str], how: str = "") -> None:
-    if not url.startswith("ws+unix:"):
-        url = url.replace("ws", "http", 1) + "/"
-    click.echo(f"wsext {__version__} serves {where.app or 'the reference app'}{how} on {url}")
-    click.echo(f"extensions: {', '.join(extensions) or 'none'}")
-    sys.stdout.flush()
 
 
 def _cannot_listen(where: ServeOptions, error: OSError) -> NoReturn:

@@ -128,6 +128,7 @@ async def _serving(
     finally:
         await settle()
         await server.close()
+        await server.wait_closed()
 
 
 def _make_server(app: Any, settings: Application | None, clock: Clock) -> PeerServer:
