@@ -326,13 +326,14 @@ async def test_connect_four() -> None:
             assert (await late.receive_json())["code"] == "unknown-game"
 
 
-def test_client() -> None:
+@pytest.mark.parametrize("name", ["client", "sync_client"])
+def test_client(name: str) -> None:
     with serving() as served:
-        lines = run("client.py", f"{served.ws}/chat", "2").splitlines()
+        lines = run(f"{name}.py", f"{served.ws}/chat", "2").splitlines()
     assert lines[0].startswith("connected, permessage-deflate; client_max_window_bits=12, ")
     assert lines[1:] == [
         "You are connected! There are 1 users here.",
-        "[user0]: hello from examples/client.py",
+        f"[user0]: hello from examples/{name}.py",
     ]
 
 

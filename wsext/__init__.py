@@ -21,6 +21,7 @@ _NAMES = {
     "wsext.app.typed": "Dispatcher ErrorReply on",
     "wsext.client.connect": "connect",
     "wsext.client.settings": "ClientLimits",
+    "wsext.compiled": "CODEC",
     "wsext.errors": (
         "CloseInfo ConnectionClosed ConnectionClosedError ConnectionClosedOK "
         "EndSession ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake "
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from wsext.app.typed import on as on
     from wsext.client.connect import connect as connect
     from wsext.client.settings import ClientLimits as ClientLimits
+    from wsext.compiled import CODEC as CODEC
     from wsext.errors import CloseInfo as CloseInfo
     from wsext.errors import ConnectionClosed as ConnectionClosed
     from wsext.errors import ConnectionClosedError as ConnectionClosedError
@@ -179,6 +181,8 @@ __all__ = ["__version__", *sorted(_HOMES)]  # built from the table above
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("sync", "testing"):
+        return import_module(f"wsext.{name}")
     module = _HOMES.get(name)
     if module is None:
         raise AttributeError(f"module 'wsext' has no attribute {name!r}")

@@ -79,6 +79,7 @@ class Application(Router):
         else:
             self.backplane = backplane
         self.installed = Installed(plugins)
+        self._admin: Application | None = None
         self._converters = converters
         self._closers: list[tuple[type[BaseException], Callable[[BaseException], Any]]] = []
         self._profiles: dict[int, tuple[WebSocketOptions, Installed]] = {}
@@ -110,7 +111,11 @@ class Application(Router):
         """
         installed = self.installed.install(what, required=required, **options)
         if isinstance(installed, NamedOptionSet):
-            self.options = self.options.replace(installed.websocket, owner=installed.name)
+            name, websocket, rooms = installed.name, installed.websocket, installed.rooms
+            self.options, self.room_options = (
+                self.options.replace(websocket, owner=name),
+                self.room_options.replace(rooms, owner=name),
+            )
         self._profiles.clear()
         return installed
 
@@ -224,6 +229,22 @@ class Application(Router):
             RuntimeError: If the app does not run.
         """
         return self.life.create_task(work, name)
+
+    # --- the admin port -----------------------------------------------------------------------
+
+    @property
+    def admin(self) -> Application:
+        """Where routes go that are for the operator, such as metrics: the app of the admin port, or
+        this one if there is no such port."""
+        return self._admin or self
+
+    def separate_admin(self) -> None:
+        """Let there be an admin port, for the routes that are made from now on.
+
+        Its limits are those of this app. It may be asked for by any name, and has no broker.
+        """
+        apart = {"allowed_hosts": None, "backplane": None, "advertise": None}
+        self._admin = Application(server=self.server_options.replace(apart))
 
     # --- rooms --------------------------------------------------------------------------------
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from wsext.cli.loading import ASGIApplication
+from wsext.cli.logs import announce_service
 from wsext.config.sections import ServeOptions
 from wsext.errors import OptionError
 from wsext.runtime import net
-from wsext.server.running import announce
 
 __all__ = ["serve_asgi"]
 
@@ -22,7 +22,7 @@ _PROTOCOL = "wsext.integrations.uvicorn:Protocol"
 
 #: Options of ``[serve]`` that uvicorn's own command has, and those that need an `App` of wsext.
 _THEIRS = ("workers", "reload")
-_OURS = ("inspect", "health", "metrics")
+_OURS = ("inspect", "health", "metrics", "admin_port")
 
 
 def serve_asgi(
@@ -77,7 +77,7 @@ def serve_asgi(
             await super().startup(sockets)
             if self.started:
                 url = net.url_of(sockets[0], config.is_ssl)
-                announce(app.name, url, (item.name for item in app.installed.items))
+                announce_service(app.name, url, [item.name for item in app.installed.items])
 
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn drains, and then raises the signal again: the command has done what it was told.

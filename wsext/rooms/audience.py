@@ -131,6 +131,7 @@ class Audience:
         meta: Mapping[str, Any] | None,
         id: str | None,
     ) -> asyncio.Future[Position] | None:
+        self._hub.check_thread("room.broadcast_nowait")
         if not isinstance(data, (PreparedMessage, PreparedValue)):
             data = PreparedMessage(data, hints=hints, meta=meta)
         if isinstance(exclude, (Session, Presence, str)):

@@ -30,6 +30,7 @@ from wsext.rooms.presence import Presence
 from wsext.rooms.room import Room
 from wsext.rooms.settings import RoomOptions
 from wsext.runtime.life import life_of
+from wsext.runtime.loop import refuse_other_thread
 from wsext.runtime.prepared_value import PreparedValue
 from wsext.runtime.session import Session
 
@@ -133,6 +134,10 @@ class Hub(RoomHub):
             check_name(name)
             room = self._rooms[name] = Room(self, name)
         return room
+
+    def check_thread(self, call: str) -> None:
+        if self._loop is not None:
+            refuse_other_thread(self._loop, call)
 
     def member_id(self, session: Session) -> str:
         self._ensure_started()

@@ -226,6 +226,7 @@ class Membership(Audience):
 
     def leave(self) -> None:
         """End the membership; what waits for the session is still sent."""
+        self._hub.check_thread("membership.leave")
         if self._joined:
             self._position = self.position
             self._catching_up = None

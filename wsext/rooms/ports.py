@@ -44,6 +44,13 @@ class RoomHub(Protocol):
     def bounds(self) -> Bounds:
         """How much of `kept` there may be."""
 
+    def check_thread(self, call: str) -> None:
+        """Refuse a call of another thread, where the event loop does not run.
+
+        Raises:
+            RuntimeError: If this is one.
+        """
+
     def member_id(self, session: Session) -> str:
         """How a session is called among the members of all processes."""
 

@@ -105,6 +105,7 @@ class Room(Audience):
                 than rooms keep, ``info`` is too large, ``since`` is no position, or too much waits
                 for the broker.
         """
+        self._hub.check_thread("room.join_nowait")
         if self._hub.is_swamped:
             raise RoomError("too much waits for the broker", CloseCode.TRY_AGAIN_LATER)
         options = self._hub.options

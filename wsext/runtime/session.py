@@ -157,6 +157,28 @@ class Session(Formatted):
         return self.request.identity
 
     @property
+    def expires(self) -> float | None:
+        """When the identity expires, in Unix time; then the session ends with 1008. ``None``:
+        never."""
+        return self.request.expires
+
+    def renew(self, identity: Any, *, expires: float | None) -> None:
+        """Go on for longer, because the peer has shown again who it is, by a message for example.
+
+        Args:
+            identity: Who it is. It has to be equal to the session's identity, as when a session is
+                resumed, and takes its place.
+            expires: When that expires, in Unix time; ``None``: never.
+
+        Raises:
+            ConnectionClosed: If the session has ended or is closing.
+            RemoteProtocolError: With 1008, if it is another identity, or one that has expired. A
+                handler that does not catch it ends the session with that code.
+            TypeError: If ``expires`` is not a number.
+        """
+        self._life.renew(identity, expires)
+
+    @property
     def role(self) -> str:
         """``"server"`` or ``"client"``: whose side this is."""
         return self._connection.role
@@ -223,11 +245,13 @@ class Session(Formatted):
     def _send_slowly(
         self, data: Any, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
     ) -> Coroutine[Any, Any, None]:
+        self._link.check_thread("session.send_nowait")
         return self._life.writer.send(data, hints, meta)
 
     def _queue(
         self, data: Any, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
     ) -> None:
+        self._link.check_thread("session.send_nowait")
         self._life.writer.queue(data, hints, meta)
 
     async def send_frame(self, frame: Frame) -> None:
@@ -266,6 +290,7 @@ class Session(Formatted):
             TypeError: If the payload is not bytes-like.
             ValueError: If it is too long, or a ping with it is under way.
         """
+        self._link.check_thread("session.ping")
         if not self.is_open:
             raise self._life.closed_error()
         waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -338,6 +363,7 @@ class Session(Formatted):
         Raises:
             ValueError: If the code may not be sent.
         """
+        self._link.check_thread("session.close_nowait")
         self._life.close(code, reason)
 
     async def wait_closed(self) -> CloseInfo:
@@ -346,6 +372,7 @@ class Session(Formatted):
 
     def abort(self) -> None:
         """Drop the connection at once; the peer sees 1006. It cannot be resumed."""
+        self._link.check_thread("session.abort")
         self._life.abort()
 
     # --- tasks --------------------------------------------------------------------------------
@@ -365,6 +392,7 @@ class Session(Formatted):
 
         What has been read already is delivered. A later call may only make it longer.
         """
+        self._link.check_thread("session.hold_reading")
         self._life.link.hold_reading(seconds)
 
     # --- observing ----------------------------------------------------------------------------

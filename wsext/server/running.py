@@ -9,7 +9,8 @@ import signal
 import socket
 import ssl as ssl_module
 import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any
 
 from wsext.app.application import Application
@@ -18,10 +19,11 @@ from wsext.escape import get_logger
 from wsext.runtime.loop import new_event_loop, refuse_running_loop
 from wsext.server.accepting import raise_descriptor_limit
 from wsext.server.collecting import frozen
+from wsext.server.notifying import Notifier
 from wsext.server.server import Server
 from wsext.version import __version__
 
-__all__ = ["App", "announce", "run_until_signal", "serve", "serve_until_signal"]
+__all__ = ["App", "first_lines", "run_until_signal", "serve", "serve_until_signal"]
 
 logger = get_logger("wsext.server")
 
@@ -90,18 +92,20 @@ async def serve_until_signal(
     port: int,
     *,
     started: Callable[[Server], None] | None = None,
+    admin: Sequence[socket.socket] = (),
     **serving: Any,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain; a second signal ends the sessions at once, and
     then another one the tasks and lifespans of the app.
 
     SIGHUP does the same where there is a terminal, which has been closed then. Where there is none,
-    it asks to reload, and what one process cannot do is logged.
+    it asks to reload, and what one process cannot do is logged. systemd is told of all this.
 
     Args:
         app: The application.
         host, port: As for `serve`.
         started: Called once connections may come; by default the address is printed.
+        admin: The listening sockets of the admin port.
         serving: What else `serve` takes.
 
     Raises:
@@ -112,6 +116,7 @@ async def serve_until_signal(
     starting = asyncio.current_task()
     assert starting is not None  # this is a coroutine
     stopping = False
+    systemd = Notifier()
 
     def on_signal() -> None:
         nonlocal stopping
@@ -120,6 +125,7 @@ async def serve_until_signal(
         elif stopping:
             server.abort()
         else:
+            systemd.stopping()
             logger.info("draining %d sessions", len(server.sessions))
             server.close_soon()
         stopping = True
@@ -129,27 +135,34 @@ async def serve_until_signal(
             loop.add_signal_handler(number, on_signal)
     # Who has left SIGHUP ignored, such as nohup, wants that.
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        loop.add_signal_handler(signal.SIGHUP, on_signal if _has_terminal() else _on_hangup)
+        on_hangup = on_signal if _has_terminal() else partial(_on_hangup, systemd)
+        loop.add_signal_handler(signal.SIGHUP, on_hangup)
     try:
         server = await serve(app, host, port, **serving)
+        if admin:
+            await server.start_admin(admin)
     except asyncio.CancelledError:
         if not stopping:
             raise
         logger.info("stopped before it served")
         return
     if started is None:
-        announce("the app", server.url, (item.name for item in app.installed.items))
+        names = [item.name for item in app.installed.items]
+        print("\n".join(first_lines("the app", server.url, names)), flush=True)  # noqa: T201
     else:
         started(server)
+    systemd.ready()
     await server.serve_forever()
 
 
-def announce(name: str, url: str, extensions: Iterable[str]) -> None:
-    """Print what is served, and where."""
+def first_lines(name: str, url: str, extensions: Sequence[str]) -> list[str]:
+    """What says that something is served, and where."""
     if not url.startswith("ws+unix:"):
         url = url.replace("ws", "http", 1) + "/"
-    print(f"wsext {__version__} serves {name} on {url}")  # noqa: T201
-    print(f"extensions: {', '.join(extensions) or 'none'}", flush=True)  # noqa: T201
+    return [
+        f"wsext {__version__} serves {name} on {url}",
+        f"extensions: {', '.join(extensions) or 'none'}",
+    ]
 
 
 def _has_terminal() -> bool:
@@ -161,11 +174,13 @@ def _has_terminal() -> bool:
     return True
 
 
-def _on_hangup() -> None:
+def _on_hangup(systemd: Notifier) -> None:
+    systemd.reloading()  # it waits for a reload to end
     logger.warning(
         "SIGHUP changes nothing: one process cannot be reloaded; wsext serve --workers can, and"
         " this one has to be restarted"
     )
+    systemd.ready()
 
 
 def run_until_signal(

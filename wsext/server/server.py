@@ -27,6 +27,9 @@ __all__ = ["Server"]
 
 logger = get_logger("wsext.server")
 
+#: Seconds that pages on the admin port get to close, when all else has ended.
+_LAST_PAGES = 0.5
+
 
 class Server(Connections, HTTP2Host):
     """A running server; made by `serve`.
@@ -36,6 +39,7 @@ class Server(Connections, HTTP2Host):
         draining: Whether it is shutting down: handshakes are answered with 503.
         http2: Whether HTTP/2 is spoken, too: the option is on and the package ``h2`` is installed.
         sessions: The sessions now.
+        admin: What answers on the admin port, if there is one.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Server(Connections, HTTP2Host):
         if app.server_options.advertise is not None:
             self.worker = name_of(0, new_node())
         self._nodes: Nodes | None = None
+        self.admin: Server | None = None
         self._started = False
         self._closed = self.loop.create_future()
         self._failure: LifespanError | None = None
@@ -146,6 +151,17 @@ class Server(Connections, HTTP2Host):
         await self.start()
         self._listening.listen(host, port, uds, sock, reuse_port)
 
+    async def start_admin(self, sockets: Sequence[socket.socket] = ()) -> None:
+        """Answer on the admin port what `Application.admin` has; to the end of the last session.
+
+        Args:
+            sockets: What it listens on; none if somebody else accepts its connections.
+        """
+        self.admin = Server(self.app.admin)
+        await self.admin.start()
+        for sock in sockets:
+            await self.admin.listen(None, 0, sock=sock)
+
     def add_listener(self, source: Source) -> None:
         """Close this, too, when the server has drained."""
         self._listening.add(source)
@@ -200,16 +216,23 @@ class Server(Connections, HTTP2Host):
             await asyncio.shield(self._closed)
             return
         self.draining = True
+        if self.admin is not None:
+            self.admin.draining = True  # it says so, and goes on
         if timeout is None:
             timeout = self.app.server_options.drain_timeout
-        until = self.loop.time() + timeout
-        await drain(self, self._listening, timeout, code, reason)
+        await self._end(timeout, code, reason)
+        if self.admin is not None:
+            await self.admin._end(_LAST_PAGES, code, reason)
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    async def _end(self, seconds: float, code: int, reason: str) -> None:
+        until = self.loop.time() + seconds
+        await drain(self, self._listening, seconds, code, reason)
         try:
             await self.app.life.end(self, until - self.loop.time())
         except LifespanError as error:
             self._failure = error
-        if not self._closed.done():
-            self._closed.set_result(None)
 
     def close_soon(self) -> None:
         """Begin to `close`, without waiting for it."""

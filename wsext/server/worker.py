@@ -33,6 +33,9 @@ from wsext.server.server import Server
 
 __all__ = ["Ready", "run_worker"]
 
+#: Words with which a connection comes.
+_CONNECTIONS = (b"c", b"m", b"h")
+
 _complain = Rarely(get_logger("wsext.workers").warning)
 
 
@@ -124,7 +127,7 @@ class _Channel:
             word, numbers = receive_descriptors(self._sock)
         except BlockingIOError:
             return  # this one was late: the supervisor has taken the connection back
-        if word in (b"c", b"h"):
+        if word in _CONNECTIONS:
             self._take(word, numbers)
         elif word == b"r":
             self._end(self._server.retire())
@@ -136,10 +139,13 @@ class _Channel:
             self._loop.remove_reader(self._sock)
 
     def _take(self, word: bytes, numbers: list[int]) -> None:
-        if len(numbers) != (1 if word == b"c" else 2):  # the system has closed it
+        if len(numbers) != (2 if word == b"h" else 1):  # the system has closed it
             for number in numbers:
                 os.close(number)
             _complain("a connection is lost, for there are no file descriptors left")
+        elif word == b"m":
+            assert self._server.admin is not None
+            self._server.admin.take(socket.socket(fileno=numbers[0]))
         elif word == b"c":
             self._server.take(socket.socket(fileno=numbers[0]))
         else:
@@ -162,7 +168,7 @@ class _Channel:
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RD)
             while (received := receive_descriptors(self._sock))[0]:
-                if received[0] in (b"c", b"h"):
+                if received[0] in _CONNECTIONS:
                     self._take(*received)
 
     def hang_up(self) -> None:
@@ -190,6 +196,8 @@ async def run_worker(app: Application, channel: int, ssl: ssl_module.SSLContext 
     server.add_listener(connections)
     server.on_failure = connections.retire
     await server.start()
+    if app.admin is not app:
+        await server.start_admin()
     names = [item.name for item in app.installed.items]
     await connections.say(Ready(names, app.server_options.drain_timeout))
     try:

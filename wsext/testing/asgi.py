@@ -79,13 +79,16 @@ class ASGIServer:
         return protocol
 
     async def close(self) -> None:
-        """Close what is open, as uvicorn does, and end the application if nobody else runs it."""
+        """Close what is open, as uvicorn does."""
         for connection in list(self._state.connections):
             connection.shutdown()
         if self._state.tasks:
             _, late = await asyncio.wait(self._state.tasks, timeout=_GRACE)
             for task in late:
                 task.cancel()
+
+    async def wait_closed(self) -> None:
+        """End the application if nobody else runs it."""
         if self._lifespan is not None:
             await self._lifespan.leave()
 

@@ -44,7 +44,10 @@ class PeerServer(Protocol):
         """The protocol of one more connection."""
 
     async def close(self) -> None:
-        """Close every session, and end the application."""
+        """Close every session."""
+
+    async def wait_closed(self) -> None:
+        """End the application; raises what has failed there."""
 
     async def wait_closed(self) -> None:
         """Wait until that is done."""
