@@ -92,9 +92,6 @@ class ASGIServer:
         if self._lifespan is not None:
             await self._lifespan.leave()
 
-    async def wait_closed(self) -> None:
-        """There is nothing to wait for that `close` has not waited for."""
-
 
 class _Lifespan:
     """An application that has been started, and how many servers run it."""

@@ -49,9 +49,6 @@ class PeerServer(Protocol):
     async def wait_closed(self) -> None:
         """End the application; raises what has failed there."""
 
-    async def wait_closed(self) -> None:
-        """Wait until that is done."""
-
 
 class ClientSession(Session):
     """A client's session in memory, with what a test wants to reach.
