@@ -41,7 +41,7 @@ from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.installed import Installed
 
-__all__ = ["Acceptance", "Terms", "ask_guards", "decide", "internal_error"]
+__all__ = ["Acceptance", "Terms", "ask_guards", "check_page", "decide", "internal_error"]
 
 logger = get_logger("wsext.server")
 
@@ -117,13 +117,7 @@ async def _decide(request: Request, terms: Terms) -> Acceptance | Response:
     offers = _offered_extensions(request, terms.max_offers)
     spoken = offered_subprotocols(request)
     terms.check_place()
-    try:
-        check_origin(request, terms.options.origins)
-    except HandshakeRejected:
-        origin = request.origin or "no origin"
-        allowed = _describe(terms.options.origins or (), request)
-        logger.warning("a page of %.200s may not connect: origins allows %s", origin, allowed)
-        raise
+    check_page(request, terms.options.origins)
     refusal = await ask_guards(terms.guards, request) or await terms.installed.refusal(request)
     if refusal is not None:
         return refusal
@@ -132,6 +126,20 @@ async def _decide(request: Request, terms: Terms) -> Acceptance | Response:
     terms.check_place()
     chosen = None if terms.subprotocols is None else select_subprotocol(spoken, terms.subprotocols)
     return await _agree(request, offers, chosen, terms)  # nothing may fail after it
+
+
+def check_page(request: Request, origins: Sequence[str] | None) -> None:
+    """Check which page asks, and log the one that may not.
+
+    Raises:
+        HandshakeRejected: 403.
+    """
+    try:
+        check_origin(request, origins)
+    except HandshakeRejected:
+        origin, allowed = request.origin or "no origin", _describe(origins or (), request)
+        logger.warning("a page of %.200s may not connect: origins allows %s", origin, allowed)
+        raise
 
 
 def _describe(origins: Sequence[str], request: Request) -> str:
