@@ -100,7 +100,9 @@ _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
     "--app-dir", type=click.Path(file_okay=False, exists=True),
     help="Folder to import the app from.  [default: .]",
 )  # fmt: skip
-@click.option("--admin-port", help="Serve health, and metrics and inspect if asked for, on this port alone.")
+@click.option(
+    "--admin-port", help="Serve health, and metrics and the page if asked for, on this port alone.",
+)  # fmt: skip
 @click.option("--admin-host", help=f"Its address.  [default: {_DEFAULTS['admin_host']}]")
 @click.option("--health/--no-health", default=None, help="Serve /healthz and /readyz.")
 @click.option("--metrics/--no-metrics", default=None, help="Serve /metrics, for Prometheus.")
