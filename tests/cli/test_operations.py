@@ -22,7 +22,7 @@ async def get(port: int, path: str, host: str = "x") -> tuple[int, bytes]:
     return status, body
 
 
-@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["alone", "workers"])
+@pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["alone", "worker"])
 def test_the_admin_port_and_what_systemd_is_told(workers: tuple[str, ...], tmp_path: Path) -> None:
     """All of systemd's part is a socket; without a terminal, SIGHUP asks for a reload."""
     env = {**ENV, "WSEXT_PLUGINS": "metrics", "NOTIFY_SOCKET": str(tmp_path / "notify")}
