@@ -122,7 +122,7 @@ def test_a_wrong_file_is_one_line(file: Path, content: bytes, said: str) -> None
 def test_what_was_captured_is_replayed(server: Served, capture: Path, tmp_path: Path) -> None:
     """To the recorded address, by paths, also while more is captured."""
     wsext("connect", "-q", f"{server.ws}/greet", stdin="Ada\nbye\n")
-    path = shutil.copy(capture, tmp_path / "sessions.jsonl")
+    path = str(shutil.copy(capture, tmp_path / "sessions.jsonl"))
     done = wsext("replay", "--speed", "max", path)
     assert done.returncode == 0, done.stdout
     assert re.fullmatch(

@@ -263,7 +263,8 @@ def _supervise(
         _announce(where, url, admin, ready.extensions, f" in {count} processes")
 
     given = click.get_current_context().find_root().obj
-    # -P: nothing is imported from the current folder. faulthandler: a worker that hangs says where.
+    # -P: nothing is imported from the current folder. faulthandler: a worker that hangs says where,
+    # also while it starts.
     python = [sys.executable, "-P", "-X", "faulthandler"]
     command = [*python, "-m", "wsext", *given, "--worker"]
     changes = _changes(where.app_dir) if where.reload else None
