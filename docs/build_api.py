@@ -120,6 +120,7 @@ def page() -> str:
     parts += [entry(name, getattr(wsext, name)) for name in wsext.__all__ if name != "__version__"]
     parts.append("## `wsext.testing`\n")
     parts += [entry(name, getattr(testing, name)) for name in testing.__all__]
+    parts += ["## `wsext.integrations.asgi`\n", entry("session", integrations.asgi.session)]
     for module in (integrations.uvicorn, integrations.websockets):
         parts.append(f"## `{module.__name__}`\n")
         names = [name for name in module.__all__ if name != "Protocol"]  # made when looked up

@@ -14,8 +14,9 @@ from wsext.config.sections import ServeOptions
 from wsext.escape import escape_record, get_logger
 from wsext.server.jsonlog import JSONFormatter
 from wsext.server.loglimit import LineLimit
+from wsext.server.running import first_lines
 
-__all__ = ["announce", "choose_what_is_logged", "complain", "set_up_logging"]
+__all__ = ["announce", "announce_service", "choose_what_is_logged", "complain", "set_up_logging"]
 
 logger = get_logger("wsext.serve")
 
@@ -74,6 +75,16 @@ def announce(lines: Sequence[str], **fields: Any) -> None:
         lines = [JSONFormatter().format(record)]
     click.echo("\n".join(lines))
     sys.stdout.flush()
+
+
+def announce_service(name: str, url: str, extensions: Sequence[str], admin: str = "") -> None:
+    """Say what is served, where, and where the admin port is, if there is one."""
+    lines = first_lines(name, url, extensions)
+    fields = {"url": lines[0].rpartition(" ")[2], "extensions": list(extensions)}
+    if admin:
+        fields["admin"] = admin
+        lines.append(f"admin: {admin}")
+    announce(lines, **fields)
 
 
 def complain(line: str) -> None:

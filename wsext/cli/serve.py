@@ -17,6 +17,7 @@ import click
 
 from wsext.app.application import Application
 from wsext.app.settings import ServerOptions
+from wsext.cli.asgi import serve_asgi
 from wsext.cli.common import (
     ExtensionArgument,
     ExtensionToken,
@@ -26,8 +27,8 @@ from wsext.cli.common import (
     set_option,
     take_options,
 )
-from wsext.cli.loading import load_app
-from wsext.cli.logs import announce, choose_what_is_logged, set_up_logging
+from wsext.cli.loading import ASGIApplication, load_app
+from wsext.cli.logs import announce, announce_service, choose_what_is_logged, set_up_logging
 from wsext.cli.reloading import warn_of_changes
 from wsext.cli.tls import server_context
 from wsext.config.applying import apply, plugins_of, refuse_errors
@@ -49,7 +50,6 @@ from wsext.server.running import run_until_signal
 from wsext.server.server import Server
 from wsext.server.supervisor import Supervisor
 from wsext.server.worker import Ready, run_worker
-from wsext.version import __version__
 
 __all__ = ["build", "serve"]
 
@@ -101,8 +101,8 @@ _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
     help="Folder to import the app from.  [default: .]",
 )  # fmt: skip
 @click.option(
-    "--admin-port", help="Serve health, and metrics and the page if asked for, on this port alone.",
-)  # fmt: skip
+    "--admin-port", help="Serve health, and metrics and inspect if asked for, on this port alone."
+)
 @click.option("--admin-host", help=f"Its address.  [default: {_DEFAULTS['admin_host']}]")
 @click.option("--health/--no-health", default=None, help="Serve /healthz and /readyz.")
 @click.option("--metrics/--no-metrics", default=None, help="Serve /metrics, for Prometheus.")
@@ -121,7 +121,8 @@ def serve(
     backplane: str | None,
     **where: Any,
 ) -> None:
-    """Serve an app, or without one the reference app: an echo, a chat, and a page to see it on.
+    """Serve an app, or without one the reference app: an echo, a chat, and a page to see it on. An
+    ASGI app, such as one of FastAPI, is run by uvicorn, with the WebSockets of wsext.
 
     Every installed wire extension is turned on unless it is left out, or has to be configured.
 
@@ -160,7 +161,12 @@ def serve(
         return
     asked = {text.partition(":")[0] for text in extensions}
     target, inspector = build(conf, where_to, [name for name in without if name not in asked])
-    if channel is not None:
+    if isinstance(target, ASGIApplication):
+        try:
+            serve_asgi(target, where_to, conf.sections["websocket"], sock)
+        except OSError as error:
+            _cannot_listen(where_to.uds or f"{where_to.host}:{where_to.port}", error)
+    elif channel is not None:
         freezing = frozen(target.server_options.gc_freeze)
         with freezing, asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(run_worker(target, channel, context))
@@ -225,7 +231,8 @@ def _run(
     sock: socket.socket | None,
 ) -> None:
     def started(server: Server) -> None:
-        _announce(where, server.url, admin, [item.name for item in app.installed.items])
+        names = [item.name for item in app.installed.items]
+        announce_service(_name_of(where), server.url, names, _admin_url(admin))
         if inspector is not None:
             base = server.url if where.uds else server.url.replace("ws", "http", 1) + "/"
             announce([f"inspect: {inspector.url(_admin_url(admin) or base)}"])
@@ -260,7 +267,8 @@ def _supervise(
 
     def started(ready: Ready) -> None:
         url = net.url_of(sockets[0], where.ssl_cert is not None)
-        _announce(where, url, admin, ready.extensions, f" in {count} processes")
+        name = f"{_name_of(where)} in {count} processes"
+        announce_service(name, url, ready.extensions, _admin_url(admin))
 
     given = click.get_current_context().find_root().obj
     # -P: nothing is imported from the current folder. faulthandler: a worker that hangs says where,
@@ -305,24 +313,8 @@ def _changes(folder: str) -> AsyncIterator[Any]:
     return changes
 
 
-def _announce(
-    where: ServeOptions,
-    url: str,
-    admin: Sequence[socket.socket],
-    extensions: list[str],
-    how: str = "",
-) -> None:
-    if not url.startswith("ws+unix:"):
-        url = url.replace("ws", "http", 1) + "/"
-    fields = {"url": url, "extensions": extensions}
-    lines = [
-        f"wsext {__version__} serves {where.app or 'the reference app'}{how} on {url}",
-        f"extensions: {', '.join(extensions) or 'none'}",
-    ]
-    if admin:
-        fields["admin"] = _admin_url(admin)
-        lines.append(f"admin: {fields['admin']}")
-    announce(lines, **fields)
+def _name_of(where: ServeOptions) -> str:
+    return where.app or "the reference app"
 
 
 def _bind_admin(where: ServeOptions) -> list[socket.socket]:

@@ -109,7 +109,7 @@ class _Channel:
         self._loop = asyncio.get_running_loop()
         self._ending: asyncio.Task[None] | None = None
         self._loop.add_reader(self._sock, self._listen)
-        self._loop.add_signal_handler(signal.SIGTERM, self._on_signal)
+        self._loop.add_signal_handler(signal.SIGTERM, self.retire)
         for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all processes
             self._loop.add_signal_handler(number, lambda: None)
 
@@ -151,7 +151,8 @@ class _Channel:
         else:
             self._server.take(socket.socket(fileno=numbers[0]), Note.take(numbers[1]))
 
-    def _on_signal(self) -> None:
+    def retire(self) -> None:
+        """End, while the supervisor turns to other workers."""
         self.close()
         self._end(self._server.retire())
 
@@ -183,6 +184,9 @@ async def run_worker(app: Application, channel: int, ssl: ssl_module.SSLContext 
         app: The application.
         channel: The descriptor of this end of the socket pair.
         ssl: A TLS context.
+
+    Raises:
+        LifespanError: If a lifespan or a task of the app has failed.
     """
     raise_descriptor_limit()
     sock = socket.socket(fileno=channel)
@@ -191,10 +195,13 @@ async def run_worker(app: Application, channel: int, ssl: ssl_module.SSLContext 
     server = _CountedServer(app, ssl, board, sock)
     connections = _Channel(server, sock, board)
     server.add_listener(connections)
+    server.on_failure = connections.retire
     await server.start()
     if app.admin is not app:
         await server.start_admin()
     names = [item.name for item in app.installed.items]
     await connections.say(Ready(names, app.server_options.drain_timeout))
-    await server.wait_closed()
-    connections.hang_up()
+    try:
+        await server.wait_closed()
+    finally:
+        connections.hang_up()
