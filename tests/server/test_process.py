@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.waiting import until
+from wsext.server.handing import ForOperator
 from wsext.server.process import Ready, WorkerProcess
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no descriptors can be passed")
@@ -108,6 +109,17 @@ async def test_what_it_has_not_picked_up_is_taken_back_and_only_that() -> None:
             assert not any(sock.get_inheritable() for sock in back)  # by the workers to come
             for sock in back:
                 sock.close()
+
+
+async def test_what_is_taken_back_is_for_the_operator_if_it_was_before() -> None:
+    async with connections(2) as (one, other), running(READY + "time.sleep(60)") as worker:
+        await worker.ready()
+        given = [one, ForOperator(fileno=os.dup(other.fileno()))]
+        assert all(worker.give(connection) for connection in given)
+        back = list(worker.take_back())
+        assert [type(sock) for sock in back] == [socket.socket, ForOperator]
+        for sock in (*back, given[1]):
+            sock.close()
 
 
 async def test_one_that_died_before_it_read_anything_leaves_nothing_to_take() -> None:
