@@ -211,7 +211,8 @@ def test_the_example_configuration_is_valid() -> None:
 def test_the_deployments_use_options_that_there_are() -> None:
     deploy = ROOT / "docs" / "deploy"
     (line,) = re.findall(r"^ExecStart=(.*)$", (deploy / "wsext.service").read_text(), re.M)
-    command = serve.make_context("serve", line.split()[2:])
+    program, *arguments = line.removeprefix("/usr/bin/env wsext ").split()
+    command = serve.make_context(program, arguments)
     assert (command.params["fd"], command.params["workers"]) == ("3", "2")
     text = (deploy / "Containerfile").read_text()
     (entry,) = re.findall(r"^ENTRYPOINT (.*)$", text, re.M)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 from importlib.resources import files
 
-from wsext import App, Request, Response, ServerOptions, Session, WebSocketOptions
+from wsext import App, Request, Response, ServerOptions, Session, WebSocketOptions, hookimpl
 from wsext.reference.watch import Watchers
 
 __all__ = ["build_app"]
@@ -39,10 +39,6 @@ def build_app(options: WebSocketOptions | None = None, server: ServerOptions | N
             content_type="text/html; charset=utf-8",
             headers={"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"},
         )
-
-    @app.http("/healthz")
-    def healthz(request: Request) -> dict[str, object]:
-        return {"status": "ok", "chatting": len(app.room("chat"))}
 
     @app.websocket("/echo")
     async def echo(session: Session) -> None:
@@ -78,4 +74,15 @@ def build_app(options: WebSocketOptions | None = None, server: ServerOptions | N
             async for _ in session:
                 pass
 
+    app.install(_Health())
     return app
+
+
+class _Health:
+    """Says how many chat; where there is an admin port, only there."""
+
+    @hookimpl
+    def wsext_routes(self, app: App) -> None:
+        @app.admin.http("/healthz")
+        def healthz(request: Request) -> dict[str, object]:
+            return {"status": "ok", "chatting": len(app.room("chat"))}
