@@ -30,7 +30,7 @@ class Broker:
         self.kind = kind
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     @property
     def url(self) -> str:
@@ -95,7 +95,7 @@ class Broker:
             self._process = None
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that stays free while a broker is down: below those that the system gives away."""
     while True:
         port = random.randrange(20_000, 32_000)

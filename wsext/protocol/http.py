@@ -40,6 +40,9 @@ __all__ = [
     "serialize_request",
 ]
 
+_FORM = "application/x-www-form-urlencoded"
+_MOST_FIELDS = 1000
+
 #: Knows how the values of cookies are quoted.
 _COOKIES: SimpleCookie = SimpleCookie()
 
@@ -66,6 +69,11 @@ class Request:
         protocol: What an extended CONNECT of HTTP/2 asks for, ``websocket`` (RFC 8441 §4); ``None``
             without one.
         transport: What carries it, while it lasts; see `get_extra_info`.
+        app: The `App` that answers; ``None`` at a client, and under uvicorn.
+        body: The body of a POST; there once the guards have let it pass.
+        expires: When the identity expires, in Unix time: seconds, as of `time.time` and of ``exp``
+            in a JSON Web Token. A session that still has it then is closed with 1008; ``None``:
+            never. For guards and `wsext_handshake` to set.
     """
 
     method: str
@@ -82,6 +90,9 @@ class Request:
     local: bool = False
     protocol: str | None = None
     transport: Any = field(default=None, repr=False)
+    app: Any = field(default=None, repr=False, compare=False)
+    body: bytes = field(default=b"", repr=False)
+    expires: float | None = None
 
     def get_extra_info(self, name: str) -> Any:
         """What the transport knows, for example ``peername`` or ``ssl_object`` (a guard may look at
@@ -143,6 +154,31 @@ class Request:
     def query_lists(self) -> Mapping[str, list[str]]:
         """Query parameters with all their values."""
         return parse_qs(self.query_string, keep_blank_values=True)
+
+    @property
+    def form(self) -> Mapping[str, str]:
+        """The fields of the form in the body, as browsers send it; the first value of each.
+
+        Raises:
+            HandshakeRejected: 415 if the body is another one than
+                ``application/x-www-form-urlencoded``; 400 if it has more than 1000 fields.
+        """
+        return {name: values[0] for name, values in self.form_lists.items()}
+
+    @cached_property
+    def form_lists(self) -> Mapping[str, list[str]]:
+        """The fields of the form with all their values.
+
+        Raises:
+            HandshakeRejected: As `form`.
+        """
+        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind != _FORM:
+            raise HandshakeRejected(415, f"the body has to be {_FORM}", {"Accept-Post": _FORM})
+        try:
+            return parse_qs(self.body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        except ValueError:
+            raise HandshakeRejected(400, "malformed form") from None
 
     @cached_property
     def cookies(self) -> Mapping[str, str]:
