@@ -38,7 +38,7 @@ from wsext.errors import OptionError
 from wsext.escape import escape_record
 from wsext.http2 import is_available
 from wsext.inspector import Inspector
-from wsext.reference import build_app
+from wsext.reference import FEEDS, build_app
 from wsext.runtime import net
 from wsext.runtime.loop import new_event_loop
 from wsext.sdk.options import option_fields
@@ -200,7 +200,10 @@ def build(
                 raise OptionError("serve", "metrics", problem)
             conf.set_extension("metrics", True)
     apply(conf, target, plugins)
-    inspector = target.install(Inspector(payload=where.inspect_payload)) if where.inspect else None
+    inspector = None
+    if where.inspect:
+        hidden = () if where.app else (FEEDS,)
+        inspector = target.install(Inspector(payload=where.inspect_payload, hidden=hidden))
     if where.health:
         target.install(Health())
     with conf.naming_sources("server.backplane"):
