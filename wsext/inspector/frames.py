@@ -13,7 +13,6 @@ from wsext import RSV, Frame, Opcode, Session
 __all__ = [
     "FrameFollower",
     "FrameSeen",
-    "FrameStep",
     "Reader",
     "Recorder",
     "opcode_name",

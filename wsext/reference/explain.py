@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wsext import RSV
-from wsext.protocol.agreement import Agreed
+from wsext import RSV, Agreed
 from wsext.sdk.extension import wire_fields
 
 __all__ = ["explain"]

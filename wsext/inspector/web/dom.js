@@ -55,9 +55,12 @@ export function socketAddress(path) {
   return address;
 }
 
-/** Copies a text. The clipboard's own API exists only where the page came over TLS or from localhost. */
+/** Copies a text. The clipboard's own API is there only if the page came over TLS or from localhost, and may be denied. */
 export async function copy(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  try {
+    await navigator.clipboard.writeText(text);
+    return;
+  } catch { /* so as it was done before */ }
   const area = make("textarea", { class: "unseen", "aria-hidden": true });
   area.value = text;
   document.body.append(area);

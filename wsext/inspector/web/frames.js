@@ -55,7 +55,7 @@ export class FrameList {
     this.name = name;
     this.journeys = new Map();  // by number: the frame's row, and itself at all stages
     this.opcode = make("select", { "aria-label": "Kind of frames", onchange: () => this.filter() },
-      make("option", { value: "" }, "all frames"), ...OPCODES.map((name) => make("option", {}, name)), make("option", { value: "other" }, "others"));
+      make("option", { value: "" }, "all frames"), ...OPCODES.map((name) => make("option", { value: name }, name)), make("option", { value: "other" }, "others"));
     this.direction = make("select", { "aria-label": "Way of frames", onchange: () => this.filter() },
       make("option", { value: "" }, "both ways"), ...Object.entries(ways).map(([way, text]) => make("option", { value: way }, text)));
     this.text = make("input", { type: "search", class: "grow", placeholder: "Filter payloads", "aria-label": "Text in payloads", oninput: () => this.filter() });

@@ -47,7 +47,9 @@ export class SessionTable {
       return make("th", { scope: "col", class: kind, "data-sort": sort }, sort ? button : title);
     });
     $("sessions").tHead.rows[0].replaceChildren(...this.heads);
-    for (const name of ["text", "state", "extension"]) $("view-" + name).oninput = () => this.change({ [name]: $("view-" + name).value });
+    for (const [name, event] of [["text", "oninput"], ["state", "onchange"], ["extension", "onchange"]]) {
+      $("view-" + name)[event] = () => this.change({ [name]: $("view-" + name).value });
+    }
     this.body.onclick = (event) => { const row = event.target.closest("tr"); if (row?.dataset.id) this.onChoose(row.dataset.id); };
     this.body.onkeydown = (event) => {
       const way = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
