@@ -38,6 +38,7 @@ _FLAGS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
     "--window-size=1400,900",
+    "--disable-lcd-text",  # pictures are grey at the edges of letters, and smaller
 )
 
 
@@ -140,13 +141,15 @@ def _axe() -> str:
 #: What scrolls sideways, and what scrolls within something that scrolls.
 _SCROLLBARS = """
   const root = document.documentElement, all = [...document.querySelectorAll("body, body *")];
-  const can = (e, axis) => /auto|scroll/.test(getComputedStyle(e)["overflow" + axis]) && e.checkVisibility();
+  const can = (e, axis) => /auto|scroll/.test(getComputedStyle(e)["overflow" + axis])
+    && e.checkVisibility();
   const down = all.filter((e) => can(e, "Y") && e.scrollHeight > e.clientHeight + 1);
   const page = root.scrollHeight > innerHeight;
   const name = (e) => e.tagName + "#" + e.id + "." + e.className;
   return [
     ...(root.scrollWidth > innerWidth ? ["the page scrolls sideways"] : []),
-    ...all.filter((e) => can(e, "X") && e.scrollWidth > e.clientWidth + 1).map((e) => name(e) + " scrolls sideways"),
+    ...all.filter((e) => can(e, "X") && e.scrollWidth > e.clientWidth + 1)
+      .map((e) => name(e) + " scrolls sideways"),
     ...down.filter((e) => page || down.some((other) => other !== e && other.contains(e)))
       .map((e) => name(e) + " scrolls within what scrolls"),
   ];
