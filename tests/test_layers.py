@@ -27,6 +27,7 @@ ROOMS = (
     "scaffold",
     "testing",
     "integrations",
+    "sync",
     "client",
     "server",
     "http2",

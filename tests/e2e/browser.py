@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-ROOT = Path(__file__).parents[2]
-
-#: Checks pages for what keeps people from using them: https://github.com/dequelabs/axe-core
-_AXE = "axe-core@4.14.1"
+from tests import tools
 
 #: Where the pictures of the documentation are written, if they are to be made again.
 _PICTURES = os.environ.get("PICTURES")
@@ -42,28 +35,15 @@ _FLAGS = (
 )
 
 
-def _missing(what: str) -> None:
-    if os.environ.get("CI"):
-        pytest.fail(f"{what}, and CI must test the page")
-    pytest.skip(what)
-
-
-def _tool(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        _missing(f"{name} is not installed")
-    return str(path)
-
-
 @contextmanager
 def browsing(profile: Path, *flags: str) -> Iterator[webdriver.Chrome]:
     """Chromium with a profile of its own, until the block ends."""
     options = webdriver.ChromeOptions()
-    options.binary_location = _tool("chromium")
+    options.binary_location = tools.find("chromium")
     for flag in (*_FLAGS, *flags, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(_tool("chromedriver"))
+    service = webdriver.ChromeService(tools.find("chromedriver"))
     driver = webdriver.Chrome(options=options, service=service)
     try:
         resize(driver, *SIZES[0])
@@ -108,7 +88,8 @@ def check_looks(browser: Any, panels: list[str]) -> None:
         browser: Shows the page.
         panels: The buttons for the panels that a small window shows one at a time.
     """
-    browser.execute_script(_axe())
+    # https://github.com/dequelabs/axe-core
+    browser.execute_script(Path(tools.find("axe-core"), "axe.min.js").read_text())
     for width, height in SIZES:
         resize(browser, width, height)
         for scheme in ("light", "dark"):
@@ -121,21 +102,6 @@ def check_looks(browser: Any, panels: list[str]) -> None:
                 found += browser.execute_async_script(_VIOLATIONS)
                 assert not found, f"{width}x{height}, {scheme} {panel}: {found}"
     resize(browser, *SIZES[0])
-
-
-def _axe() -> str:
-    """The source of axe, which npm installs once."""
-    folder = ROOT / "build" / "axe"
-    if not folder.exists():
-        folder.parent.mkdir(exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent) as fresh:
-            flags = ["--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", fresh]
-            done = subprocess.run([_tool("npm"), "install", *flags, _AXE], capture_output=True)
-            if done.returncode:
-                _missing(f"npm cannot install {_AXE}")
-            with suppress(OSError):  # another process was faster
-                Path(fresh, "node_modules", "axe-core").rename(folder)
-    return (folder / "axe.min.js").read_text()
 
 
 #: What scrolls sideways, and what scrolls within something that scrolls.

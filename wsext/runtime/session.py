@@ -22,6 +22,7 @@ from wsext.protocol.frames import Frame
 from wsext.protocol.headers import hide_values
 from wsext.protocol.http import Headers, Request
 from wsext.runtime.channels import Incoming, Outgoing
+from wsext.runtime.formats import Format
 from wsext.runtime.formatted import Formatted
 from wsext.runtime.life import Life
 from wsext.runtime.outcome import Outcome
@@ -50,6 +51,8 @@ class Session(Formatted):
         subprotocol: The subprotocol in use, or ``None``.
         negotiation: Every extension offer with its verdict, and what is in use.
         options: The options in force.
+        format: How it gets a `PreparedValue`: ``"json"``, the default, or ``"msgpack"``. Set it
+            before the session joins a room. A `Dispatcher` sets it to its own.
         response_headers: Client: the headers of the server's response.
         fresh_start: Client: whether it takes the place of a session that has ended; in `async for`
             of `connect`, each but the first.
@@ -59,6 +62,7 @@ class Session(Formatted):
         "__dict__",  # for the application; there is none until it is used
         "__weakref__",
         "_traces",
+        "format",
         "fresh_start",
         "id",
         "name",
@@ -92,6 +96,7 @@ class Session(Formatted):
         self.subprotocol = subprotocol
         self.negotiation = negotiation or Negotiation()
         self.options = options
+        self.format: Format = "json"
         self.response_headers: Headers | None = None
         self.fresh_start = False
         self._traces: tuple[Trace, ...] = ()
@@ -150,6 +155,28 @@ class Session(Formatted):
     def identity(self) -> Any:
         """Who the peer is: what a guard has put into ``request.identity``; ``None`` by default."""
         return self.request.identity
+
+    @property
+    def expires(self) -> float | None:
+        """When the identity expires, in Unix time; then the session ends with 1008. ``None``:
+        never."""
+        return self.request.expires
+
+    def renew(self, identity: Any, *, expires: float | None) -> None:
+        """Go on for longer, because the peer has shown again who it is, by a message for example.
+
+        Args:
+            identity: Who it is. It has to be equal to the session's identity, as when a session is
+                resumed, and takes its place.
+            expires: When that expires, in Unix time; ``None``: never.
+
+        Raises:
+            ConnectionClosed: If the session has ended or is closing.
+            RemoteProtocolError: With 1008, if it is another identity, or one that has expired. A
+                handler that does not catch it ends the session with that code.
+            TypeError: If ``expires`` is not a number.
+        """
+        self._life.renew(identity, expires)
 
     @property
     def role(self) -> str:
@@ -218,11 +245,13 @@ class Session(Formatted):
     def _send_slowly(
         self, data: Any, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
     ) -> Coroutine[Any, Any, None]:
+        self._link.check_thread("session.send_nowait")
         return self._life.writer.send(data, hints, meta)
 
     def _queue(
         self, data: Any, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
     ) -> None:
+        self._link.check_thread("session.send_nowait")
         self._life.writer.queue(data, hints, meta)
 
     async def send_frame(self, frame: Frame) -> None:
@@ -261,6 +290,7 @@ class Session(Formatted):
             TypeError: If the payload is not bytes-like.
             ValueError: If it is too long, or a ping with it is under way.
         """
+        self._link.check_thread("session.ping")
         if not self.is_open:
             raise self._life.closed_error()
         waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -333,6 +363,7 @@ class Session(Formatted):
         Raises:
             ValueError: If the code may not be sent.
         """
+        self._link.check_thread("session.close_nowait")
         self._life.close(code, reason)
 
     async def wait_closed(self) -> CloseInfo:
@@ -341,6 +372,7 @@ class Session(Formatted):
 
     def abort(self) -> None:
         """Drop the connection at once; the peer sees 1006. It cannot be resumed."""
+        self._link.check_thread("session.abort")
         self._life.abort()
 
     # --- tasks --------------------------------------------------------------------------------
@@ -360,6 +392,7 @@ class Session(Formatted):
 
         What has been read already is delivered. A later call may only make it longer.
         """
+        self._link.check_thread("session.hold_reading")
         self._life.link.hold_reading(seconds)
 
     # --- observing ----------------------------------------------------------------------------

@@ -11,13 +11,21 @@ from wsext.app.routing import Route, as_response
 from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
 from wsext.protocol.agreement import Negotiation
+from wsext.protocol.bodies import BodyReader
 from wsext.protocol.http import Request, Response, rejection
 from wsext.runtime.life import life_of
 from wsext.runtime.listener import Listener
 from wsext.runtime.patience import close_rest
 from wsext.runtime.session import Session
 from wsext.runtime.turns import Once
-from wsext.server.decision import Acceptance, Terms, ask_guards, decide, internal_error
+from wsext.server.decision import (
+    Acceptance,
+    Terms,
+    ask_guards,
+    check_page,
+    decide,
+    internal_error,
+)
 from wsext.server.exchange import Exchange
 from wsext.server.handing import find_worker
 
@@ -52,6 +60,7 @@ class Handshake(Exchange):
         else:
             request.secure = transport.get_extra_info("ssl_object") is not None
         request.draining = self._host.draining
+        request.app = self._host.app
         admission.complete(request)
         if admission.is_flood:
             transport.abort()
@@ -121,7 +130,7 @@ class Handshake(Exchange):
             route, params = self._host.app.table.match(request)
             request.route = route.path
             if route.kind == "http":
-                answer: Response | Session | None = await _ask_http(route, params, request)
+                answer: Response | Session | None = await self._ask_http(route, params, request)
             else:
                 answer = await self._ask_for_session(route, params, request)
         except HandshakeRejected as error:
@@ -134,6 +143,31 @@ class Handshake(Exchange):
         elif answer is not None:
             return answer, route
         return None, None
+
+    async def _ask_http(
+        self, route: Route, params: Mapping[str, Any], request: Request
+    ) -> Response:
+        """The answer of a plain HTTP route. No body is read before the request may be answered.
+
+        Raises:
+            HandshakeRejected: If it may not, or a guard or the handler says so.
+        """
+        body = None
+        if request.method == "POST":
+            app = self._host.app
+            if self._admission is not None:
+                self._admission.check()
+            check_page(request, app.options.origins)
+            body = BodyReader(request, app.server_options.max_body_size)
+        refusal = await ask_guards(route.guards, request)
+        if refusal is not None:
+            return refusal
+        if body is not None:
+            request.body = await self._receive(body)
+        result = route.handler(request, **params)
+        if inspect.isawaitable(result):
+            result = await result
+        return as_response(result)
 
     async def _ask_for_session(
         self, route: Route, params: Mapping[str, Any], request: Request
@@ -239,18 +273,3 @@ class Handshake(Exchange):
 
 def _shutting_down() -> HandshakeRejected:
     return HandshakeRejected(503, "the server is shutting down", {"Retry-After": "5"})
-
-
-async def _ask_http(route: Route, params: Mapping[str, Any], request: Request) -> Response:
-    """The answer of a plain HTTP route.
-
-    Raises:
-        HandshakeRejected: If a guard or the handler does.
-    """
-    refusal = await ask_guards(route.guards, request)
-    if refusal is not None:
-        return refusal
-    result = route.handler(request, **params)
-    if inspect.isawaitable(result):
-        result = await result
-    return as_response(result)
