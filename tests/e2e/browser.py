@@ -18,7 +18,7 @@ from tests import tools
 _PICTURES = os.environ.get("PICTURES")
 
 #: The sizes that the pages are looked at in.
-SIZES = ((1400, 900), (390, 844))
+SIZES = ((1400, 900), (1100, 700), (390, 844))
 
 _FLAGS = (
     "--headless",
@@ -102,6 +102,7 @@ def check_looks(browser: Any, panels: list[str]) -> None:
                 found += browser.execute_async_script(_VIOLATIONS)
                 assert not found, f"{width}x{height}, {scheme} {panel}: {found}"
     resize(browser, *SIZES[0])
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 #: What scrolls sideways, and what scrolls within something that scrolls.

@@ -413,7 +413,6 @@ def test_it_fits_every_window_and_everybody_can_use_it(browser: Any, place: Plac
     box = find(browser, "#chosen > .scroll")[0].rect
     assert box["y"] + box["height"] > 870  # of 900: the frames fill the height
     check_looks(browser, ["charts", "list", "chosen"])
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     find(browser, "#range-whole")[0].click()
     browser.execute_script("arguments[0].scrollIntoView({ block: 'end' })", last)
     take_picture(browser, "inspect.png")

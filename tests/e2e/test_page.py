@@ -14,7 +14,16 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.e2e.browser import browsing, check_looks, errors_of, find, take_picture, text_of, until
+from tests.e2e.browser import (
+    browsing,
+    check_looks,
+    errors_of,
+    find,
+    resize,
+    take_picture,
+    text_of,
+    until,
+)
 from tests.e2e.processes import Served, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -137,22 +146,29 @@ def test_echo_and_greet_answer_as_the_chat_does_and_a_leaver_can_come_back(
 
 def test_it_fits_every_window_and_everybody_can_use_it(browser: Any, server: Served) -> None:
     browser.get(server.http)
+    browser.execute_script("localStorage.setItem('wsext-name', 'Ada')")
+    browser.refresh()
     connected(browser)
-    browser.find_element(By.ID, "name").send_keys("Ada", Keys.ENTER)
-    until(browser, lambda b: len([e for e in entries(b) if "You are connected!" in e]) == 2)
-    connected(browser)
-    for text in ("Good morning!", "This goes to everybody in the room.", "a-long-word-" * 12):
-        say(browser, text)
-        until(browser, lambda b, text=text: any(text in e for e in entries(b, ".mine")))
+    browser.execute_script("window.bob = new WebSocket('chat?name=Bob')")
+    for theirs, mine in (
+        ("Good morning, Ada!", "Good morning! Who else is here?"),
+        ("Everybody in the room: also you.", "a-long-word-" * 12),
+    ):
+        until(browser, lambda b: b.execute_script("return bob.readyState") == 1)
+        browser.execute_script("bob.send(arguments[0])", theirs)
+        until(browser, lambda b, text=f"Bob\n{theirs}": text in entries(b))
+        say(browser, mine)
+        until(browser, lambda b, text=f"Ada\n{mine}": text in entries(b, ".mine"))
     browser.find_element(By.ID, "sample").click()
-    until(browser, lambda b: "4 messages" in text_of(b, "#ratio-in"))
+    until(browser, lambda b: "3 messages" in text_of(b, "#ratio-in"))
     find(browser, "#travel > details summary")[0].click()
-    rows(browser, direction="in")[-1].find_element(By.TAG_NAME, "summary").click()
+    rows(browser, direction="in")[1].find_element(By.TAG_NAME, "summary").click()
     until(browser, lambda b: find(b, ".frames tbody tr"))
     check_looks(browser, ["travel", "talk"])
     message = browser.find_element(By.ID, "message").rect
     assert message["y"] + message["height"] > 840  # of 900: the input is at the bottom
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    find(browser, "#travel > details summary")[0].click()
+    resize(browser, 1300, 800)
     take_picture(browser, "reference.png")
 
 

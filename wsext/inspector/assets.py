@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import PurePath
 
-from wsext import App, Request, Response
+from wsext import Request, Response, Router
 
 __all__ = ["HEADERS", "SHARED", "add_assets", "page"]
 
@@ -37,7 +37,7 @@ def page(package: str, name: str, status: int = 200) -> Response:
     return Response(status, body, HEADERS, _TYPES[PurePath(name).suffix])
 
 
-def add_assets(app: App, prefix: str, package: str, *names: str) -> None:
+def add_assets(app: Router, prefix: str, package: str, *names: str) -> None:
     """Serve files of the folder ``web`` of a package below a path; they hold no secret.
 
     Args:

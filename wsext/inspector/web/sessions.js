@@ -21,7 +21,7 @@ export const stateOf = (row) => row.end ? `ended ${row.end.code}` : row.connecte
 const COLUMNS = [
   ["Id", "", "", (row) => row.id],
   ["Path", "path", "", (row) => middle(plain(row.path), 26) + (nameOf(row) && ` (${middle(nameOf(row), 16)})`)],
-  ["Peer", "peer", "wide", (row) => plain(row.remote)],
+  ["Peer", "peer", "peer", (row) => plain(row.remote)],
   ["Extensions", "extensions", "", (row) => middle(row.extensions.map(short).join(", ") || "none", 24)],
   ["State", "state", "", (row) => stateOf(row) + (row.resumptions ? ` · resumed ${n(row.resumptions)}×` : "")],
   ["In", "in", "num", (row) => n(row.incoming.messages)],
