@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from wsext.errors import ConnectionClosed, ProtocolError, QueueFull
 from wsext.protocol.contexts import SharedContext
 from wsext.protocol.frames import Data
 from wsext.protocol.prepared import PreparedMessage
-from wsext.runtime.session import Session
 
 __all__ = ["broadcast"]
 
 
+class Told(Protocol):
+    """Who can be told something: a session, on asyncio or on trio."""
+
+    def send_nowait(self, data: Any) -> None: ...
+
+
+S = TypeVar("S", bound=Told)
+
+
 def broadcast(
-    sessions: Iterable[Session],
+    sessions: Iterable[S],
     data: Data | PreparedMessage,
     *,
     hints: Mapping[str, Any] | None = None,
     meta: Mapping[str, Any] | None = None,
     context: SharedContext | None = None,
-) -> dict[Session, Exception]:
+) -> dict[S, Exception]:
     """Send a message to many sessions, without waiting for any.
 
     It is encoded once for all that can share it. What happens to a session whose peer reads too
@@ -47,7 +55,7 @@ def broadcast(
         data = PreparedMessage(data, hints=hints, meta=meta)
     if context is not None:
         data = data.within(context)
-    missed: dict[Session, Exception] = {}
+    missed: dict[S, Exception] = {}
     for session in list(sessions):
         try:
             session.send_nowait(data)

@@ -21,7 +21,7 @@ from wsext.server.decision import Acceptance, Terms, ask_guards, decide, interna
 from wsext.server.exchange import Exchange
 from wsext.server.handing import find_worker
 
-__all__ = ["Handshake"]
+__all__ = ["Handshake", "ask_http"]
 
 logger = get_logger("wsext.server")
 
@@ -121,7 +121,7 @@ class Handshake(Exchange):
             route, params = self._host.app.table.match(request)
             request.route = route.path
             if route.kind == "http":
-                answer: Response | Session | None = await _ask_http(route, params, request)
+                answer: Response | Session | None = await ask_http(route, params, request)
             else:
                 answer = await self._ask_for_session(route, params, request)
         except HandshakeRejected as error:
@@ -241,7 +241,7 @@ def _shutting_down() -> HandshakeRejected:
     return HandshakeRejected(503, "the server is shutting down", {"Retry-After": "5"})
 
 
-async def _ask_http(route: Route, params: Mapping[str, Any], request: Request) -> Response:
+async def ask_http(route: Route, params: Mapping[str, Any], request: Request) -> Response:
     """The answer of a plain HTTP route.
 
     Raises:
