@@ -93,15 +93,23 @@ class TrioInbox:
             ConnectionClosed: When the end has been, and nothing waits any more.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
+        has_waited = False
         while not self._items:
             if self._end is not None:
                 raise self._end()
             await self._readers.park()
+            has_waited = True
         item = self._items.popleft()
         self.size -= _size(item)
         self._make_room()
-        await trio.lowlevel.cancel_shielded_checkpoint()
+        if not has_waited:  # others have their turn
+            await trio.lowlevel.cancel_shielded_checkpoint()
         return item
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a reader waits for an item."""
+        return bool(self._readers)
 
     def _make_room(self) -> None:
         is_half = len(self._items) <= self._capacity // 2 and self.size <= self._max_bytes // 2

@@ -24,6 +24,9 @@ __all__ = ["TrioLife", "leaves_of", "life_of"]
 
 logger = get_logger("wsext.session")
 
+#: Passes of trio's scheduler in which a program that deals with messages takes at least one.
+_PASSES = 4
+
 
 def life_of(session: Any) -> TrioLife:
     """The life of a session: what servers and clients do with it."""
@@ -98,8 +101,9 @@ class TrioLife:
         except BaseException:
             self.abort()
             raise
-        self.inbox.refuse()  # nobody is left who could read it
-        self.inbox.clear()
+        if self.info is None:  # nobody is left who could read what comes
+            self.inbox.refuse()
+            self.inbox.clear()
         if session._raw:
             self.link.finish()
         else:
@@ -114,6 +118,14 @@ class TrioLife:
             return  # a control frame, which the connection has dealt with
         if not self.inbox.put(event):
             self._overflow()
+
+    async def let_read(self) -> None:
+        """Let the program deal with what has come, as long as it does."""
+        passes = 0
+        while passes < _PASSES and not self.inbox.is_awaited:
+            waiting = len(self.inbox)
+            await trio.lowlevel.checkpoint()
+            passes = passes + 1 if len(self.inbox) == waiting else 0
 
     def _overflow(self) -> None:
         """The inbox has reached its bounds."""

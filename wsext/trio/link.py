@@ -61,6 +61,9 @@ class LinkOwner(Protocol):
     def deliver(self, event: Any) -> None:
         """A message has come, or a frame."""
 
+    async def let_read(self) -> None:
+        """Let the program deal with what has come, as long as it does."""
+
     def closing(self, *, more: bool) -> None:
         """The closing handshake has begun; ``more`` says whether the peer may still send data."""
 
@@ -133,6 +136,7 @@ class TrioLink:
         self.timers.stop()
         self._keepalive.stop()
         self.connection.lose(self._error, unsent=self._on_its_way > 0)
+        self._on_its_way = 0
         with trio.CancelScope(shield=True):
             await self._close_stream()
             await close_rest(self.connection.pipeline.close(), self.options)
@@ -168,11 +172,11 @@ class TrioLink:
                     await self._take(data)
                 if connection.state is State.CLOSED and connection.role == "server":
                     break  # the server closes the stream (RFC 6455 §7.1.1)
-                while not self.is_reading:
-                    await self._stopped.park()
                 data = await self._stream.receive_some(_PIECE)
                 if not data:
                     break
+                while not self.is_reading:
+                    await self._stopped.park()
         self._is_read = True
         self._arm()
         self.write_soon()
@@ -196,8 +200,8 @@ class TrioLink:
                     await self._stopped.park()
             else:
                 self.write_soon()
+                await self._owner.let_read()
                 await trio.lowlevel.checkpoint()
-                await trio.lowlevel.checkpoint()  # by now, who was resumed has run
                 connection.new_turn()
             event = await connection.anext_event() if self._is_async else connection.next_event()
         self.write_soon()

@@ -7,7 +7,7 @@ give up before that, and never in the middle.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
 import trio
@@ -167,6 +167,8 @@ class TrioOutflow:
             if connection.is_halfway and connection.is_open:
                 # A codec has half a message, or the peer; nothing can take it back.
                 self._link.fail(LocalProtocolError("message was not finished"))
+            if isinstance(iterator, AsyncGenerator):
+                await iterator.aclose()  # trio wants to know when that happens
             raise
         finally:
             self._streaming = self._fragment = None
@@ -234,6 +236,12 @@ class TrioOutflow:
                 return
             self._write(entry)
         await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def flush(self) -> None:
+        """Wait until everything that was sent is with the stream, or the session has ended."""
+        await trio.lowlevel.checkpoint()
+        while not self.is_empty or self._link.unwritten:
+            await self._writable.park()
 
     # --- taking out ---------------------------------------------------------------------------
 
