@@ -27,7 +27,7 @@ class RawPeer:
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
-        self.ended = False
+        self.rest = b""  # what came with the head
         self._parser = FrameParser(masked=False, max_size=1 << 26, rsv_first=0x70, rsv_rest=0x70)
         self._frames: list[Frame] = []
 
@@ -38,10 +38,13 @@ class RawPeer:
         """The head of the server's HTTP response."""
         head = b""
         while b"\r\n\r\n" not in head:
-            data = bytes(await self.stream.receive_some(1))
+            data = bytes(await self.stream.receive_some(1 << 16))
             if not data:
                 break
             head += data
+        head, _, self.rest = head.partition(b"\r\n\r\n")
+        if b" 101 " in head[:13]:
+            self._parser.feed(self.rest, self._frames)
         return head.decode()
 
     async def shake(self, path: str = "/", more: str = "") -> str:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
 from tests.hostile import BAD_HEADERS, BAD_OFFERS, DEFLATE, ODD_REQUESTS
 from tests.raw import REQUEST, masked
 from tests.trio.peers import raw_peer, run
-from wsext import App, HandshakeRejected, Listener, ServerOptions, WebSocketOptions
+from wsext import (
+    App,
+    Dispatcher,
+    HandshakeRejected,
+    Listener,
+    ServerOptions,
+    WebSocketOptions,
+    on,
+)
 from wsext.testing.on_trio import connect
 
 
@@ -132,7 +141,7 @@ def test_plain_http_is_answered_too() -> None:
         async with raw_peer(app) as peer:
             await peer.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert (await peer.read_head()).startswith("HTTP/1.1 200")
-            assert await peer.stream.receive_some() == b"fine"
+            assert peer.rest == b"fine"
             assert await peer.stream.receive_some() == b""
 
     run(scenario)
@@ -174,6 +183,29 @@ def test_a_listener_is_told_of_everything() -> None:
 
     run(scenario)
     assert told == ["open", "a", 1000]
+
+
+class Add(msgspec.Struct, tag="add"):
+    a: int
+    b: int
+
+
+def test_a_dispatcher_answers_typed_messages() -> None:
+    app = App()
+
+    @app.websocket("/")
+    class Sums(Dispatcher):
+        @on(Add)
+        async def add(self, session: Any, message: Add) -> int:
+            await trio.sleep(1)
+            return message.a + message.b
+
+    async def scenario() -> None:
+        async with connect(app) as client:
+            await client.send_json(Add(1, 2))
+            assert await client.receive_json() == 3
+
+    run(scenario)
 
 
 def test_each_route_has_its_options() -> None:

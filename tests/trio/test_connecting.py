@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -232,6 +234,27 @@ def test_wss_to_a_port_without_tls_hints_at_ws() -> None:
             with pytest.raises(ssl.SSLError, match="write ws://"):
                 async with wsext.trio.connect(f"wss://127.0.0.1:{server.port}/"):
                     pass
+            await server.close()
+
+    trio.run(scenario)
+
+
+def test_over_a_unix_socket(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+
+    async def scenario() -> None:
+        sock = trio.socket.socket(trio.socket.AF_UNIX)
+        await sock.bind(path)
+        sock.listen()
+        async with trio.open_nursery() as nursery:
+            serve = partial(wsext.trio.serve, echo, listeners=[trio.SocketListener(sock)])
+            server = await nursery.start(serve)
+            async with wsext.trio.connect(f"ws+unix:{path}:/there") as session:
+                await session.send("a")
+                assert await session.receive() == "a"
+                assert session.request.path == "/there"
+            with pytest.raises(LookupError, match="no TCP port"):
+                _ = server.port
             await server.close()
 
     trio.run(scenario)
