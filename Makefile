@@ -6,16 +6,17 @@ STAMP  := $(VENV)/.installed
 HOST   ?= 127.0.0.1
 PORT   ?= 8765
 TOOLS  := build/tools
+PROGRAMS := build/programs/.tried
 # Many tests wait, for processes and for time, so more of them run at once than there are cores.
 JOBS   ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
-# What `make lowest` runs; CI takes less.
-LOWEST ?= tests/protocol tests/sdk tests/app tests/config tests/http2 tests/server tests/client
+# Which tests `make lowest` runs; without any it takes all that need no other library's peers.
+LOWEST ?=
 # The time in what is built is that of the commit, so that who builds it again gets the same bytes.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 # Hundreds of tests start processes. Without bytecode each of them compiles all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: install serve test lint bench bench-growth docs dist lowest audit format clean help
+.PHONY: install tools serve test lint bench bench-growth docs dist lowest matrix audit format clean help
 .DEFAULT_GOAL := help
 
 help:      ## List the targets
@@ -36,10 +37,17 @@ $(TOOLS): requirements/supply.txt
 	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/supply.txt
 	@touch $(TOOLS)
 
+$(PROGRAMS): | $(STAMP)
+	$(BIN)/python -m tests.tools
+	@mkdir -p $(@D) && touch $@
+
+tools: $(STAMP)    ## Bring what some tests need: brokers, a browser, Wireshark; may ask for a password
+	$(BIN)/python -m tests.tools --ask
+
 serve: $(STAMP)    ## Run the reference server on 127.0.0.1:8765
 	$(BIN)/wsext serve --host $(HOST) --port $(PORT)
 
-test: $(STAMP)     ## Run the whole test suite
+test: $(STAMP) $(PROGRAMS)  ## Run the whole test suite
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: $(STAMP)     ## Check style and types
@@ -72,10 +80,10 @@ dist: $(TOOLS)     ## Build every distribution into dist/, with an SBOM, and che
 		--mc-type library --output-reproducible --of JSON -o dist/wsext.cdx.json
 
 lowest: $(TOOLS)   ## Test the core with the lowest versions that pyproject.toml allows
-	rm -rf build/lowest && $(PYTHON) -m venv --without-pip build/lowest
-	WSEXT_BUILD_CODEC=no $(TOOLS)/bin/uv pip install --quiet --python build/lowest/bin/python \
-		--resolution lowest-direct -r requirements/dev.txt
-	WSEXT_CODEC=python build/lowest/bin/python -m pytest -q -n $(JOBS) $(LOWEST)
+	$(TOOLS)/bin/python .ci/matrix.py --jobs $(JOBS) --lowest $(LOWEST)
+
+matrix: $(TOOLS) $(PROGRAMS)  ## Test on every Python that is found, with the newest and the lowest versions
+	$(TOOLS)/bin/python .ci/matrix.py --jobs $(JOBS) $(ARGS)
 
 audit: $(TOOLS)    ## Look for known vulnerabilities in what CI used
 	$(TOOLS)/bin/python .ci/audit.py

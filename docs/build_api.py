@@ -35,6 +35,10 @@ public, and may change without notice.
 """
 
 
+#: Names of values, which have no docstrings.
+_CONSTANTS = {"CODEC": "Text: `c` if the fast modules run compiled, `python` if their sources run."}
+
+
 def plain(annotation: Any) -> Any:
     """A type without what is said about it: ranges and meanings of options are in reference.md."""
     origin = get_origin(annotation)
@@ -96,7 +100,7 @@ def entry(name: str, value: Any) -> str:
         return "\n".join([*lines, summary(value), "", names, ""])
     if callable(value) and not isinstance(value, str):
         lines += ["```", signature(name, value), "```", ""]
-    lines += [summary(value), ""]
+    lines += [_CONSTANTS.get(name) or summary(value), ""]
     if inspect.isclass(value):
         for member_name, member in members(value):
             if isinstance(member, property) or _is_cached(member):
@@ -116,6 +120,7 @@ def page() -> str:
     parts += [entry(name, getattr(wsext, name)) for name in wsext.__all__ if name != "__version__"]
     parts.append("## `wsext.testing`\n")
     parts += [entry(name, getattr(testing, name)) for name in testing.__all__]
+    parts += ["## `wsext.integrations.asgi`\n", entry("session", integrations.asgi.session)]
     for module in (integrations.uvicorn, integrations.websockets):
         parts.append(f"## `{module.__name__}`\n")
         names = [name for name in module.__all__ if name != "Protocol"]  # made when looked up

@@ -1,6 +1,8 @@
-"""Who may connect, in three ways: a cookie, a bearer token, a token among the subprotocols.
+"""Who may connect, in three ways: a cookie from a login form, a bearer token, a token among the
+subprotocols.
 
-python examples/auth.py        and: wsext connect --header 'Authorization: Bearer ada-123' \\
+python examples/auth.py        and open the address that it prints, or:
+                               wsext connect --header 'Authorization: Bearer ada-123' \\
                                         ws://127.0.0.1:8765/api
 """
 
@@ -14,6 +16,12 @@ app = App()
 #: What a database or an identity provider would know.
 TOKENS = {"ada-123": "Ada", "bob-456": "Bob"}
 SUBPROTOCOL_PREFIX = "token."
+
+FORM = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Log in</title>
+<form method="post"><label>Token <input name="token" type="password" autofocus></label>
+<button>Log in</button></form>
+"""
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,22 @@ async def find_user(token: str | None) -> User:
 async def by_cookie(request: Request) -> None:
     """For pages of this host: the browser sends the cookie along, and the Origin is checked."""
     request.identity = await find_user(request.cookies.get("session"))
+
+
+@app.http("/")
+def form(request: Request) -> Response:
+    return Response(body=FORM, content_type="text/html; charset=utf-8")
+
+
+@app.http("/", methods=["POST"])
+async def log_in(request: Request) -> Response:
+    """Trade a token for the cookie. A page of another origin gets 403 before this is called."""
+    token = request.form.get("token", "")
+    user = await find_user(token)
+    cookie = f"session={token}; Path=/; HttpOnly; SameSite=Strict"
+    if request.secure:
+        cookie += "; Secure"
+    return Response(body=f"hello {user.name}\n", headers={"Set-Cookie": cookie})
 
 
 async def by_bearer_token(request: Request) -> None:

@@ -36,7 +36,7 @@ async def say_hello(url: str, extension: str) -> None:
         print(f"{session.negotiation.header}: {len(message)} bytes travelled as {wire}")
 
 
-async def run_client(url: str, *extensions: str) -> None:
+async def run_client(url: str, extensions: list[str]) -> None:
     for extension in extensions:
         await say_hello(url, extension)
 
@@ -45,4 +45,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         trio.run(run_server, int(sys.argv[2]) if len(sys.argv) > 2 else 8765)
     else:
-        trio.run(run_client, *sys.argv[1:])
+        trio.run(run_client, sys.argv[1], sys.argv[2:])

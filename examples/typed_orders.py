@@ -1,4 +1,5 @@
 """Typed messages: orders are placed, cancelled and watched; a bad message gets a typed error.
+Everybody who trades a symbol hears of new orders, as JSON or as MessagePack.
 
 python examples/typed_orders.py        and: wsext connect ws://127.0.0.1:8765/orders/WSX
     {"type": "place", "id": 1, "side": "buy", "amount": 5, "price": 99.5}
@@ -12,7 +13,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from wsext import App, Dispatcher, ErrorReply, MessageError, Session, on
+from wsext import App, Dispatcher, ErrorReply, MessageError, PreparedValue, Session, on
 
 app = App()
 app.install("permessage-deflate", threshold=256)
@@ -63,6 +64,13 @@ class Open(Message):
     amount: float
 
 
+class News(Struct, tag_field="type", tag="news"):
+    """Somebody else has placed an order."""
+
+    side: Literal["buy", "sell"]
+    amount: float
+
+
 class Welcome(Struct, tag_field="type", tag="welcome"):
     """The first message of a session."""
 
@@ -85,10 +93,12 @@ class Orders(Dispatcher):
 
     subprotocols = {"orders.json": "json", "orders.msgpack": "msgpack"}
     errors = {NotOpen: "not-open"}
+    pushes = (News,)
 
-    def on_open(self, session: Session, symbol: str) -> Welcome:
+    async def on_open(self, session: Session, symbol: str) -> Welcome:
         self.open: dict[int, Place] = {}
         self.numbers = itertools.count(1)
+        self.traders = await self.enter(app.room(symbol).join(session))
         return Welcome(symbol)
 
     @on(Place)
@@ -98,6 +108,8 @@ class Orders(Dispatcher):
             raise MessageError("too-large", "at most 1000 at a time", "$.amount")
         number = next(self.numbers)
         self.open[number] = message
+        news = PreparedValue(News(message.side, message.amount))  # each gets it in its own format
+        await self.traders.broadcast(news, exclude=session)
         return Placed(message.id, number)
 
     @on(Cancel)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pytest
+from tests import tools
 
 #: How the servers keep what they have: on disk, or not beyond their own life.
 KINDS = ("redis", "redis-forgetful", "nats", "nats-forgetful")
@@ -31,7 +30,7 @@ class Broker:
         self.kind = kind
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     @property
     def url(self) -> str:
@@ -43,13 +42,13 @@ class Broker:
     def _command(self) -> list[str]:
         if self.kind.startswith("nats"):
             place = ["-p", str(self.port), "-a", "127.0.0.1"]
-            return [_find("nats-server"), "-js", "-sd", str(self._folder), *place]
+            return [tools.find("nats-server"), "-js", "-sd", str(self._folder), *place]
         keep = "no" if self.kind == "redis-forgetful" else "yes"
         place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
         # By default Redis may answer up to two seconds before it writes, while the disk is slow.
         keep_all = ["--appendonly", keep, "--appendfsync", "always"]
         replicas_at_once = ["--repl-diskless-sync-delay", "0"]
-        return [_find("redis-server"), *place, *keep_all, "--save", "", *replicas_at_once]
+        return [tools.find("redis-server"), *place, *keep_all, "--save", "", *replicas_at_once]
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -96,22 +95,13 @@ class Broker:
             self._process = None
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that stays free while a broker is down: below those that the system gives away."""
     while True:
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-
-
-def _find(name: str) -> str:
-    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{name} is not installed")
-        pytest.skip(f"{name} is not installed")
-    return path
 
 
 @contextmanager

@@ -118,6 +118,7 @@ def test_the_reference_knows_every_hook_error_and_command() -> None:
         "serve",
         "connect",
         "inspect",
+        "replay",
         "publish",
         "rooms",
         "asyncapi",

@@ -10,12 +10,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import Request as UrlRequest
 from urllib.request import urlopen
 
+import httpx
 import msgspec
 import pytest
 
@@ -26,6 +29,7 @@ from tests.e2e.processes import ENV, Served, serving
 from tests.e2e.processes import wsext as wsext_command
 from tests.relay import relaying
 from tests.waiting import until as pass_until
+from wsext import testing
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -105,6 +109,51 @@ async def test_rooms(kind: str, tmp_path: Path) -> None:
             price = '{"symbol":"WSX","price":17}'
             await session.send(price)
             assert await session.receive() == price
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+async def test_fastapi_rooms(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In memory; with a broker two of its apps, as two processes have them."""
+    with ExitStack() as stack:
+        if kind != "memory":
+            broker = stack.enter_context(brokers.running(kind, tmp_path))
+            monkeypatch.setenv("BROKER", broker.url)
+        first = second = runpy.run_path(str(EXAMPLES / "fastapi_rooms.py"))
+        if kind != "memory":
+            second = runpy.run_path(str(EXAMPLES / "fastapi_rooms.py"))
+        async with AsyncExitStack() as members:
+            ada = await members.enter_async_context(fastapi_member(first, "Ada"))
+            assert await ada.receive_json() == {"here": ["Ada"]}
+            bob = await members.enter_async_context(fastapi_member(second, "Bob"))
+            assert await bob.receive_json() == {"here": ["Ada", "Bob"]}
+            assert await ada.receive_json() == {"join": "Bob"}
+            await ada.send("hello")
+            transport = httpx.ASGITransport(app=second["api"])
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+                assert (await http.get("/rooms/tea")).json() == ["Ada", "Bob"]
+                assert await bob.receive_json() == {"text": "hello", "who": "Ada"}
+                pushed = await http.post("/rooms/tea", json={"text": "tea is ready"})
+                assert pushed.status_code == 202
+                assert "socket.onmessage" in (await http.get("/")).text
+            assert await ada.receive_json() == {"text": "hello", "who": "Ada"}
+            for member in (ada, bob):
+                news = {"text": "tea is ready", "who": "the system"}
+                assert await member.receive_json() == news
+            await bob.close()
+            assert await ada.receive_json() == {"leave": "Bob"}
+            late = await members.enter_async_context(fastapi_member(second, "Eve"))
+            assert [(await late.receive_json())["text"] for _ in range(2)] == [
+                "hello",
+                news["text"],
+            ]
+        with pytest.raises(wsext.InvalidStatus, match="403"):
+            async with fastapi_member(first, ""):
+                pass
+
+
+def fastapi_member(example: dict[str, Any], name: str) -> Any:
+    path, offer = f"/rooms/tea?name={name}", ["permessage-deflate"]
+    return testing.connect(example["api"], path, settings=example["live"], extensions=offer)
 
 
 @contextmanager
@@ -223,20 +272,69 @@ async def test_typed_orders() -> None:
                 await session.send_json(message)
                 answer = await session.receive_json()
                 assert {**answer, "type": "error", **error} == answer
-        async with wsext.connect(url, subprotocols=["orders.msgpack"]) as session:
-            assert await session.receive_msgpack() == {"type": "welcome", "symbol": "WSX"}
+            async with wsext.connect(url, subprotocols=["orders.msgpack"]) as other:
+                assert await other.receive_msgpack() == {"type": "welcome", "symbol": "WSX"}
+                news = {"type": "news", "side": "buy", "amount": 5.0}
+                await session.send_json(place)
+                assert await session.receive_json() == {"type": "placed", "id": 1, "order": 2}
+                assert await other.receive_msgpack() == news
+                await other.send_msgpack(place)
+                assert await other.receive_msgpack() == {"type": "placed", "id": 1, "order": 1}
+                assert await session.receive_json() == news
         async with wsext.connect(f"{served.ws}/ping") as session:
             await session.send_json({"type": "ping"})
             assert await session.receive_json() == {"type": "pong"}
 
 
-def test_client() -> None:
+async def test_connect_four() -> None:
+    app = runpy.run_path(str(EXAMPLES / "connect_four.py"))["app"]
+    async with (
+        testing.connect(app) as red,
+        testing.connect(app) as yellow,
+        testing.connect(app) as watcher,
+    ):
+        await red.send_json({"type": "init"})
+        keys = await red.receive_json()
+        await yellow.send_json({"type": "init", "join": keys["join"]})
+        await yellow.send_json({"type": "play", "column": 3})
+        assert (await yellow.receive_json())["code"] == "turn"
+        for player, column in zip([red, yellow] * 3, (3, 3, 4, 4, 5, 5), strict=True):
+            await player.send_json({"type": "play", "column": column})
+            for each in (red, yellow):
+                played = await each.receive_json()
+                assert (played["type"], played["column"]) == ("play", column)
+        await watcher.send_json({"type": "init", "watch": keys["watch"]})
+        assert [(await watcher.receive_json())["row"] for _ in range(6)] == [0, 1] * 3
+        for column, code in ((7, "invalid"), (-1, "invalid"), ("x", "invalid")):
+            await red.send_json({"type": "play", "column": column})
+            assert (await red.receive_json())["code"] == code
+        await red.send_json({"type": "play", "column": 2})
+        for each in (red, yellow, watcher):
+            assert await each.receive_json() == {
+                "type": "play",
+                "player": "red",
+                "column": 2,
+                "row": 0,
+            }
+            assert await each.receive_json() == {"type": "win", "player": "red"}
+        for player, code in ((yellow, "over"), (watcher, "watching")):
+            await player.send_json({"type": "play", "column": 0})
+            assert (await player.receive_json())["code"] == code
+        await watcher.send_json({"type": "init"})
+        assert (await watcher.receive_json())["code"] == "seated"
+        async with testing.connect(app) as late:
+            await late.send_json({"type": "init", "join": keys["join"]})
+            assert (await late.receive_json())["code"] == "unknown-game"
+
+
+@pytest.mark.parametrize("name", ["client", "sync_client"])
+def test_client(name: str) -> None:
     with serving() as served:
-        lines = run("client.py", f"{served.ws}/chat", "2").splitlines()
+        lines = run(f"{name}.py", f"{served.ws}/chat", "2").splitlines()
     assert lines[0].startswith("connected, permessage-deflate; client_max_window_bits=12, ")
     assert lines[1:] == [
         "You are connected! There are 1 users here.",
-        "[user0]: hello from examples/client.py",
+        f"[user0]: hello from examples/{name}.py",
     ]
 
 
@@ -291,6 +389,30 @@ async def test_auth(auth: Served, path: str, how: dict[str, Any], result: str | 
         assert session.subprotocol in (None, "api.v1")
         await session.close()
     assert got == result
+
+
+@pytest.mark.parametrize(
+    ("token", "origin", "status"),
+    [("ada-123", None, 200), ("ada-123", "https://evil", 403), ("guess", None, 401)],
+)
+async def test_log_in(auth: Served, token: str, origin: str | None, status: int) -> None:
+    def log_in() -> tuple[int, str]:
+        request = UrlRequest(auth.http, urlencode({"token": token}).encode())
+        if origin is not None:
+            request.add_header("Origin", origin)
+        try:
+            with urlopen(request) as answer:
+                return answer.status, answer.headers["Set-Cookie"]
+        except HTTPError as refused:
+            with refused:
+                return refused.code, ""
+
+    got, cookie = await asyncio.to_thread(log_in)
+    assert got == status
+    if cookie:
+        headers = {"Cookie": cookie.partition(";")[0]}
+        async with wsext.connect(f"{auth.ws}/page", headers=headers) as session:
+            assert await session.receive() == "hello Ada"
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ ROOMS = (
     "testing",
     "integrations",
     "trio",
+    "sync",
     "client",
     "server",
     "http2",

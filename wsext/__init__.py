@@ -15,17 +15,19 @@ from wsext.version import __version__ as __version__
 #: The names of each module, with blanks between. Type checkers read the imports below instead; a
 #: test holds the two together.
 _NAMES = {
+    "wsext.app.basic_auth": "basic_auth",
     "wsext.app.routing": "Router",
     "wsext.app.settings": "ServerOptions",
     "wsext.app.typed": "Dispatcher ErrorReply on",
     "wsext.client.connect": "connect",
     "wsext.client.settings": "ClientLimits",
+    "wsext.compiled": "CODEC",
     "wsext.errors": (
         "CloseInfo ConnectionClosed ConnectionClosedError ConnectionClosedOK "
         "EndSession ExtensionConflict HandshakeError HandshakeRejected InvalidHandshake "
-        "InvalidStatus LocalProtocolError MessageError NegotiationError NotResumed OptionError "
-        "OutcomeUnknown PluginError ProtocolError PublishError QueueFull RemoteProtocolError "
-        "RoomError RouteError UnknownPlugin WsextError"
+        "InvalidStatus LifespanError LocalProtocolError MessageError NegotiationError NotResumed "
+        "OptionError OutcomeUnknown PluginError ProtocolError PublishError QueueFull "
+        "RemoteProtocolError RoomError RouteError UnknownPlugin WsextError"
     ),
     "wsext.protocol.agreement": (
         "Agreed Agreement Declined Negotiation NegotiationContext Offer Phase Verdict"
@@ -53,9 +55,10 @@ _NAMES = {
     "wsext.rooms.room": "Room",
     "wsext.rooms.settings": "RoomOptions",
     "wsext.runtime.backoff": "Backoff",
-    "wsext.runtime.broadcast": "broadcast",
+    "wsext.runtime.broadcast": "broadcast broadcast_json",
     "wsext.runtime.held": "Held",
     "wsext.runtime.listener": "Listener",
+    "wsext.runtime.prepared_value": "PreparedValue",
     "wsext.runtime.session": "Session",
     "wsext.runtime.settings": "WebSocketOptions",
     "wsext.sdk.codec": "Codec MessageCodec MessageInfo SharedHistory",
@@ -71,6 +74,7 @@ _NAMES = {
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 if TYPE_CHECKING:
+    from wsext.app.basic_auth import basic_auth as basic_auth
     from wsext.app.routing import Router as Router
     from wsext.app.settings import ServerOptions as ServerOptions
     from wsext.app.typed import Dispatcher as Dispatcher
@@ -78,6 +82,7 @@ if TYPE_CHECKING:
     from wsext.app.typed import on as on
     from wsext.client.connect import connect as connect
     from wsext.client.settings import ClientLimits as ClientLimits
+    from wsext.compiled import CODEC as CODEC
     from wsext.errors import CloseInfo as CloseInfo
     from wsext.errors import ConnectionClosed as ConnectionClosed
     from wsext.errors import ConnectionClosedError as ConnectionClosedError
@@ -88,6 +93,7 @@ if TYPE_CHECKING:
     from wsext.errors import HandshakeRejected as HandshakeRejected
     from wsext.errors import InvalidHandshake as InvalidHandshake
     from wsext.errors import InvalidStatus as InvalidStatus
+    from wsext.errors import LifespanError as LifespanError
     from wsext.errors import LocalProtocolError as LocalProtocolError
     from wsext.errors import MessageError as MessageError
     from wsext.errors import NegotiationError as NegotiationError
@@ -144,8 +150,10 @@ if TYPE_CHECKING:
     from wsext.rooms.settings import RoomOptions as RoomOptions
     from wsext.runtime.backoff import Backoff as Backoff
     from wsext.runtime.broadcast import broadcast as broadcast
+    from wsext.runtime.broadcast import broadcast_json as broadcast_json
     from wsext.runtime.held import Held as Held
     from wsext.runtime.listener import Listener as Listener
+    from wsext.runtime.prepared_value import PreparedValue as PreparedValue
     from wsext.runtime.session import Session as Session
     from wsext.runtime.settings import WebSocketOptions as WebSocketOptions
     from wsext.sdk.codec import Codec as Codec
@@ -173,6 +181,8 @@ __all__ = ["__version__", *sorted(_HOMES)]  # built from the table above
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("sync", "testing"):
+        return import_module(f"wsext.{name}")
     module = _HOMES.get(name)
     if module is None:
         raise AttributeError(f"module 'wsext' has no attribute {name!r}")

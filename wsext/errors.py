@@ -3,6 +3,7 @@
     WsextError
     ├── OptionError (ValueError)        a wrong option; names owner, field, what fits, source
     ├── RouteError (ValueError)         a route that cannot be served; names its path
+    ├── LifespanError                   a lifespan or a task of the app has failed; names it
     ├── PluginError                     a plugin that cannot be used; names it and its distribution
     │   ├── UnknownPlugin               no plugin, extension or option set has this name
     │   └── ExtensionConflict           two installed extensions that can never work together
@@ -48,6 +49,7 @@ __all__ = [
     "HandshakeRejected",
     "InvalidHandshake",
     "InvalidStatus",
+    "LifespanError",
     "LocalProtocolError",
     "MessageError",
     "NegotiationError",
@@ -193,6 +195,26 @@ class RouteError(WsextError, ValueError):
 
     def __str__(self) -> str:
         return f"route {self.path}: {self.problem}"
+
+
+class LifespanError(WsextError):
+    """What an app does beside its sessions has failed: a lifespan, or a task of `App.create_task`.
+
+    What it raised is the ``__cause__``.
+
+    Attributes:
+        name: ``lifespan shop.database``, or ``task prices``.
+        problem: ``failed to start``, ``failed to end`` or ``failed``.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(name, problem)
+        self.name = name
+        self.problem = problem
+
+    def __str__(self) -> str:
+        cause = "" if self.__cause__ is None else f": {self.__cause__!r}"
+        return f"{self.name} {self.problem}{cause}"
 
 
 class PluginError(WsextError):

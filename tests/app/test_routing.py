@@ -56,6 +56,32 @@ def test_two_pages_of_one_path_are_an_error() -> None:
         app.http("/page")(lambda request: "another")
 
 
+def test_a_page_and_a_form_may_share_a_path_and_two_forms_may_not() -> None:
+    app = App()
+    app.http("/login")(page)
+    app.http("/login", methods=["POST"])(page)
+    with pytest.raises(RouteError, match="both answer this path"):
+        app.http("/login", methods=["GET", "POST"])(page)
+    app.websocket("/login")(one)
+    for method, upgrade, kind in (
+        ("GET", False, "http"),
+        ("HEAD", False, "http"),
+        ("POST", False, "http"),
+        ("GET", True, "websocket"),
+    ):
+        headers = {"Upgrade": "websocket", "Connection": "Upgrade"} if upgrade else {}
+        route, _ = app.table.match(Request(method, "/login", Headers(headers)))
+        assert route.kind == kind
+
+
+@pytest.mark.parametrize("methods", [[], ["PUT"], ["POST", "DELETE"], ["post"], "POST"])
+def test_other_methods_are_for_asgi_apps(methods: list[str]) -> None:
+    with pytest.raises(
+        ValueError, match=r"methods(: expected a list| are GET, HEAD and POST, not)"
+    ):
+        App().http("/x", methods=methods)
+
+
 def test_a_page_and_a_session_may_share_a_path_and_so_may_rules_that_differ() -> None:
     app = App()
     app.http("/chat")(page)

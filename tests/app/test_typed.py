@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
 import wsext
+from tests.waiting import until
 from wsext import (
     App,
     CloseInfo,
@@ -21,6 +23,7 @@ from wsext import (
     Dispatcher,
     ErrorReply,
     MessageError,
+    PreparedValue,
     RemoteProtocolError,
     Session,
     on,
@@ -400,6 +403,58 @@ async def test_a_closed_session_is_not_an_error_of_a_handler() -> None:
 
     info = await closes(All, '{"type": "cancel", "order": 1}')
     assert info.remote == (4001, "enough")
+
+
+# --- rooms ------------------------------------------------------------------------------------
+
+
+async def test_members_of_a_room_get_values_in_their_own_formats() -> None:
+    app, left = App(), []
+
+    @app.websocket("/<book>")
+    class Traders(Orders):
+        async def on_open(self, session: Session, book: str) -> None:
+            self.members = await self.enter(app.room(book).join(session, info={"n": 1}))
+            await self.members.broadcast(PreparedValue(Placed(len(self.members))))
+
+        @on(Cancel)
+        async def cancel(self, session: Session, message: Cancel) -> None:
+            await self.members.broadcast(PreparedValue(Placed(message.order)), exclude=session)
+
+        async def on_close(self, session: Session, info: CloseInfo) -> None:
+            left.append(session.format)
+
+    async with testing.connect(app, "/tea", subprotocols=["json"]) as one:
+        assert await one.receive_json(Placed) == Placed(1)
+        async with testing.connect(app, "/tea", subprotocols=["msgpack"]) as two:
+            assert await two.receive_msgpack(Placed) == Placed(2)
+            assert await one.receive_json(Placed) == Placed(2)
+            await one.send_json(Cancel(7))
+            assert await two.receive_msgpack(Placed) == Placed(7)
+            await two.send_msgpack(Cancel(8))
+            assert await one.receive_json(Placed) == Placed(8)
+        await until(lambda: len(app.room("tea")) == 1)
+    assert left == ["msgpack", "json"]
+
+
+async def test_what_was_entered_is_left_in_reverse_after_on_close() -> None:
+    course: list[Any] = []
+
+    @asynccontextmanager
+    async def resource(name: str) -> AsyncIterator[str]:
+        course.append(f"enter {name}")
+        yield name
+        course.append(f"leave {name}")
+
+    class Entering(Dispatcher):
+        async def on_open(self, session: Session, book: str) -> str:
+            return await self.enter(resource("a")) + await self.enter(resource("b"))
+
+        def on_close(self, session: Session, info: CloseInfo) -> None:
+            course.append("close")
+
+    assert await replies(Entering, "{") == ["ab"]
+    assert course == ["enter a", "enter b", "close", "leave b", "leave a"]
 
 
 # --- ends ------------------------------------------------------------------------------------

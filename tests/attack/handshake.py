@@ -252,6 +252,38 @@ async def bodies(target: Target) -> None:
     await target.each(4, one)
 
 
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+FORMS = (
+    (b"Content-Length: 65536\r\n\r\n" + bytes(65535), b""),  # the last byte never comes
+    (CHUNKED, b"1\r\nx\r\n" * 10_000),
+    (CHUNKED, b"4000\r\n" + bytes(0x4000) + b"\r\n"),
+    (CHUNKED + b"1;", b"x" * 8192),
+    (CHUNKED + b"0\r\n", b"X: y\r\n" * 1000),
+)
+
+
+@attack(
+    "forms that never end, in large and in tiny pieces",
+    "requests without end",
+    fronts=OWN,
+    sessions=8,
+)
+async def forms(target: Target) -> None:
+    async def one(number: int) -> None:
+        begin, more = FORMS[number % len(FORMS)]
+        peer = await target.tcp()
+        reading = target.start(peer.discard())
+        await peer.push(b"POST /form HTTP/1.1\r\nHost: localhost\r\n" + begin)
+        while target.time_is_left and not reading.done():
+            if more:
+                await peer.push(more)
+            else:
+                await asyncio.wait([reading], timeout=0.05)
+
+    while target.time_is_left:
+        await target.each(20, one)
+
+
 @attack(
     "a megabyte behind the handshake in one go",
     "messages faster than the app takes them",

@@ -41,6 +41,11 @@ def state(request: Request) -> Response:
     return Response(200, json.dumps(state))
 
 
+@app.http("/form", methods=["POST"])
+def form(request: Request) -> str:
+    return str(len(request.body))
+
+
 @app.websocket("/")
 async def echo(session: Session) -> None:
     async for message in session:

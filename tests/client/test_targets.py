@@ -75,6 +75,11 @@ async def test_nothing_of_a_url_gets_into_the_request_unchecked(url: str, tmp_pa
         ("ws://h:81/a?b=c", Target(False, "h", 81, "/a?b=c"), "h:81"),
         ("wss://[::1]/", Target(True, "::1", 443, "/"), "[::1]"),
         ("wss://u:p@h/", Target(True, "h", 443, "/", authorization="Basic dTpw"), "h"),
+        (
+            "ws://%C3%A4:%40:%2F@[::1]:81",
+            Target(False, "::1", 81, "/", authorization="Basic w6Q6QDov"),
+            "[::1]:81",
+        ),
         ("ws+unix:/s", Target(False, "localhost", 80, "/", uds="/s"), "localhost"),
         ("ws+unix:/s:/a?b", Target(False, "localhost", 80, "/a?b", uds="/s"), "localhost"),
     ],

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
+
+from tests import tools
 
 _FLAGS = (
     "--headless",
@@ -29,24 +28,15 @@ _FLAGS = (
 )
 
 
-def _tool(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{name} is not installed, and CI must test the page")
-        pytest.skip(f"{name} is not installed")
-    return path
-
-
 @contextmanager
 def browsing(profile: Path, *flags: str) -> Iterator[webdriver.Chrome]:
     """Chromium with a profile of its own, until the block ends."""
     options = webdriver.ChromeOptions()
-    options.binary_location = _tool("chromium")
+    options.binary_location = tools.find("chromium")
     for flag in (*_FLAGS, *flags, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(_tool("chromedriver"))
+    service = webdriver.ChromeService(tools.find("chromedriver"))
     driver = webdriver.Chrome(options=options, service=service)
     try:
         yield driver

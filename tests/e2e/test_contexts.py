@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from websockets.asyncio.client import connect as foreign_connect
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 import wsext
+from tests import tools
 from tests.e2e.browser import browsing
 from wsext import App, Membership, Session
 
@@ -58,7 +58,7 @@ async def with_wsext(url: str) -> list[str]:
 
 
 NODE = """
-const { WebSocket } = require("ws");
+const { WebSocket } = require(process.argv[2]);
 const got = [];
 const socket = new WebSocket(process.argv[1]);
 socket.on("message", (data) => got.push(String(data)));
@@ -67,15 +67,13 @@ socket.on("close", () => console.log(JSON.stringify([socket.extensions, got])));
 
 
 async def with_ws(url: str) -> list[str]:
-    """The ``ws`` package of Node.js; NODE_PATH says where it is."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed")
+    """The ``ws`` package of Node.js."""
+    node, package = tools.find("node"), tools.find("ws")
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(node, "-e", NODE, url, stdout=pipe, stderr=pipe)
+    process = await asyncio.create_subprocess_exec(
+        node, "-e", NODE, url, package, stdout=pipe, stderr=pipe
+    )
     out, err = await process.communicate()
-    if b"Cannot find module 'ws'" in err:
-        pytest.skip("the package ws is not installed")
     assert process.returncode == 0, err.decode()
     extensions, got = json.loads(out)
     assert "permessage-deflate" in extensions

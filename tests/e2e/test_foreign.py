@@ -39,7 +39,7 @@ async def test_the_websockets_client_exchanges_compressed_messages(server: Serve
         assert await client.recv() == WORDS * 2
         latency = await client.ping()
         assert await latency >= 0
-    assert client.close_code == 1000
+    assert client.protocol.close_code == 1000
 
 
 @pytest.mark.parametrize("no_context", [False, True])
@@ -125,7 +125,10 @@ async def test_close_codes_cross_over(server: Served, foreign_url: str) -> None:
         await client.recv()
         await client.send("bye")
         await client.wait_closed()
-        assert (client.close_code, client.close_reason) == (1000, "Client said BYE")
+        assert (client.protocol.close_code, client.protocol.close_reason) == (
+            1000,
+            "Client said BYE",
+        )
     async with foreign_connect(f"{server.ws}/echo") as client:
         await client.send("x" * (1 << 20) + "x")
         with pytest.raises(ConnectionClosedError) as caught:

@@ -78,7 +78,7 @@ async def test_fastapi_and_the_websockets_client(server: Served) -> None:
         for message in (WORDS, b"\x00" * 100_000, "", "ünï"):
             await client.send(message)
             assert await client.recv() == message
-    assert client.close_code == 1000
+    assert client.protocol.close_code == 1000
     with pytest.raises(InvalidStatus) as caught:
         await foreign_connect(f"{server.ws}/private")
     assert caught.value.response.status_code == 401
@@ -115,7 +115,7 @@ async def test_fastapi_over_tls_and_its_end(loop: str, tmp_path: Path) -> None:
         served.process.send_signal(signal.SIGTERM)
         with pytest.raises(ForeignClosed):
             await client.recv()
-        assert client.close_code == 1012
+        assert client.protocol.close_code == 1012
 
 
 @pytest.mark.browser

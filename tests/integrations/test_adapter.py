@@ -35,7 +35,9 @@ async def test_what_shows_late_refuses_to_go_on() -> None:
         for size in (100_000, 1):
             with pytest.raises(LocalProtocolError, match="x-odd: makes 2 frames of one frame"):
                 await client.send("x" * size)
-    assert client.close_code == 1000  # who sends can still close, and the peer gets a Close frame
+    assert (
+        client.protocol.close_code == 1000
+    )  # who sends can still close, and the peer gets a Close frame
 
     # Who drives the protocol without I/O gets the error itself, and nothing past it.
     _, extension = server_extensions([late])[0].process_request_params([], [])
@@ -93,7 +95,7 @@ async def test_max_size_bounds_all_fragments_together() -> None:
         with suppress(ConnectionClosedError):  # it may be over while it still sends
             await client.send([b"\x00" * 50_000] * 2 + [b"\x00"])
         await client.wait_closed()
-        assert client.close_code == 1009
+        assert client.protocol.close_code == 1009
 
 
 CHECKSUM = "Sec-WebSocket-Extensions: permessage-checksum\r\n"

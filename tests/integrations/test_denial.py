@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
+from http.client import HTTPResponse
 from typing import Any
 
 import pytest
 
 from tests.integrations.served import Receive, Scope, Send, refused, running, sending
+from tests.raw import REQUEST
 
 
 @pytest.mark.parametrize("http", ["h11", "httptools"])
@@ -60,6 +64,14 @@ async def test_a_denial_may_be_streamed(headers: Any) -> None:
         part,
     )
     async with running(app) as server:
-        response = await refused(server.ws)
-    assert (response.status_code, response.body) == (404, b"x" * 200_000)
+        response, body = await asyncio.to_thread(_answer, server.port)
+    assert (response.status, body) == (404, b"x" * 200_000)
     assert ("Transfer-Encoding" in response.headers) is not bool(headers)
+
+
+def _answer(port: int) -> tuple[HTTPResponse, bytes]:
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(REQUEST.format(path="/", more="").encode())
+        response = HTTPResponse(connection)
+        response.begin()
+        return response, response.read()

@@ -32,7 +32,7 @@ async def test_a_message_over_ws_max_size_is_1009() -> None:
             assert len((await app.events.get())["bytes"]) == 1000
             await client.send([b"x" * 400] * 3)
             await client.wait_closed()
-        assert client.close_code == 1009
+        assert client.protocol.close_code == 1009
         event = await app.events.get()
         assert (event["type"], event["code"]) == ("websocket.disconnect", 1009)
 

@@ -59,7 +59,7 @@ async def test_messages_are_echoed_to_a_foreign_client(http: str) -> None:
         await client.send(["frag", "", "ments"])
         assert await client.recv() == "fragments"
         assert await (await client.ping()) >= 0
-    assert client.close_code == 1000
+    assert client.protocol.close_code == 1000
 
 
 async def test_interceptors_see_whole_messages_and_may_end_the_session() -> None:
@@ -84,7 +84,7 @@ async def test_interceptors_see_whole_messages_and_may_end_the_session() -> None
         assert await client.recv() == "PLEASE"
         await client.send(["shut", " up"])
         await client.wait_closed()
-    assert (client.close_code, client.close_reason) == (4003, "be polite")
+    assert (client.protocol.close_code, client.protocol.close_reason) == (4003, "be polite")
 
 
 @pytest.mark.parametrize("accepted", [True, False])
@@ -337,7 +337,7 @@ async def test_a_shutdown_closes_with_1012_and_refuses_with_503() -> None:
         await waiting.wait()
     assert app.events.get_nowait() == {"type": "websocket.disconnect", "code": 1012}
     await client.wait_closed()
-    assert client.close_code == 1012
+    assert client.protocol.close_code == 1012
     assert (await slow).status_code == 503
     assert shut.is_set()
     assert not server.server.server_state.connections
@@ -367,7 +367,7 @@ async def test_a_bomb_is_1009() -> None:
         assert len(await client.recv()) == 1 << 20
         await client.send(b"\x00" * ((1 << 20) + 1))
         await client.wait_closed()
-        assert client.close_code == 1009
+        assert client.protocol.close_code == 1009
 
 
 # --- configuration ----------------------------------------------------------------------------

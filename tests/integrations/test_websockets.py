@@ -96,7 +96,7 @@ async def test_a_websockets_client_and_our_server(extension: Any) -> None:
             assert await client.recv() == message
         await client.send(["frag", "", "ments"])
         assert await client.recv() == "fragments"
-    assert client.close_code == 1000
+    assert client.protocol.close_code == 1000
 
 
 async def test_a_stack_between_websockets_and_websockets() -> None:

@@ -28,7 +28,7 @@ def redis(tmp_path: Path) -> Iterator[brokers.Broker]:
 
 
 def ours() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "wsext-publisher"]
+    return [thread for thread in threading.enumerate() if thread.name == "wsext"]
 
 
 def test_many_threads_use_one(redis: brokers.Broker) -> None:

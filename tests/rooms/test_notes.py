@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from wsext import BackplaneStatus, Position, PreparedMessage, Presence, RoomMessage
+from wsext import BackplaneStatus, Position, PreparedMessage, PreparedValue, Presence, RoomMessage
 from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.notes import NOTES, Back, Came, Said, Went, encode, read_members, read_said
 
@@ -46,6 +46,18 @@ def test_a_prepared_message_is_told_with_all_that_it_has() -> None:
     message = PreparedMessage("text", hints={"compress": False}, meta={"a": 1})
     said = Said.of(message, "key", {"b", "a"})
     assert said == Said("text", "key", ["a", "b"], {"compress": False}, {"a": 1})
+
+
+def test_a_value_is_told_in_both_formats() -> None:
+    value = PreparedValue({"a": 1}, meta={"m": 1})
+    said = Said.of(value)
+    assert said == Said('{"a":1}', meta={"m": 1}, packed=b"\x81\xa1a\x01")
+    told = NOTES.decode(encode(said))
+    assert isinstance(told, Said)
+    assert isinstance(told.message, PreparedValue)
+    assert told.message.msgpack.data == value.msgpack.data
+    with pytest.raises(msgspec.ValidationError):
+        NOTES.decode(encode(["m", "{}", None, [], None, None, None, "text"]))
 
 
 def test_members_that_cannot_be_read_are_left_out_and_counted() -> None:

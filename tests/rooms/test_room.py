@@ -403,3 +403,26 @@ async def test_what_cannot_be_read_from_a_backplane_is_left_out(
         assert await session.receive() == "next"
         assert place.app.hub.status.unreadable == 3
     assert caplog.text.count("cannot be read") == 1
+
+
+async def test_another_thread_is_told_what_to_call() -> None:
+    place = Place()
+    async with place.client() as (_, members), place.client() as (other, _):
+        room = members.room
+        calls = {
+            "room.broadcast_nowait": [
+                lambda: members.broadcast_nowait("hi"),
+                lambda: members.broadcast_nowait("hi", exclude=members.session),
+                lambda: asyncio.run(place.app.room("tea").broadcast("hi")),
+            ],
+            "room.join_nowait": [lambda: place.app.room("tea").join_nowait(members.session)],
+            "membership.leave": [members.leave],
+        }
+        for call, ways in calls.items():
+            for way in ways:
+                with pytest.raises(RuntimeError, match=rf"call_soon_threadsafe\({call}, ...\)"):
+                    await asyncio.to_thread(way)
+        assert len(room) == 2
+        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(loop.call_soon_threadsafe, members.broadcast_nowait, "as advised")
+        assert await other.receive() == "as advised"

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,6 +23,7 @@ from wsext import (
     Session,
     WebSocketOptions,
     hookimpl,
+    testing,
 )
 
 #: Seconds in which something has to happen that takes no time at all.
@@ -241,3 +242,51 @@ async def test_a_reset_while_the_inbox_is_full_is_noticed_within_two_seconds(cou
             release.set()
         assert time.monotonic() - began < 2.5
     assert (identity, info.code) == (session.id, 1006)
+
+
+async def times_of_pings(peer: testing.RawPeer, seconds: int, answer: bool) -> list[float]:
+    """When the next pings come, second by second; a Close frame ends it, and is the last."""
+    times = []
+    for _ in range(seconds):
+        await peer.clock.advance(1)
+        while (waiting := await at_once(peer.receive_frame())) is not None:
+            times.append(peer.clock.time())
+            if waiting.opcode != PING:
+                return times
+            if answer:
+                peer.send_frame(Frame(PONG, bytes(waiting.payload)))
+    return times
+
+
+async def at_once(work: Coroutine[Any, Any, Frame | None]) -> Frame | None:
+    """The next frame if it is there, else ``None``."""
+    try:
+        async with asyncio.timeout(0):
+            return await work
+    except TimeoutError:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("interval", "patience", "answered", "silent"),
+    [
+        (5, 20, [5, 10, 15, 20], [5, 10, 15, 20, 25]),
+        (5, 12, [5, 10, 15, 20], [5, 10, 15, 17]),
+        (5, 5, [5, 10, 15, 20], [5, 10]),
+        (5, 2, [5, 10, 15, 20], [5, 7]),
+    ],
+)
+async def test_pings_come_as_often_as_is_said_however_long_their_answers_may_take(
+    interval: float, patience: float, answered: list[float], silent: list[float]
+) -> None:
+    """The last of those that nobody answers is the Close frame."""
+    app = App(options=WebSocketOptions(ping_interval=interval, ping_timeout=patience))
+
+    @app.websocket("/")
+    async def wait(session: Session) -> None:
+        await session.wait_closed()
+
+    async with testing.raw_peer(app) as peer:
+        assert await times_of_pings(peer, 23, answer=True) == answered
+    async with testing.raw_peer(app) as peer:
+        assert await times_of_pings(peer, 30, answer=False) == silent

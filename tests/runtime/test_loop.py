@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import pytest
 
-from wsext.runtime.loop import need_running_loop, new_event_loop, refuse_running_loop
+from wsext.runtime.loop import (
+    need_running_loop,
+    new_event_loop,
+    refuse_other_thread,
+    refuse_running_loop,
+)
 
 
 def test_without_uvloop_it_is_asyncios(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,3 +43,19 @@ async def test_who_runs_a_loop_cannot_run_in_one() -> None:
         RuntimeError, match=r"^app.run\(\) runs an event loop of its own.*: do this$"
     ):
         refuse_running_loop("app.run()", "do this")
+
+
+async def test_who_would_race_with_a_loop_is_told_what_to_call() -> None:
+    loop = asyncio.get_running_loop()
+    refuse_other_thread(loop, "room.broadcast_nowait")
+    with pytest.raises(
+        RuntimeError,
+        match=r"^room.broadcast_nowait was called .*soon_threadsafe\(room.broadcast_nowait, ...\)"
+        r" or asyncio.run_coroutine_threadsafe\(room.broadcast\(...\), loop\).result",
+    ):
+        await asyncio.to_thread(refuse_other_thread, loop, "room.broadcast_nowait")
+    with pytest.raises(RuntimeError, match=r"call_soon_threadsafe\(session.abort, ...\); "):
+        await asyncio.to_thread(refuse_other_thread, loop, "session.abort")
+    resting = asyncio.new_event_loop()
+    refuse_other_thread(resting, "session.abort")  # with which nothing can race
+    resting.close()

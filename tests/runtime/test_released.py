@@ -8,6 +8,7 @@ import gc
 import logging
 import socket
 import struct
+import sys
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -302,8 +303,9 @@ KINDS: dict[str, tuple[str, str, Callable[[RawPeer], Awaitable[None]]]] = {
 async def test_a_server_s_session_is_freed_when_it_has_ended(
     path: str, offer: str, end: Callable[[RawPeer], Awaitable[None]]
 ) -> None:
-    if end is is_dropped and CODEC == "python":
-        pytest.skip("the frames of the sources keep what they throw into the handler")
+    keeps = end is is_dropped or (path == "/task" and sys.version_info >= (3, 12))
+    if keeps and CODEC == "python":
+        pytest.skip("the frames of the sources keep what they throw into the handler or a task")
     watch = Watch()
     more = f"Sec-WebSocket-Extensions: {offer}\r\n" if offer else ""
     async with wsext.serve(make_app(watch)) as server:

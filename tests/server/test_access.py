@@ -15,7 +15,8 @@ from tests.http2.peer import h2_peer
 from tests.raw import fetch, raw_peer
 from tests.server.apps import echo_app
 from wsext import Headers, Request
-from wsext.server.access import JSONFormatter, log_answer
+from wsext.server.access import log_answer
+from wsext.server.jsonlog import JSONFormatter
 
 
 @pytest.fixture

@@ -36,6 +36,10 @@ def build_app(**server: Any) -> App:
         lambda request: Response(body="page", headers={"Connection": "x", "X-A": "b"})
     )
 
+    @app.http("/form", methods=["POST"])
+    def form(request: Request) -> dict[str, str]:
+        return dict(request.form)
+
     def guard(request: Request) -> Response | None:
         return Response(401, "who are you?", {"WWW-Authenticate": "Basic"})
 
@@ -171,6 +175,29 @@ async def test_ordinary_requests(peer: H2Peer) -> None:
     assert (status, body, headers["x-a"]) == (200, b"page", "b")
     status, headers, body = await peer.fetch("/page", (), **{**how, "method": "HEAD"})
     assert (status, body, headers["content-length"]) == (200, b"", "4")
+
+
+FORM = [("content-type", "application/x-www-form-urlencoded")]
+
+
+async def test_a_form(peer: H2Peer) -> None:
+    how: Any = {"method": "POST", "protocol": None}
+    stream = peer.request("/form", FORM, **how)
+    peer.send_bytes(stream, b"user=")
+    peer.send_bytes(stream, b"Ada", end=True)
+    assert (await peer.response(stream))[0] == 200
+    data = await peer.wait(events.DataReceived, stream)
+    assert data.data == b'{"user":"Ada"}'
+    for headers in ([("content-length", "70000")], [("origin", "http://elsewhere")]):
+        status, _, _ = await peer.fetch("/form", [*FORM, *headers], **how)
+        assert status in (413, 403)
+    stream = peer.request("/form", [*FORM, ("expect", "100-continue")], **how)
+    informed = await peer.wait(events.InformationalResponseReceived, stream)
+    assert dict(informed.headers) == {":status": "100"}
+    peer.send_bytes(stream, b"x" * 65536)
+    peer.send_bytes(stream, b"x")  # one more than there may be
+    assert (await peer.response(stream))[0] == 413
+    await works(peer)
 
 
 async def test_a_request_whose_body_never_ends_is_answered_and_reset(peer: H2Peer) -> None:

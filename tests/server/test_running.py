@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +16,16 @@ import pytest
 import wsext
 from tests.server.apps import echo, echo_app
 from tests.waiting import until
-from wsext import App, OptionError, Session
+from wsext import App, LifespanError, OptionError, Session
 from wsext.app.application import Application
 from wsext.rooms.backplanes.memory import MemoryBackplane
 from wsext.server import running
 from wsext.server.running import serve_until_signal
+
+
+def remove_signal_handlers() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().remove_signal_handler(number)
 
 
 class Noted(MemoryBackplane):
@@ -87,8 +95,7 @@ async def test_a_signal_drains_and_a_second_one_aborts() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(3):
         await serving
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().remove_signal_handler(number)
+    remove_signal_handlers()
     session.abort()
 
 
@@ -112,8 +119,7 @@ async def test_a_hangup_drains_where_there_is_a_terminal_and_changes_nothing_els
     if not has_terminal:
         os.kill(os.getpid(), signal.SIGTERM)
     await serving
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().remove_signal_handler(number)
+    remove_signal_handlers()
 
 
 def test_an_app_runs_itself_until_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,3 +139,88 @@ async def test_an_app_that_cannot_run_here_says_what_to_do() -> None:
         App().run(port=0)
     with pytest.raises(RuntimeError, match=r"signals to the main thread only.*`async with wsext"):
         await asyncio.to_thread(App().run, port=0)
+
+
+async def test_an_app_says_where_it_listens(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    app = App()
+    app.install("permessage-deflate")
+    for where in ({}, {"uds": str(tmp_path / "socket")}):
+        serving = asyncio.create_task(serve_until_signal(app, "127.0.0.1", 0, **where))
+        printed: list[str] = []
+
+        def has_printed(printed: list[str] = printed) -> bool:
+            printed += capsys.readouterr().out.splitlines()
+            return len(printed) == 2
+
+        await until(has_printed)
+        serving.cancel()
+        await asyncio.wait([serving])
+        place = r"http://127\.0\.0\.1:\d+/" if not where else re.escape(f"ws+unix:{where['uds']}")
+        assert re.fullmatch(rf"wsext {wsext.__version__} serves the app on {place}", printed[0])
+        assert printed[1] == "extensions: permessage-deflate"
+    remove_signal_handlers()
+
+
+async def test_a_signal_ends_a_start(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "wsext.server")
+    notes: list[str] = []
+    app = App()
+    begun = asyncio.Event()
+
+    @app.lifespan
+    async def slow(app: App) -> AsyncIterator[None]:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            notes.append("cleaned up")
+        yield
+
+    serving = asyncio.create_task(serve_until_signal(app, "127.0.0.1", 0))
+    await begun.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(3):
+        await serving
+    assert notes == ["cleaned up"]
+    assert "stopped before it served" in caplog.text
+    remove_signal_handlers()
+
+
+def test_an_app_that_fails_ends_with_1_and_says_why_once(caplog: pytest.LogCaptureFixture) -> None:
+    app = App()
+
+    @app.lifespan
+    async def prices(app: App) -> AsyncIterator[None]:
+        async def fail() -> None:
+            raise LookupError("no prices")
+
+        app.create_task(fail(), name="prices")
+        yield
+
+    with pytest.raises(SystemExit) as ended:
+        app.run(port=0)
+    assert ended.value.code == 1
+    (record,) = (record for record in caplog.records if record.levelname == "ERROR")
+    assert record.getMessage() == "task prices failed: LookupError('no prices')"
+
+
+async def test_a_task_that_fails_ends_what_serves_until_a_signal() -> None:
+    started: asyncio.Queue[wsext.Server] = asyncio.Queue()
+    app = App()
+    app.websocket("/")(wsext.Session.wait_closed)
+    serving = asyncio.create_task(
+        serve_until_signal(app, "127.0.0.1", 0, started=started.put_nowait)
+    )
+    server = await started.get()
+
+    async def fail() -> None:
+        raise LookupError("no prices")
+
+    async with wsext.connect(server.url) as session:
+        app.create_task(fail(), name="prices")
+        assert (await session.wait_closed()).code == 1001
+    with pytest.raises(LifespanError, match="task prices failed"):
+        await serving
+    remove_signal_handlers()

@@ -341,3 +341,48 @@ def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
 
     with serving("stuck:app", "--workers", "2", cwd=tmp_path) as served:
         asyncio.run(hold(served))
+
+
+LIFE = """
+import os
+from pathlib import Path
+from wsext import App
+
+app = App()
+
+@app.lifespan
+async def noted(app):
+    with Path("notes").open("a") as notes:
+        print("+", os.getpid(), file=notes)
+    if Path("broken").exists():
+        raise ConnectionError("no database")
+    yield
+    with Path("notes").open("a") as notes:
+        print("-", os.getpid(), file=notes)
+"""
+
+
+async def test_each_worker_runs_the_lifespans_once(tmp_path: Path) -> None:
+    (tmp_path / "demo.py").write_text(LIFE)
+    notes = tmp_path / "notes"
+    with serving("demo:app", "--workers", "1", cwd=tmp_path) as served:
+        await asyncio.to_thread(os.kill, served.process.pid, signal.SIGHUP)
+        await until(lambda: notes.read_text().count("\n") == 3)
+        (tmp_path / "broken").touch()
+        os.kill(served.process.pid, signal.SIGHUP)  # the new one fails, and the old one goes on
+        await until(lambda: notes.read_text().count("+") == 3)
+    lines = [line.split() for line in notes.read_text().splitlines()]
+    began = [pid for sign, pid in lines if sign == "+"]
+    assert len({*began}) == 3
+    assert [pid for sign, pid in lines if sign == "-"] == began[:2]
+
+
+def test_what_cannot_start_is_said_once_and_ends_with_1(tmp_path: Path) -> None:
+    (tmp_path / "demo.py").write_text(LIFE)
+    (tmp_path / "broken").touch()
+    for how in ((), ("--workers", "2")):
+        done = run_wsext("serve", "demo:app", "--port", "0", *how, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "lifespan demo.noted failed to start: ConnectionError('no database')" in done.stderr
+        assert done.stderr.count("Traceback") == 1
+    assert (tmp_path / "notes").read_text().count("+") == 2  # the second worker is not even begun

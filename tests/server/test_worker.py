@@ -19,7 +19,7 @@ import pytest
 from tests.raw import RawPeer
 from tests.server.apps import echo_app
 from tests.waiting import until
-from wsext import App, Session
+from wsext import App, LifespanError, Session
 from wsext.server.board import Board
 from wsext.server.worker import Ready, run_worker
 
@@ -161,3 +161,32 @@ async def test_a_program_that_the_app_starts_inherits_no_connection() -> None:
         peer.writer.close()
         told.channel.send(b"s")
     assert inherited == [False]
+
+
+async def test_it_runs_the_lifespans_and_retires_when_a_task_fails() -> None:
+    notes: list[str] = []
+    app = echo_app()
+    due = asyncio.Event()
+
+    async def fail() -> None:
+        await due.wait()
+        raise LookupError("no prices")
+
+    @app.lifespan
+    async def prices(app: App) -> AsyncIterator[None]:
+        notes.append("+")
+        app.create_task(fail(), name="prices")
+        yield
+        notes.append("-")
+
+    serving = worker(app)
+    told = await serving.__aenter__()
+    assert notes == ["+"]
+    peer = await told.connect()
+    await peer.shake()
+    due.set()
+    assert await peer.close_code() == 1012  # the supervisor starts another worker
+    peer.writer.close()
+    with pytest.raises(LifespanError, match="task prices failed"):
+        await serving.__aexit__(None, None, None)
+    assert notes == ["+", "-"]

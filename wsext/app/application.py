@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import asynccontextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from werkzeug.routing import BaseConverter
 
-from wsext.app.routing import Guard, Route, Router, RouteTable
+from wsext.app.lifespan import AppLife, Lifespan, TypedState
+from wsext.app.routing import Guard, L, Route, Router, RouteTable
 from wsext.app.settings import ServerOptions
 from wsext.escape import get_logger
 from wsext.protocol.closing import is_sendable_code
@@ -27,6 +30,8 @@ __all__ = ["Application"]
 
 logger = get_logger("wsext.app")
 
+T = TypeVar("T")
+
 
 class Application(Router):
     """A WebSocket application: what is installed, its routes and its rooms.
@@ -42,6 +47,11 @@ class Application(Router):
         rooms: The options of rooms.
         backplane: What joins the rooms with those of other processes: a URL, short for the field
             of `ServerOptions`, or a `Backplane`. By default the rooms are this process's own.
+        lifespan: Short for `lifespan`, of one function.
+
+    Attributes:
+        state: What lifespans have made for handlers, by its class:
+            ``app.state[Database] = database``. Handlers find the app in ``session.request.app``.
     """
 
     def __init__(
@@ -55,6 +65,7 @@ class Application(Router):
         guards: Iterable[Guard] = (),
         rooms: RoomOptions | None = None,
         backplane: Backplane | str | None = None,
+        lifespan: Lifespan | None = None,
     ) -> None:
         super().__init__(guards=guards)
         self.options = options or WebSocketOptions()
@@ -68,10 +79,14 @@ class Application(Router):
         else:
             self.backplane = backplane
         self.installed = Installed(plugins)
+        self._admin: Application | None = None
         self._converters = converters
         self._closers: list[tuple[type[BaseException], Callable[[BaseException], Any]]] = []
         self._profiles: dict[int, tuple[WebSocketOptions, Installed]] = {}
         self._prepared = False
+        self.state = TypedState()
+        if lifespan is not None:
+            self.lifespan(lifespan)
 
     # --- installing ---------------------------------------------------------------------------
 
@@ -96,7 +111,11 @@ class Application(Router):
         """
         installed = self.installed.install(what, required=required, **options)
         if isinstance(installed, NamedOptionSet):
-            self.options = self.options.replace(installed.websocket, owner=installed.name)
+            name, websocket, rooms = installed.name, installed.websocket, installed.rooms
+            self.options, self.room_options = (
+                self.options.replace(websocket, owner=name),
+                self.room_options.replace(rooms, owner=name),
+            )
         self._profiles.clear()
         return installed
 
@@ -160,6 +179,72 @@ class Application(Router):
         _ = self.hub.backplane
         for route in self.routes:
             self.profile(route)
+
+    # --- lifespans and tasks ------------------------------------------------------------------
+
+    def lifespan(self, function: L) -> L:
+        if self.life.has_begun:
+            raise RuntimeError("the app runs already: add its lifespans before")
+        return super().lifespan(function)
+
+    lifespan.__doc__ = Router.lifespan.__doc__
+
+    @cached_property
+    def life(self) -> AppLife:
+        """The life of the app in this process; a server begins it, and ends it."""
+        return AppLife(self, self.hub, self.lifespans)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the rooms, the lifespans and the tasks of the app for a block, without a server::
+
+            async with app.running():
+                ...
+
+        Raises:
+            LifespanError: If a lifespan fails to start; at the end of the block, if a task has
+                failed, or a lifespan fails to end.
+        """
+        user = object()
+        try:
+            await self.life.begin(user, lambda: None)
+            yield
+        finally:
+            await self.life.end(user)
+
+    def create_task(
+        self, work: Coroutine[Any, Any, T], *, name: str | None = None
+    ) -> asyncio.Task[T]:
+        """Run a coroutine for as long as the app runs in this process.
+
+        It is cancelled after the handlers have ended, and before the lifespans end. If it raises,
+        that is logged with its name, and the servers of the app drain and end, the command with 1:
+        a task that is to survive an error catches it.
+
+        Args:
+            work: The coroutine.
+            name: Stands in the log.
+
+        Raises:
+            RuntimeError: If the app does not run.
+        """
+        return self.life.create_task(work, name)
+
+    # --- the admin port -----------------------------------------------------------------------
+
+    @property
+    def admin(self) -> Application:
+        """Where routes go that are for the operator, such as metrics: the app of the admin port, or
+        this one if there is no such port."""
+        return self._admin or self
+
+    def separate_admin(self) -> None:
+        """Let there be an admin port, for the routes that are made from now on.
+
+        Its limits are those of this app. It may be asked for by any name, and has no broker.
+        """
+        apart = {"allowed_hosts": None, "backplane": None, "advertise": None}
+        self._admin = Application(server=self.server_options.replace(apart))
 
     # --- rooms --------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from werkzeug.routing import BaseConverter, Map, RequestRedirect, Rule
 from werkzeug.routing.exceptions import WebsocketMismatch
 
 from wsext.app.handlers import check_arguments, check_guards, check_kind, describe
+from wsext.app.lifespan import Lifespan, check_lifespan
 from wsext.app.typed import as_dispatcher, as_handler
 from wsext.errors import HandshakeRejected, RouteError
 from wsext.protocol.http import Request, Response
@@ -31,12 +32,16 @@ __all__ = ["PLACEHOLDER", "Route", "RouteTable", "Router"]
 #: A parameter in a rule: ``<name>``, ``<converter:name>`` or ``<converter(arguments):name>``.
 PLACEHOLDER = re.compile(r"<(?:(?P<converter>\w+)(?P<arguments>\(.*?\))?:)?(?P<name>\w+)>")
 
+#: What routes of HTTP may answer.
+_METHODS = ("GET", "HEAD", "POST")
+
 #: Rules that mean themselves, and no other path.
 _PLAIN = re.compile(r"(/[\w.~-]+)*/?", re.ASCII)
 
 Guard: TypeAlias = "Callable[[Request], Any]"
 
 H = TypeVar("H", bound="Callable[..., Any] | type[Listener]")
+L = TypeVar("L", bound=Lifespan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +56,7 @@ class Route:
         options: The route's own options, or the fields that differ from the app's.
         extensions: ``None`` for the app's, ``False`` for none, or those to use here.
         guards: Called with the request before it is accepted, in this order.
+        methods: What ``http`` answers.
     """
 
     path: str
@@ -60,11 +66,16 @@ class Route:
     options: WebSocketOptions | Mapping[str, Any] | None = None
     extensions: tuple[Any, ...] | Mapping[str, Any] | bool | None = None
     guards: tuple[Guard, ...] = field(default=())
+    methods: tuple[str, ...] = ("GET", "HEAD")
+
+    def hides(self, other: Route) -> bool:
+        """Whether both answer the same requests."""
+        return self.shape == other.shape and not {*self.methods}.isdisjoint(other.methods)
 
     @cached_property
     def shape(self) -> tuple[bool, str]:
-        """Equal for routes that answer the same requests: whether HTTP, and the rule without the
-        names of its parameters."""
+        """Equal for routes that answer the same paths: whether HTTP, and the rule without the names
+        of its parameters."""
 
         def unnamed(found: re.Match[str]) -> str:
             converter = found["converter"] or "default"
@@ -90,6 +101,7 @@ class Router:
         self.prefix = prefix
         self.guards = tuple(guards)
         self.routes: list[Route] = []
+        self.lifespans: list[Lifespan] = []
 
     def websocket(
         self,
@@ -146,12 +158,51 @@ class Router:
             Route(path, _nothing, "raw", spoken, options, extensions, tuple(guards))
         )
 
-    def http(self, path: str, *, guards: Iterable[Guard] = ()) -> Callable[[H], H]:
-        """Decorate ``handler(request, **path_params)`` for small GET and HEAD answers.
+    def http(
+        self, path: str, *, methods: Iterable[str] = ("GET",), guards: Iterable[Guard] = ()
+    ) -> Callable[[H], H]:
+        """Decorate ``handler(request, **path_params)`` for small answers, and small forms.
 
         It may be sync or async and returns a `Response`, text, bytes, or what becomes JSON.
+
+        Args:
+            path: The rule, for example ``/login``.
+            methods: ``GET``, which answers HEAD, too, and ``POST``. A POST is answered as a
+                handshake is: it counts for ``handshake_rate``, its page has to be one of
+                `WebSocketOptions.origins`, and then the guards are asked. Only then its body is
+                read: ``request.body``, ``request.form``.
+            guards: Called with the request before it is answered.
+
+        Raises:
+            ValueError: For another method.
         """
-        return self._decorator(Route(path, _nothing, "http", guards=tuple(guards)))
+        wanted = {*as_list("methods", methods)}
+        if not wanted or wanted - {*_METHODS}:
+            others = ", ".join(sorted(wanted - {*_METHODS})) or "no method"
+            raise ValueError(
+                f"methods are GET, HEAD and POST, not {others}: write an ASGI app for what needs"
+                " more"
+            )
+        wanted |= {"HEAD"} if "GET" in wanted else set()
+        spoken = tuple(method for method in _METHODS if method in wanted)
+        return self._decorator(Route(path, _nothing, "http", guards=tuple(guards), methods=spoken))
+
+    def lifespan(self, function: L) -> L:
+        """Decorate ``async def function(app)`` with one ``yield`` in it, or what
+        `contextlib.asynccontextmanager` has made of one.
+
+        What stands before the ``yield`` runs in every process before its first connection comes,
+        and what stands behind it after the last handler has ended. Of several, the first one begins
+        first and ends last. If one raises before its ``yield``, the server does not start.
+
+        Raises:
+            TypeError: If the function is another one.
+            RuntimeError: If the app runs already.
+        """
+        check_lifespan(function)
+        if function not in self.lifespans:
+            self.lifespans.append(function)
+        return function
 
     def _decorator(self, route: Route) -> Callable[[H], H]:
         if not route.path.startswith("/"):
@@ -179,14 +230,16 @@ class Router:
         """
         route = replace(route, path=self.prefix + route.path, guards=self.guards + route.guards)
         for other in self.routes:
-            if other.shape == route.shape:
+            if other.hides(route):
                 both = f"{describe(other.handler)} and {describe(route.handler)}"
                 where = "this path" if other.path == route.path else f"the paths of {other.path}"
                 raise RouteError(route.path, f"{both} both answer {where}; remove one of them")
         self.routes.append(route)
 
     def include(self, router: Router, prefix: str = "") -> None:
-        """Add all routes of another router, with a prefix before its own."""
+        """Add all routes of another router, with a prefix before its own; and its lifespans."""
+        for function in router.lifespans:
+            self.lifespan(function)
         for route in router.routes:
             self.add_route(replace(route, path=prefix + route.path))
 
@@ -223,7 +276,7 @@ class RouteTable:
             Rule(
                 route.path,
                 endpoint=route,
-                methods=["GET", "HEAD"] if route.kind == "http" else None,
+                methods=route.methods if route.kind == "http" else None,
                 websocket=route.kind != "http",
             )
             for route in routes
@@ -251,6 +304,8 @@ class RouteTable:
             self._map.bind("localhost").match(path, method="GET", websocket=False)
         except WebsocketMismatch:
             return False
+        except MethodNotAllowed:  # one for POST only
+            pass
         return True
 
     def match(self, request: Request) -> tuple[Route, dict[str, Any]]:

@@ -70,6 +70,9 @@ class ServerOptions(OptionSet):
         int, local("bytes of request line and headers (431 beyond)", ge=512, le=1 << 20)
     ] = 16384
     max_header_count: Annotated[int, local("header lines (431 beyond)", ge=8, le=128)] = 100
+    max_body_size: Annotated[
+        int, local("bytes of the body of a POST (413 beyond)", ge=0, le=1 << 20)
+    ] = 65536
     max_offers: Annotated[
         int, local("extension offers that are read; the rest is ignored", ge=1, le=1024)
     ] = 32

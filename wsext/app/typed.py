@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
@@ -36,6 +36,7 @@ __all__ = ["Dispatcher", "ErrorReply", "as_dispatcher", "as_handler", "on"]
 logger = get_logger("wsext.typed")
 
 F = TypeVar("F", bound="Callable[..., Any]")
+T = TypeVar("T")
 
 
 def on(*kinds: Any) -> Callable[[F], F]:
@@ -130,6 +131,16 @@ class Dispatcher:
 
     # --- running ------------------------------------------------------------------------------
 
+    async def enter(self, context: AbstractAsyncContextManager[T]) -> T:
+        """Enter an asynchronous context until the session has ended, and `on_close` has returned::
+
+            self.members = await self.enter(app.room("tea").join(session))
+
+        Returns:
+            What ``async with`` would give.
+        """
+        return await self._entered.enter_async_context(context)
+
     async def send(self, value: Any) -> None:
         """Send a value in the session's format.
 
@@ -137,9 +148,9 @@ class Dispatcher:
             ConnectionClosed: If the session has ended or is closing.
             TypeError: If the value cannot be encoded.
         """
-        await self.session.send(encode(value, self._format))
+        await self.session.send(encode(value, self.session.format))
 
-    async def run(self, session: Session, **path_params: Any) -> None:
+    async def run(self, session: Session, *args: Any, **path_params: Any) -> None:
         """Handle a session's messages until it ends.
 
         Raises:
@@ -147,22 +158,20 @@ class Dispatcher:
             ConnectionClosed: If the session ends in another way than planned.
         """
         self.session = session
-        try:
-            await self._answer(None, self.on_open, session, **path_params)
-            async for data in session:
-                await self._take(session, data)
-        finally:
-            result = self.on_close(session, session.close_info)
-            if inspect.isawaitable(result):
-                await result
-
-    @property
-    def _format(self) -> Format:
-        return self.subprotocols.get(self.session.subprotocol or "", self.format)
+        session.format = self.subprotocols.get(session.subprotocol or "", self.format)
+        async with AsyncExitStack() as self._entered:
+            try:
+                await self._answer(None, self.on_open, session, *args, **path_params)
+                async for data in session:
+                    await self._take(session, data)
+            finally:
+                result = self.on_close(session, session.close_info)
+                if inspect.isawaitable(result):
+                    await result
 
     async def _take(self, session: Session, data: str | bytes) -> None:
         try:
-            message, name = self.table.decode(data, self._format)
+            message, name = self.table.decode(data, session.format)
         except MessageError as error:
             logger.debug("session %s: %s message", session.id, error.code)
             if self.on_invalid != "reply":

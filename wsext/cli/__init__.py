@@ -17,6 +17,7 @@ _COMMANDS = {
     "serve": ("wsext.cli.serve", "serve"),
     "connect": ("wsext.cli.connect", "connect"),
     "inspect": ("wsext.cli.inspect", "inspect_"),
+    "replay": ("wsext.cli.replay", "replay"),
     "publish": ("wsext.cli.publish", "publish"),
     "rooms": ("wsext.cli.rooms", "rooms"),
     "asyncapi": ("wsext.cli.asyncapi", "asyncapi"),
@@ -107,7 +108,7 @@ def main(args: list[str] | None = None) -> NoReturn:
     from wsext.escape import safe_text
 
     if PROBLEM:
-        _say(PROBLEM)
+        print(f"wsext: {PROBLEM}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     try:
         given = sys.argv[1:] if args is None else args
@@ -118,18 +119,16 @@ def main(args: list[str] | None = None) -> NoReturn:
         error.show(said)
         print(safe_text(said.getvalue().rstrip(), keep="\n"), file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)
-    except click.Abort:
-        _say("aborted")
-        sys.exit(1)
-    except WsextError as error:
+    except (click.Abort, WsextError) as error:
+        from wsext.cli.logs import complain
+
+        if isinstance(error, click.Abort):
+            complain("aborted")
+            sys.exit(1)
         for line in (str(error), *getattr(error, "__notes__", ())):
-            _say(safe_text(line))
+            complain(safe_text(line))
         sys.exit(2 if isinstance(error, (OptionError, UnknownPlugin)) else 1)
     except BrokenPipeError:
         # Whoever read our output has gone, for example `head`; that is no error of ours.
         sys.stderr.close()
         sys.exit(1)
-
-
-def _say(line: str) -> None:
-    print(f"wsext: {line}", file=sys.stderr)  # noqa: T201

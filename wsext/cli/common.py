@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
+from wsext.cli.logs import complain
 from wsext.config.applying import allowed_plugins, plugins_of
 from wsext.config.configuration import Config
 from wsext.config.sections import dotted_names
@@ -71,7 +72,7 @@ def show_message(data: str | bytes, mark: str = "") -> None:
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """End with one line on stderr, whatever a server or a URL has in it."""
-    click.echo(f"wsext: {safe_text(message)}", err=True)
+    complain(safe_text(message))
     raise SystemExit(code)
 
 

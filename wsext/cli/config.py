@@ -88,7 +88,8 @@ def _rows(conf: Config, plugins: Plugins) -> list[dict[str, Any]]:
     for name in conf.option_sets:
         found = plugins.option_set(name)
         label = f"option set {name}"
-        from_sets |= {f"websocket.{key}": (value, label) for key, value in found.websocket.items()}
+        for section, values in (("websocket", found.websocket), ("rooms", found.rooms)):
+            from_sets |= {f"{section}.{key}": (value, label) for key, value in values.items()}
         for token, values in found.extensions.items():
             from_sets[f"extensions.{token}"] = (True, label)
             from_sets |= {

@@ -7,6 +7,7 @@ import os
 import ssl as ssl_module
 from collections.abc import Callable, Coroutine, Iterator
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,19 @@ from wsext.escape import safe_url
 from wsext.runtime.loop import new_event_loop
 from wsext.runtime.settings import WebSocketOptions
 
-__all__ = ["Exit", "dial", "dial_options"]
+__all__ = [
+    "FAILURES",
+    "Exit",
+    "connect_options",
+    "dial",
+    "dial_options",
+    "explain",
+    "opener",
+    "with_scheme",
+]
+
+#: Why there may be no session.
+FAILURES = (OSError, HandshakeError, ValueError)
 
 
 class Exit(IntEnum):
@@ -43,8 +56,7 @@ class Exit(IntEnum):
     INTERRUPTED = 130  # as of every program that Ctrl-C ends
 
 
-_OPTIONS = (
-    click.argument("url"),
+_CONNECTING = (
     click.option(
         "--ext", "extensions", multiple=True, type=ExtensionArgument(),
         help="Offer an extension with these options, or turn a plugin on. Repeatable.",
@@ -54,19 +66,11 @@ _OPTIONS = (
         help="Do not offer this installed extension; 'all' offers none. Repeatable.",
     ),
     click.option("--require", multiple=True, metavar="NAME", help="Fail without this extension."),
-    click.option("--subprotocol", "subprotocols", multiple=True, help="Offer it. Repeatable."),
     click.option("-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Send it."),
     click.option(
         "--header-file", type=click.Path(), help="Send the headers of this file, a line each."
     ),
     click.option("--origin", help="The Origin header."),
-    click.option("--binary", is_flag=True, help="Send every line as a binary message."),
-    click.option("--text", is_flag=True, help="Send every line as text; refuse what is not UTF-8."),
-    click.option("--count", type=click.IntRange(min=0), help="Leave after so many messages."),
-    click.option(
-        "--wait", type=click.FloatRange(min=0), default=1.0, show_default=True,
-        help="Seconds without a message after the end of the input, until it leaves.",
-    ),
     click.option(
         "--timeout", type=click.FloatRange(min=0), default=10.0, show_default=True,
         help="Seconds for connecting.",
@@ -89,10 +93,30 @@ _OPTIONS = (
     config_option,
 )  # fmt: skip
 
+_TALKING = (
+    click.argument("url"),
+    click.option("--subprotocol", "subprotocols", multiple=True, help="Offer it. Repeatable."),
+    click.option("--binary", is_flag=True, help="Send every line as a binary message."),
+    click.option("--text", is_flag=True, help="Send every line as text; refuse what is not UTF-8."),
+    click.option("--count", type=click.IntRange(min=0), help="Leave after so many messages."),
+    click.option(
+        "--wait", type=click.FloatRange(min=0), default=1.0, show_default=True,
+        help="Seconds without a message after the end of the input, until it leaves.",
+    ),
+)  # fmt: skip
+
+
+def connect_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command every option of connecting."""
+    for option in reversed(_CONNECTING):
+        command = option(command)
+    return command
+
 
 def dial_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the URL and every option of connecting."""
-    for option in reversed(_OPTIONS):
+    """Give a command the URL, and every option of connecting and of talking line by line."""
+    command = connect_options(command)
+    for option in reversed(_TALKING):
         command = option(command)
     return command
 
@@ -113,8 +137,33 @@ def dial(
         talk: What is done with the opening.
         watcher: Its hooks are told of the session.
     """
-    if "://" not in url and not url.startswith("ws+unix:"):
-        url = f"ws://{url}"
+    url = with_scheme(url)
+    open_one = opener(given, watcher)
+    try:
+        opening = open_one(url, subprotocols=given["subprotocols"])
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(talk(opening, url))
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except FAILURES as error:
+        fail(*explain(error, url, given["timeout"]))
+
+
+def with_scheme(url: str) -> str:
+    """A URL whose scheme may be left out: ``ws`` then."""
+    return url if "://" in url or url.startswith("ws+unix:") else f"ws://{url}"
+
+
+def opener(given: dict[str, Any], watcher: object | None = None) -> Callable[..., open_session]:
+    """What opens a session as the options say: it takes a URL, and what `connect` takes beside.
+
+    Args:
+        given: The options of `connect_options`.
+        watcher: Its hooks are told of each session.
+
+    Raises:
+        OptionError, PluginError, UnknownPlugin: If an option cannot be used.
+    """
     conf = read_config(given["config"], trust_folder=False, raise_errors=False)
     take_options(conf, extensions=given["extensions"])
     installed = install(conf, plugins_of(conf), without=given["without"])
@@ -126,43 +175,49 @@ def dial(
             unknown = UnknownPlugin(name, "extension is offered here", offered)
             unknown.source = "command line, --require"
             raise unknown
-    context = client_context(
-        cacert=given["cacert"], cert=given["cert"], key=given["key"], check=not given["insecure"]
+    return partial(
+        open_session,
+        extensions=installed,
+        required=given["require"],
+        headers=[*_headers(given)],
+        origin=given["origin"],
+        options=WebSocketOptions(max_message_size=given["max_size"]),
+        ssl=client_context(
+            cacert=given["cacert"],
+            cert=given["cert"],
+            key=given["key"],
+            check=not given["insecure"],
+        ),
+        proxy=None if given["no_proxy"] else True,
+        http2=given["http2"],
+        open_timeout=given["timeout"],
     )
-    try:
-        opening = open_session(
-            url,
-            extensions=installed,
-            required=given["require"],
-            subprotocols=given["subprotocols"],
-            headers=[*_headers(given)],
-            origin=given["origin"],
-            options=WebSocketOptions(max_message_size=given["max_size"]),
-            ssl=context,
-            proxy=None if given["no_proxy"] else True,
-            http2=given["http2"],
-            open_timeout=given["timeout"],
-        )
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            return runner.run(talk(opening, url))
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    except TimeoutError:
-        fail(f"{safe_url(url)}: no answer within {given['timeout']:g} s", Exit.UNREACHABLE)
-    except ssl_module.SSLCertVerificationError as error:
+
+
+def explain(error: Exception, url: str, seconds: float) -> tuple[str, Exit]:
+    """Why there is no session, in a line without secrets, and the exit code of that.
+
+    Args:
+        error: One of `FAILURES`.
+        url: Where it was to be opened.
+        seconds: How long connecting might have taken.
+    """
+    where = safe_url(url)
+    if isinstance(error, TimeoutError):
+        return f"{where}: no answer within {seconds:g} s", Exit.UNREACHABLE
+    if isinstance(error, ssl_module.SSLCertVerificationError):
         why = error.verify_message or "its certificate cannot be checked"
         hint = "--cacert FILE says whom to trust, --insecure trusts anybody"
-        fail(f"{safe_url(url)}: the server is not trusted: {why}; {hint}", Exit.UNREACHABLE)
-    except ssl_module.SSLError as error:
-        fail(f"{safe_url(url)}: {error}", Exit.UNREACHABLE)
-    except OSError as error:
+        return f"{where}: the server is not trusted: {why}; {hint}", Exit.UNREACHABLE
+    if isinstance(error, ssl_module.SSLError):
+        return f"{where}: {error}", Exit.UNREACHABLE
+    if isinstance(error, OSError):
         number = error.errno or 0
         said = os.strerror(number) if number > 0 else error
-        fail(f"{safe_url(url)}: {said}", Exit.UNREACHABLE)
-    except HandshakeError as error:
-        fail(f"{safe_url(url)}: {error}", Exit.REFUSED)
-    except ValueError as error:  # a URL or a header that cannot be used
-        fail(str(error), Exit.USAGE)
+        return f"{where}: {said}", Exit.UNREACHABLE
+    if isinstance(error, HandshakeError):
+        return f"{where}: {error}", Exit.REFUSED
+    return str(error), Exit.USAGE  # a URL or a header that cannot be used
 
 
 def _headers(given: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -236,6 +236,7 @@ def _describe_option_set(named: NamedOptionSet, plugins: Plugins) -> dict[str, A
         "description": named.description,
         "extensions": extensions,
         "websocket": dict(named.websocket),
+        "rooms": dict(named.rooms),
     }
 
 
@@ -306,9 +307,10 @@ def _print_option_set(described: dict[str, Any]) -> None:
             console.print(f"  → about {_size(item['memory_estimate'])} per connection")
         if "problem" in item:
             console.print(f"  [yellow]{escape(item['problem'])}[/]")
-    if described["websocket"]:
-        console.print("\nwebsocket")
-        for name, value in described["websocket"].items():
+    for section in ("websocket", "rooms"):
+        if described[section]:
+            console.print(f"\n{section}")
+        for name, value in described[section].items():
             console.print(f"  {name} = {escape(as_text(value))}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,25 @@ from wsext.app.application import Application
 from wsext.errors import OptionError, nearest
 from wsext.escape import safe_url
 
-__all__ = ["load_app"]
+__all__ = ["ASGIApplication", "load_app"]
+
+
+class ASGIApplication(Application):
+    """An app of another framework, such as FastAPI; this one has no routes, and is configured.
+
+    Args:
+        name: As it was asked for: ``module:attribute``.
+        asgi: The app, to be called with scope, receive and send (ASGI 3).
+    """
+
+    def __init__(self, name: str, asgi: Any) -> None:
+        super().__init__()
+        self.name = name
+        self.asgi = asgi
 
 
 def load_app(name: str, app_dir: str) -> Application:
-    """Import ``module:attribute``, an `App` or a function that makes one.
+    """Import ``module:attribute``, an `App`, an ASGI app, or a function that makes one.
 
     Raises:
         OptionError: If there is none, with the nearest name.
@@ -42,11 +57,22 @@ def load_app(name: str, app_dir: str) -> Application:
         apps = [key for key, item in vars(module).items() if isinstance(item, Application)]
         problem = f"{module_name} has no {attribute!r}; its apps: {', '.join(apps) or 'none'}"
         raise OptionError("serve", "app", problem, nearest(attribute, apps))
-    if not isinstance(value, Application) and callable(value):
+    if not isinstance(value, Application) and _takes(value):
         value = value()
+    if _takes(value, "scope", "receive", "send"):
+        return ASGIApplication(name, value)
     if not isinstance(value, Application):
         raise OptionError("serve", "app", f"{name} is a {type(value).__name__}, not an App")
     return value
+
+
+def _takes(value: Any, *arguments: str) -> bool:
+    """Whether something may be called with these arguments."""
+    try:
+        inspect.signature(value).bind(*arguments)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _modules(folder: str) -> list[str]:

@@ -15,7 +15,7 @@ logger = get_logger("wsext.workers")
 
 #: What the supervisor took for itself when it started. The workers, which are new, read all else.
 _KEPT = {
-    "serve": ("host", "port", "uds", "fd", "workers", "reload"),
+    "serve": ("host", "port", "uds", "fd", "workers", "reload", "admin_host", "admin_port"),
     "server": ("backlog", "worker_timeout"),
 }
 

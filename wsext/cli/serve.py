@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import ssl as ssl_module
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +17,7 @@ import click
 
 from wsext.app.application import Application
 from wsext.app.settings import ServerOptions
+from wsext.cli.asgi import serve_asgi
 from wsext.cli.common import (
     ExtensionArgument,
     ExtensionToken,
@@ -27,7 +27,8 @@ from wsext.cli.common import (
     set_option,
     take_options,
 )
-from wsext.cli.loading import load_app
+from wsext.cli.loading import ASGIApplication, load_app
+from wsext.cli.logs import announce, announce_service, choose_what_is_logged, set_up_logging
 from wsext.cli.reloading import warn_of_changes
 from wsext.cli.tls import server_context
 from wsext.config.applying import apply, plugins_of, refuse_errors
@@ -35,26 +36,25 @@ from wsext.config.configuration import Config
 from wsext.config.sections import ServeOptions
 from wsext.config.sources import read_config
 from wsext.errors import OptionError
-from wsext.escape import escape_record
 from wsext.http2 import is_available
 from wsext.inspector import Inspector
 from wsext.reference import build_app
 from wsext.runtime import net
 from wsext.runtime.loop import new_event_loop
 from wsext.sdk.options import option_fields
-from wsext.server.access import JSONFormatter
 from wsext.server.collecting import frozen
 from wsext.server.health import Health
 from wsext.server.hosts import Hosts
-from wsext.server.loglimit import LineLimit
 from wsext.server.proxies import Proxies
 from wsext.server.running import run_until_signal
 from wsext.server.server import Server
 from wsext.server.supervisor import Supervisor
 from wsext.server.worker import Ready, run_worker
-from wsext.version import __version__
 
 __all__ = ["build", "serve"]
+
+#: Connections to the admin port that may wait to be accepted.
+_ADMIN_BACKLOG = 64
 
 _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
 
@@ -100,9 +100,14 @@ _DEFAULTS = {field.name: field.default for field in option_fields(ServeOptions)}
     "--app-dir", type=click.Path(file_okay=False, exists=True),
     help="Folder to import the app from.  [default: .]",
 )  # fmt: skip
+@click.option(
+    "--admin-port", help="Serve health, and metrics and inspect if asked for, on this port alone."
+)
+@click.option("--admin-host", help=f"Its address.  [default: {_DEFAULTS['admin_host']}]")
 @click.option("--health/--no-health", default=None, help="Serve /healthz and /readyz.")
 @click.option("--metrics/--no-metrics", default=None, help="Serve /metrics, for Prometheus.")
 @click.option("--log-level", help="What is logged to stderr.  [default: info]")
+@click.option("--log-format", help="How all lines are written: text or json.  [default: text]")
 @click.option("--access-log", help="How requests are logged: text, json or off.  [default: text]")
 def serve(
     app: str | None,
@@ -116,7 +121,8 @@ def serve(
     backplane: str | None,
     **where: Any,
 ) -> None:
-    """Serve an app, or without one the reference app: an echo, a chat, and a page to see it on.
+    """Serve an app, or without one the reference app: an echo, a chat, and a page to see it on. An
+    ASGI app, such as one of FastAPI, is run by uvicorn, with the WebSockets of wsext.
 
     Every installed wire extension is turned on unless it is left out, or has to be configured.
 
@@ -139,12 +145,13 @@ def serve(
         return conf
 
     conf = read()
+    set_up_logging(conf.sections["serve"].get("log_format") == "json")
     with conf.noting():
         if http2 and not is_available():
             raise OptionError("server", "http2", "needs the package h2: pip install 'wsext[http2]'")
     refuse_wrong(conf)
     where_to: ServeOptions = conf.section("serve")
-    _set_up_logging(where_to)
+    choose_what_is_logged(where_to)
     with conf.naming_sources("serve"):
         context = server_context(where_to.ssl_cert, where_to.ssl_key)
         # A worker gets its connections through the channel.
@@ -154,7 +161,12 @@ def serve(
         return
     asked = {text.partition(":")[0] for text in extensions}
     target, inspector = build(conf, where_to, [name for name in without if name not in asked])
-    if channel is not None:
+    if isinstance(target, ASGIApplication):
+        try:
+            serve_asgi(target, where_to, conf.sections["websocket"], sock)
+        except OSError as error:
+            _cannot_listen(where_to.uds or f"{where_to.host}:{where_to.port}", error)
+    elif channel is not None:
         freezing = frozen(target.server_options.gc_freeze)
         with freezing, asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(run_worker(target, channel, context))
@@ -200,31 +212,15 @@ def build(
                 raise OptionError("serve", "metrics", problem)
             conf.set_extension("metrics", True)
     apply(conf, target, plugins)
+    if where.admin_port is not None:
+        target.separate_admin()
     inspector = target.install(Inspector(payload=where.inspect_payload)) if where.inspect else None
-    if where.health:
+    if where.health or where.admin_port is not None:
         target.install(Health())
     with conf.naming_sources("server.backplane"):
         _ = target.hub.backplane
     target.prepare()
     return target, inspector
-
-
-def _set_up_logging(options: ServeOptions) -> None:
-    stderr = logging.StreamHandler()
-    stderr.addFilter(escape_record)  # also what asyncio, libraries and the app log
-    stderr.addFilter(LineLimit())
-    logging.basicConfig(
-        level=options.log_level.upper(),
-        format="%(asctime)s %(levelname)-7s %(process)d %(name)s  %(message)s",
-        handlers=[stderr],
-    )
-    requests = logging.getLogger("wsext.access")
-    requests.setLevel("WARNING" if options.access_log == "off" else "INFO")
-    if options.access_log == "json":
-        handler = logging.StreamHandler()
-        handler.setFormatter(JSONFormatter())
-        requests.addHandler(handler)
-        requests.propagate = False
 
 
 def _run(
@@ -235,19 +231,20 @@ def _run(
     sock: socket.socket | None,
 ) -> None:
     def started(server: Server) -> None:
-        _announce(where, server.url, [item.name for item in app.installed.items])
+        names = [item.name for item in app.installed.items]
+        announce_service(_name_of(where), server.url, names, _admin_url(admin))
         if inspector is not None:
             base = server.url if where.uds else server.url.replace("ws", "http", 1) + "/"
-            click.echo(f"inspect: {inspector.url(base)}")
-            sys.stdout.flush()
+            announce([f"inspect: {inspector.url(_admin_url(admin) or base)}"])
 
+    admin = _bind_admin(where)
     try:
         run_until_signal(
             app, where.host, where.port, uds=where.uds, sock=sock, ssl=context,
-            started=started,
+            started=started, admin=admin,
         )  # fmt: skip
     except OSError as error:
-        _cannot_listen(where, error)
+        _cannot_listen(where.uds or f"{where.host}:{where.port}", error)
 
 
 def _supervise(
@@ -265,11 +262,13 @@ def _supervise(
         else:
             sockets = net.bind(where.host, where.port, where.uds, options.backlog)
     except OSError as error:
-        _cannot_listen(where, error)
+        _cannot_listen(where.uds or f"{where.host}:{where.port}", error)
+    admin = _bind_admin(where)
 
     def started(ready: Ready) -> None:
         url = net.url_of(sockets[0], where.ssl_cert is not None)
-        _announce(where, url, ready.extensions, f" in {count} processes")
+        name = f"{_name_of(where)} in {count} processes"
+        announce_service(name, url, ready.extensions, _admin_url(admin))
 
     given = click.get_current_context().find_root().obj
     # -P: nothing is imported from the current folder. faulthandler: a worker that hangs says where.
@@ -280,7 +279,7 @@ def _supervise(
     with TemporaryDirectory(prefix="wsext-metrics-") as folder:
         env = {"PROMETHEUS_MULTIPROC_DIR": folder, **os.environ}
         supervisor = Supervisor(
-            command, sockets, count, started=started, timeout=options.worker_timeout,
+            command, sockets, count, started=started, admin=admin, timeout=options.worker_timeout,
             changes=changes, env=env, reloading=reloading,
         )  # fmt: skip
         code = asyncio.run(supervisor.run())
@@ -313,14 +312,24 @@ def _changes(folder: str) -> AsyncIterator[Any]:
     return changes
 
 
-def _announce(where: ServeOptions, url: str, extensions: list[str], how: str = "") -> None:
-    if not url.startswith("ws+unix:"):
-        url = url.replace("ws", "http", 1) + "/"
-    click.echo(f"wsext {__version__} serves {where.app or 'the reference app'}{how} on {url}")
-    click.echo(f"extensions: {', '.join(extensions) or 'none'}")
-    sys.stdout.flush()
+def _name_of(where: ServeOptions) -> str:
+    return where.app or "the reference app"
 
 
-def _cannot_listen(where: ServeOptions, error: OSError) -> NoReturn:
-    place = where.uds or f"{where.host}:{where.port}"
+def _bind_admin(where: ServeOptions) -> list[socket.socket]:
+    """The listening sockets of the admin port; none if there is to be no such port."""
+    if where.admin_port is None:
+        return []
+    try:
+        return net.bind(where.admin_host, where.admin_port, None, _ADMIN_BACKLOG)
+    except OSError as error:
+        _cannot_listen(f"{where.admin_host}:{where.admin_port}", error)
+
+
+def _admin_url(admin: Sequence[socket.socket]) -> str:
+    """The address of the admin port; empty if there is none."""
+    return net.url_of(admin[0], False).replace("ws", "http", 1) + "/" if admin else ""
+
+
+def _cannot_listen(place: str, error: OSError) -> NoReturn:
     fail(f"cannot listen on {place}: {error.strerror or error}")

@@ -217,13 +217,19 @@ class connect:
         self, session: Session | None, elsewhere: Target | None, use: Callable[[Accepted], T]
     ) -> T:
         """Connect, do the handshake, and use the connection; see `Dial`."""
-        async with asyncio.timeout(self._open_timeout):
-            try:
-                return await self._shake(self._http2, session, elsewhere, use)
-            except http2.NoWebSockets:
-                if self._http2 is True:
-                    raise
-                return await self._shake(False, session, elsewhere, use)
+        try:
+            async with asyncio.timeout(self._open_timeout) as limit:
+                try:
+                    return await self._shake(self._http2, session, elsewhere, use)
+                except http2.NoWebSockets:
+                    if self._http2 is True:
+                        raise
+                    return await self._shake(False, session, elsewhere, use)
+        except TimeoutError:
+            if not limit.expired():  # the operating system's
+                raise
+            late = f"no session within open_timeout ({self._open_timeout:g} s)"
+            raise TimeoutError(late) from None
 
     async def _shake(
         self,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin, urlsplit
 
 from websockets.exceptions import InvalidURI
-from websockets.headers import build_authorization_basic, build_host
+from websockets.headers import build_authorization_basic
 from websockets.uri import parse_uri
 
 __all__ = ["Target"]
@@ -47,7 +47,10 @@ class Target:
         if " " in url or not url.isprintable():  # the parser would drop some of them
             raise ValueError("the URL has a blank or a control character: percent-encode it")
         try:
-            uri = parse_uri(url)
+            place = urlsplit(url).netloc
+            user_info, at, address = place.rpartition("@")
+            uri = parse_uri(url.replace(place, address, 1))
+            user, *password = (unquote(part, errors="strict") for part in user_info.split(":", 1))
         except InvalidURI as error:
             raise ValueError(
                 f"not a URL: {error.msg}; use ws://host:port/path or wss://…"
@@ -55,21 +58,23 @@ class Target:
         except ValueError:
             raise ValueError("the URL's host, port, user name or password is malformed") from None
         authorization = None
-        if uri.user_info is not None:
-            if ":" in uri.user_info[0]:
+        if at:
+            if not password:
+                raise ValueError("the URL has a user name and no password")
+            if ":" in user:
                 raise ValueError("the user name in the URL has a colon (RFC 7617 section 2)")
-            authorization = build_authorization_basic(*uri.user_info)
+            authorization = build_authorization_basic(user, *password)
         return cls(uri.secure, uri.host, uri.port, uri.resource_name, authorization=authorization)
 
     @property
     def host_header(self) -> str:
         """The ``Host`` header: without the port if it is the scheme's own."""
-        return build_host(self.host, self.port, self.secure)
+        return self.authority.removesuffix(":443" if self.secure else ":80")
 
     @property
     def authority(self) -> str:
         """Host and port, as a proxy is asked for them."""
-        return build_host(self.host, self.port, self.secure, always_include_port=True)
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def origin(self) -> tuple[bool, str, int, str | None]:

@@ -43,6 +43,17 @@ class ServeOptions(OptionSet):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], local("what is logged to stderr")
     ] = "info"
+    log_format: Annotated[
+        Literal["text", "json"], local("how all lines are written, those of the start, too")
+    ] = "text"
+    admin_port: (
+        Annotated[
+            int,
+            local("TCP port of its own for health, metrics and inspect; 0: any", ge=0, le=65535),
+        ]
+        | None
+    ) = None
+    admin_host: Annotated[str, local("address on which the admin port is")] = "127.0.0.1"
     health: Annotated[bool, local("whether /healthz and /readyz are served")] = False
     metrics: Annotated[bool, local("whether /metrics is served (needs wsext-metrics)")] = False
     reload: Annotated[bool, local("whether changed files renew the workers (development)")] = False

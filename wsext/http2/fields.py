@@ -6,7 +6,6 @@ import base64
 import re
 import secrets
 from collections.abc import Iterable
-from typing import Any, cast
 
 from wsext.errors import HandshakeRejected, InvalidHandshake
 from wsext.escape import escape
@@ -161,4 +160,4 @@ def read_response(fields: list[tuple[bytes, bytes]]) -> HTTPResponse:
     status = pseudo.get(":status", "")
     if not _STATUS.fullmatch(status):
         raise InvalidHandshake(f"the server's response has the status {escape(status)!r}")
-    return HTTPResponse(int(status), "", cast("Any", headers))  # reads like the other Headers
+    return HTTPResponse(int(status), headers, version="HTTP/2")

@@ -73,13 +73,13 @@ class Inspector:
     @hookimpl
     def wsext_routes(self, app: App) -> None:
         self.register.installed = app.installed
-        app.http(f"{self.path}/")(self._page)
-        app.http(f"{self.path}/login")(self._login)
+        app.admin.http(f"{self.path}/")(self._page)
+        app.admin.http(f"{self.path}/login")(self._login)
 
         # Another port of this machine is the same site for cookies, but not the same origin.
         options = {"max_message_size": 4096, "origins": ("same",)}
 
-        @app.websocket(f"{self.path}/live", guards=[self._guard], options=options)
+        @app.admin.websocket(f"{self.path}/live", guards=[self._guard], options=options)
         async def live(session: Session) -> None:
             await Live(self.register).run(session)
 

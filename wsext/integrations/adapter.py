@@ -34,6 +34,14 @@ __all__ = [
 UNLIMITED = 1 << 31
 
 
+class TooBig(PayloadTooBig):
+    """A message is larger than ``websockets`` allows. Its text becomes the reason of the Close
+    frame, and before version 14 ``websockets`` has none."""
+
+    def __str__(self) -> str:
+        return f"over size limit ({self.args[1]} bytes)"
+
+
 class EncodingError(LocalProtocolError, TheirProtocolError):
     """A message could not be encoded. For anything else than an error of its own ``websockets``
     would drop the connection; like this whoever sends can still close it."""
@@ -181,7 +189,7 @@ class Adapter(TheirExtension):
         """What a codec holds back is in no count of ``websockets``."""
         self._held_bytes = len(frame.payload) + (0 if frame.opcode else self._held_bytes)
         if self._held_bytes > max(limit, self._codec.encoded_bound(limit)):
-            raise PayloadTooBig(self._held_bytes, limit)
+            raise TooBig(self._held_bytes, limit)
 
     def _joined_decoded(self, frame: Frame, frames: list[Frame]) -> Frame:
         if frames:
@@ -231,7 +239,7 @@ def _their_error(error: ProtocolError, limit: int) -> Exception:
     """A codec's refusal as what ``websockets`` closes with the right code for, as far as it can:
     it has 1002 where wsext has 1007."""
     if error.code == CloseCode.MESSAGE_TOO_BIG:
-        return PayloadTooBig(None, limit)
+        return TooBig(None, limit)
     if error.code in (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA):
         return TheirProtocolError(error.reason)
     return error

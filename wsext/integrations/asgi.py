@@ -19,7 +19,15 @@ from wsext.protocol.http import Request
 from wsext.runtime.life import life_of
 from wsext.runtime.session import Session
 
-__all__ = ["AppState", "ClientDisconnected", "Conversation", "Front", "build_scope", "describe"]
+__all__ = [
+    "AppState",
+    "ClientDisconnected",
+    "Conversation",
+    "Front",
+    "build_scope",
+    "describe",
+    "session",
+]
 
 
 class ClientDisconnected(OSError):
@@ -248,3 +256,33 @@ def describe(session: Session) -> dict[str, Any]:
     express."""
     agreed = [{"name": item.name, "params": dict(item.params)} for item in session.extensions]
     return {"extensions": agreed, "session": session}
+
+
+class HasScope(Protocol):
+    """A framework's WebSocket, for example Starlette's and FastAPI's."""
+
+    @property
+    def scope(self) -> Any:
+        """ASGI's scope."""
+
+
+def session(websocket: HasScope | Mapping[str, Any]) -> Session:
+    """The session of an ASGI application's WebSocket, for rooms, pings and what else ASGI has not.
+
+    It is there before the application accepts, and can send and be in rooms once it has.
+
+    Args:
+        websocket: The framework's WebSocket, or ASGI's scope.
+
+    Raises:
+        RuntimeError: If another server runs the application, or another protocol class of uvicorn.
+    """
+    scope = websocket if isinstance(websocket, Mapping) else websocket.scope
+    found = scope.get("extensions", {}).get("wsext")
+    if found is None:
+        raise RuntimeError(
+            "this WebSocket has no session of wsext: run the application with"
+            " uvicorn --ws wsext.integrations.uvicorn:Protocol"
+        )
+    made: Session = found["session"]
+    return made

@@ -82,7 +82,7 @@ class Profiles:
             WeakKeyDictionary()
         )
         self._terms: WeakKeyDictionary[uvicorn.Config, Terms] = WeakKeyDictionary()
-        self._sweeps: WeakKeyDictionary[asyncio.AbstractEventLoop, Sweep] = WeakKeyDictionary()
+        self._sweeps: WeakKeyDictionary[Timers, Sweep] = WeakKeyDictionary()
         self._trimmings: WeakKeyDictionary[Timers, Trimming] = WeakKeyDictionary()
 
     def terms(self, config: uvicorn.Config) -> Terms:
@@ -117,24 +117,24 @@ class Profiles:
         self._admitted.add(admission)
         return admission
 
-    def release(self, admission: Admission, loop: Timers) -> None:
-        """A connection of an event loop is gone."""
+    def release(self, admission: Admission, timers: Timers) -> None:
+        """A connection is gone; what runs its timeouts is that of its event loop."""
         self._admitted.discard(admission)
         admission.leave()
-        trimming = self._trimmings.get(loop)
+        trimming = self._trimmings.get(timers)
         if trimming is None:
-            trimming = self._trimmings[loop] = Trimming(loop)
+            trimming = self._trimmings[timers] = Trimming(timers)
         trimming.note_end()
 
     def enter(self, session: Session, admission: Admission) -> None:
         """A session goes on with a connection, until it leaves it."""
         self._carried[session] = admission
 
-    def leave(self, session: Session, loop: Timers) -> None:
-        """A session of an event loop has lost its connection."""
+    def leave(self, session: Session, timers: Timers) -> None:
+        """A session has lost its connection."""
         admission = self._carried.pop(session, None)
         if admission is not None:
-            self.release(admission, loop)
+            self.release(admission, timers)
 
     def hosts(self, config: uvicorn.Config) -> Hosts:
         """Which hosts are served here."""
@@ -148,12 +148,13 @@ class Profiles:
             found = self._seen_by[config] = proxies, Hosts(options.allowed_hosts, proxies)
         return found
 
-    def sweep(self, loop: asyncio.AbstractEventLoop) -> Sweep:
-        """What looks after the limits of the sessions of an event loop."""
-        found = self._sweeps.get(loop)
+    def sweep(self, timers: Timers) -> Sweep:
+        """What looks after the limits of the sessions of this event loop."""
+        found = self._sweeps.get(timers)
         if found is None:
-            found = self._sweeps[loop] = Sweep(loop, self._settings.installed, self._logger)
-            turns_of(loop).limit(self._settings.server_options.incoming_total)
+            found = self._sweeps[timers] = Sweep(timers, self._settings.installed, self._logger)
+            turns = turns_of(asyncio.get_running_loop())
+            turns.limit(self._settings.server_options.incoming_total)
         return found
 
 

@@ -46,6 +46,7 @@ from wsext.runtime.drive import driven
 from wsext.runtime.life import life_of
 from wsext.runtime.patience import close_rest
 from wsext.runtime.session import Session
+from wsext.runtime.timers import Timers
 from wsext.server.admission import Admission
 from wsext.server.decision import Acceptance, decide
 
@@ -58,8 +59,10 @@ class WebSocketProtocol(asyncio.Protocol):
     """One upgraded connection, from uvicorn's hand-over until the handshake is answered; from then
     on the connection is the session's. Make a class for your settings with `using`."""
 
-    #: What is installed, and the options of sessions.
+    #: What is installed, and the options of sessions. Its rooms are there for the application, too.
     settings: ClassVar[Application]
+    #: What runs pings and timeouts; ``None`` is the event loop.
+    timers: ClassVar[Timers | None] = None
     _profiles: ClassVar[Profiles]
 
     @classmethod
@@ -91,13 +94,14 @@ class WebSocketProtocol(asyncio.Protocol):
         self._state = server_state
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
+        self._timers: Timers = self.timers or self._loop
         limits = self.settings.server_options
         self._max_early = limits.max_header_size
         self._reader: RequestReader | None = RequestReader(
             max_size=limits.max_header_size, max_count=limits.max_header_count
         )
         self._admission: Admission
-        self._timeout: asyncio.TimerHandle | None = None
+        self._timeout: Any = None
         self._deciding: asyncio.Task[None] | None = None  # until the application is asked
         self._early = bytearray()  # frames that came before the handshake was answered
         self._scope: dict[str, Any] = {}
@@ -164,7 +168,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _start_timeout(self) -> None:
         """Drop the connection if what comes next takes too long."""
         self._stop_timeout()
-        self._timeout = self._loop.call_later(
+        self._timeout = self._timers.call_later(
             self.settings.server_options.handshake_timeout, self.transport.abort
         )
 
@@ -176,7 +180,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _forget(self) -> None:
         """The connection is gone."""
         self._state.connections.discard(cast("Any", self))
-        self._profiles.release(self._admission, self._loop)
+        self._profiles.release(self._admission, self._timers)
 
     def shutdown(self) -> None:
         """uvicorn shuts down: close the session with 1012, refuse what is not one yet with 503."""
@@ -237,6 +241,7 @@ class WebSocketProtocol(asyncio.Protocol):
                 options=terms.options,
                 installed=terms.installed,
                 negotiation=decision.negotiation,
+                timers=self.timers,
             )
         except BaseException:
             await close_rest(decision.negotiation.close(), terms.options)
@@ -299,11 +304,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._start(session)
 
     def _answer(self, request: Request, acceptance: Acceptance, headers: RawHeaders) -> None:
-        own = accept_headers(
-            request,
-            subprotocol=acceptance.subprotocol,
-            extensions=acceptance.negotiation.header,
-        )
+        header = acceptance.negotiation.header
+        own = accept_headers(request, subprotocol=acceptance.subprotocol, extensions=header)
         raw = [(name.encode(), value.encode()) for name, value in own.items()]
         head = response_head(101, [*raw, *self._state.default_headers, *headers])
         self._stop_timeout()
@@ -312,14 +314,14 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _start(self, session: Session) -> None:
         life = life_of(session)
-        sweep = self._profiles.sweep(self._loop)
+        sweep = self._profiles.sweep(self._timers)
         sweep.add(session)
         self._profiles.enter(session, self._admission)
-        life.on_detached = partial(self._profiles.leave, session, self._loop)
+        life.on_detached = partial(self._profiles.leave, session, self._timers)
 
         def ended(info: CloseInfo) -> None:
             sweep.remove(session)
-            self._profiles.leave(session, self._loop)
+            self._profiles.leave(session, self._timers)
             self._forget()
 
         life.add_callback(ended)
@@ -395,5 +397,4 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name != "Protocol":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()["Protocol"] = WebSocketProtocol.using(*settings_from_environment())
-    return value
+    return globals().setdefault("Protocol", WebSocketProtocol.using(*settings_from_environment()))

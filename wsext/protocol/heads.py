@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from wsext.errors import HandshakeRejected
+from wsext.protocol.bodies import body_length
 from wsext.protocol.headers import Headers, check_fields, is_host
 from wsext.protocol.http import Request
 
@@ -13,8 +14,8 @@ __all__ = ["RequestReader"]
 #: The longest line.
 _MAX_LINE = 8192
 
-#: Methods whose requests have bodies, which nobody reads here.
-_WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
+#: Methods whose requests have bodies, which nobody reads here. That of POST is read later.
+_WITH_BODY = ("PUT", "PATCH", "DELETE")
 
 # The grammar is strict: lines end with CR and LF, nothing stands between a name and its colon, and
 # no line goes on in the next one (RFC 9112 §2.2, §5.1, §5.2).
@@ -108,7 +109,9 @@ class RequestReader:
         assert self._line is not None  # it was read before the headers
         method, target, version = self._line
         headers = Headers.of([(name, value.strip(" \t")) for name, value in self._fields])
-        if "Transfer-Encoding" in headers or {*headers.get_all("Content-Length")} - {"0"}:
+        if method == "POST":
+            body_length(headers, version)
+        elif "Transfer-Encoding" in headers or {*headers.get_all("Content-Length")} - {"0"}:
             raise _malformed(method)  # nobody reads a body
         check_fields(headers, needs_host=version == "HTTP/1.1")
         return Request(method, target, headers, version=version)
@@ -116,7 +119,8 @@ class RequestReader:
 
 def _malformed(method: str) -> HandshakeRejected:
     if method in _WITH_BODY:
-        return HandshakeRejected(405, "only GET and HEAD are answered", {"Allow": "GET, HEAD"})
+        allowed = "GET, HEAD, POST"
+        return HandshakeRejected(405, f"allowed: {allowed}", {"Allow": allowed})
     return HandshakeRejected(400, "malformed request")
 
 

@@ -1,7 +1,6 @@
 """The HTTP around a handshake: requests, responses, and the reader of responses.
 
-The grammar of responses is that of the ``websockets`` package (`websockets.http11`); the limits are
-here. That of requests is in `wsext.protocol.heads`.
+The grammar of requests is in `wsext.protocol.heads`.
 """
 
 from __future__ import annotations
@@ -18,11 +17,12 @@ from urllib.parse import parse_qs, unquote
 
 from websockets.exceptions import InvalidHeader
 from websockets.headers import parse_connection, parse_upgrade
-from websockets.http11 import Response as HTTPResponse
 
 from wsext.errors import HandshakeRejected, InvalidHandshake
 from wsext.escape import escape
 from wsext.protocol.headers import (
+    NAME,
+    VALUE,
     Headers,
     has_token,
     hide_values,
@@ -40,8 +40,14 @@ __all__ = [
     "serialize_request",
 ]
 
+_FORM = "application/x-www-form-urlencoded"
+_MOST_FIELDS = 1000
+
 #: Knows how the values of cookies are quoted.
 _COOKIES: SimpleCookie = SimpleCookie()
+
+#: A status line (RFC 9112 §4). Some proxies still answer with HTTP/1.0.
+_STATUS_LINE = re.compile(rf"(HTTP/1\.[01]) ([1-5][0-9]{{2}}) {VALUE.pattern}")
 
 
 @dataclass
@@ -63,6 +69,11 @@ class Request:
         protocol: What an extended CONNECT of HTTP/2 asks for, ``websocket`` (RFC 8441 §4); ``None``
             without one.
         transport: What carries it, while it lasts; see `get_extra_info`.
+        app: The `App` that answers; ``None`` at a client, and under uvicorn.
+        body: The body of a POST; there once the guards have let it pass.
+        expires: When the identity expires, in Unix time: seconds, as of `time.time` and of ``exp``
+            in a JSON Web Token. A session that still has it then is closed with 1008; ``None``:
+            never. For guards and `wsext_handshake` to set.
     """
 
     method: str
@@ -79,6 +90,9 @@ class Request:
     local: bool = False
     protocol: str | None = None
     transport: Any = field(default=None, repr=False)
+    app: Any = field(default=None, repr=False, compare=False)
+    body: bytes = field(default=b"", repr=False)
+    expires: float | None = None
 
     def get_extra_info(self, name: str) -> Any:
         """What the transport knows, for example ``peername`` or ``ssl_object`` (a guard may look at
@@ -140,6 +154,31 @@ class Request:
     def query_lists(self) -> Mapping[str, list[str]]:
         """Query parameters with all their values."""
         return parse_qs(self.query_string, keep_blank_values=True)
+
+    @property
+    def form(self) -> Mapping[str, str]:
+        """The fields of the form in the body, as browsers send it; the first value of each.
+
+        Raises:
+            HandshakeRejected: 415 if the body is another one than
+                ``application/x-www-form-urlencoded``; 400 if it has more than 1000 fields.
+        """
+        return {name: values[0] for name, values in self.form_lists.items()}
+
+    @cached_property
+    def form_lists(self) -> Mapping[str, list[str]]:
+        """The fields of the form with all their values.
+
+        Raises:
+            HandshakeRejected: As `form`.
+        """
+        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind != _FORM:
+            raise HandshakeRejected(415, f"the body has to be {_FORM}", {"Accept-Post": _FORM})
+        try:
+            return parse_qs(self.body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        except ValueError:
+            raise HandshakeRejected(400, "malformed form") from None
 
     @cached_property
     def cookies(self) -> Mapping[str, str]:
@@ -257,13 +296,30 @@ def serialize_request(request: Request) -> bytes:
 # -- reading ----------------------------------------------------------------------------------
 
 
+@dataclass
+class HTTPResponse:
+    """What a server has answered.
+
+    Attributes:
+        status_code: The HTTP status.
+        headers: The header fields.
+        body: What was read of the body.
+        version: ``HTTP/1.0``, ``HTTP/1.1`` or ``HTTP/2``.
+    """
+
+    status_code: int
+    headers: Headers
+    body: bytes | bytearray = b""
+    version: str = "HTTP/1.1"
+
+
 class ResponseReader(LineReader):
     """Client: reads the response of a server, or of a proxy that was asked to CONNECT.
 
     Args:
         max_size: The most bytes of status line and headers, together with those of informational
             responses (1xx) that come before (RFC 9110 §15.2).
-        max_count: The most header lines, counted in the same way; the grammar itself stops at 128.
+        max_count: The most header lines, counted in the same way.
         max_body: The most bytes of a refusal's body that are read.
         tunnel: Whether a response of 2xx opens a tunnel, so that no body follows.
     """
@@ -284,10 +340,9 @@ class ResponseReader(LineReader):
     def _read_response(self) -> Generator[None, None, HTTPResponse]:
         response = yield from self._read_head()
         while 100 <= response.status_code < 200 and response.status_code != 101:
-            self.first_line = b""
             response = yield from self._read_head()
         status = response.status_code
-        if status == 101 and not self.first_line.startswith(b"HTTP/1.1 "):
+        if status == 101 and response.version != "HTTP/1.1":
             raise ValueError("101 needs HTTP/1.1")
         if status not in (101, 204, 304) and not (self._tunnel and 200 <= status < 300):
             # Whatever is wrong with its body, this is a refusal; what has come of it is kept.
@@ -296,8 +351,24 @@ class ResponseReader(LineReader):
         return response
 
     def _read_head(self) -> Generator[None, None, HTTPResponse]:
-        no_body: Any = None  # `proxy` means that none is read, and that HTTP/1.0 will do
-        return (yield from HTTPResponse.parse(self.read_line, no_body, no_body, proxy=True))
+        line = yield from self._read_text()
+        found = _STATUS_LINE.fullmatch(line)
+        if found is None:
+            raise ValueError(f"its first line is {line!r}")
+        headers = Headers()
+        while line := (yield from self._read_text()):
+            name, colon, value = line.partition(":")
+            if not (colon and NAME.fullmatch(name)):
+                raise ValueError(f"the header {name!r} has no such name, or no value")
+            headers[name] = value.strip(" \t")
+        return HTTPResponse(int(found[2]), headers, version=found[1])
+
+    def _read_text(self) -> Generator[None, None, str]:
+        """A line without its end."""
+        line = (yield from self.read_line()).decode("latin-1")
+        if not line.endswith("\r\n"):
+            raise ValueError("a line ends without CR LF")
+        return line[:-2]
 
     def _read_body(self, response: HTTPResponse) -> Generator[None, None, None]:
         body = response.body = bytearray()
@@ -305,9 +376,9 @@ class ResponseReader(LineReader):
         if "Transfer-Encoding" not in response.headers:
             yield from self._take(int(lengths[0]) if lengths else self._room + 1, body)
             return
-        while size := int((yield from self.read_line(0, TooLarge)).partition(b";")[0], 16):
+        while size := int((yield from self.read_line()).partition(b";")[0], 16):
             yield from self._take(size, body)
-            yield from self.read_line(0, TooLarge)  # the end of the chunk (RFC 9112 §7.1)
+            yield from self.read_line()  # the end of the chunk (RFC 9112 §7.1)
 
     def _take(self, size: int, body: bytearray) -> Generator[None, None, None]:
         """Add bytes to a body, as long as there is room."""
@@ -347,7 +418,7 @@ class ResponseReader(LineReader):
             response: HTTPResponse = stop.value
             return response
         except EOFError as error:
-            problem = f"the connection ended before the server answered: {error}"
+            problem = "the connection ended before the server answered"
             raise InvalidHandshake(problem, cut_off=True) from error
         except Exception as error:  # whatever the grammar raises, the answer is no use
             problem = f"the server's response is malformed: {escape(str(error))[:200]}"

@@ -57,6 +57,10 @@ cdef class Journal:
     cpdef count(self, Py_ssize_t size)
     cpdef count_frame(self, Frame frame)
 
+    cpdef Py_ssize_t taken(self) except -1
+    cpdef bint has_news(self) except -1
+    cpdef bytes ack_payload(self)
+
     @cython.locals(news="long long")
     cpdef bint is_ack_due(self) except -1
 

@@ -267,7 +267,6 @@ class Journal:
             if frame.fin:
                 self.received += 1
 
-    @property
     def taken(self) -> int:
         """How many of the received messages the program has taken."""
         if not self._is_over:
@@ -277,7 +276,7 @@ class Journal:
 
     def take_no_more(self) -> None:
         """The program takes no messages any more: what comes is thrown away, and what waits."""
-        self._taken = self.taken
+        self._taken = self.taken()
         self._is_over = True
 
     def is_ack_due(self) -> bool:
@@ -287,13 +286,12 @@ class Journal:
             and self._bytes - self._bytes_told < self._quarter
         ):
             return False
-        news = self.taken - self._told
+        news = self.taken() - self._told
         return news >= self._every or (news > 0 and self._bytes - self._bytes_told >= self._quarter)
 
-    @property
     def has_news(self) -> bool:
         """Whether messages were taken of which the peer has not been told."""
-        return self.taken != self._told
+        return self.taken() != self._told
 
     def is_untold(self) -> bool:
         """Whether messages have come that are not acknowledged, taken or not."""
@@ -301,7 +299,7 @@ class Journal:
 
     def ack_payload(self) -> bytes:
         """The payload of an acknowledgement that is sent now."""
-        self._told = taken = self.taken
+        self._told = taken = self.taken()
         self._bytes_told = self._bytes
         return taken.to_bytes(max(1, (taken.bit_length() + 7) // 8), "big")
 

@@ -23,22 +23,20 @@ class LineReader:
 
     Attributes:
         buffer: What has come and is not read.
-        first_line: The first line, once it has come.
         lines: The lines that were read.
         ended: Whether no more bytes will come.
     """
 
     def __init__(self, max_size: int, max_count: int) -> None:
         self.buffer = bytearray()
-        self.first_line = b""
         self.lines = 0
         self.ended = False
         self._max_size = max_size
         self._max_count = max_count
         self._size = 0
 
-    def read_line(self, limit: int, too_long: type[Exception]) -> Generator[None, None, bytearray]:
-        """Read a line with its end. The grammar's own limit and exception are not used.
+    def read_line(self) -> Generator[None, None, bytearray]:
+        """Read a line with its end.
 
         Raises:
             TooLarge: For too long or too many lines.
@@ -58,7 +56,6 @@ class LineReader:
             raise TooLarge(f"more than {self._max_count} headers")
         line = self.buffer[:end]
         del self.buffer[:end]
-        self.first_line = self.first_line or bytes(line)
         return line
 
     def more(self) -> Generator[None, None, None]:

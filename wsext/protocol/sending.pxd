@@ -52,12 +52,12 @@ cdef class Sender:
     @cython.locals(size=Py_ssize_t)
     cdef _count(self, Frame frame)
 
-    cdef _keep(self, object data, Py_ssize_t size, object hints, object meta)
-
     @cython.locals(journal=Journal, pipeline=Pipeline, each=Frame)
     cdef _record(self, Frame frame)
 
     cdef _write_again(self, Frame frame, bint is_whole, list frames)
+
+    @cython.locals(frame=Frame)
     cpdef send_ack(self)
 
     cpdef send_frame(self, Frame frame)

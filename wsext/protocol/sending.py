@@ -153,7 +153,11 @@ class Sender:
                 data = to_payload(data)[1]
             size = self._append(0x81 if type(data) is str else 0x82, data)
             if self.journal is not None:
-                self._keep(data, size, hints, meta)
+                if hints is None and meta is None:
+                    self.journal.record(data, size)
+                else:
+                    opcode, payload = to_payload(data)
+                    self.journal.record(Frame(opcode, payload, True, 0, hints, meta), size)
             self.messages_out += 1
             self.app_bytes_out += size
             self.wire_bytes_out += size
@@ -295,15 +299,6 @@ class Sender:
 
     # --- the journal --------------------------------------------------------------------------
 
-    def _keep(self, data: str | bytes, size: int, hints: Any, meta: Any) -> None:
-        """Keep a whole message that no codec has seen; the next connection may have some."""
-        assert self.journal is not None
-        if hints is None and meta is None:
-            self.journal.record(data, size)
-        else:
-            opcode, payload = to_payload(data)
-            self.journal.record(Frame(opcode, payload, True, 0, hints, meta), size)
-
     def _record(self, frame: Frame) -> None:
         """Keep what has entered the codecs of a frame that was sent."""
         journal, pipeline = self.journal, self.pipeline
@@ -373,7 +368,10 @@ class Sender:
             return
         frame = Frame(self.journal.opcode, self.journal.ack_payload())
         try:
-            for item in [frame] if self.pipeline.passive else self.pipeline.encode_again(frame):
+            if self.pipeline.passive:
+                self._write(frame)
+                return
+            for item in self.pipeline.encode_again(frame):
                 self._write(item)
         except ProtocolError as error:
             self.fail(error)
@@ -415,7 +413,7 @@ class Sender:
         return True
 
     def _send_close(self, code: int, reason: str) -> None:
-        if self.journal is not None and self.journal.has_news:
+        if self.journal is not None and self.journal.has_news():
             self.send_ack()
         close = Frame(Opcode.CLOSE, build_close(code, reason))
         frames = self._encoded_control(close)

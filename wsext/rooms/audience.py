@@ -13,9 +13,14 @@ from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.ports import Key, RoomHub
 from wsext.rooms.presence import Presence
+from wsext.runtime.formats import encode_json
+from wsext.runtime.prepared_value import PreparedValue
 from wsext.runtime.session import Session
 
-__all__ = ["Audience"]
+__all__ = ["Audience", "Sayable"]
+
+#: What can be said in a room.
+Sayable: TypeAlias = "Data | PreparedMessage | PreparedValue"
 
 #: Who is left out of a broadcast: sessions, presences, or their ids.
 Who: TypeAlias = "Session | Presence | str"
@@ -30,7 +35,7 @@ class Audience:
 
     async def broadcast(
         self,
-        data: Data | PreparedMessage,
+        data: Sayable,
         *,
         exclude: Who | Iterable[Who] = (),
         key: Key | None = None,
@@ -46,7 +51,8 @@ class Audience:
         their turn. With `RoomOptions.recovery` it waits until the broker has the message.
 
         Args:
-            data: ``str`` becomes a text message, bytes-like a binary one.
+            data: ``str`` becomes a text message, bytes-like a binary one. A `PreparedValue` becomes
+                for each member what its `Session.format` says.
             exclude: Sessions, `Presence` objects or their ids that do not get it.
             key: With the policy ``coalesce``, replaces what waits with the same key.
             hints: For the extensions, as in `Session.send`.
@@ -76,9 +82,31 @@ class Audience:
             away = "the message was given up"
             raise RoomError(away, CloseCode.TRY_AGAIN_LATER, str(error)) from error
 
+    async def broadcast_json(
+        self,
+        value: Any,
+        *,
+        text: bool = True,
+        exclude: Who | Iterable[Who] = (),
+        key: Key | None = None,
+        hints: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        id: str | None = None,
+    ) -> Position | None:
+        """`broadcast` a value as JSON (msgspec), in a text message or a binary one.
+
+        Everybody gets JSON. `broadcast` a `PreparedValue`, and each member gets its own format.
+
+        Raises:
+            TypeError: If the value cannot be encoded.
+            ValueError, OptionError, RoomError: As `broadcast`.
+        """
+        data = encode_json(value, text)
+        return await self.broadcast(data, exclude=exclude, key=key, hints=hints, meta=meta, id=id)
+
     def broadcast_nowait(
         self,
-        data: Data | PreparedMessage,
+        data: Sayable,
         *,
         exclude: Who | Iterable[Who] = (),
         key: Key | None = None,
@@ -96,14 +124,15 @@ class Audience:
 
     def _say(
         self,
-        data: Data | PreparedMessage,
+        data: Sayable,
         exclude: Who | Iterable[Who],
         key: Key | None,
         hints: Mapping[str, Any] | None,
         meta: Mapping[str, Any] | None,
         id: str | None,
     ) -> asyncio.Future[Position] | None:
-        if not isinstance(data, PreparedMessage):
+        self._hub.check_thread("room.broadcast_nowait")
+        if not isinstance(data, (PreparedMessage, PreparedValue)):
             data = PreparedMessage(data, hints=hints, meta=meta)
         if isinstance(exclude, (Session, Presence, str)):
             exclude = (exclude,)

@@ -1,26 +1,22 @@
-"""Publishers for programs without an event loop: one in a thread behind each."""
+"""Publishers for programs without an event loop, in that of a thread."""
 
 from __future__ import annotations
 
-import asyncio
-import atexit
 import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import CancelledError, Future
-from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from weakref import WeakSet
 
-from wsext.protocol.frames import Data
-from wsext.protocol.prepared import PreparedMessage
+from wsext.rooms.audience import Sayable
 from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.heard import RoomMessage
 from wsext.rooms.ports import Key
 from wsext.rooms.presence import Presence
 from wsext.rooms.publisher import MakeBackplane, Publisher
+from wsext.runtime.portal import Lease
 
 __all__ = ["BlockingPublisher"]
 
@@ -51,7 +47,7 @@ class BlockingPublisher:
     def __init__(
         self, backplane: MakeBackplane, *, timeout: float = 10.0, name: str = "publisher"
     ) -> None:
-        self._running: _Running | None = None
+        self._open: tuple[Lease, Publisher] | None = None
         self._is_closed = False
         self._lock = threading.Lock()
         self._make = partial(Publisher, backplane, timeout=timeout, name=name)
@@ -59,8 +55,7 @@ class BlockingPublisher:
         _publishers.add(self)
 
     def __enter__(self) -> Self:
-        with self._lock:
-            self._started()
+        self._opened()
         return self
 
     def __exit__(
@@ -75,19 +70,14 @@ class BlockingPublisher:
         """Disconnect. What other threads are publishing is still sent, if that is possible soon."""
         with self._lock:
             self._is_closed = True
-            running, self._running = self._running, None
-        if running is not None:
-            running.end()
-            running.wait_ended()
-
-    def __del__(self) -> None:
-        if self._running is not None:
-            self._running.end()  # without waiting: any thread may be the one that collects garbage
+            opened, self._open = self._open, None
+        if opened is not None:
+            opened[0].end()
 
     def publish(
         self,
         room: str,
-        data: Data | PreparedMessage,
+        data: Sayable,
         *,
         id: str | None = None,
         key: Key | None = None,
@@ -112,84 +102,33 @@ class BlockingPublisher:
         return self._do(lambda publisher: publisher.rooms(most))
 
     def _do(self, work: Callable[[Publisher], Coroutine[Any, Any, T]]) -> T:
-        result: Future[T] | None = None
-        try:
-            with self._lock:  # whatever begins does so before `close` says that all ends
-                result = self._started().begin(work)
-            return result.result()
-        except CancelledError:
-            raise RuntimeError("the publisher was closed meanwhile") from None
-        except BaseException:  # Ctrl-C, for example: nobody waits for it any more
-            if result is not None:
-                result.cancel()
-            raise
+        lease, publisher = self._opened()
+        return lease.run(None, work, publisher)
 
-    def _started(self) -> _Running:
-        if self._is_closed:
-            raise RuntimeError("the publisher is closed")
-        if self._running is None:
-            self._running = _Running(self._make())
-        return self._running
+    def _opened(self) -> tuple[Lease, Publisher]:
+        with self._lock:
+            if self._is_closed:
+                raise RuntimeError("the publisher is closed")
+            if self._open is None:
+                lease, publisher = Lease(), self._make()
+                try:
+                    lease.run(None, publisher.__aenter__)
+                except BaseException:
+                    lease.end()
+                    raise
+                leave = partial(publisher.__aexit__, None, None, None)
+                lease.close_with(leave, _LAST_SECONDS, self)
+                self._open = lease, publisher
+            return self._open
 
     def _forget(self) -> None:
-        """A fork has made this process, and left the thread behind."""
-        if self._running is not None:
-            _left_behind.append(self._running)
+        """A fork has made this process, and left the event loop behind."""
         self._lock = threading.Lock()  # a thread of the parent may have held it
-        self._running = None
-
-
-class _Running:
-    """A publisher that is open, on an event loop in a thread of its own."""
-
-    def __init__(self, publisher: Publisher) -> None:
-        self._publisher = publisher
-        self._ended = asyncio.Event()
-        self._started: Future[asyncio.AbstractEventLoop] = Future()
-        # A daemon: before the end of a program tells anybody, it waits for all other threads.
-        self._thread = threading.Thread(target=self._run, name="wsext-publisher", daemon=True)
-        self._thread.start()
-        self._loop = self._started.result()
-
-    def _run(self) -> None:
-        asyncio.run(self._work())
-
-    async def _work(self) -> None:
-        try:
-            await self._publisher.__aenter__()
-        except BaseException as error:
-            self._started.set_exception(error)
-            return
-        self._started.set_result(asyncio.get_running_loop())
-        try:
-            await self._ended.wait()
-        finally:
-            await self._publisher.__aexit__(None, None, None)
-
-    def begin(self, work: Callable[[Publisher], Coroutine[Any, Any, T]]) -> Future[T]:
-        """Have the publisher do something."""
-        return asyncio.run_coroutine_threadsafe(work(self._publisher), self._loop)
-
-    def end(self) -> None:
-        """Begin to close the publisher."""
-        with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._ended.set)
-
-    def wait_ended(self) -> None:
-        """Wait until it is closed, but not for ever."""
-        self._thread.join(_LAST_SECONDS)
+        self._open = None
 
 
 #: All of this process.
 _publishers: WeakSet[BlockingPublisher] = WeakSet()
-
-#: What the parent of a fork has open; it must not be closed here, even by garbage collection.
-_left_behind: list[_Running] = []
-
-
-def _close_all() -> None:
-    for publisher in list(_publishers):
-        publisher.close()
 
 
 def _forget_all() -> None:
@@ -197,6 +136,5 @@ def _forget_all() -> None:
         publisher._forget()
 
 
-atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):  # where there is fork
     os.register_at_fork(after_in_child=_forget_all)

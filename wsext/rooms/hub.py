@@ -30,6 +30,8 @@ from wsext.rooms.presence import Presence
 from wsext.rooms.room import Room
 from wsext.rooms.settings import RoomOptions
 from wsext.runtime.life import life_of
+from wsext.runtime.loop import refuse_other_thread
+from wsext.runtime.prepared_value import PreparedValue
 from wsext.runtime.session import Session
 
 __all__ = ["Hub"]
@@ -133,6 +135,10 @@ class Hub(RoomHub):
             room = self._rooms[name] = Room(self, name)
         return room
 
+    def check_thread(self, call: str) -> None:
+        if self._loop is not None:
+            refuse_other_thread(self._loop, call)
+
     def member_id(self, session: Session) -> str:
         self._ensure_started()
         return f"{self.origin}.{session.id}"
@@ -213,7 +219,7 @@ class Hub(RoomHub):
 
     # --- for rooms ----------------------------------------------------------------------------
 
-    async def open(self, name: str) -> list[PreparedMessage]:
+    async def open(self, name: str) -> list[PreparedMessage | PreparedValue]:
         await self.start()
         payloads = await self.backplane.open(name, self.options.history)
         notes = [self._read(name, payload) for payload in payloads]
@@ -247,7 +253,8 @@ class Hub(RoomHub):
 
     def _made(self, said: Said, position: Position, after: Position | None) -> Heard:
         message = stamped(said.at(position), self.options.stamp)
-        return Heard(message, said.key, frozenset(said.left_out), position, after)
+        left_out = frozenset(said.left_out)
+        return Heard.of(message, key=said.key, left_out=left_out, position=position, after=after)
 
     def admit(self, session: Session) -> None:
         if self._seats[session] >= (most := self.options.max_rooms_per_session):
@@ -274,7 +281,7 @@ class Hub(RoomHub):
     def say(
         self,
         room: str,
-        message: PreparedMessage,
+        message: PreparedMessage | PreparedValue,
         key: Key | None,
         left_out: frozenset[str],
         id: str | None = None,
@@ -285,12 +292,12 @@ class Hub(RoomHub):
                 problem = "without it, a broadcast cannot have an id"
                 raise OptionError("rooms", "recovery", problem)
         payload = encode(Said.of(message, key, left_out, id))
-        target = self._rooms[room]
-        self._work += len(target) * (1 + (message.size >> 13))
+        target, heard = self._rooms[room], Heard.of(message, key=key, left_out=left_out)
+        self._work += len(target) * (1 + (heard.message.size >> 13))
         if self.options.recovery:
             return self._submit(room, payload, None if id is None else record_id("", id))
         self._publish(room, payload, kept=True)
-        target.deliver(Heard(message, key, left_out))
+        target.deliver(heard)
         return None
 
     def _publish(self, room: str, payload: bytes, *, kept: bool) -> None:
@@ -355,7 +362,8 @@ class Hub(RoomHub):
             return
         note = self._read(room, payload)
         if isinstance(note, Said):
-            target.deliver(Heard(note.message, note.key, frozenset(note.left_out)))
+            left_out = frozenset(note.left_out)
+            target.deliver(Heard.of(note.message, key=note.key, left_out=left_out))
         elif isinstance(note, Back):
             target.compare_presence()
         elif note is not None:

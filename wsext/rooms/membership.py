@@ -66,6 +66,7 @@ class Membership(Audience):
         room: The room.
         session: Whose membership it is.
         me: As the others see it.
+        format: How it gets a `PreparedValue`: the session's `Session.format` when it joined.
         missed: Which messages never reach it, if some do not: those of which it was told last.
     """
 
@@ -81,6 +82,7 @@ class Membership(Audience):
         super().__init__(hub, room.name)
         self.room = room
         self.session = session
+        self.format = session.format
         self.me = Presence(
             hub.member_id(session), session.name, None if info is None else dict(info)
         )
@@ -137,8 +139,9 @@ class Membership(Audience):
     def give(self, heard: Heard, lane: Lane | None = None) -> None:
         """Send what was heard before, by its policy or that of another lane."""
         try:
-            if not self.session._try_prepared(heard.message):
-                self.queue(heard.message, heard.key, lane)
+            message = heard.form(self.format)
+            if not self.session._try_prepared(message):
+                self.queue(message, heard.key, lane)
         except ProtocolError as error:  # the session has failed, and leaves by that
             logger.debug("room %r: %s", self.room.name, error)
 
@@ -223,6 +226,7 @@ class Membership(Audience):
 
     def leave(self) -> None:
         """End the membership; what waits for the session is still sent."""
+        self._hub.check_thread("membership.leave")
         if self._joined:
             self._position = self.position
             self._catching_up = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
@@ -12,6 +12,7 @@ from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.heard import RoomMessage
 from wsext.rooms.presence import Presence
+from wsext.runtime.prepared_value import PreparedValue
 
 __all__ = ["NOTES", "Back", "Came", "Note", "Said", "Went", "encode", "read_members", "read_said"]
 
@@ -25,6 +26,7 @@ class Said(msgspec.Struct, array_like=True, tag="m", omit_defaults=True):
     hints: dict[str, Any] | None = None
     meta: dict[str, Any] | None = None
     id: str | None = None
+    packed: bytes | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.data, (str, bytes)):
@@ -33,12 +35,14 @@ class Said(msgspec.Struct, array_like=True, tag="m", omit_defaults=True):
     @classmethod
     def of(
         cls,
-        message: PreparedMessage,
+        said: PreparedMessage | PreparedValue,
         key: str | int | None = None,
         left_out: Collection[str] = (),
         id: str | None = None,
     ) -> Said:
         """How a message is told to others."""
+        message = said.json if isinstance(said, PreparedValue) else said
+        packed = said.msgpack.data if isinstance(said, PreparedValue) else None
         hints, meta = message.hints, message.meta
         return cls(
             message.data,
@@ -47,16 +51,19 @@ class Said(msgspec.Struct, array_like=True, tag="m", omit_defaults=True):
             None if hints is None else dict(hints),
             None if meta is None else dict(meta),
             id,
+            cast("bytes | None", packed),
         )
 
     def at(self, position: Position | None) -> RoomMessage:
         """With its position."""
-        return RoomMessage(self.data, position, self.id, self.key, self.hints, self.meta)
+        return RoomMessage(
+            self.data, position, self.id, self.key, self.hints, self.meta, self.packed
+        )
 
     @property
-    def message(self) -> PreparedMessage:
+    def message(self) -> PreparedMessage | PreparedValue:
         """What members get."""
-        return PreparedMessage(self.data, hints=self.hints, meta=self.meta)
+        return self.at(None).prepared
 
 
 class Came(msgspec.Struct, array_like=True, tag="+"):

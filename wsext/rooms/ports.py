@@ -14,6 +14,7 @@ from wsext.rooms.counters import Counters
 from wsext.rooms.heard import Heard
 from wsext.rooms.presence import Presence
 from wsext.rooms.settings import RoomOptions
+from wsext.runtime.prepared_value import PreparedValue
 from wsext.runtime.session import Session
 
 __all__ = ["Key", "RoomHub"]
@@ -43,6 +44,13 @@ class RoomHub(Protocol):
     def bounds(self) -> Bounds:
         """How much of `kept` there may be."""
 
+    def check_thread(self, call: str) -> None:
+        """Refuse a call of another thread, where the event loop does not run.
+
+        Raises:
+            RuntimeError: If this is one.
+        """
+
     def member_id(self, session: Session) -> str:
         """How a session is called among the members of all processes."""
 
@@ -63,7 +71,7 @@ class RoomHub(Protocol):
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run something in the background; its errors are logged."""
 
-    async def open(self, name: str) -> list[PreparedMessage]:
+    async def open(self, name: str) -> list[PreparedMessage | PreparedValue]:
         """Hear a room; its last messages."""
 
     async def open_log(self, name: str) -> tuple[Position | None, list[Heard]]:
@@ -85,7 +93,7 @@ class RoomHub(Protocol):
     def say(
         self,
         room: str,
-        message: PreparedMessage,
+        message: PreparedMessage | PreparedValue,
         key: Key | None,
         left_out: frozenset[str],
         id: str | None = None,

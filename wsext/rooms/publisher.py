@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
 from wsext.errors import OptionError, PublishError
-from wsext.protocol.frames import Data
 from wsext.protocol.prepared import PreparedMessage
+from wsext.rooms.audience import Sayable
 from wsext.rooms.backplanes.contract import Backplane, BackplaneStatus
 from wsext.rooms.backplanes.envelope import record_id
 from wsext.rooms.backplanes.faults import Faults
@@ -26,6 +26,7 @@ from wsext.rooms.names import check_id, check_name
 from wsext.rooms.notes import Said, encode, read_members, read_said
 from wsext.rooms.ports import Key
 from wsext.rooms.presence import Presence
+from wsext.runtime.prepared_value import PreparedValue
 from wsext.sdk.plugins import default_plugins
 
 __all__ = ["MakeBackplane", "Publisher", "outside_backplane"]
@@ -104,7 +105,7 @@ class Publisher:
     async def publish(
         self,
         room: str,
-        data: Data | PreparedMessage,
+        data: Sayable,
         *,
         id: str | None = None,
         key: Key | None = None,
@@ -118,7 +119,8 @@ class Publisher:
 
         Args:
             room: The room's name.
-            data: ``str`` becomes a text message, bytes-like a binary one.
+            data: ``str`` becomes a text message, bytes-like a binary one. A `PreparedValue` becomes
+                for each member what its `Session.format` says.
             id: 1 to 64 bytes of UTF-8. A message whose id the broker remembers in this room, of a
                 publisher of the same name, is not sent again. Without one it has an id of its own.
             key: With the policy ``coalesce``, replaces what waits with the same key.
@@ -137,7 +139,7 @@ class Publisher:
         """
         speaker = self._opened()
         check_name(room)
-        if not isinstance(data, PreparedMessage):
+        if not isinstance(data, (PreparedMessage, PreparedValue)):
             data = PreparedMessage(data, hints=hints, meta=meta)
         if id is not None:
             check_id(id)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from wsext.errors import OptionError, ProtocolError, RoomError
 from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.contexts import SharedContext
+from wsext.protocol.prepared import PreparedMessage
 from wsext.rooms.audience import Audience
 from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.catching_up import CatchingUp
 from wsext.rooms.counters import Counters
 from wsext.rooms.heard import Heard, Missed
 from wsext.rooms.membership import Joining, Membership
-from wsext.rooms.ports import RoomHub
+from wsext.rooms.ports import Key, RoomHub
 from wsext.rooms.presence import Presence, Watch
 from wsext.rooms.settings import RoomOverflow
 from wsext.runtime.session import Session
@@ -27,6 +28,8 @@ logger = get_logger("wsext.rooms")
 
 #: How a message gets to a member: at once, or by the member's lane of its session's outbox.
 _Way: TypeAlias = "tuple[Session, Membership]"
+#: To those who take JSON, and to those who take MessagePack.
+_Ways: TypeAlias = "tuple[list[_Way], list[_Way]]"
 
 
 class Room(Audience):
@@ -46,13 +49,14 @@ class Room(Audience):
         self.name = name
         self.counters = Counters()
         self._members: dict[str, Membership] = {}
-        self._everybody: list[_Way] | None = None
+        self._everybody: _Ways | None = None
         self._held: dict[Membership, CatchingUp] = {}
         self.position: Position | None = None
         self._opening: asyncio.Task[None] | None = None
         self._joining = 0
         self.watch = Watch()
         self._context = SharedContext()
+        self._packed_context = SharedContext()  # of those who take MessagePack
 
     def __len__(self) -> int:
         return len(self._members)
@@ -101,6 +105,7 @@ class Room(Audience):
                 than rooms keep, ``info`` is too large, ``since`` is no position, or too much waits
                 for the broker.
         """
+        self._hub.check_thread("room.join_nowait")
         if self._hub.is_swamped:
             raise RoomError("too much waits for the broker", CloseCode.TRY_AGAIN_LATER)
         options = self._hub.options
@@ -165,7 +170,7 @@ class Room(Audience):
             position, before = await self._hub.open_log(self.name)
             self.position = self.position or position
         else:
-            before = [Heard(message) for message in await self._hub.open(self.name)]
+            before = [Heard.of(message) for message in await self._hub.open(self.name)]
         meanwhile = kept.last(self.name, self._hub.options.history)
         kept.drop(self.name)
         for heard in (*before, *meanwhile):
@@ -219,6 +224,7 @@ class Room(Audience):
         self._opening = None
         self._hub.kept.drop(self.name)
         self._hub.contexts.drop(self._context)
+        self._hub.contexts.drop(self._packed_context)
         self._members.clear()
         self._held.clear()
         self._everybody = None
@@ -233,34 +239,44 @@ class Room(Audience):
     def deliver(self, heard: Heard) -> None:
         """Hand a message to the members of this process."""
         options = self._hub.options
-        if options.shared_context:
-            heard = heard._replace(message=heard.message.within(self._context))
-        message, key, left_out, position, _ = heard
-        if position is not None:
-            self.position = position
-            for catching_up in self._held.values():
-                catching_up.hold(heard)
         everybody = self._everybody
-        if left_out:
-            everybody = [way for way in self._ways() if way[1].me.id not in left_out]
+        if heard.left_out:
+            everybody = self._ways(heard.left_out)
         elif everybody is None:
             everybody = self._everybody = self._ways()
-        for session, member in everybody:  # the fast path: few steps, and none that waits
+        ways, packed_ways = everybody
+        if options.shared_context:
+            heard = heard.within(self._context, self._packed_context if packed_ways else None)
+        if heard.position is not None:
+            self.position = heard.position
+            for catching_up in self._held.values():
+                catching_up.hold(heard)
+        self._hand_out(heard.message, heard.key, ways)
+        if packed_ways:
+            self._hand_out(heard.form("msgpack"), heard.key, packed_ways)
+        for counters in (self.counters, self._hub.counters):
+            counters.messages += 1
+            counters.bytes += heard.message.size
+            counters.delivered += len(ways) + len(packed_ways)
+        if self._opening is not None:
+            self._hub.kept.put(self.name, heard, heard.message.size, self._hub.bounds)
+            for context in (self._packed_context, self._context):
+                self._hub.contexts.use(context, options.context_total_bytes)
+
+    def _hand_out(self, message: PreparedMessage, key: Key | None, ways: list[_Way]) -> None:
+        for session, member in ways:  # the fast path: few steps, and none that waits
             try:
                 if not session._try_prepared(message):
                     member.queue(message, key)
             except ProtocolError as error:  # that member's session has failed
                 logger.debug("room %r: %s", self.name, error)
-        for counters in (self.counters, self._hub.counters):
-            counters.messages += 1
-            counters.bytes += message.size
-            counters.delivered += len(everybody)
-        if self._opening is not None:
-            self._hub.kept.put(self.name, heard, message.size, self._hub.bounds)
-            self._hub.contexts.use(self._context, options.context_total_bytes)
 
-    def _ways(self) -> list[_Way]:
-        return [(m.session, m) for m in self._members.values() if m not in self._held]
+    def _ways(self, left_out: Collection[str] = ()) -> _Ways:
+        ways: _Ways = ([], [])
+        for member in self._members.values():
+            if member not in self._held and member.me.id not in left_out:
+                ways[member.format == "msgpack"].append((member.session, member))
+        return ways
 
     def lose(self, position: Position, reason: str) -> None:
         """Some messages up to a position will never be heard."""

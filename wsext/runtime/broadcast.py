@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from wsext.errors import ConnectionClosed, ProtocolError, QueueFull
 from wsext.protocol.contexts import SharedContext
 from wsext.protocol.frames import Data
 from wsext.protocol.prepared import PreparedMessage
+from wsext.runtime.common import Common
+from wsext.runtime.formats import encode_json
+from wsext.runtime.prepared_value import PreparedValue
 
-__all__ = ["broadcast"]
-
-
-class Told(Protocol):
-    """Who can be told something: a session, on asyncio or on trio."""
-
-    def send_nowait(self, data: Any) -> None: ...
+__all__ = ["broadcast", "broadcast_json"]
 
 
-S = TypeVar("S", bound=Told)
+S = TypeVar("S", bound=Common)
 
 
 def broadcast(
     sessions: Iterable[S],
-    data: Data | PreparedMessage,
+    data: Data | PreparedMessage | PreparedValue,
     *,
     hints: Mapping[str, Any] | None = None,
     meta: Mapping[str, Any] | None = None,
@@ -38,11 +35,13 @@ def broadcast(
 
     Args:
         sessions: Who gets it.
-        data: ``str`` becomes a text message, bytes-like a binary one.
+        data: ``str`` becomes a text message, bytes-like a binary one. A `PreparedValue` becomes
+            for each session what its `Session.format` says.
         hints: For the extensions, as in `Session.send`.
         meta: Metadata beside the message, as in `Session.send`.
         context: What the same group was told before: the message is compressed with that as its
-            context, once for all (see `SharedContext`). Without one, nothing is remembered.
+            context, once for all (see `SharedContext`). Without one, nothing is remembered. Of a
+            `PreparedValue`, the JSON is.
 
     Returns:
         The sessions that did not get it, each with the reason: `ConnectionClosed`, `QueueFull` by
@@ -51,14 +50,33 @@ def broadcast(
     Raises:
         TypeError: If the data is of another type.
     """
-    if not isinstance(data, PreparedMessage):
+    if not isinstance(data, (PreparedMessage, PreparedValue)):
         data = PreparedMessage(data, hints=hints, meta=meta)
     if context is not None:
         data = data.within(context)
     missed: dict[S, Exception] = {}
     for session in list(sessions):
         try:
-            session.send_nowait(data)
+            form = data.form(session.format) if isinstance(data, PreparedValue) else data
+            session.send_nowait(form)
         except (ConnectionClosed, ProtocolError, QueueFull) as error:
             missed[session] = error.with_traceback(None)
     return missed
+
+
+def broadcast_json(
+    sessions: Iterable[S],
+    value: Any,
+    *,
+    text: bool = True,
+    hints: Mapping[str, Any] | None = None,
+    meta: Mapping[str, Any] | None = None,
+    context: SharedContext | None = None,
+) -> dict[S, Exception]:
+    """`broadcast` a value as JSON (msgspec), in a text message or a binary one.
+
+    Raises:
+        TypeError: If the value cannot be encoded.
+    """
+    data = encode_json(value, text)
+    return broadcast(sessions, data, hints=hints, meta=meta, context=context)

@@ -16,6 +16,7 @@ from wsext.protocol.contract import Trace
 from wsext.protocol.frames import Frame, Message
 from wsext.protocol.headers import hide_values
 from wsext.protocol.http import Headers, Request
+from wsext.runtime.formats import Format
 from wsext.runtime.formatted import Formatted
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.stats import Stats
@@ -39,6 +40,8 @@ class Common(Formatted):
         subprotocol: The subprotocol in use, or ``None``.
         negotiation: Every extension offer with its verdict, and what is in use.
         options: The options in force.
+        format: How it gets a `PreparedValue`: ``"json"``, the default, or ``"msgpack"``. A
+            `Dispatcher` sets it to its own.
         response_headers: Client: the headers of the server's response.
     """
 
@@ -50,6 +53,7 @@ class Common(Formatted):
     subprotocol: str | None
     negotiation: Negotiation
     options: WebSocketOptions
+    format: Format
     response_headers: Headers | None
 
     _raw: bool
@@ -73,6 +77,7 @@ class Common(Formatted):
         self.subprotocol = subprotocol
         self.negotiation = negotiation or Negotiation()
         self.options = options
+        self.format = "json"
         self.response_headers = None
         self._traces = ()
 
@@ -108,6 +113,28 @@ class Common(Formatted):
     def identity(self) -> Any:
         """Who the peer is: what a guard has put into ``request.identity``; ``None`` by default."""
         return self.request.identity
+
+    @property
+    def expires(self) -> float | None:
+        """When the identity expires, in Unix time; then the session ends with 1008. ``None``:
+        never."""
+        return self.request.expires
+
+    def renew(self, identity: Any, *, expires: float | None) -> None:
+        """Go on for longer, because the peer has shown again who it is, by a message for example.
+
+        Args:
+            identity: Who it is. It has to be equal to the session's identity, as when a session is
+                resumed, and takes its place.
+            expires: When that expires, in Unix time; ``None``: never.
+
+        Raises:
+            ConnectionClosed: If the session has ended or is closing.
+            RemoteProtocolError: With 1008, if it is another identity, or one that has expired. A
+                handler that does not catch it ends the session with that code.
+            TypeError: If ``expires`` is not a number.
+        """
+        self._life.renew(identity, expires)
 
     @property
     def role(self) -> str:
@@ -169,6 +196,16 @@ class Common(Formatted):
         finally:
             self._connection.streaming = False
 
+    def send_nowait(
+        self,
+        data: Any,
+        *,
+        hints: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Send a message without waiting."""
+        raise NotImplementedError
+
     async def send_frame(self, frame: Frame) -> None:
         """Send one frame: a fragment, a control frame, or on a raw session whatever it is.
 
@@ -214,6 +251,7 @@ class Common(Formatted):
         Raises:
             ValueError: If the code may not be sent.
         """
+        self._check_thread("session.close_nowait")
         self._life.close(code, reason)
 
     async def wait_closed(self) -> CloseInfo:
@@ -223,6 +261,7 @@ class Common(Formatted):
 
     def abort(self) -> None:
         """Drop the connection at once; the peer sees 1006. It cannot be resumed."""
+        self._check_thread("session.abort")
         self._life.abort()
 
     # --- observing ----------------------------------------------------------------------------
@@ -238,6 +277,7 @@ class Common(Formatted):
 
         What has been read already is delivered. A later call may only make it longer.
         """
+        self._check_thread("session.hold_reading")
         self._life.link.hold_reading(seconds)
 
     @property
@@ -286,6 +326,14 @@ class Common(Formatted):
 
         one = traces[0] if traces else None
         self._connection.pipeline.set_trace(tell_all if len(traces) > 1 else one)
+
+    def _check_thread(self, call: str) -> None:
+        """Refuse a call that would race with what runs the session, in another thread.
+
+        Raises:
+            RuntimeError: If it would; it says what to call.
+        """
+        self._life.link.check_thread(call)
 
     def __repr__(self) -> str:
         return f"<Session {self.id} {self.request.path} {self._connection.state.name}>"

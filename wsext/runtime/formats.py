@@ -11,7 +11,7 @@ import msgspec
 
 from wsext.errors import MessageError
 
-__all__ = ["NAMES", "Format", "decode", "decoder", "encode"]
+__all__ = ["NAMES", "Format", "decode", "decoder", "encode", "encode_json"]
 
 Format: TypeAlias = Literal["json", "msgpack"]
 
@@ -79,5 +79,23 @@ def encode(value: Any, format: Format) -> str | bytes:
         TypeError: If the value cannot be encoded.
     """
     if format == "json":
-        return msgspec.json.encode(value).decode()
-    return msgspec.msgpack.encode(value)
+        return encode_json(value)
+    return msgspec.msgpack.encode(value, enc_hook=_dump)
+
+
+def encode_json(value: Any, text: bool = True) -> str | bytes:
+    """A value as JSON, for a text message or a binary one.
+
+    Raises:
+        TypeError: If the value cannot be encoded.
+    """
+    data = msgspec.json.encode(value, enc_hook=_dump)
+    return data.decode() if text else data
+
+
+def _dump(value: Any) -> Any:
+    """What msgspec does not know, as plain data: pydantic's models, which FastAPI's users have."""
+    dump = getattr(value, "model_dump", None)
+    if dump is None:
+        raise TypeError(f"values of the type {type(value).__name__} cannot be encoded")
+    return dump(mode="json")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from wsext.errors import MessageError, RemoteProtocolError
 from wsext.protocol.closing import CloseCode
-from wsext.runtime.formats import NAMES, Format, decode, encode
+from wsext.runtime.formats import NAMES, Format, decode, encode, encode_json
 
 __all__ = ["Formatted"]
+
+T = TypeVar("T")
 
 
 class Formatted:
@@ -31,6 +33,12 @@ class Formatted:
         """Send a message."""
         raise NotImplementedError
 
+    @overload
+    async def receive_json(self, type: type[T]) -> T: ...
+
+    @overload
+    async def receive_json(self, type: Any = Any) -> Any: ...
+
     async def receive_json(self, type: Any = Any) -> Any:
         """The next message, decoded from JSON and checked against a type (msgspec).
 
@@ -40,6 +48,12 @@ class Formatted:
             ConnectionClosed: As `receive`.
         """
         return self._decoded(await self.receive(), type, "json")
+
+    @overload
+    async def receive_msgpack(self, type: type[T]) -> T: ...
+
+    @overload
+    async def receive_msgpack(self, type: Any = Any) -> Any: ...
 
     async def receive_msgpack(self, type: Any = Any) -> Any:
         """The next message, decoded from MessagePack and checked against a type (msgspec).
@@ -74,8 +88,7 @@ class Formatted:
             ConnectionClosed: As `send`.
             TypeError: If the value cannot be encoded.
         """
-        data = encode(value, "json")
-        await self.send(data if text else str(data).encode(), hints=hints, meta=meta)
+        await self.send(encode_json(value, text), hints=hints, meta=meta)
 
     async def send_msgpack(
         self,

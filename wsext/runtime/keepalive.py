@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, cast
 
 from wsext.errors import LocalProtocolError, ProtocolError
@@ -155,15 +156,25 @@ class Keepalive:
             self._sent = self._sent[-100:]  # a peer that answers none must not make the list grow
             self.start()
         else:
-            self._timer = link.timers.call_later(timeout, self._check)
+            self._wait(timeout)
 
-    def _check(self) -> None:
-        """Fail the connection if nothing has come since the ping."""
+    def _wait(self, seconds: float) -> None:
+        """Give the peer some time for a sign of life, but look no later than at the next ping."""
+        step = min(seconds, self._link.options.ping_interval or seconds)
+        check = self._check if step == seconds else partial(self._check, seconds - step)
+        self._timer = self._link.timers.call_later(step, check)
+
+    def _check(self, left: float = 0.0) -> None:
+        """Fail the connection if nothing has come since the ping; if there is time left, ping it
+        once more."""
         link = self._link
         # While the application is the slow one, a pong may wait unread behind its messages.
         if link.has_heard() or not link.is_reading:
             options = link.options
             rest = (options.ping_interval or 0) - (options.ping_timeout or 0)
             self._timer = link.timers.call_later(max(rest, 0), self._ping)
-            return
-        link.give_up(LocalProtocolError("ping timeout", CloseCode.INTERNAL_ERROR))
+        elif left:
+            self._send(self._fresh(), None)
+            self._wait(left)
+        else:
+            link.give_up(LocalProtocolError("ping timeout", CloseCode.INTERNAL_ERROR))

@@ -13,6 +13,7 @@ from wsext.protocol.closing import CloseCode
 from wsext.protocol.connection import Connection
 from wsext.protocol.http import Request
 from wsext.protocol.states import State
+from wsext.runtime.expiry import expired, renew, seconds_left
 from wsext.runtime.flow import Flow
 from wsext.runtime.link import Link
 from wsext.runtime.outcome import closed_error
@@ -45,6 +46,7 @@ class Lasting(Flow):
 
     __slots__ = (
         "_close_after",
+        "_expiry",
         "_observers",
         "_unsent",
         "_window",
@@ -70,6 +72,7 @@ class Lasting(Flow):
         self._observers = observers
         self._close_after: tuple[int, str] | None = None  # what the next connection is closed with
         self._window: Window | None = None
+        self._expiry: Any = None  # the timer of an identity that expires
         self._unsent: list[str | bytes] = []
         if self.journal is not None:
             self.journal.drop = self.cut_off
@@ -101,6 +104,11 @@ class Lasting(Flow):
     def _end(self) -> None:
         """The last connection is gone."""
         raise NotImplementedError
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent; without a connection they wait."""
+        return self.link.is_open or (self._is_waiting and self._close_after is None)
 
     @property
     def is_connected(self) -> bool:
@@ -142,8 +150,33 @@ class Lasting(Flow):
         if self.stage in (LifeStage.OPEN, LifeStage.CLOSING):
             self.link.cut_off()
 
+    def watch_identity(self) -> None:
+        """Have the session end when its identity expires. Without a connection it does not: whoever
+        comes back for it has to show an identity that has not."""
+        self._stop_expiry()
+        expires = self._session.request.expires if self.stage is LifeStage.OPEN else None
+        if expires is not None:
+            self._expiry = self._clock.call_later(seconds_left(expires), self._expire)
+
+    def _stop_expiry(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+
+    def _expire(self) -> None:
+        if self.stage is LifeStage.OPEN:
+            self.end_with(expired(), "identity")
+
+    def renew(self, identity: Any, expires: float | None) -> None:
+        """See `Session.renew`."""
+        if not self.is_open:
+            raise self.closed_error()
+        renew(self._session.request, identity, expires)
+        self.watch_identity()
+
     def _detach(self) -> None:
         session = self._session
+        self._stop_expiry()
         self._go(LifeEvent.DETACH)
         self.link.connection.failure = None  # that the connection is lost is no failure
         self._close_after = self._close_after or self.link.close_after
@@ -208,6 +241,7 @@ class Lasting(Flow):
         self.link = link = self._connect(session._renew(request, negotiation, self._observers))
         link.follow(before)
         link.attach(transport)
+        self.watch_identity()
         if before.is_fresh:
             link.keep_fresh()
         self.carrier = transport.get_extra_info("carrier")

@@ -98,6 +98,7 @@ class Life(Lasting):
         except (Exception, asyncio.CancelledError) as error:
             self.end_with(error, "opening")
         self._go(LifeEvent.OPENED)
+        self.watch_identity()
         self.link.begin(rest)
 
     async def run(self, handler: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
@@ -165,11 +166,6 @@ class Life(Lasting):
             self._session._on_message = None
             self._session._inbox.end_at_once(self.closed_error)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether messages can be sent; without a connection they wait."""
-        return self.link.is_open or (self._is_waiting and self._close_after is None)
-
     def close(self, code: int, reason: str) -> None:
         """Begin to close. A session without a connection does so with the next one; a client waits
         no longer than ``close_timeout`` for that."""
@@ -225,6 +221,7 @@ class Life(Lasting):
     def _end(self) -> None:
         self._go(LifeEvent.LOSE)
         self._stop_window()
+        self._stop_expiry()
         session = self._session
         self.info = info = self.link.connection.close_info()
         error = partial(closed_error, info)

@@ -224,7 +224,7 @@ class Link(Reading, asyncio.BufferedProtocol):
         journal = self.connection.journal
         if journal is None:
             return
-        if journal.has_news and not self.has_acked:
+        if journal.has_news() and not self.has_acked:
             self.connection.send_ack()
             self.soon()
         if journal.is_untold():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-__all__ = ["need_running_loop", "new_event_loop", "refuse_running_loop"]
+__all__ = ["need_running_loop", "new_event_loop", "refuse_other_thread", "refuse_running_loop"]
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -43,4 +43,25 @@ def refuse_running_loop(what: str, instead: str) -> None:
         return
     raise RuntimeError(
         f"{what} runs an event loop of its own, and one runs in this thread already: {instead}"
+    )
+
+
+def refuse_other_thread(loop: asyncio.AbstractEventLoop, call: str) -> None:
+    """Refuse a call that would race with an event loop, because that runs in another thread.
+
+    Args:
+        loop: The event loop.
+        call: What was called, for example ``session.send_nowait``.
+
+    Raises:
+        RuntimeError: If it does; it says what to call.
+    """
+    if asyncio._get_running_loop() is loop or not loop.is_running():
+        return
+    waiting = call.removesuffix("_nowait")
+    also = f" or asyncio.run_coroutine_threadsafe({waiting}(...), loop).result()"
+    raise RuntimeError(
+        f"{call} was called in another thread than that of its event loop, with which it would"
+        f" race: call loop.call_soon_threadsafe({call}, ...){also if waiting != call else ''};"
+        " asyncio.get_running_loop() gives the loop in its own thread"
     )

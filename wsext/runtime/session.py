@@ -40,6 +40,8 @@ class Session(SessionPath, Common):
         subprotocol: The subprotocol in use, or ``None``.
         negotiation: Every extension offer with its verdict, and what is in use.
         options: The options in force.
+        format: How it gets a `PreparedValue`: ``"json"``, the default, or ``"msgpack"``. Set it
+            before the session joins a room. A `Dispatcher` sets it to its own.
         response_headers: Client: the headers of the server's response.
         fresh_start: Client: whether it takes the place of a session that has ended; in `async for`
             of `connect`, each but the first.
@@ -47,6 +49,7 @@ class Session(SessionPath, Common):
 
     __slots__ = (
         "_traces",
+        "format",
         "fresh_start",
         "id",
         "name",
@@ -115,11 +118,13 @@ class Session(SessionPath, Common):
     def _send_slowly(
         self, data: Any, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
     ) -> Coroutine[Any, Any, None]:
+        self._link.check_thread("session.send_nowait")
         return self._life.writer.send(data, hints, meta)
 
     def _queue(
         self, data: Any, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
     ) -> None:
+        self._link.check_thread("session.send_nowait")
         self._life.writer.queue(data, hints, meta)
 
     # --- pings --------------------------------------------------------------------------------
@@ -137,6 +142,7 @@ class Session(SessionPath, Common):
             TypeError: If the payload is not bytes-like.
             ValueError: If it is too long, or a ping with it is under way.
         """
+        self._link.check_thread("session.ping")
         if not self.is_open:
             raise self._life.closed_error()
         waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()

@@ -4,6 +4,9 @@ import cython
 from wsext.protocol.connection cimport Connection
 from wsext.protocol.prepared cimport PreparedMessage
 
+cdef extern from "pythread.h":
+    cpdef unsigned long get_ident "PyThread_get_thread_ident"() noexcept nogil
+
 cdef Py_ssize_t _SEND_TURN, _GATHER_AT_MOST
 
 
@@ -19,6 +22,7 @@ cdef class WritePath:
     cdef public bint _gathering
     cdef public bint is_lost
     cdef list _dirty
+    cdef unsigned long _thread
     cdef public object options
     cdef public object _loop
     cdef public object _transport

@@ -16,7 +16,16 @@ from wsext.protocol.connection import Connection
 from wsext.protocol.frames import Data
 from wsext.protocol.prepared import PreparedMessage
 from wsext.protocol.states import State
+from wsext.runtime.loop import refuse_other_thread
 from wsext.runtime.settings import WebSocketOptions
+
+try:
+    import cython  # type: ignore
+except ImportError:  # needed to compile this module, not to run it
+    from wsext.compiled import cython
+
+if not cython.compiled:  # where it is, this is a function in C
+    from threading import get_ident
 
 __all__ = ["WritePath"]
 
@@ -76,6 +85,7 @@ class WritePath:
         self.connection = connection
         self.options = options
         self._loop = asyncio.get_running_loop()
+        self._thread = get_ident()
         self._dirty = _dirty.links_of(self._loop)
         self._is_dirty = False
         self._transport: Any = None
@@ -132,6 +142,8 @@ class WritePath:
             ProtocolError: If a codec fails; the connection is failed.
         """
         connection = self.connection
+        if get_ident() != self._thread:
+            self.check_thread("session.send_nowait")
         if self._paused or self.queueing or connection.wire_bytes_out > self.free_until:
             return False
         try:
@@ -146,6 +158,19 @@ class WritePath:
             self.fill()
         self._soon()
         return True
+
+    def check_thread(self, call: str) -> None:
+        """Refuse a call that would race with the event loop: it runs in another thread.
+
+        Args:
+            call: What was called, for the error.
+
+        Raises:
+            RuntimeError: If it does; it says what to call.
+        """
+        if get_ident() != self._thread:
+            refuse_other_thread(self._loop, call)
+            self._thread = get_ident()  # the loop came here, or rests
 
     # Compiled, those with an underscore are calls in C; no subclass may override them.
 
@@ -162,6 +187,8 @@ class WritePath:
         self, data: Data, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
     ) -> None:
         """Send one message now; the link must not be blocked."""
+        if get_ident() != self._thread:
+            self.check_thread("session.send_nowait")
         # First: a codec that fails fails the connection, and its Close frame has to leave, too.
         if not self._gathering and not self._is_dirty:
             self._mark()

@@ -313,7 +313,7 @@ def refuse_code_options(cls: type[OptionSet], names: Iterable[str], owner: str) 
 
 @dataclass(frozen=True)
 class NamedOptionSet:
-    """Options for several extensions, and for the sessions themselves, under one name.
+    """Options for several extensions, for the sessions and for rooms, under one name.
 
     Plugins contribute them through the hook ``wsext_option_sets``;
     ``app.install(option_set("low-memory"))`` applies one.
@@ -323,6 +323,7 @@ class NamedOptionSet:
         description: One line: what it is good for.
         extensions: Options by extension token. Every extension named here is installed.
         websocket: Fields of `WebSocketOptions` to change.
+        rooms: Fields of `RoomOptions` to change; a client has no rooms.
     """
 
     name: str
@@ -331,3 +332,4 @@ class NamedOptionSet:
         default_factory=lambda: MappingProxyType({})
     )
     websocket: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    rooms: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

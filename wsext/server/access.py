@@ -1,24 +1,21 @@
 """The access log: one record per answered request, and one per session that ended.
 
 The records go to the logger ``wsext.access``. Each says the same twice: as a sentence, and in its
-attribute ``access`` as a dictionary, which `JSONFormatter` writes as one line of JSON. Query
-strings are left out, for tokens travel in them. Who comes by a Unix socket, and is no trusted proxy
-that names its client, has the address ``unix``.
+attribute ``fields`` as a dictionary, which `JSONFormatter` writes beside it. Query strings are
+left out, for tokens travel in them. Who comes by a Unix socket, and is no trusted proxy that names
+its client, has the address ``unix``.
 """
 
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 from typing import Any
-
-import msgspec
 
 from wsext.escape import escape, get_logger
 from wsext.protocol.http import Request
 from wsext.runtime.session import Session
 
-__all__ = ["JSONFormatter", "log_answer", "log_end"]
+__all__ = ["log_answer", "log_end"]
 
 logger = get_logger("wsext.access")
 
@@ -89,13 +86,4 @@ def _log(text: str, fields: dict[str, Any]) -> None:
     shown = {
         name: escape(value) if isinstance(value, str) else value for name, value in fields.items()
     }
-    logger.info("%s", text, extra={"access": shown})
-
-
-class JSONFormatter(logging.Formatter):
-    """Writes a record of the access log as one line of JSON, with its time and process."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields: dict[str, Any] = getattr(record, "access", {})
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        return msgspec.json.encode({"time": time, "process": record.process, **fields}).decode()
+    logger.info("%s", text, extra={"fields": shown})

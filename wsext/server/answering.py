@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
+from wsext.app.application import Application
 from wsext.app.routing import Route, as_response
 from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
 from wsext.protocol.agreement import Negotiation
+from wsext.protocol.bodies import BodyReader
 from wsext.protocol.http import Request, Response, rejection
 from wsext.runtime.life import life_of
 from wsext.runtime.listener import Listener
 from wsext.runtime.patience import close_rest
 from wsext.runtime.session import Session
 from wsext.runtime.turns import Once
-from wsext.server.decision import Acceptance, Terms, ask_guards, decide, internal_error
+from wsext.server.decision import (
+    Acceptance,
+    Terms,
+    ask_guards,
+    check_page,
+    decide,
+    internal_error,
+)
 from wsext.server.exchange import Exchange
 from wsext.server.handing import find_worker
 
@@ -52,6 +61,7 @@ class Handshake(Exchange):
         else:
             request.secure = transport.get_extra_info("ssl_object") is not None
         request.draining = self._host.draining
+        request.app = self._host.app
         admission.complete(request)
         if admission.is_flood:
             transport.abort()
@@ -121,7 +131,9 @@ class Handshake(Exchange):
             route, params = self._host.app.table.match(request)
             request.route = route.path
             if route.kind == "http":
-                answer: Response | Session | None = await ask_http(route, params, request)
+                answer: Response | Session | None = await ask_http(
+                    route, params, request, self._host.app, self._check_admission, self._receive
+                )
             else:
                 answer = await self._ask_for_session(route, params, request)
         except HandshakeRejected as error:
@@ -229,6 +241,9 @@ class Handshake(Exchange):
         """Refuse handshakes when there is no place; plain requests are answered all the same."""
         if self._host.draining and not self._host.may_resume:
             raise _shutting_down()
+        self._check_admission()
+
+    def _check_admission(self) -> None:
         if self._admission is not None:
             self._admission.check()
 
@@ -241,15 +256,36 @@ def _shutting_down() -> HandshakeRejected:
     return HandshakeRejected(503, "the server is shutting down", {"Retry-After": "5"})
 
 
-async def ask_http(route: Route, params: Mapping[str, Any], request: Request) -> Response:
-    """The answer of a plain HTTP route.
+async def ask_http(
+    route: Route,
+    params: Mapping[str, Any],
+    request: Request,
+    app: Application,
+    check_place: Callable[[], None],
+    receive: Callable[[BodyReader], Awaitable[bytes]],
+) -> Response:
+    """The answer of a plain HTTP route. No body is read before the request may be answered.
+
+    Args:
+        route, params: Who answers.
+        request: The request.
+        app: The application, whose pages may send forms.
+        check_place: Raises `HandshakeRejected` when a request with a body has no place.
+        receive: Reads the body.
 
     Raises:
-        HandshakeRejected: If a guard or the handler does.
+        HandshakeRejected: If it may not, or a guard or the handler says so.
     """
+    body = None
+    if request.method == "POST":
+        check_place()
+        check_page(request, app.options.origins)
+        body = BodyReader(request, app.server_options.max_body_size)
     refusal = await ask_guards(route.guards, request)
     if refusal is not None:
         return refusal
+    if body is not None:
+        request.body = await receive(body)
     result = route.handler(request, **params)
     if inspect.isawaitable(result):
         result = await result

@@ -11,6 +11,7 @@ from typing import Protocol
 from wsext.escape import get_logger
 from wsext.runtime.rates import Rarely
 from wsext.server.accepting import Acceptor
+from wsext.server.handing import ForOperator
 
 __all__ = ["Dealer", "Taker"]
 
@@ -38,14 +39,18 @@ class Dealer:
 
     Args:
         sockets: What connections are accepted from.
+        admin: The same for the admin port.
     """
 
-    def __init__(self, sockets: Sequence[socket.socket]) -> None:
+    def __init__(
+        self, sockets: Sequence[socket.socket], admin: Sequence[socket.socket] = ()
+    ) -> None:
         self._sockets = list(sockets)
+        self._admin = list(admin)
         self._takers: deque[Taker] = deque()  # the next to get a connection is the first
         self._waiting: deque[socket.socket] = deque()  # connections that nobody could take yet
         self._complain = Rarely(logger.error)
-        self._acceptor: Acceptor | None = None
+        self._acceptors: list[Acceptor] = []
         self._resuming: asyncio.TimerHandle | None = None
         for sock in self._sockets:
             is_tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
@@ -74,18 +79,24 @@ class Dealer:
         self._waiting.append(connection)
         self._deal()
 
+    def _hand_over_admin(self, connection: socket.socket) -> None:
+        self.hand_over(ForOperator(fileno=connection.detach()))
+
     def start(self) -> None:
         """Accept connections from now on."""
-        self._acceptor = Acceptor(self._sockets, self.hand_over, b"", self._complain)
+        self._acceptors = [
+            Acceptor(self._sockets, self.hand_over, b"", self._complain),
+            Acceptor(self._admin, self._hand_over_admin, b"", self._complain),
+        ]
         self._deal()
 
     def close(self) -> None:
         """Accept no more, and drop what waits."""
         if self._resuming is not None:
             self._resuming.cancel()
-        if self._acceptor is not None:
-            self._acceptor.close()
-        for sock in (*self._sockets, *self._waiting):
+        for acceptor in self._acceptors:
+            acceptor.close()
+        for sock in (*self._sockets, *self._admin, *self._waiting):
             sock.close()
 
     def _deal(self) -> None:
@@ -105,12 +116,14 @@ class Dealer:
 
     def _pause(self) -> None:
         """Leave connections in the system's queue until somebody takes those that wait here."""
-        if self._acceptor is not None and self._resuming is None:
-            self._acceptor.stop()
+        if self._acceptors and self._resuming is None:
+            for acceptor in self._acceptors:
+                acceptor.stop()
             self._resuming = asyncio.get_running_loop().call_later(_NO_TAKER, self._resume)
 
     def _resume(self) -> None:
         self._resuming = None
         self._deal()
-        if self._resuming is None and self._acceptor is not None:
-            self._acceptor.resume()
+        if self._resuming is None:
+            for acceptor in self._acceptors:
+                acceptor.resume()

@@ -8,9 +8,10 @@ do with the decision is theirs. In this order:
     3. its page may connect (`WebSocketOptions.origins`)            403, 400
     4. the guards let it pass                                       what they say
     5. the plugins let it pass (`wsext_handshake`)                  what they say
-    6. there still is a place, for guards may have taken their time 429, 503
-    7. both sides speak a subprotocol                               400
-    8. the extensions that are asked answer, and those that are     400
+    6. the peer's identity has not expired (`Request.expires`)      401
+    7. there still is a place, for guards may have taken their time 429, 503
+    8. both sides speak a subprotocol                               400
+    9. the extensions that are asked answer, and those that are     400
        required are agreed; one of them may resume a session
 """
 
@@ -35,14 +36,18 @@ from wsext.protocol.handshake import (
 from wsext.protocol.http import Request, Response, rejection
 from wsext.protocol.negotiation import anegotiate, find_missing, parse_offers
 from wsext.protocol.origins import check_origin
+from wsext.runtime.expiry import EXPIRED, seconds_left
 from wsext.runtime.patience import Patience, close_rest
 from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.installed import Installed
 
-__all__ = ["Acceptance", "Terms", "ask_guards", "decide", "internal_error"]
+__all__ = ["Acceptance", "Terms", "ask_guards", "check_page", "decide", "internal_error"]
 
 logger = get_logger("wsext.server")
+
+#: What a peer is told to bring: something that has not expired (RFC 6750 §3.1).
+_CHALLENGE = 'Bearer error="invalid_token"'
 
 
 def _always() -> None:
@@ -131,19 +136,29 @@ async def _decide(request: Request, terms: Terms) -> Acceptance | Response:
     offers = _offered_extensions(request, terms.max_offers)
     spoken = offered_subprotocols(request)
     terms.check_place()
-    try:
-        check_origin(request, terms.options.origins)
-    except HandshakeRejected:
-        origin = request.origin or "no origin"
-        allowed = _describe(terms.options.origins or (), request)
-        logger.warning("a page of %.200s may not connect: origins allows %s", origin, allowed)
-        raise
+    check_page(request, terms.options.origins)
     refusal = await ask_guards(terms.guards, request) or await terms.installed.refusal(request)
     if refusal is not None:
         return refusal
+    if request.expires is not None and not seconds_left(request.expires):
+        raise HandshakeRejected(401, EXPIRED, {"WWW-Authenticate": _CHALLENGE})
     terms.check_place()
     chosen = None if terms.subprotocols is None else select_subprotocol(spoken, terms.subprotocols)
     return await _agree(request, offers, chosen, terms)  # nothing may fail after it
+
+
+def check_page(request: Request, origins: Sequence[str] | None) -> None:
+    """Check which page asks, and log the one that may not.
+
+    Raises:
+        HandshakeRejected: 403.
+    """
+    try:
+        check_origin(request, origins)
+    except HandshakeRejected:
+        origin, allowed = request.origin or "no origin", _describe(origins or (), request)
+        logger.warning("a page of %.200s may not connect: origins allows %s", origin, allowed)
+        raise
 
 
 def _describe(origins: Sequence[str], request: Request) -> str:

@@ -6,7 +6,9 @@ import asyncio
 from typing import Any, ClassVar, Protocol, cast
 
 from wsext.app.application import Application
+from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
+from wsext.protocol.bodies import BodyReader
 from wsext.protocol.http import Request, Response, serialize_request
 from wsext.runtime.net import half_close
 from wsext.runtime.session import Session
@@ -105,11 +107,13 @@ class Exchange(asyncio.BaseProtocol):
     __slots__ = (
         "_admission",
         "_answered",
+        "_body",
         "_host",
         "_is_begun",
         "_is_session",
         "_rest",
         "_timeout",
+        "_whole",
         "made",
         "note",
         "task",
@@ -125,6 +129,8 @@ class Exchange(asyncio.BaseProtocol):
         self._timeout: Any = None
         self.task: asyncio.Task[None] | None = None
         self._rest = bytearray()
+        self._body: BodyReader | None = None
+        self._whole: asyncio.Future[bytes] | None = None  # done with the body
         self._admission: Admission | None = None
         self._answered = False
         self._is_begun = False  # a whole request has come
@@ -201,6 +207,47 @@ class Exchange(asyncio.BaseProtocol):
     def session_detached(self) -> None:
         """The session whose handler runs here has lost its connection."""
         self._host.detach_session(self)
+
+    # --- the body -----------------------------------------------------------------------------
+
+    async def _receive(self, body: BodyReader) -> bytes:
+        """Read the body; ``handshake_timeout`` holds for it, too.
+
+        Raises:
+            HandshakeRejected: 413 if it is too large, 400 if it is malformed.
+        """
+        transport = self.transport
+        assert transport is not None  # else this task is cancelled
+        rest, self._rest = bytes(self._rest), bytearray()
+        self._body, self._whole = body, self._host.loop.create_future()
+        self._feed(rest)
+        if not self._whole.done():
+            if body.is_awaited and not rest:
+                self._write_continue()
+            transport.resume_reading()
+        try:
+            return await self._whole
+        finally:
+            self._body = self._whole = None
+
+    def _feed(self, data: bytes, *, end: bool = False) -> None:
+        """Some of the body has come."""
+        body, whole = self._body, self._whole
+        if body is None or whole is None or whole.done():
+            return
+        try:
+            content = body.feed(data, end=end)
+        except HandshakeRejected as error:
+            self._body = None
+            whole.set_exception(error)
+            return
+        if content is not None:
+            self._body = None
+            whole.set_result(content)
+
+    def _write_continue(self) -> None:
+        """Tell the peer that its body is wanted (RFC 9110 §15.2.1)."""
+        raise NotImplementedError
 
     # --- the answer ---------------------------------------------------------------------------
 

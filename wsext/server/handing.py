@@ -25,7 +25,7 @@ from wsext.protocol.http import Request
 from wsext.protocol.negotiation import parse_offers
 from wsext.sdk.extension import Extension
 
-__all__ = ["Begun", "Note", "find_worker"]
+__all__ = ["Begun", "ForOperator", "Note", "find_worker"]
 
 
 class Note(msgspec.Struct):
@@ -77,6 +77,12 @@ class Begun(socket.socket):
     def close(self) -> None:
         super().close()
         self.note.close()
+
+
+class ForOperator(socket.socket):
+    """A connection to the admin port."""
+
+    __slots__ = ()
 
 
 def find_worker(request: Request, extensions: Sequence[Extension], max_offers: int) -> str:

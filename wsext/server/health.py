@@ -17,12 +17,12 @@ __all__ = ["Health"]
 
 
 class Health:
-    """The plugin that adds both routes, where the app has none of its own."""
+    """The plugin that adds both routes for the operator, where the app has none of its own."""
 
     @hookimpl(trylast=True)
     def wsext_routes(self, app: Application) -> None:
         """Add what is missing."""
-        taken = {route.path for route in app.routes}
+        taken = {route.path for route in app.admin.routes}
 
         def healthz(request: Request) -> dict[str, Any]:
             return {"status": "ok"}
@@ -35,4 +35,4 @@ class Health:
 
         for path, handler in (("/healthz", healthz), ("/readyz", readyz)):
             if path not in taken:
-                app.http(path)(handler)
+                app.admin.http(path)(handler)

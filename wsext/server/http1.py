@@ -159,6 +159,9 @@ class HandshakeProtocol(Handshake, asyncio.BufferedProtocol):
         if self._reader is not None:
             self._read(self._reader, data)
             return
+        if self._body is not None:
+            self._feed(data)
+            return
         self._rest += data
         if len(self._rest) > self._max_early:
             self._pause()
@@ -178,6 +181,10 @@ class HandshakeProtocol(Handshake, asyncio.BufferedProtocol):
     def _pause(self) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
+
+    def _write_continue(self) -> None:
+        assert self.transport is not None
+        self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _write_acceptance(self, request: Request, acceptance: Acceptance) -> None:
         assert self.transport is not None

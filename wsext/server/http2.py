@@ -144,6 +144,16 @@ class StreamHandshake(Handshake, asyncio.Protocol):
             self._stream.write(bytes(answer.body) + self._foreign.take_rest())
             self._foreign = None
 
+    def data_received(self, data: bytes) -> None:
+        self._feed(data)
+
+    def eof_received(self) -> bool:
+        self._feed(b"", end=True)
+        return True  # it still gets its answer
+
+    def _write_continue(self) -> None:
+        self._connection.send_headers(self._stream, fields.response_fields(100, ()))
+
     def _write_acceptance(self, request: Request, acceptance: Acceptance) -> None:
         agreed = accept_headers(
             request,

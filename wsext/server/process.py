@@ -14,7 +14,7 @@ import msgspec
 
 from wsext.runtime.net import receive_descriptors
 from wsext.server.board import Board
-from wsext.server.handing import Begun
+from wsext.server.handing import Begun, ForOperator
 
 __all__ = ["LATE", "Ready", "WorkerProcess"]
 
@@ -170,7 +170,8 @@ class WorkerProcess:
                 descriptors = [connection.fileno(), connection.note.fileno()]
                 socket.send_fds(self._channel, [b"h"], descriptors)
             else:
-                socket.send_fds(self._channel, [b"c"], [connection.fileno()])
+                word = b"m" if isinstance(connection, ForOperator) else b"c"
+                socket.send_fds(self._channel, [word], [connection.fileno()])
         except OSError:
             return False
         return True
@@ -183,9 +184,10 @@ class WorkerProcess:
         with contextlib.suppress(BlockingIOError):
             while (received := receive_descriptors(self._far_end))[0]:
                 word, numbers = received
-                if (word, len(numbers)) in ((b"c", 1), (b"h", 2)):
+                if (word, len(numbers)) in ((b"c", 1), (b"h", 2), (b"m", 1)):
                     self.taken_back += 1
-                    yield Begun(*numbers) if word == b"h" else socket.socket(fileno=numbers[0])
+                    kind = ForOperator if word == b"m" else socket.socket
+                    yield Begun(*numbers) if word == b"h" else kind(fileno=numbers[0])
                 else:
                     for number in numbers:
                         os.close(number)

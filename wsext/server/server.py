@@ -10,6 +10,7 @@ from typing import Any
 
 from wsext import http2
 from wsext.app.application import Application
+from wsext.errors import LifespanError
 from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
 from wsext.runtime.timers import Timers
@@ -26,6 +27,9 @@ __all__ = ["Server"]
 
 logger = get_logger("wsext.server")
 
+#: Seconds that pages on the admin port get to close, when all else has ended.
+_LAST_PAGES = 0.5
+
 
 class Server(Connections, HTTP2Host):
     """A running server; made by `serve`.
@@ -35,6 +39,7 @@ class Server(Connections, HTTP2Host):
         draining: Whether it is shutting down: handshakes are answered with 503.
         http2: Whether HTTP/2 is spoken, too: the option is on and the package ``h2`` is installed.
         sessions: The sessions now.
+        admin: What answers on the admin port, if there is one.
     """
 
     def __init__(
@@ -53,8 +58,13 @@ class Server(Connections, HTTP2Host):
         if app.server_options.advertise is not None:
             self.worker = name_of(0, new_node())
         self._nodes: Nodes | None = None
+        self.admin: Server | None = None
         self._started = False
         self._closed = self.loop.create_future()
+        self._failure: LifespanError | None = None
+        self._closing: asyncio.Task[None] | None = None
+        #: Called when a task of the app has failed; has to see to it that the server ends.
+        self.on_failure: Callable[[], None] = self.close_soon
 
     # --- addresses ----------------------------------------------------------------------------
 
@@ -89,14 +99,22 @@ class Server(Connections, HTTP2Host):
 
     async def start(self) -> None:
         """Do once what every server does before its first connection, wherever that comes from:
-        check the app, offer HTTP/2 on TLS, start the backplane.
+        check the app, offer HTTP/2 on TLS, start the backplane and the lifespans.
 
         Raises:
             OptionError, PluginError: If the app asks for what cannot be.
+            LifespanError: If a lifespan of the app fails to start.
         """
         if self._started:
             return
         self._started = True
+        try:
+            await self._start()
+        except BaseException:
+            await self.close(0)
+            raise
+
+    async def _start(self) -> None:
         self.app.prepare()
         if self.http2:
             # Not when it is first spoken: those who are connected would wait for the import.
@@ -112,8 +130,7 @@ class Server(Connections, HTTP2Host):
                 self.most,
                 wanted,
             )
-        self.app.hub.hold(self)
-        await self.app.hub.start()
+        await self.app.life.begin(self, lambda: self.on_failure())
         if self.worker:
             self._nodes = Nodes(self.app.hub, self.worker, self.app.server_options.advertise)
             await self._nodes.tell()
@@ -133,6 +150,17 @@ class Server(Connections, HTTP2Host):
         """Start, and listen; see `serve`."""
         await self.start()
         self._listening.listen(host, port, uds, sock, reuse_port)
+
+    async def start_admin(self, sockets: Sequence[socket.socket] = ()) -> None:
+        """Answer on the admin port what `Application.admin` has; to the end of the last session.
+
+        Args:
+            sockets: What it listens on; none if somebody else accepts its connections.
+        """
+        self.admin = Server(self.app.admin)
+        await self.admin.start()
+        for sock in sockets:
+            await self.admin.listen(None, 0, sock=sock)
 
     def add_listener(self, source: Source) -> None:
         """Close this, too, when the server has drained."""
@@ -173,25 +201,46 @@ class Server(Connections, HTTP2Host):
         code: int = CloseCode.GOING_AWAY,
         reason: str = "server is shutting down",
     ) -> None:
-        """Drain: refuse handshakes with 503, close sessions, wait, abort the rest.
+        """Drain: refuse handshakes with 503, close sessions, wait, abort the rest; then end the
+        tasks and the lifespans of the app.
 
         What has been received is handled first, for a quarter of the time; nothing more is read.
 
         Args:
-            timeout: Seconds that sessions get to end; by default ``drain_timeout``.
+            timeout: Seconds that sessions get to end; by default ``drain_timeout``. What is left
+                of it is for tasks and lifespans; they get three seconds at least.
             code: What sessions are closed with.
             reason: The reason beside it.
         """
         if self.draining:
-            await self.wait_closed()
+            await asyncio.shield(self._closed)
             return
         self.draining = True
+        if self.admin is not None:
+            self.admin.draining = True  # it says so, and goes on
         if timeout is None:
             timeout = self.app.server_options.drain_timeout
-        await drain(self, self._listening, timeout, code, reason)
-        await self.app.hub.let_go(self)
+        await self._end(timeout, code, reason)
+        if self.admin is not None:
+            await self.admin._end(_LAST_PAGES, code, reason)
         if not self._closed.done():
             self._closed.set_result(None)
+
+    async def _end(self, seconds: float, code: int, reason: str) -> None:
+        until = self.loop.time() + seconds
+        await drain(self, self._listening, seconds, code, reason)
+        try:
+            await self.app.life.end(self, until - self.loop.time())
+        except LifespanError as error:
+            self._failure = error
+
+    def close_soon(self) -> None:
+        """Begin to `close`, without waiting for it."""
+        self._closing = self._closing or self.loop.create_task(self.close())
+
+    def abort(self) -> None:
+        super().abort()
+        self.app.life.hurry()
 
     async def retire(self) -> None:
         """Drain with 1012, for another process takes over.
@@ -202,8 +251,15 @@ class Server(Connections, HTTP2Host):
         await self.close(code=CloseCode.SERVICE_RESTART, reason="server is restarting")
 
     async def wait_closed(self) -> None:
-        """Wait until `close` is done."""
+        """Wait until `close` is done.
+
+        Raises:
+            LifespanError: If the server ends because a task of the app has failed, or if a lifespan
+                has failed to end.
+        """
         await asyncio.shield(self._closed)
+        if self._failure is not None:
+            raise self._failure
 
     async def serve_forever(self) -> None:
         """Serve until cancelled, then drain."""

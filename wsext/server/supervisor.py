@@ -12,6 +12,7 @@ worker that has read it gets it back. The supervisor says one byte at a time:
 
     b   first of all: here is your board (a file descriptor comes along)
     c   here is a connection (its file descriptor comes along)
+    m   here is a connection to the admin port (its file descriptor comes along)
     h   here is a connection that another worker has begun to read (with two file descriptors)
     s   stop: drain, with 503 for new handshakes and 1001 for sessions
     r   retire: finish the handshakes, then drain with 1012
@@ -46,6 +47,7 @@ from wsext.server.board import BEAT
 from wsext.server.dealing import Dealer
 from wsext.server.handing import Begun
 from wsext.server.nodes import new_node
+from wsext.server.notifying import Notifier
 from wsext.server.process import LATE, Ready, WorkerProcess
 
 __all__ = ["Supervisor"]
@@ -79,6 +81,7 @@ class Supervisor:
         sockets: What connections are accepted from.
         count: How many there are.
         started: Called once when all serve.
+        admin: What connections to the admin port are accepted from; any worker answers them.
         timeout: Seconds in which a worker has to give a sign of life, and before that to start;
             ``None`` lets it take as long as it likes.
         changes: Iterated over beside; each item reloads (for development).
@@ -93,13 +96,14 @@ class Supervisor:
         count: int,
         *,
         started: Callable[[Ready], None],
+        admin: Sequence[socket.socket] = (),
         timeout: float | None = None,
         changes: AsyncIterator[Any] | None = None,
         env: Mapping[str, str] | None = None,
         reloading: Callable[[], None] = lambda: None,
     ) -> None:
         self._command = list(command)
-        self._dealer = Dealer(sockets)
+        self._dealer = Dealer(sockets, admin)
         self._count = count
         self._started = started
         self._timeout = timeout
@@ -115,6 +119,7 @@ class Supervisor:
         self._reloading = False
         self._numbers = itertools.count(1)
         self._node = new_node()
+        self._systemd = Notifier()
 
     async def run(self) -> int:
         """Supervise until a signal ends it; the exit code."""
@@ -130,6 +135,7 @@ class Supervisor:
         if code is None:
             await stop
             code = 0
+        self._systemd.stopping()
         for task in self._tasks:
             task.cancel()
         code = await self._end() or code
@@ -177,6 +183,7 @@ class Supervisor:
             self._start(self._keep(slot, worker))
         self._dealer.start()
         self._started(ready)
+        self._systemd.ready()
         self._start(self._reload_when_asked())
         return None
 
@@ -307,7 +314,9 @@ class Supervisor:
             await self._reload.wait()
             self._reload.clear()
             self._reloading = True
+            self._systemd.reloading()
             await self._renew()
+            self._systemd.ready()
             self._reloading = False
 
     async def _watch(self, changes: AsyncIterator[Any]) -> None:

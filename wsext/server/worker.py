@@ -33,6 +33,9 @@ from wsext.server.server import Server
 
 __all__ = ["Ready", "run_worker"]
 
+#: Words with which a connection comes.
+_CONNECTIONS = (b"c", b"m", b"h")
+
 _complain = Rarely(get_logger("wsext.workers").warning)
 
 
@@ -106,7 +109,7 @@ class _Channel:
         self._loop = asyncio.get_running_loop()
         self._ending: asyncio.Task[None] | None = None
         self._loop.add_reader(self._sock, self._listen)
-        self._loop.add_signal_handler(signal.SIGTERM, self._on_signal)
+        self._loop.add_signal_handler(signal.SIGTERM, self.retire)
         for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all processes
             self._loop.add_signal_handler(number, lambda: None)
 
@@ -124,7 +127,7 @@ class _Channel:
             word, numbers = receive_descriptors(self._sock)
         except BlockingIOError:
             return  # this one was late: the supervisor has taken the connection back
-        if word in (b"c", b"h"):
+        if word in _CONNECTIONS:
             self._take(word, numbers)
         elif word == b"r":
             self._end(self._server.retire())
@@ -136,16 +139,20 @@ class _Channel:
             self._loop.remove_reader(self._sock)
 
     def _take(self, word: bytes, numbers: list[int]) -> None:
-        if len(numbers) != (1 if word == b"c" else 2):  # the system has closed it
+        if len(numbers) != (2 if word == b"h" else 1):  # the system has closed it
             for number in numbers:
                 os.close(number)
             _complain("a connection is lost, for there are no file descriptors left")
+        elif word == b"m":
+            assert self._server.admin is not None
+            self._server.admin.take(socket.socket(fileno=numbers[0]))
         elif word == b"c":
             self._server.take(socket.socket(fileno=numbers[0]))
         else:
             self._server.take(socket.socket(fileno=numbers[0]), Note.take(numbers[1]))
 
-    def _on_signal(self) -> None:
+    def retire(self) -> None:
+        """End, while the supervisor turns to other workers."""
         self.close()
         self._end(self._server.retire())
 
@@ -161,7 +168,7 @@ class _Channel:
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RD)
             while (received := receive_descriptors(self._sock))[0]:
-                if received[0] in (b"c", b"h"):
+                if received[0] in _CONNECTIONS:
                     self._take(*received)
 
     def hang_up(self) -> None:
@@ -177,6 +184,9 @@ async def run_worker(app: Application, channel: int, ssl: ssl_module.SSLContext 
         app: The application.
         channel: The descriptor of this end of the socket pair.
         ssl: A TLS context.
+
+    Raises:
+        LifespanError: If a lifespan or a task of the app has failed.
     """
     raise_descriptor_limit()
     sock = socket.socket(fileno=channel)
@@ -184,8 +194,13 @@ async def run_worker(app: Application, channel: int, ssl: ssl_module.SSLContext 
     server = _CountedServer(app, ssl, board, sock)
     connections = _Channel(server, sock, board)
     server.add_listener(connections)
+    server.on_failure = connections.retire
     await server.start()
+    if app.admin is not app:
+        await server.start_admin()
     names = [item.name for item in app.installed.items]
     await connections.say(Ready(names, app.server_options.drain_timeout))
-    await server.wait_closed()
-    connections.hang_up()
+    try:
+        await server.wait_closed()
+    finally:
+        connections.hang_up()

@@ -6,6 +6,7 @@ import inspect
 from typing import Any, ClassVar
 
 from wsext.errors import OptionError, PluginError
+from wsext.rooms.settings import RoomOptions
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.options import NamedOptionSet
 from wsext.sdk.plugins import default_plugins
@@ -54,6 +55,7 @@ class PluginCases:
                     raise AssertionError(f"{named.name}: {error}") from error
             try:
                 WebSocketOptions.parse(named.websocket)
+                RoomOptions.parse(named.rooms)
             except OptionError as error:
                 raise AssertionError(f"{named.name}: {error}") from error
 

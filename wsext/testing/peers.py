@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Protocol
 
 from wsext.app.application import Application
 from wsext.client.connect import connect as _connect
@@ -17,6 +17,7 @@ from wsext.protocol.frames import Frame
 from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
 from wsext.protocol.wire import MaskSource
 from wsext.runtime.session import Session
+from wsext.runtime.timers import Timers
 from wsext.sdk.values import as_list
 from wsext.server.server import Server
 from wsext.testing.clock import Clock, make_clock, settle
@@ -27,18 +28,41 @@ from wsext.testing.transcript import Transcript
 __all__ = ["ClientSession", "RawPeer", "WireConnect", "connect", "pair", "raw_peer", "raw_peer_on"]
 
 
+class PeerServer(Protocol):
+    """The server on the other side: a `wsext.Server`, or what runs an ASGI application."""
+
+    timers: Timers
+
+    @property
+    def sessions(self) -> Collection[Session]:
+        """The sessions now."""
+
+    async def start(self) -> None:
+        """Start the application."""
+
+    def new_connection(self) -> asyncio.BaseProtocol:
+        """The protocol of one more connection."""
+
+    async def close(self) -> None:
+        """Close every session."""
+
+    async def wait_closed(self) -> None:
+        """End the application; raises what has failed there."""
+
+
 class ClientSession(Session):
     """A client's session in memory, with what a test wants to reach.
 
     Attributes:
         clock: Moves pings and timeouts of both sides.
         transcript: Every byte of both sides.
-        server: The server on the other side; ``server.sessions`` are its sessions.
+        server: The server on the other side, for an app a `wsext.Server`; ``server.sessions`` are
+            its sessions.
     """
 
     clock: Clock
     transcript: Transcript
-    server: Server
+    server: Any
 
     @property
     def peer(self) -> Session:
@@ -47,6 +71,7 @@ class ClientSession(Session):
         Raises:
             LookupError: When the server's handler has ended.
         """
+        session: Session
         for session in self.server.sessions:
             return session
         raise LookupError("the server's handler has ended")
@@ -56,7 +81,11 @@ class WireConnect(_connect):
     """`wsext.connect` over a connection in memory."""
 
     def __init__(
-        self, server: Server, path: str, make_wire: Callable[[], Awaitable[Wire]], **options: Any
+        self,
+        server: PeerServer,
+        path: str,
+        make_wire: Callable[[], Awaitable[Wire]],
+        **options: Any,
     ) -> None:
         super().__init__(f"ws://memory{path}", proxy=None, **options)
         self._server = server
@@ -74,12 +103,12 @@ class WireConnect(_connect):
 class _MemoryConnect(WireConnect):
     session_class = ClientSession
 
-    def __init__(self, server: Server, *arguments: Any, **options: Any) -> None:
+    def __init__(self, server: PeerServer, *arguments: Any, **options: Any) -> None:
         super().__init__(server, *arguments, **options)
         self._timers = server.timers
 
 
-def _accept(server: Server, wire: Wire) -> None:
+def _accept(server: PeerServer, wire: Wire) -> None:
     """Let a server have its end of a connection."""
     protocol = server.new_connection()
     wire.server.set_protocol(protocol)
@@ -87,21 +116,44 @@ def _accept(server: Server, wire: Wire) -> None:
 
 
 @asynccontextmanager
-async def _serving(app: Application) -> AsyncIterator[tuple[Server, Clock]]:
+async def _serving(
+    app: Any, settings: Application | None
+) -> AsyncIterator[tuple[PeerServer, Clock]]:
     """A server that listens nowhere, and the clock that it goes by."""
     clock = make_clock()
-    server = Server(app, timers=clock)
+    server = _make_server(app, settings, clock)
     try:
         await server.start()
         yield server, clock
     finally:
         await settle()
         await server.close()
+        await server.wait_closed()
+
+
+def _make_server(app: Any, settings: Application | None, clock: Clock) -> PeerServer:
+    if isinstance(app, Application):
+        if settings is not None:
+            raise TypeError("settings are for an ASGI application: an App has its own")
+        return Server(app, timers=clock)
+    if not callable(app):
+        raise TypeError(f"expected a wsext.App or an ASGI application, got {app!r}")
+    try:
+        from wsext.testing.asgi import ASGIServer  # needs uvicorn
+    except ModuleNotFoundError as error:
+        problem = "testing an ASGI application needs uvicorn: pip install 'wsext[uvicorn]'"
+        raise RuntimeError(problem) from error
+    return ASGIServer(app, settings, clock)
 
 
 @asynccontextmanager
 async def connect(
-    app: Application, path: str = "/", *, transcript: Transcript | None = None, **options: Any
+    app: Any,
+    path: str = "/",
+    *,
+    settings: Application | None = None,
+    transcript: Transcript | None = None,
+    **options: Any,
 ) -> AsyncIterator[ClientSession]:
     """A session with an app, in memory: handshake, negotiation, extensions, handlers, everything.
 
@@ -113,15 +165,20 @@ async def connect(
             print(client.transcript)
             await client.clock.advance(60)
 
+    An ASGI application runs as under uvicorn with ``--ws wsext.integrations.uvicorn:Protocol``. Its
+    lifespan begins with the first client that there is, and ends with the last one.
+
     Args:
-        app: The app.
+        app: A `wsext.App`, or any ASGI application: FastAPI's, Starlette's, your own.
         path: The path and query.
+        settings: For an ASGI application: what `WebSocketProtocol.using` takes. By default every
+            installed wire extension is on, as ``wsext.toml`` and the environment say.
         transcript: Where to record; by default a new one.
         options: What `wsext.connect` takes: ``extensions``, ``subprotocols``, ``headers`` and so
             on.
 
     Raises:
-        What `wsext.connect` raises.
+        What `wsext.connect` raises; `RuntimeError` if the lifespan of an ASGI application fails.
     """
     recorded = transcript or Transcript()
 
@@ -129,7 +186,7 @@ async def connect(
         return Wire(recorded.record)
 
     async with (
-        _serving(app) as (server, clock),
+        _serving(app, settings) as (server, clock),
         _MemoryConnect(server, path, make_wire, **options) as session,
     ):
         assert isinstance(session, ClientSession)
@@ -182,7 +239,7 @@ class RawPeer(asyncio.Protocol):
 
     def __init__(
         self,
-        server: Server,
+        server: PeerServer,
         transcript: Transcript,
         transport: MemoryTransport,
         clock: Clock | None = None,
@@ -274,7 +331,7 @@ class RawPeer(asyncio.Protocol):
 @asynccontextmanager
 async def raw_peer_on(
     wire: Wire,
-    server: Server,
+    server: PeerServer,
     path: str,
     extensions: str | None,
     headers: Mapping[str, str] | None,
@@ -300,9 +357,10 @@ async def raw_peer_on(
 
 @asynccontextmanager
 async def raw_peer(
-    app: Application,
+    app: Any,
     path: str = "/",
     *,
+    settings: Application | None = None,
     extensions: str | None = None,
     headers: Mapping[str, str] | None = None,
     shake: bool = True,
@@ -311,8 +369,7 @@ async def raw_peer(
     """A client that may break every rule.
 
     Args:
-        app: The app.
-        path: The path and query.
+        app, path, settings: As for `connect`.
         extensions: The value of ``Sec-WebSocket-Extensions``.
         headers: Additional request headers.
         shake: Do the opening handshake first; without it the test sends every byte.
@@ -320,7 +377,7 @@ async def raw_peer(
     """
     transcript = transcript or Transcript()
     wire = Wire(transcript.record)
-    async with _serving(app) as (server, clock):
+    async with _serving(app, settings) as (server, clock):
         opening = raw_peer_on(wire, server, path, extensions, headers, shake, transcript, clock)
         async with opening as peer:
             yield peer

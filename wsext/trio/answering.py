@@ -13,6 +13,7 @@ from wsext.app.application import Application
 from wsext.app.routing import Route
 from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
+from wsext.protocol.bodies import BodyReader
 from wsext.protocol.handshake import accept_response
 from wsext.protocol.heads import RequestReader
 from wsext.protocol.http import Request, Response, rejection
@@ -168,6 +169,7 @@ class Answering:
                 request.transport = self._info
                 request.secure = isinstance(self._stream, trio.SSLStream)
                 request.draining = self._host.draining
+                request.app = self._host.app
                 self._admission.complete(request)
                 return request
         return None
@@ -178,7 +180,9 @@ class Answering:
         route, params = host.find_route(request)
         request.route = route.path
         if route.kind == "http":
-            return await ask_http(route, params, request)
+            return await ask_http(
+                route, params, request, host.app, self._admission.check, self._receive
+            )
         options, installed = host.app.profile(route)
         terms = Terms(
             options,
@@ -217,6 +221,22 @@ class Answering:
             raise
         self._tell(request, 101)
         return session, route
+
+    async def _receive(self, body: BodyReader) -> bytes:
+        """Read the body; ``handshake_timeout`` holds for it, too.
+
+        Raises:
+            HandshakeRejected: 413 if it is too large, 400 if it is malformed.
+        """
+        content = body.feed(self._rest)
+        if content is None and body.is_awaited and not self._rest:
+            await self._stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while content is None:
+            data = await self._stream.receive_some(_PIECE)
+            if not data:
+                raise trio.BrokenResourceError("the body ends too early")
+            content = body.feed(bytes(data))
+        return content
 
     def _check_place(self) -> None:
         if self._host.draining:

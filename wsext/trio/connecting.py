@@ -23,7 +23,7 @@ from wsext.protocol import handshake, negotiation
 from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
 from wsext.protocol.boundary import ExtensionFault
 from wsext.protocol.closing import CloseCode
-from wsext.protocol.http import Headers, HTTPResponse, Request, ResponseReader, serialize_request
+from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.sweep import Sweep
 from wsext.sdk.installed import Installed, build
@@ -261,7 +261,7 @@ class connect:
             negotiation=agreed,
             subprotocol=subprotocol,
         )
-        session.response_headers = cast("Headers", response.headers)
+        session.response_headers = response.headers
         request.transport = StreamInfo(stream)
         life = life_of(session)
         Sweep(life.link.timers, self._installed, logger).add(cast("Any", session))

@@ -13,6 +13,7 @@ from wsext.protocol.closing import CloseCode
 from wsext.protocol.connection import Connection
 from wsext.protocol.frames import Message
 from wsext.protocol.states import State
+from wsext.runtime.expiry import expired, renew, seconds_left
 from wsext.runtime.outcome import Outcome, closed_error, forget_frames, usual_outcome
 from wsext.runtime.ports import Observers
 from wsext.runtime.settings import WebSocketOptions
@@ -71,6 +72,7 @@ class TrioLife:
         self._outcome = outcome or usual_outcome
         self._has_failed = False
         self._ended = trio.Event()
+        self._expiry: trio.CancelScope | None = None
         self.link = TrioLink(connection, stream, options, self)
         self.inbox = TrioInbox(options.incoming_capacity, options.incoming_bytes, self.link.go_on)
         self.writer = TrioOutflow(self.link, options, self.closed_error)
@@ -82,6 +84,26 @@ class TrioLife:
             self._observers.session_opened(self._session)
         except Exception as error:
             self.end_with(error, "opening")
+        self._watch_identity()
+
+    def _watch_identity(self) -> None:
+        """Have the session end when its identity expires."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        expires = self._session.request.expires
+        if expires is not None:
+            self._expiry = self.link.timers.call_later(seconds_left(expires), self._expire)
+
+    def _expire(self) -> None:
+        if self.is_open:
+            self.end_with(expired(), "identity")
+
+    def renew(self, identity: Any, expires: float | None) -> None:
+        """See `Session.renew`."""
+        if not self.is_open:
+            raise self.closed_error()
+        renew(self._session.request, identity, expires)
+        self._watch_identity()
 
     async def run(self, handler: Callable[..., Any], **keywords: Any) -> None:
         """Run a handler to its end, and end the session as its outcome says."""

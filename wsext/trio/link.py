@@ -240,6 +240,18 @@ class TrioLink:
         self._held_until = max(self._held_until, self.timers.time() + seconds)
         self.timers.call_later(seconds, self._read_on)
 
+    def check_thread(self, call: str) -> None:
+        """Refuse a call that would race with trio's own, because it comes from another thread.
+
+        Raises:
+            RuntimeError: If it does; it says what to call.
+        """
+        if not trio.lowlevel.in_trio_run():
+            raise RuntimeError(
+                f"{call} was called outside of trio, with which it would race:"
+                f" call trio.from_thread.run_sync({call}, ...)"
+            )
+
     def find_reset(self) -> None:
         """The next ping finds whether the peer is gone."""
 

@@ -212,12 +212,15 @@ async def serve(
     Raises:
         OptionError, PluginError: If something is asked for that cannot be.
         OSError: If the address cannot be listened on.
-        TypeError: If the handler is none, or an `App` is given with what is for a function.
+        TypeError: If the handler is none, or an `App` has lifespans, or is given with what is for a
+            function.
     """
     find_route: FindRoute
     if isinstance(app, Application):
         if extensions or subprotocols or options or guards or server:
             raise TypeError("an App has its own extensions, options, guards and subprotocols")
+        if app.lifespans:
+            raise TypeError("lifespans of an App run on asyncio: open what it needs around serve()")
         app.prepare()
         find_route = app.table.match
     else:

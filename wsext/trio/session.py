@@ -36,6 +36,8 @@ class Session(Common):
         subprotocol: The subprotocol in use, or ``None``.
         negotiation: Every extension offer with its verdict, and what is in use.
         options: The options in force.
+        format: How it gets a `PreparedValue`: ``"json"``, the default, or ``"msgpack"``. A
+            `Dispatcher` sets it to its own.
         response_headers: Client: the headers of the server's response.
     """
 
@@ -133,6 +135,7 @@ class Session(Common):
                 closed with 1013.
             QueueFull: If too much waits and the policy is ``suspend``.
         """
+        self._check_thread("session.send_nowait")
         self._life.writer.queue(data, hints, meta)
 
     async def ping(self, payload: bytes | None = None) -> float:

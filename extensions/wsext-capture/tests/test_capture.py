@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from wsext_capture import Capture
 
+from tests import tools
 from wsext import App, OptionError, testing
 
 
@@ -248,15 +248,6 @@ def test_har_is_valid_when_the_disk_is_full(tmp_path: Path) -> None:
     assert 1 <= len(entries(path)) <= 2
 
 
-def _tshark() -> str:
-    path = shutil.which("tshark")
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("tshark is not installed, and CI must read a capture with it")
-        pytest.skip("tshark is not installed")
-    return path
-
-
 def _run(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
@@ -266,7 +257,7 @@ def test_pcapng_is_dissected_as_websocket(tmp_path: Path) -> None:
     asyncio.run(talk(path))
     asyncio.run(talk(path, client=True, max_payload=10))
     fields = ("tcp.stream", "tcp.srcport", "websocket.opcode", "websocket.payload_length")
-    command = [_tshark(), "-n", "-r", str(path), "-Y", "websocket", "-T", "fields"]
+    command = [tools.find("tshark"), "-n", "-r", str(path), "-Y", "websocket", "-T", "fields"]
     for field in fields:
         command += ["-e", field]
     rows = [line.split("\t") for line in _run(*command).splitlines()]
@@ -274,7 +265,7 @@ def test_pcapng_is_dissected_as_websocket(tmp_path: Path) -> None:
     assert first[:3] == [(True, "1", "10"), (False, "1", "5"), (False, "2", "100")]
     assert {row[0] for row in rows} == {"0", "1"}
     odd = "_ws.malformed or tcp.analysis.flags"
-    assert _run(_tshark(), "-n", "-r", str(path), "-Y", odd) == ""
+    assert _run(tools.find("tshark"), "-n", "-r", str(path), "-Y", odd) == ""
 
 
 async def test_a_file_that_cannot_be_written_costs_no_session(

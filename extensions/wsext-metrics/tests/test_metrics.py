@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import platform
 from pathlib import Path
 from typing import Any
 from urllib.request import Request as Asked
@@ -78,6 +79,8 @@ async def test_sessions_messages_bytes_and_ends() -> None:
             assert 0 < seen("wsext_wire_bytes_total", route, "out") < 300
             assert seen("wsext_outgoing_bytes", route) == 0
             assert seen("wsext_held_bytes", "codecs") > 1000
+            build = wsext.__version__, platform.python_version(), wsext.CODEC, "asyncio"
+            assert seen("wsext_build_info", *build) == 1
             assert seen("wsext_held_bytes", "inbox") == seen("wsext_held_bytes", "rooms") == 0
             extension = "permessage-deflate"
             for direction in ("in", "out"):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from wsext_presets import PRESETS
 
 import wsext
-from wsext import App, Session, option_set
+from wsext import App, RoomOptions, Session, option_set, testing
 
 NAMES = [preset.name for preset in PRESETS]
 
@@ -47,3 +49,32 @@ def test_low_memory_costs_less_and_max_compression_more() -> None:
         app.install(option_set(name))
         costs[name] = app.installed.extensions[0].memory_estimate() or 0
     assert costs["low-memory"] < costs["low-latency"] < costs["max-compression"]
+
+
+async def test_market_data_drops_for_a_slow_member_and_does_not_close_it() -> None:
+    """Also where an app's rooms close by default; a member's own choice wins over both."""
+    for preset, room, is_open in (("market-data", {}, True), ("low-memory", {}, False),
+                                  ("market-data", {"overflow": "close"}, False)):  # fmt: skip
+        app = App(rooms=RoomOptions(overflow="close", queue_bytes=2000))
+        app.install(option_set(preset))
+        joined = asyncio.Event()
+
+        @app.websocket("/")
+        async def feed(session: Session, app: App = app, room: Any = room) -> None:
+            async with app.room("prices").join(session, **room):
+                joined.set()  # noqa: B023  # this turn's
+                await session.wait_closed()
+
+        async with testing.raw_peer(app, "/") as peer:
+            await joined.wait()
+            for number in range(3000):
+                app.room("prices").broadcast_nowait(f"price {number:1000}")
+            (session,) = peer.server.sessions
+            assert session.is_open is is_open
+            assert (app.hub.counters.dropped > 0) is is_open
+
+
+def test_what_installs_later_wins() -> None:
+    app = App(rooms=RoomOptions(overflow="coalesce", history=7))
+    app.install(option_set("market-data"))
+    assert (app.room_options.overflow, app.room_options.history) == ("drop-oldest", 7)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import re
 import signal
 import ssl
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from tests.raw import masked
 from tests.relay import relaying
 from tests.server.working import team
 from tests.waiting import until
-from wsext import App, Backoff, NotResumed, ServerOptions, Session, hookimpl
+from wsext import App, Backoff, NotResumed, Request, ServerOptions, Session, hookimpl
 
 FAST = Backoff(initial=0.001, maximum=0.05)
 ROUNDS = 6
@@ -85,6 +87,36 @@ async def test_a_session_of_another_worker_goes_on(kind: str, authority: trustme
         assert set(workers.passed) == {(2, 1)}
     assert (one.runs, two.runs) == (1, 0)
     assert one.resume.counters.get("refused elsewhere", 0) == 0
+
+
+@workers_only
+async def test_the_worker_that_has_a_session_asks_anew_how_long_its_identity_lasts() -> None:
+    later, sessions = itertools.count(int(time.time()) + 1000), list[Session]()
+
+    def guard(request: Request) -> None:
+        request.identity, request.expires = "ann", next(later)
+
+    app = App(guards=[guard])
+    app.install(SessionResume())
+
+    @app.websocket("/")
+    async def echo(session: Session) -> None:
+        sessions.append(session)
+        async for message in session:
+            await session.send(message)
+
+    async with team(app, Counting().app) as workers:
+        url = f"ws://{workers.open_door()}/"
+        async with wsext.connect(url, extensions=[SessionResume()], backoff=FAST) as client:
+            (mine,) = sessions
+            first = mine.expires
+            workers.cut()
+            await client.send("back")
+            assert await client.receive() == "back"
+            assert first is not None
+            assert mine.expires == first + 1
+            workers.let_go()
+        assert set(workers.passed) == {(2, 1)}
 
 
 @workers_only

@@ -26,6 +26,10 @@ class Instruments:
     """Everything that is counted."""
 
     def __init__(self) -> None:
+        self.build = Gauge(
+            "wsext_build_info", "What serves; always 1.", ["version", "python", "codec", "loop"],
+            multiprocess_mode="livemax",
+        )  # fmt: skip
         self.sessions = Gauge(
             "wsext_sessions", "Sessions now.", ["route"], multiprocess_mode="livesum"
         )

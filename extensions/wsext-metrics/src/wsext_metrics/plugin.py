@@ -15,10 +15,12 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Coroutine
+from platform import python_version
 from time import monotonic, perf_counter
 from typing import Annotated, Any, ClassVar
 
 from wsext import (
+    CODEC,
     App,
     CloseCode,
     CloseInfo,
@@ -31,6 +33,7 @@ from wsext import (
     Response,
     Secret,
     Session,
+    __version__,
     hookimpl,
     local,
 )
@@ -93,7 +96,7 @@ class Metrics(Interceptor):
     def wsext_routes(self, app: App) -> None:
         """Add the page."""
         self._rooms = _Rooms(app, self._to)
-        app.http(self.options.path, guards=[self._guard])(self._page)
+        app.admin.http(self.options.path, guards=[self._guard])(self._page)
 
     def _guard(self, request: Request) -> Response | None:
         token = self.options.token
@@ -189,6 +192,8 @@ class Metrics(Interceptor):
             self._updating = None
 
     async def _update(self) -> None:
+        loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+        self._to.build.labels(__version__, python_version(), CODEC, loop).set(1)
         if self._rooms is not None:
             self._rooms.update()
         for extension, last in self._counted.items():

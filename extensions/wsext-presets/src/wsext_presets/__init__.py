@@ -60,6 +60,7 @@ PRESETS = (
             "ping_interval": 10.0,
             "ping_timeout": 10.0,
         },
+        rooms={"overflow": "drop-oldest"},
     ),
 )
 
