@@ -147,6 +147,34 @@ def test_plain_http_is_answered_too() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    ("head", "body", "answer"),
+    [
+        ("Content-Length: 6\r\n", b"name=A", "200 OK"),
+        ("Transfer-Encoding: chunked\r\n", b"6\r\nname=A\r\n0\r\n\r\n", "200 OK"),
+        ("Content-Length: 60000\r\n", b"", "413 "),
+        ("Content-Length: x\r\n", b"", "400 "),
+        ("Content-Length: 6\r\nOrigin: https://evil.example\r\n", b"name=A", "403 "),
+    ],
+)
+def test_small_forms(head: str, body: bytes, answer: str) -> None:
+    app = App(server=ServerOptions(max_body_size=1000))
+
+    @app.http("/login", methods=["POST"])
+    async def login(request: Any) -> str:
+        return str(request.form["name"])
+
+    async def scenario() -> None:
+        async with raw_peer(app) as peer:
+            kind = "Content-Type: application/x-www-form-urlencoded\r\n"
+            request = f"POST /login HTTP/1.1\r\nHost: localhost\r\n{kind}{head}\r\n"
+            await peer.send(request.encode() + body[:3])
+            await peer.send(body[3:])
+            assert answer in await peer.read_head()
+
+    run(scenario)
+
+
 def test_frames_that_come_with_the_request_are_not_lost() -> None:
     async def scenario() -> None:
         async with raw_peer(echo) as peer:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import pytest
 import trio
 
 from tests.trio.peers import run
-from wsext import App, CloseInfo, ConnectionClosed, LocalProtocolError, hookimpl
+from wsext import (
+    App,
+    CloseInfo,
+    ConnectionClosed,
+    LocalProtocolError,
+    RemoteProtocolError,
+    hookimpl,
+)
 from wsext.testing.on_trio import connect
 
 
@@ -168,5 +176,37 @@ def test_a_cancelled_handler_drops_the_connection() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(scenario_of_a_client)
         assert [end.code for end in ends] == [1006]
+
+    run(scenario)
+
+
+def test_a_session_ends_when_its_identity_expires_unless_it_is_renewed() -> None:
+    ends: list[CloseInfo] = []
+
+    async def renewing(session: Any) -> None:
+        assert session.identity == "Ada"
+        with pytest.raises(RemoteProtocolError, match="another identity"):
+            session.renew("Eve", expires=None)
+        with pytest.raises(RemoteProtocolError, match="has expired"):
+            session.renew("Ada", expires=time.time() - 1)
+        await session.receive()
+        session.renew("Ada", expires=time.time() + 100)
+        ends.append(await session.wait_closed())
+
+    def guard(request: Any) -> None:
+        request.identity, request.expires = "Ada", time.time() + 10
+
+    async def scenario() -> None:
+        app = App(guards=[guard])
+        app.websocket("/")(renewing)
+        async with connect(app) as client:
+            await client.wait_closed()
+            assert trio.current_time() == pytest.approx(10, abs=1)
+        async with connect(app) as client:
+            await client.send("me again")
+            info = await client.wait_closed()
+            assert (info.code, info.reason) == (1008, "the identity has expired")
+            assert trio.current_time() == pytest.approx(110, abs=2)
+        assert [info.code for info in ends] == [1008]
 
     run(scenario)

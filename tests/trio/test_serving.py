@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any
 
@@ -60,6 +60,14 @@ def test_an_app_brings_its_own() -> None:
             await wsext.trio.serve(lambda session: None)
         app.websocket("/")(echo)
         with pytest.raises(wsext.PluginError, match="leave it out"):
+            await wsext.trio.serve(app)
+        app.uninstall("session-resume")
+
+        @app.lifespan
+        async def life(app: App) -> AsyncIterator[None]:
+            yield
+
+        with pytest.raises(TypeError, match="lifespans of an App run on asyncio"):
             await wsext.trio.serve(app)
 
     run(scenario)

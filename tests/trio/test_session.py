@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -211,6 +212,18 @@ def test_a_raw_session_takes_frames_as_they_are() -> None:
 
     run(scenario)
     assert got == [Frame(9, b"p")]
+
+
+def test_calls_from_other_threads_are_refused_and_say_what_to_call() -> None:
+    async def scenario() -> None:
+        async with pair() as (client, server):
+            for call in (partial(server.send_nowait, "a"), server.abort, server.close_nowait):
+                with pytest.raises(RuntimeError, match=r"call trio\.from_thread\.run_sync"):
+                    await trio.to_thread.run_sync(call)
+            await trio.to_thread.run_sync(trio.from_thread.run_sync, server.send_nowait, "b")
+            assert await client.receive() == "b"
+
+    trio.run(scenario)
 
 
 def test_what_asyncio_has_and_trio_has_not_is_not_there() -> None:
