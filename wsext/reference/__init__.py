@@ -91,5 +91,23 @@ def build_app(options: WebSocketOptions | None = None, server: ServerOptions | N
     return app
 
 
+class _Health:
+    """Says how many chat; where there is an admin port, only there."""
+
+    @hookimpl
+    def wsext_routes(self, app: App) -> None:
+        @app.admin.http("/healthz")
+        def healthz(request: Request) -> dict[str, object]:
+            return {"status": "ok", "chatting": len(app.room("chat"))}
 
 
+def _clean(name: str) -> str:
+    """A name that cannot be taken for the rest of a line: ``[name]: text``."""
+    shown = "".join(char for char in name if char.isprintable() and char not in "[]")
+    return " ".join(shown.split())[:_MAX_NAME].strip()
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """The name, or the first of ``Ada 2``, ``Ada 3`` … that nobody has."""
+    names = itertools.chain([name], (f"{name} {number}" for number in itertools.count(2)))
+    return next(each for each in names if each not in taken)
