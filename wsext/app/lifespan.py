@@ -220,6 +220,8 @@ class _Run:
         except LifespanError as error:
             self._note(error)
         finally:
+            if self.begun.is_set():  # if there are users, a task group of a lifespan has failed
+                self._end_users()
             self.begun.set()
 
     async def _enter(self, lifespan: Lifespan, stack: AsyncExitStack) -> None:
@@ -232,7 +234,7 @@ class _Run:
             yielded = await context.__aenter__()
 
             async def leave(*exc_info: Any) -> Any:
-                with self._naming(name, "failed to end"):
+                with self._naming(name, "failed to end" if self._over.is_set() else "failed"):
                     return await context.__aexit__(*exc_info)
 
             stack.push_async_exit(leave)
@@ -267,10 +269,10 @@ class _Run:
         failure = LifespanError(f"task {task.get_name()}", "failed")
         failure.__cause__ = error
         self._note(failure)
-        if not self.begun.is_set():
+        if self.begun.is_set():
+            self._end_users()
+        else:
             self._life.cancel()
-        for failed in [*self.users.values()]:
-            failed()
 
     async def _end_tasks(self) -> None:
         while tasks := [task for task in self._tasks if not task.done()]:
@@ -278,6 +280,10 @@ class _Run:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+
+    def _end_users(self) -> None:
+        for failed in [*self.users.values()]:
+            failed()
 
     def _note(self, failure: LifespanError) -> None:
         logger.error("%s", failure, exc_info=failure.__cause__)

@@ -158,7 +158,8 @@ class Handshake(Exchange):
             if self._admission is not None:
                 self._admission.check()
             check_page(request, app.options.origins)
-            body = BodyReader(request, app.server_options.max_body_size)
+            limit = app.server_options.max_body_size
+            body = BodyReader(request.headers, request.version, limit)
         refusal = await ask_guards(route.guards, request)
         if refusal is not None:
             return refusal
