@@ -114,9 +114,10 @@ class AppLife:
         """
         self._hub.hold(user)
         await self._hub.start()
-        if self._run is None or self._run.loop is not asyncio.get_running_loop():
-            self._run = _Run(self._app, self._lifespans)
         run = self._run
+        if run is None or run.loop is not asyncio.get_running_loop():
+            run = self._run = _Run(self._app, self._lifespans)
+            run.begin()  # not before it is known here: with eager tasks a lifespan runs at once
         run.users[user] = failed
         await run.begun.wait()
         run.check()
@@ -164,7 +165,7 @@ class AppLife:
 
 
 class _Run:
-    """Lifespans and tasks from their beginning to their end; it begins when it is made."""
+    """Lifespans and tasks, from their beginning to their end."""
 
     def __init__(self, app: Any, lifespans: Sequence[Lifespan]) -> None:
         self.loop = asyncio.get_running_loop()
@@ -177,6 +178,10 @@ class _Run:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._failure: LifespanError | None = None
         self._at = ""  # what starts or ends now
+        self._life: asyncio.Task[None]
+
+    def begin(self) -> None:
+        """Enter the lifespans; `begun` tells when that is done."""
         self._life = self.loop.create_task(self._live(), name="lifespan")
 
     def check(self) -> None:
