@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -330,6 +331,27 @@ def test_client(name: str) -> None:
         "You are connected! There are 1 users here.",
         f"[user0]: hello from examples/{name}.py",
     ]
+
+
+def test_trio_echo() -> None:
+    """A server on trio with a client on asyncio, and the other way round."""
+    with example("echo", env={**os.environ}) as served:
+        extensions = ("permessage-deflate", "permessage-zstd")
+        lines = run("trio_echo.py", served.ws, *extensions).splitlines()
+    for line, name in zip(lines, extensions, strict=True):
+        assert re.fullmatch(rf"{name}.*: 600 bytes travelled as \d\d", line), line
+
+    async def talk(url: str) -> None:
+        async with wsext.connect(url, extensions=["permessage-deflate"]) as session:
+            assert session.extension("permessage-deflate")
+            await session.send(b"bytes")
+            assert await session.receive() == b"bytes"
+
+    command = [sys.executable, EXAMPLES / "trio_echo.py", "serve", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        asyncio.run(talk(server.stdout.readline().strip()))
+        server.terminate()
 
 
 @pytest.mark.parametrize(
