@@ -38,8 +38,8 @@ from wsext.config.sections import ServeOptions
 from wsext.config.sources import read_config
 from wsext.errors import OptionError
 from wsext.http2 import is_available
-from wsext.inspector import Inspector
-from wsext.reference import build_app
+from wsext.inspector import PATH, Inspector
+from wsext.reference import FEEDS, build_app
 from wsext.runtime import net
 from wsext.runtime.loop import new_event_loop
 from wsext.sdk.options import option_fields
@@ -54,9 +54,6 @@ from wsext.server.supervisor import Supervisor
 from wsext.server.worker import Ready, run_worker
 
 __all__ = ["build", "serve"]
-
-#: Where the live page is.
-_PAGE = "/_wsext"
 
 #: Connections to the admin port that may wait to be accepted.
 _ADMIN_BACKLOG = 64
@@ -235,8 +232,9 @@ def _inspector(where: ServeOptions, token: Secret | None, worker: str) -> Inspec
     """The live page; of a worker, the one that has its number in the path."""
     return Inspector(
         token=token.reveal() if token else None,
-        path=f"{_PAGE}/{worker}",
+        path=f"{PATH}/{worker}",
         payload=where.inspect_payload,
+        hidden=() if where.app else (FEEDS,),
     )
 
 
