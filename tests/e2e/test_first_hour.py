@@ -80,19 +80,19 @@ class Terminal:
         elif not line.startswith(DONE_ELSEWHERE):
             self._check(line, self._run(line), expected)
 
-    def _run(self, line: str) -> str:
+    def _run(self, line: str) -> list[str]:
         said, _, line = line.rpartition(" | ")
         program, *args = shlex.split(line, comments=True)
         if program == "curl":
             with urllib.request.urlopen(args[-1], timeout=20) as answer:
-                return str(answer.read().decode())
+                return [answer.read().decode()]
         if program == "python":
             done = python(self._folder / args[0], cwd=self._folder)
         else:
             assert program == "wsext", line
             stdin = "".join(f"{each}\n" for each in shlex.split(said)[1:])
             done = wsext(*args, stdin=stdin, cwd=self._folder, env=self._env)
-        return done.stderr + done.stdout
+        return [done.stdout, done.stderr]
 
     def _install(self, *names: str) -> None:
         for name in names:
@@ -114,18 +114,26 @@ class Terminal:
             assert process.is_alive(), f"wsext {args} has ended"
             assert time.monotonic() < until, said
             time.sleep(0.02)  # nothing tells of a line in a file
-        self._check("wsext serve", said, expected)
+        self._check("wsext serve", [said], expected)
 
     def stop(self) -> None:
         """Ctrl-C, if a server runs."""
         self._server.close()
 
-    def _check(self, line: str, printed: str, expected: list[str]) -> None:
-        left = iter(map(squeezed, printed.splitlines()))
+    def _check(self, line: str, printed: list[str], expected: list[str]) -> None:
+        """What is printed on stdout and what is printed on stderr may stand between each other."""
+        left = [[squeezed(each) for each in stream.splitlines()] for stream in printed]
         for each in expected:
             pattern = ".*".join(map(re.escape, squeezed(each.replace(PORT, self._port)).split("…")))
-            found = any(re.fullmatch(pattern, other) for other in left)
-            assert found, f"{line}: no line (any more) is {each!r} in:\n{printed}"
+            for stream in left:
+                at = next(
+                    (n for n, other in enumerate(stream) if re.fullmatch(pattern, other)), None
+                )
+                if at is not None:
+                    del stream[: at + 1]
+                    break
+            else:
+                raise AssertionError(f"{line}: no line (any more) is {each!r} in:\n{printed}")
 
 
 def squeezed(line: str) -> str:
