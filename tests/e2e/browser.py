@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -53,7 +54,9 @@ def browsing(profile: Path, *flags: str) -> Iterator[webdriver.Chrome]:
 
 
 def until(browser: Any, condition: Callable[[Any], Any]) -> Any:
-    return WebDriverWait(browser, 20, poll_frequency=0.05).until(condition)
+    """Wait until a page is so. It may change while it is looked at."""
+    changing = [StaleElementReferenceException]
+    return WebDriverWait(browser, 20, 0.05, ignored_exceptions=changing).until(condition)
 
 
 def find(browser: Any, selector: str) -> list[Any]:
