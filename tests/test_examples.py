@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -110,16 +111,11 @@ async def test_rooms(kind: str, tmp_path: Path) -> None:
             assert await session.receive() == price
 
 
-@pytest.mark.parametrize("kind", ["memory", "redis"])
-async def test_fastapi_rooms(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In memory; with a broker two of its apps, as two processes have them."""
-    with ExitStack() as stack:
-        if kind != "memory":
-            broker = stack.enter_context(brokers.running(kind, tmp_path))
-            monkeypatch.setenv("BROKER", broker.url)
-        first = second = runpy.run_path(str(EXAMPLES / "fastapi_rooms.py"))
-        if kind != "memory":
-            second = runpy.run_path(str(EXAMPLES / "fastapi_rooms.py"))
+async def test_fastapi_rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of its apps, as two processes have them."""
+    with brokers.running("redis", tmp_path) as broker:
+        monkeypatch.setenv("BROKER", broker.url)
+        first, second = (runpy.run_path(str(EXAMPLES / "fastapi_rooms.py")) for _ in range(2))
         async with AsyncExitStack() as members:
             ada = await members.enter_async_context(fastapi_member(first, "Ada"))
             assert await ada.receive_json() == {"here": ["Ada"]}
@@ -335,6 +331,27 @@ def test_client(name: str) -> None:
         "You are connected! There are 1 users here.",
         f"[user0]: hello from examples/{name}.py",
     ]
+
+
+def test_trio_echo() -> None:
+    """A server on trio with a client on asyncio, and the other way round."""
+    with example("echo", env={**os.environ}) as served:
+        extensions = ("permessage-deflate", "permessage-zstd")
+        lines = run("trio_echo.py", served.ws, *extensions).splitlines()
+    for line, name in zip(lines, extensions, strict=True):
+        assert re.fullmatch(rf"{name}.*: 600 bytes travelled as \d\d", line), line
+
+    async def talk(url: str) -> None:
+        async with wsext.connect(url, extensions=["permessage-deflate"]) as session:
+            assert session.extension("permessage-deflate")
+            await session.send(b"bytes")
+            assert await session.receive() == b"bytes"
+
+    command = [sys.executable, EXAMPLES / "trio_echo.py", "serve", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        asyncio.run(talk(server.stdout.readline().strip()))
+        server.terminate()
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ MANAGERS = {
             "tshark": "tshark",
             "node": "nodejs",
             "npm": "npm",
+            "nginx": "nginx-light",
+            "caddy": "caddy",
         },
     ),
     "dnf": (
@@ -47,9 +49,14 @@ MANAGERS = {
             "tshark": "wireshark-cli",
             "node": "nodejs",
             "npm": "nodejs-npm",
+            "nginx": "nginx",
+            "caddy": "caddy",
         },
     ),
 }
+
+#: What may start a service on this machine when it is installed: nobody gets it without asking.
+SERVICES = ("nginx", "caddy")
 
 #: Everything that some test needs.
 PROGRAMS = (*WHEELS, *MANAGERS["apt-get"][1], *PACKAGES)
@@ -163,6 +170,7 @@ def left_out(reasons: Iterable[str]) -> str | None:
 
 
 if __name__ == "__main__":
-    bring(missing(), may_ask="--ask" in sys.argv)
+    may_ask = "--ask" in sys.argv
+    bring([name for name in missing() if may_ask or name not in SERVICES], may_ask=may_ask)
     if still := missing():
         print("not installed:", ", ".join(still))

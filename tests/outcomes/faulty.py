@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import anyio
+import anyio.lowlevel
+
 from tests.codecs import Counting, CountingCodec
 from wsext import OptionSet, RemoteProtocolError, SharedHistory, hookimpl
 
@@ -45,9 +48,9 @@ def _fault(call: str, kind: str, asynchronous: bool) -> Callable[..., Any]:
         return happen()
 
     async def fail_later(*arguments: Any, **named: Any) -> Any:
-        await asyncio.sleep(0)
+        await anyio.lowlevel.checkpoint()  # on asyncio and on trio
         if kind == "never returns":
-            await asyncio.Event().wait()
+            await anyio.sleep_forever()
         return happen()
 
     return fail_later if asynchronous else fail

@@ -1,4 +1,4 @@
-"""The four fronts on which an extension is used, each with a peer that sees what comes."""
+"""The fronts on which an extension is used, each with a peer that sees what comes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 import wsext
 from tests.integrations.adapted import serving, url_of
 from tests.integrations.served import Receive, Scope, Send
+from tests.outcomes import on_trio
 from tests.outcomes.faulty import NAME, Faultless
 from tests.raw import masked
 from tests.raw import raw_peer as tcp_peer
@@ -96,6 +97,18 @@ def _app(*installed: Any) -> App:
     return app
 
 
+def _talking() -> App:
+    """An app that speaks first, whose extension does not fail."""
+    app = _app(Faultless)
+
+    async def talk(session: Session) -> None:
+        await session.send(MESSAGE)
+        await session.receive()
+
+    app.websocket("/talk")(talk)
+    return app
+
+
 def server(*installed: Any) -> Seen:
     """A wsext server; the peer is a client that shows every byte."""
     seen, app = Seen(), _app(*installed)
@@ -113,13 +126,7 @@ def server(*installed: Any) -> Seen:
 def client(*installed: Any) -> Seen:
     """A wsext client; the peer is a server whose extension does not fail."""
     seen, transcript = Seen(), Transcript()
-    app = _app(Faultless)
-
-    async def talk(session: Session) -> None:
-        await session.send(MESSAGE)
-        await session.receive()
-
-    app.websocket("/talk")(talk)
+    app = _talking()
 
     async def scenario(world: World) -> None:
         running = await world.serve(app)
@@ -198,9 +205,25 @@ def websockets(kind: type[Faultless]) -> Seen:
     return seen
 
 
+def trio_server(*installed: Any) -> Seen:
+    """A server on trio; the peer is as for `server`."""
+    seen = Seen()
+    on_trio.talk(_app(*installed), MESSAGE, seen)
+    return seen
+
+
+def trio_client(*installed: Any) -> Seen:
+    """A client on trio; the peer is as for `client`."""
+    seen, app = Seen(), _talking()
+    on_trio.open_session(app, installed, OPTIONS, seen)
+    return seen
+
+
 FRONTS: dict[str, Callable[..., Seen]] = {
     "server": server,
     "client": client,
     "uvicorn": uvicorn_,
     "websockets": websockets,
+    "trio server": trio_server,
+    "trio client": trio_client,
 }

@@ -11,7 +11,7 @@ import pytest
 
 import wsext
 from tests.outcomes.faulty import LEGAL, SECRET, faulty_plugin
-from tests.outcomes.fronts import MESSAGE, client, server, uvicorn_
+from tests.outcomes.fronts import MESSAGE, client, server, trio_client, trio_server, uvicorn_
 from tests.outcomes.table import FAULTS, HOOKS
 from wsext import App, PluginError, Request, ServerOptions
 from wsext.protocol.headers import Headers
@@ -28,6 +28,11 @@ FRONTS = {
     ),
     "uvicorn": (uvicorn_, ["handshake", "negotiate", "answered", *_SEEING]),
     "client": (client, ["session_opened", "session_closed", *_SEEING]),
+    "trio server": (
+        trio_server,
+        ["handshake", "negotiate", "session_opened", "session_closed", "answered", *_SEEING],
+    ),
+    "trio client": (trio_client, ["session_opened", "session_closed", *_SEEING]),
 }
 
 #: Hooks that may be asynchronous.
@@ -81,7 +86,7 @@ def test_what_happens_on_a_connection(
             assert len(told(caplog, hook)) == (expected in ("logged", "passes")), what
 
 
-@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize("front", ["server", "uvicorn", "client"])
 def test_an_interceptor_that_fails_closed_ends_the_session(front: str) -> None:
     run: Any = FRONTS[front][0]
     for hook in (f"wsext_{name}" for name in _SEEING):
@@ -97,7 +102,9 @@ def test_an_interceptor_that_fails_closed_ends_the_session(front: str) -> None:
 
 
 def test_a_hook_that_never_answers_about_a_handshake() -> None:
-    assert server(faulty_plugin("wsext_handshake", "never returns", asynchronous=True)).status == 0
+    for front in (server, trio_server):
+        plugin = faulty_plugin("wsext_handshake", "never returns", asynchronous=True)
+        assert front(plugin).status == 0
 
 
 def test_what_happens_when_a_limit_is_reached(caplog: pytest.LogCaptureFixture) -> None:

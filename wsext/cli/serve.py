@@ -274,7 +274,8 @@ def _supervise(
         announce_service(name, url, ready.extensions, _admin_url(admin))
 
     given = click.get_current_context().find_root().obj
-    # -P: nothing is imported from the current folder. faulthandler: a worker that hangs says where.
+    # -P: nothing is imported from the current folder. faulthandler: a worker that hangs says where,
+    # also while it starts.
     python = [sys.executable, "-P", "-X", "faulthandler"]
     command = [*python, "-m", "wsext", *given, "--worker"]
     changes = _changes(where.app_dir) if where.reload else None

@@ -52,7 +52,7 @@ from wsext.sdk.installed import Installed, build
 from wsext.sdk.values import as_list
 from wsext.version import __version__
 
-__all__ = ["connect"]
+__all__ = ["check_required", "connect", "tls_error"]
 
 T = TypeVar("T")
 
@@ -67,6 +67,32 @@ _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LO
 def _default_context(choice: HTTP2Choice) -> ssl_module.SSLContext:
     """Trusts the system's certificates. To read them takes longer than all else of connecting."""
     return ssl_module.create_default_context()
+
+
+def check_required(required: Iterable[str], offers: Iterable[Offer]) -> None:
+    """Check that every required extension is offered, before anything is sent.
+
+    Raises:
+        NegotiationError: If one is not.
+    """
+    names = list(dict.fromkeys(offer.name for offer in offers))
+    for name in required:
+        if name not in names:
+            close = nearest(name, names)
+            hint = f"; did you mean {close!r}?" if close else ""
+            known = ", ".join(names) or "no extension"
+            problem = f"is required, but this client does not offer it: it offers {known}{hint}"
+            raise NegotiationError(problem, name)
+
+
+def tls_error(error: ssl_module.SSLError) -> ssl_module.SSLError:
+    """What a failed TLS handshake is reported as: the server may not speak TLS at all."""
+    if error.reason not in _NO_TLS:
+        return error
+    problem = "the server does not speak TLS there: write ws:// in place of wss://"
+    hinted = ssl_module.SSLError(error.errno, problem)
+    hinted.__cause__ = error
+    return hinted
 
 
 class connect:
@@ -213,7 +239,7 @@ class connect:
         use: Callable[[Accepted], T],
     ) -> T:
         offers = negotiation.make_offers(self._installed.extensions, session)
-        self._check_required(offers)
+        check_required(self._required, offers)
         target = elsewhere or self._target
         request = handshake.build_request(
             target.host_header,
@@ -254,17 +280,6 @@ class connect:
         except BaseException as error:
             await protocol.drop(error)
             raise
-
-    def _check_required(self, offers: list[Offer]) -> None:
-        """Check that every required extension is offered, before anything is sent."""
-        names = list(dict.fromkeys(offer.name for offer in offers))
-        for name in self._required:
-            if name not in names:
-                close = nearest(name, names)
-                hint = f"; did you mean {close!r}?" if close else ""
-                known = ", ".join(names) or "no extension"
-                problem = f"is required, but this client does not offer it: it offers {known}{hint}"
-                raise NegotiationError(problem, name)
 
     def _start(self, accepted: Accepted, *, is_fresh: bool = False) -> Session:
         """The session of an accepted handshake.
@@ -386,9 +401,8 @@ class connect:
             if protocol.transport is not None:
                 protocol.transport.abort()
             sock.close()
-            if isinstance(error, ssl_module.SSLError) and error.reason in _NO_TLS:
-                problem = "the server does not speak TLS there: write ws:// in place of wss://"
-                raise ssl_module.SSLError(error.errno, problem) from error
+            if isinstance(error, ssl_module.SSLError):
+                raise tls_error(error) from error.__cause__
             raise
         return protocol
 

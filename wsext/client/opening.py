@@ -11,7 +11,7 @@ from wsext.errors import InvalidHandshake
 from wsext.protocol.connection import Connection
 from wsext.protocol.http import HTTPResponse, Request, ResponseReader, serialize_request
 
-__all__ = ["ALPN", "HTTP2Choice", "OpeningProtocol", "check_http2"]
+__all__ = ["ALPN", "HTTP2Choice", "OpeningProtocol", "check_http2", "with_hint"]
 
 #: Whether a client speaks HTTP/2; see `connect`.
 HTTP2Choice: TypeAlias = Literal["auto"] | bool
@@ -37,6 +37,15 @@ def check_http2(choice: HTTP2Choice) -> HTTP2Choice:
             raise ValueError("http2=True needs the package h2: pip install 'wsext[http2]'")
         return False
     return choice
+
+
+def with_hint(error: InvalidHandshake) -> InvalidHandshake:
+    """The error of a connection that ended without an answer: so ends who asks a port for TLS
+    without it."""
+    hint = "; if the server speaks TLS, write wss:// in place of ws://"
+    hinted = InvalidHandshake(f"{error}{hint}", cut_off=True)
+    hinted.__cause__ = error.__cause__
+    return hinted
 
 
 class OpeningProtocol(asyncio.Protocol):
@@ -94,10 +103,8 @@ class OpeningProtocol(asyncio.Protocol):
 
     def refuse(self, error: InvalidHandshake) -> None:
         """There will be no answer."""
-        if error.cut_off and not self._request.secure:  # so ends who asks a port for TLS without it
-            hint = "; if the server speaks TLS, write wss:// in place of ws://"
-            cause, error = error.__cause__, InvalidHandshake(f"{error}{hint}", cut_off=True)
-            error.__cause__ = cause
+        if error.cut_off and not self._request.secure:
+            error = with_hint(error)
         if not self.answered.done():
             self.answered.set_exception(error)
             self.answered.exception()  # whoever waited for it may be gone, and asyncio would log it

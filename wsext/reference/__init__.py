@@ -15,7 +15,7 @@ import itertools
 import json
 from collections.abc import Container
 
-from wsext import App, Request, Response, ServerOptions, Session, WebSocketOptions
+from wsext import App, Request, Response, ServerOptions, Session, WebSocketOptions, hookimpl
 from wsext.inspector import PATH as INSPECTOR
 from wsext.inspector.assets import HEADERS, SHARED, add_assets, page
 from wsext.reference.watch import Watchers
@@ -48,10 +48,6 @@ def build_app(options: WebSocketOptions | None = None, server: ServerOptions | N
         there = any(route.path == path for route in app.routes)
         body = json.dumps({"inspector": path if there else None})
         return Response(body=body, headers=HEADERS, content_type="application/json")
-
-    @app.http("/healthz")
-    def healthz(request: Request) -> dict[str, object]:
-        return {"status": "ok", "chatting": len(app.room("chat"))}
 
     @app.websocket("/echo")
     async def echo(session: Session) -> None:
@@ -91,7 +87,18 @@ def build_app(options: WebSocketOptions | None = None, server: ServerOptions | N
             async for _ in session:
                 pass
 
+    app.install(_Health())
     return app
+
+
+class _Health:
+    """Says how many chat; where there is an admin port, only there."""
+
+    @hookimpl
+    def wsext_routes(self, app: App) -> None:
+        @app.admin.http("/healthz")
+        def healthz(request: Request) -> dict[str, object]:
+            return {"status": "ok", "chatting": len(app.room("chat"))}
 
 
 def _clean(name: str) -> str:

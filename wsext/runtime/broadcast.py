@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from wsext.errors import ConnectionClosed, ProtocolError, QueueFull
 from wsext.protocol.contexts import SharedContext
 from wsext.protocol.frames import Data
 from wsext.protocol.prepared import PreparedMessage
+from wsext.runtime.common import Common
 from wsext.runtime.formats import encode_json
 from wsext.runtime.prepared_value import PreparedValue
-from wsext.runtime.session import Session
 
 __all__ = ["broadcast", "broadcast_json"]
 
 
+S = TypeVar("S", bound=Common)
+
+
 def broadcast(
-    sessions: Iterable[Session],
+    sessions: Iterable[S],
     data: Data | PreparedMessage | PreparedValue,
     *,
     hints: Mapping[str, Any] | None = None,
     meta: Mapping[str, Any] | None = None,
     context: SharedContext | None = None,
-) -> dict[Session, Exception]:
+) -> dict[S, Exception]:
     """Send a message to many sessions, without waiting for any.
 
     It is encoded once for all that can share it. What happens to a session whose peer reads too
@@ -51,7 +54,7 @@ def broadcast(
         data = PreparedMessage(data, hints=hints, meta=meta)
     if context is not None:
         data = data.within(context)
-    missed: dict[Session, Exception] = {}
+    missed: dict[S, Exception] = {}
     for session in list(sessions):
         try:
             form = data.form(session.format) if isinstance(data, PreparedValue) else data
@@ -62,14 +65,14 @@ def broadcast(
 
 
 def broadcast_json(
-    sessions: Iterable[Session],
+    sessions: Iterable[S],
     value: Any,
     *,
     text: bool = True,
     hints: Mapping[str, Any] | None = None,
     meta: Mapping[str, Any] | None = None,
     context: SharedContext | None = None,
-) -> dict[Session, Exception]:
+) -> dict[S, Exception]:
     """`broadcast` a value as JSON (msgspec), in a text message or a binary one.
 
     Raises:

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar, overload
 
 from wsext.errors import MessageError, RemoteProtocolError
 from wsext.protocol.closing import CloseCode
 from wsext.runtime.formats import NAMES, Format, decode, encode, encode_json
-from wsext.runtime.session_path import SessionPath
 
 __all__ = ["Formatted"]
 
 T = TypeVar("T")
 
 
-class Formatted(SessionPath):
+class Formatted:
     """What a session sends and receives in a format."""
 
     __slots__ = ()
+
+    def receive(self) -> Coroutine[Any, Any, str | bytes]:
+        """The next message."""
+        raise NotImplementedError
+
+    def send(
+        self,
+        data: Any,
+        *,
+        hints: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> Coroutine[Any, Any, None]:
+        """Send a message."""
+        raise NotImplementedError
 
     @overload
     async def receive_json(self, type: type[T]) -> T: ...

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from wsext.errors import CloseInfo, ConnectionClosed, NotResumed, RemoteProtocolError
+from wsext.errors import CloseInfo, ConnectionClosed, NotResumed
 from wsext.protocol.agreement import Negotiation
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.connection import Connection
 from wsext.protocol.http import Request
 from wsext.protocol.states import State
-from wsext.runtime.expiry import EXPIRED, seconds_left
+from wsext.runtime.expiry import expired, renew, seconds_left
 from wsext.runtime.flow import Flow
 from wsext.runtime.link import Link
 from wsext.runtime.outcome import closed_error
@@ -165,19 +165,13 @@ class Lasting(Flow):
 
     def _expire(self) -> None:
         if self.stage is LifeStage.OPEN:
-            error = RemoteProtocolError(CloseCode.POLICY_VIOLATION, EXPIRED)
-            self.end_with(error, "identity")
+            self.end_with(expired(), "identity")
 
     def renew(self, identity: Any, expires: float | None) -> None:
         """See `Session.renew`."""
         if not self.is_open:
             raise self.closed_error()
-        if expires is not None and not seconds_left(expires):
-            raise RemoteProtocolError(CloseCode.POLICY_VIOLATION, EXPIRED)
-        request = self._session.request
-        if not request.identity == identity:  # which is what a resumption asks
-            raise RemoteProtocolError(CloseCode.POLICY_VIOLATION, "another identity")
-        request.identity, request.expires = identity, expires
+        renew(self._session.request, identity, expires)
         self.watch_identity()
 
     def _detach(self) -> None:

@@ -7,10 +7,9 @@ queue knows nothing of connections; `wsext.runtime.writing` puts things in and t
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 __all__ = ["Lane", "Outbox", "Policy", "Waiting", "most_entries"]
 
@@ -29,6 +28,14 @@ def most_entries(limit: int) -> int:
     return max(limit // _LEAST, _FEW)
 
 
+class OutboxWaiter(Protocol):
+    """Who waits until a message has left: a future, or what is used like one."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: None, /) -> None: ...
+    def set_exception(self, exception: BaseException, /) -> None: ...
+
+
 class Waiting:
     """One message that waits.
 
@@ -44,7 +51,7 @@ class Waiting:
         self,
         data: Any,
         size: int,
-        waiter: asyncio.Future[None] | None = None,
+        waiter: OutboxWaiter | None = None,
     ) -> None:
         self.data = data
         self.size = size

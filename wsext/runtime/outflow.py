@@ -13,12 +13,14 @@ from typing import Protocol
 
 from wsext.errors import LocalProtocolError, ProtocolError
 from wsext.escape import get_logger
+from wsext.protocol.connection import Connection
+from wsext.protocol.frames import Frame
 from wsext.protocol.journal import Journal, data_of, frame_of
 from wsext.protocol.prepared import PreparedMessage
 from wsext.runtime.link import Link
 from wsext.runtime.outbox import Outbox, Waiting
 
-__all__ = ["STREAM", "Outflow", "Sending"]
+__all__ = ["STREAM", "Outflow", "Sending", "hand_over"]
 
 logger = get_logger("wsext.session")
 
@@ -52,6 +54,22 @@ class _Nobody:
 
     def fail(self, error: ProtocolError) -> None:
         """There is nothing left to fail."""
+
+
+def hand_over(connection: Connection, data: Frame | PreparedMessage) -> None:
+    """Give a connection without asynchronous codecs what is to be sent next.
+
+    Raises:
+        ProtocolError: If a codec fails; the connection is failed.
+    """
+    if not isinstance(data, PreparedMessage):
+        connection.send_frame(data)
+        return
+    wire = connection.share_message(data)
+    if wire is not None:
+        connection.send_shared(wire)
+    else:
+        connection.send_message(data.data, data.hints, data.meta)
 
 
 class Outflow:
@@ -158,17 +176,9 @@ class Outflow:
         Raises:
             ProtocolError: If a codec fails; the connection is failed.
         """
-        link, data = self._link, entry.data
-        connection = link.connection
+        link = self._link
         try:
-            if isinstance(data, PreparedMessage):
-                wire = connection.share_message(data)
-                if wire is not None:
-                    connection.send_shared(wire)
-                else:
-                    connection.send_message(data.data, data.hints, data.meta)
-            else:
-                connection.send_frame(data)
+            hand_over(link.connection, entry.data)
         finally:
             if self._is_held:
                 link.fill()

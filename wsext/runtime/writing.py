@@ -21,7 +21,7 @@ from wsext.runtime.link import Link
 from wsext.runtime.outbox import Lane, Waiting
 from wsext.runtime.outflow import STREAM, Outflow, Sending
 
-__all__ = ["Writer"]
+__all__ = ["Writer", "entry_of"]
 
 logger = get_logger("wsext.session")
 
@@ -58,7 +58,7 @@ class Writer(Outflow):
         if isinstance(data, AsyncIterable):
             await self._send_stream(data, hints, meta)
             return
-        entry = _entry(data, hints, meta)
+        entry = entry_of(data, hints, meta)
         if self._link.has_had_turn:
             await asyncio.sleep(0)
             self._link.begin_turn()
@@ -71,20 +71,22 @@ class Writer(Outflow):
 
     async def _wait_in(self, entry: Waiting) -> None:
         """Put an entry into the outbox and wait until it was taken out."""
-        entry.waiter = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry.waiter = waiter
         try:
             self._put(entry)
-            await entry.waiter
+            await waiter
         except asyncio.CancelledError:
             self.outbox.remove(entry)  # else it is on its way, and is finished
             self._update()
             raise
         finally:
             entry.waiter = None  # it has the error, whose traceback has this frame
+            del waiter
 
     def queue(self, data: Any, hints: Mapped, meta: Mapped) -> None:
         """Send a message without waiting; see `Session.send_nowait`."""
-        entry = _entry(data, hints, meta)
+        entry = entry_of(data, hints, meta)
         if not self._try_now(entry):
             self._put(entry)
 
@@ -213,12 +215,14 @@ class Writer(Outflow):
             self._write(entry)
             return
         self._fragment = entry
-        entry.waiter = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry.waiter = waiter
         self._start_pump()
         try:
-            await entry.waiter
+            await waiter
         finally:
             entry.waiter = None  # as above
+            del waiter
 
     def _end_stream(self) -> None:
         self._streaming = None
@@ -242,7 +246,7 @@ class Writer(Outflow):
             link.soon()
 
 
-def _entry(data: Any, hints: Mapped, meta: Mapped) -> Waiting:
+def entry_of(data: Any, hints: Mapped, meta: Mapped) -> Waiting:
     """A message as an entry of the outbox.
 
     Raises:

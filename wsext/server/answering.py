@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
+from wsext.app.application import Application
 from wsext.app.routing import Route, as_response
 from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
@@ -29,7 +30,7 @@ from wsext.server.decision import (
 from wsext.server.exchange import Exchange
 from wsext.server.handing import find_worker
 
-__all__ = ["Handshake"]
+__all__ = ["Handshake", "ask_http"]
 
 logger = get_logger("wsext.server")
 
@@ -130,7 +131,9 @@ class Handshake(Exchange):
             route, params = self._host.app.table.match(request)
             request.route = route.path
             if route.kind == "http":
-                answer: Response | Session | None = await self._ask_http(route, params, request)
+                answer: Response | Session | None = await ask_http(
+                    route, params, request, self._host.app, self._check_admission, self._receive
+                )
             else:
                 answer = await self._ask_for_session(route, params, request)
         except HandshakeRejected as error:
@@ -143,31 +146,6 @@ class Handshake(Exchange):
         elif answer is not None:
             return answer, route
         return None, None
-
-    async def _ask_http(
-        self, route: Route, params: Mapping[str, Any], request: Request
-    ) -> Response:
-        """The answer of a plain HTTP route. No body is read before the request may be answered.
-
-        Raises:
-            HandshakeRejected: If it may not, or a guard or the handler says so.
-        """
-        body = None
-        if request.method == "POST":
-            app = self._host.app
-            if self._admission is not None:
-                self._admission.check()
-            check_page(request, app.options.origins)
-            body = BodyReader(request, app.server_options.max_body_size)
-        refusal = await ask_guards(route.guards, request)
-        if refusal is not None:
-            return refusal
-        if body is not None:
-            request.body = await self._receive(body)
-        result = route.handler(request, **params)
-        if inspect.isawaitable(result):
-            result = await result
-        return as_response(result)
 
     async def _ask_for_session(
         self, route: Route, params: Mapping[str, Any], request: Request
@@ -263,6 +241,9 @@ class Handshake(Exchange):
         """Refuse handshakes when there is no place; plain requests are answered all the same."""
         if self._host.draining and not self._host.may_resume:
             raise _shutting_down()
+        self._check_admission()
+
+    def _check_admission(self) -> None:
         if self._admission is not None:
             self._admission.check()
 
@@ -273,3 +254,39 @@ class Handshake(Exchange):
 
 def _shutting_down() -> HandshakeRejected:
     return HandshakeRejected(503, "the server is shutting down", {"Retry-After": "5"})
+
+
+async def ask_http(
+    route: Route,
+    params: Mapping[str, Any],
+    request: Request,
+    app: Application,
+    check_place: Callable[[], None],
+    receive: Callable[[BodyReader], Awaitable[bytes]],
+) -> Response:
+    """The answer of a plain HTTP route. No body is read before the request may be answered.
+
+    Args:
+        route, params: Who answers.
+        request: The request.
+        app: The application, whose pages may send forms.
+        check_place: Raises `HandshakeRejected` when a request with a body has no place.
+        receive: Reads the body.
+
+    Raises:
+        HandshakeRejected: If it may not, or a guard or the handler says so.
+    """
+    body = None
+    if request.method == "POST":
+        check_place()
+        check_page(request, app.options.origins)
+        body = BodyReader(request, app.server_options.max_body_size)
+    refusal = await ask_guards(route.guards, request)
+    if refusal is not None:
+        return refusal
+    if body is not None:
+        request.body = await receive(body)
+    result = route.handler(request, **params)
+    if inspect.isawaitable(result):
+        result = await result
+    return as_response(result)

@@ -19,14 +19,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from wsext.app.routing import Guard, as_response
 from wsext.errors import HandshakeRejected, NegotiationError
 from wsext.escape import get_logger
 from wsext.protocol.agreement import Negotiation, NegotiationContext, Offer
-from wsext.protocol.boundary import FAULTS
+from wsext.protocol.boundary import FAULTS, Boundary
 from wsext.protocol.handshake import (
     check_upgrade,
     offered_subprotocols,
@@ -53,6 +54,12 @@ def _always() -> None:
     """There is always a place."""
 
 
+class Patient(Protocol):
+    """What waits for the answers of extensions; a `Patience` is it."""
+
+    async def wait(self, awaitable: Awaitable[Any]) -> Any: ...
+
+
 @dataclass(slots=True)
 class Terms:
     """What a handshake is judged by.
@@ -66,6 +73,8 @@ class Terms:
         check_place: Raises `HandshakeRejected` when there is no place; asked twice.
         max_offers: Extension offers beyond this number are ignored.
         worker: The worker that decides; empty without workers.
+        patience: Makes what waits for the extensions, for so many seconds at most.
+        close_rest: Closes codecs whose `close` is asynchronous.
     """
 
     options: WebSocketOptions
@@ -75,6 +84,8 @@ class Terms:
     check_place: Callable[[], None] = _always
     max_offers: int = 32
     worker: str = ""
+    patience: Callable[[float], Patient] = Patience
+    close_rest: Callable[[Sequence[Boundary], WebSocketOptions], Awaitable[None]] = close_rest
 
 
 @dataclass(slots=True)
@@ -102,14 +113,22 @@ async def decide(request: Request, terms: Terms) -> Acceptance | Response:
     except HandshakeRejected as error:
         return rejection(error)
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if _is_cancelled():
             raise
         logger.exception("a guard or hook for %s has cancelled itself", request.path)
         return Response(503, "the server cannot decide about this request\n")
     except FAULTS:
         logger.exception("deciding about a handshake for %s failed", request.path)
         return internal_error()
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody has cancelled this task; trio cancels nothing by asyncio's exception."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no event loop runs here
+        return False
+    return task is None or task.cancelling() > 0
 
 
 async def _decide(request: Request, terms: Terms) -> Acceptance | Response:
@@ -193,7 +212,7 @@ async def _agree(
         if missing is not None:
             raise HandshakeRejected(400, f"the extension {missing} is required here")
     except HandshakeRejected:
-        await close_rest(negotiation.close(), options)
+        await terms.close_rest(negotiation.close(), options)
         raise
     if session is None:
         return Acceptance(negotiation, subprotocol)
@@ -205,7 +224,7 @@ async def _negotiate(request: Request, offers: Sequence[Offer], terms: Terms) ->
     ctx = NegotiationContext("server", options.max_message_size, request, worker=terms.worker)
     chosen = installed.choose_offers(request, offers)
     prefer = options.prefer if chosen is None else "client"
-    wait = Patience(options.negotiation_timeout).wait
+    wait = terms.patience(options.negotiation_timeout).wait
     return await anegotiate(
         offers if chosen is None else chosen, installed.extensions, ctx, prefer=prefer, wait=wait
     )

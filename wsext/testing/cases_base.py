@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import re
 import unittest
@@ -14,7 +13,6 @@ from typing import Any, ClassVar, NoReturn
 
 from wsext.errors import OptionError, PluginError, ProtocolError
 from wsext.protocol.frames import Frame
-from wsext.runtime.session import Session
 from wsext.sdk import hookspecs
 from wsext.sdk.extension import Installable
 from wsext.sdk.hooks import hook_names
@@ -23,6 +21,7 @@ from wsext.sdk.sealed import SealedCodec
 from wsext.testing.corpus import Victim, data_of, frames_of, samples
 from wsext.testing.differences import check_same
 from wsext.testing.engines import LIMIT, Engines, messages_of, parse_wire
+from wsext.testing.grounds import Ground, OnAsyncio
 
 __all__ = [
     "Cases",
@@ -42,29 +41,26 @@ def skip(reason: str) -> NoReturn:
 
 
 def run_async(case: Callable[[Any], Coroutine[Any, Any, None]]) -> Callable[[Any], None]:
-    """Run an ``async def`` case to its end, whatever runs the tests."""
+    """Run an ``async def`` case to its end, on the ground of its suite."""
 
     @functools.wraps(case)
     def test(self: Any) -> None:
-        # `asyncio.run` would take away the current loop, which other plugins of pytest keep.
-        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-            runner.run(case(self))
+        self.ground.run(case(self))
 
     return test
 
 
-async def exchange(
-    client: Session, server: Session, payloads: Sequence[bytes], where: str = ""
-) -> None:
+async def exchange(client: Any, server: Any, payloads: Sequence[bytes], where: str = "") -> None:
     """Send messages to and fro, as text and as binary, and close from the client's side."""
     for opcode, payload in samples("text and binary", payloads):
         data = data_of(opcode, payload)
         await client.send(data)
-        check_same([data], [await asyncio.wait_for(server.receive(), 20)], where)
+        check_same([data], [await server.receive()], where)
         await server.send(data)
-        check_same([data], [await asyncio.wait_for(client.receive(), 20)], f"{where}back, ")
+        check_same([data], [await client.receive()], f"{where}back, ")
     await client.close(3000, "done")
-    assert server.close_info.remote == (3000, "done"), str(server.close_info)
+    info = await server.wait_closed()
+    assert info.remote == (3000, "done"), str(info)
 
 
 def check_hooks(plugin: Any) -> None:
@@ -92,6 +88,7 @@ class Cases:
         b"\x00" * 70_000,
     )
     examples: ClassVar[int] = 40
+    ground: ClassVar[Ground] = OnAsyncio()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """What the suite does not say itself, ``conformance`` of the extension may."""

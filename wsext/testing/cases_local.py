@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from wsext.errors import ConnectionClosed, ProtocolError
 from wsext.protocol.frames import Frame
 from wsext.testing.cases_base import Cases, check_hooks, exchange, run_async, skip
-from wsext.testing.peers import pair
 from wsext.testing.simulation.books import logged_errors
 
 __all__ = ["LocalCases"]
@@ -42,7 +41,7 @@ class LocalCases(Cases):
             skip("it changes messages (transparent = False)")
         for side in ("client", "server"):
             ours, theirs = ([self.make()], []) if side == "client" else ([], [self.make()])
-            async with pair(theirs, client=ours) as (client, server):
+            async with self.ground.pair(theirs, client=ours) as (client, server):
                 await client.ping()
                 await exchange(client, server, self.messages, f"on the {side}: ")
 
@@ -50,7 +49,7 @@ class LocalCases(Cases):
     async def test_no_frame_makes_it_raise(self) -> None:
         """No frame that a peer can send makes a hook raise."""
         with logged_errors() as records:
-            async with pair([self.make()]) as (client, server):
+            async with self.ground.pair([self.make()]) as (client, server):
                 for frame in _ODD:
                     await client.send_frame(frame)
                     await server.send_frame(frame)
@@ -65,8 +64,8 @@ class LocalCases(Cases):
             skip("it changes messages (transparent = False)")
         one = self.make()
         async with (
-            pair([one]) as (first, first_server),
-            pair([one]) as (second, second_server),
+            self.ground.pair([one]) as (first, first_server),
+            self.ground.pair([one]) as (second, second_server),
         ):
             await first.send("to the first")
             await second.send("to the second")
@@ -89,7 +88,7 @@ class LocalCases(Cases):
 
     async def _outcome(self, frames: list[Frame], sends: bool) -> tuple[list[Any], Any]:
         """What came of the frames of one message: what arrived, and how the session ended."""
-        async with pair([self.make()], client=[]) as (client, server):
+        async with self.ground.pair([self.make()], client=[]) as (client, server):
             sender, receiver = (server, client) if sends else (client, server)
             with suppress(ConnectionClosed, ProtocolError):
                 for frame in frames:

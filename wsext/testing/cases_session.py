@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import suppress
 from typing import Any
 
 from wsext.errors import ConnectionClosed
 from wsext.protocol.frames import Frame
 from wsext.testing.cases_base import Cases, exchange, run_async
 from wsext.testing.differences import check_same
-from wsext.testing.peers import pair
 from wsext.testing.simulation.books import logged_errors
 
 __all__ = ["SessionCases"]
@@ -22,7 +21,7 @@ class SessionCases(Cases):
     async def test_a_session_talks_through_it(self) -> None:
         """A client and a server in memory agree on it, exchange messages and close cleanly."""
         one = self.make()
-        async with pair([one]) as (client, server):
+        async with self.ground.pair([one]) as (client, server):
             for session in (client, server):
                 assert session.extension(one.name, None), "it is not in use on a session"
             await exchange(client, server, self.messages)
@@ -32,18 +31,18 @@ class SessionCases(Cases):
     async def test_the_order_of_messages_is_kept(self) -> None:
         """Many messages sent at once arrive in their order, also through an asynchronous codec,
         and the last one before the close arrives, too."""
-        async with pair([self.make()]) as (client, server):
+        async with self.ground.pair([self.make()]) as (client, server):
             sent = [f"{number} " * (number % 7 + 1) for number in range(60)]
-            await asyncio.gather(*map(client.send, sent))
-            await client.send("last")
-            closing = asyncio.ensure_future(client.close())
             got: list[Any] = []
-            try:
-                while True:
-                    got.append(await asyncio.wait_for(server.receive(), 20))
-            except ConnectionClosed:
-                pass
-            await closing
+
+            async def listen() -> None:
+                with suppress(ConnectionClosed):
+                    while True:
+                        got.append(await server.receive())
+
+            await self.ground.say(client, sent)
+            await client.send("last")
+            await self.ground.both(client.close, listen)
             check_same([*sent, "last"], got)
 
     @run_async
@@ -55,9 +54,9 @@ class SessionCases(Cases):
             for piece in pieces:
                 yield piece
 
-        async with pair([self.make()]) as (client, server):
+        async with self.ground.pair([self.make()]) as (client, server):
             await client.send(chunks())
-            got = await asyncio.wait_for(server.receive(), 20)
+            got = await server.receive()
             assert got == "".join(pieces), f"{got!r:.60}"
 
     @run_async
@@ -65,7 +64,7 @@ class SessionCases(Cases):
         """A connection that is dropped in the middle of a message ends the session with 1006, and
         nothing is logged as an error."""
         with logged_errors() as records:
-            async with pair([self.make()]) as (client, server):
+            async with self.ground.pair([self.make()]) as (client, server):
                 await client.send_frame(Frame(2, b"the first half", False))
                 await server.send("something")
                 client.abort()
