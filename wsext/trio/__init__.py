@@ -9,6 +9,8 @@ outflow.py     what the program sends, on its way to the connection
 link.py        one connection on one stream: reading, writing, closing
 life.py        a session from its beginning to its end
 session.py     the session, as a program sees it
+ports.py       what these need of each other
+streams.py     what a stream knows, and is told before it is a session's
 connecting.py  the client
 answering.py   one connection of a server: the request, its answer, the session
 serving.py     the server
