@@ -37,7 +37,7 @@ $(TOOLS): requirements/supply.txt
 	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/supply.txt
 	@touch $(TOOLS)
 
-$(PROGRAMS): | $(STAMP)
+$(PROGRAMS): tests/tools.py | $(STAMP)
 	$(BIN)/python -m tests.tools
 	@mkdir -p $(@D) && touch $@
 

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import findpython
+from packaging.version import Version
 
 UV = str(Path(sys.executable).with_name("uv"))
 PLACE = Path("build", "matrix")
-OLDEST = findpython.Version("3.11")
+OLDEST = Version("3.11")
 
 CORE = [f"tests/{room}" for room in ("protocol", "runtime", "server", "client", "outcomes")]
 LOOPED = [f"tests/{room}" for room in ("runtime", "client", "outcomes")]
@@ -78,7 +79,7 @@ def newest(version: str, path: str, first: Sequence[str]) -> Iterator[Run]:
     python = environment(version, path, lowest=False)
     yield Run("the whole suite" if not first else "the core", python, first)
     for loop in LOOPS:
-        if loop != "eager" or findpython.Version(version) >= findpython.Version("3.12"):
+        if loop != "eager" or Version(version) >= Version("3.12"):
             yield Run(f"the core on the loop {loop!r}", python, (*LOOPED, "--loop", loop))
 
 

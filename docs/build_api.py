@@ -21,7 +21,7 @@ os.environ["WSEXT_CODEC"] = "python"  # compiled classes have no signatures
 import wsext
 import wsext.integrations.uvicorn
 import wsext.integrations.websockets
-from wsext import inspector, integrations, testing
+from wsext import inspector, integrations, sync, testing
 from wsext.app import asyncapi
 from wsext.sdk import hookspecs
 
@@ -121,7 +121,7 @@ def page() -> str:
     parts.append("## `wsext.testing`\n")
     parts += [entry(name, getattr(testing, name)) for name in testing.__all__]
     parts += ["## `wsext.integrations.asgi`\n", entry("session", integrations.asgi.session)]
-    for module in (integrations.uvicorn, integrations.websockets):
+    for module in (sync, integrations.uvicorn, integrations.websockets):
         parts.append(f"## `{module.__name__}`\n")
         names = [name for name in module.__all__ if name != "Protocol"]  # made when looked up
         parts += [entry(name, getattr(module, name)) for name in names]

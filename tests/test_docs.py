@@ -36,19 +36,25 @@ from wsext.sdk.extension import Installable
 from wsext.sdk.options import option_fields
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCE = ROOT / "docs" / "reference.md"
+
+
+def name(path: Path) -> str:
+    """What a page is called."""
+    return str(path.relative_to(ROOT))
 
 
 def blocks(path: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE)
 
 
-# What the tutorial for extensions says is done in tests/e2e/test_tutorial.py.
-RUN = [path for path in PAGES if path.name != "tutorial-extension.md"]
+# What these say is done in tests/e2e: test_tutorial.py, test_first_hour.py.
+ELSEWHERE = ROOT / "docs" / "first-hour"
+RUN = [p for p in PAGES if p.name != "tutorial-extension.md" and p.parent != ELSEWHERE]
 
 
-@pytest.mark.parametrize("path", RUN, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", RUN, ids=name)
 def test_the_code_of_a_page_runs(path: Path, tmp_path: Path) -> None:
     code = "\n".join(blocks(path, "python"))
     if "async def main()" in code:
@@ -69,7 +75,7 @@ def test_the_readmes_client_talks_to_the_reference_app(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=name)
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", path.read_text()):
         assert (path.parent / target).exists(), target
@@ -205,7 +211,8 @@ def test_the_example_configuration_is_valid() -> None:
 def test_the_deployments_use_options_that_there_are() -> None:
     deploy = ROOT / "docs" / "deploy"
     (line,) = re.findall(r"^ExecStart=(.*)$", (deploy / "wsext.service").read_text(), re.M)
-    command = serve.make_context("serve", line.split()[2:])
+    program, *arguments = line.removeprefix("/usr/bin/env wsext ").split()
+    command = serve.make_context(program, arguments)
     assert (command.params["fd"], command.params["workers"]) == ("3", "2")
     text = (deploy / "Containerfile").read_text()
     (entry,) = re.findall(r"^ENTRYPOINT (.*)$", text, re.M)

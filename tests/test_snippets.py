@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
 import tomllib
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
@@ -13,16 +15,15 @@ import pytest
 import zstandard
 
 from tests.e2e.processes import python, wsext
-from tests.test_docs import PAGES, ROOT, blocks
+from tests.test_docs import ELSEWHERE, PAGES, ROOT, blocks, name
 from wsext.cli import cli
 from wsext.config.configuration import Config
 
+#: The entry points of this environment, where every distribution is installed.
+INSTALLED = [(point.name, point.dist.name) for point in entry_points(group="wsext") if point.dist]
+
 READMES = sorted(ROOT.glob("extensions/*/README.md"))
 EVERYTHING = [*PAGES, *READMES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
-
-
-def name(path: Path) -> str:
-    return str(path.relative_to(ROOT))
 
 
 def commands(path: Path) -> list[list[str]]:
@@ -83,13 +84,26 @@ def test_commands_exist_and_take_what_they_are_given(path: Path) -> None:
 ENDS = ("ext list", "ext show", "ext negotiate", "ext doctor", "ext freeze", "config", "completion")
 
 
-@pytest.mark.parametrize("path", EVERYTHING, ids=name)
+@pytest.mark.parametrize("path", [p for p in EVERYTHING if p.parent != ELSEWHERE], ids=name)
 def test_commands_that_end_by_themselves_do(path: Path) -> None:
     for program, *args in commands(path):
         if program == "wsext" and " ".join(args).startswith(ENDS):
             done = wsext(*args, env=dict(os.environ))  # every plugin is allowed
             assert done.returncode == 0, f"wsext {' '.join(args)}: {done.stdout}{done.stderr}"
             assert done.stdout
+
+
+@pytest.mark.parametrize("path", EVERYTHING, ids=name)
+def test_a_page_says_what_has_to_be_installed_for_its_commands(path: Path) -> None:
+    """A plugin that does not come with ``wsext[standard]`` has its distribution on the page."""
+    text = path.read_text()
+    for program, *args in commands(path):
+        for option, value in itertools.pairwise(args):
+            wanted = {"wsext-presets"} if option == "--option-set" else set()
+            if option in ("--ext", "show"):
+                wanted = {found for point, found in INSTALLED if point == value.partition(":")[0]}
+            for distribution in wanted - {"wsext-deflate"} if program == "wsext" else ():
+                assert distribution in text, f"{option} {value} needs {distribution}"
 
 
 @pytest.mark.parametrize("path", EVERYTHING, ids=name)

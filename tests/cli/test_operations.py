@@ -5,29 +5,51 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
 import wsext as package
-from tests.e2e.processes import serving, wsext
+from tests.e2e.processes import ENV, serving, wsext
 from tests.raw import fetch
 
 
-async def get(port: int, path: str) -> tuple[int, bytes]:
-    request = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+async def get(port: int, path: str, host: str = "x") -> tuple[int, bytes]:
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
     status, _, body = await fetch(port, request)
     return status, body
 
 
+@pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["alone", "worker"])
+def test_the_admin_port_and_what_systemd_is_told(workers: tuple[str, ...], tmp_path: Path) -> None:
+    """All of systemd's part is a socket; without a terminal, SIGHUP asks for a reload."""
+    env = {**ENV, "WSEXT_PLUGINS": "metrics", "NOTIFY_SOCKET": str(tmp_path / "notify")}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.settimeout(60)
+        systemd.bind(env["NOTIFY_SOCKET"])
+        options = ("--admin-port", "0", "--metrics", *workers)
+        with serving(*options, env=env, start_new_session=True) as served:
+            assert served.process.stdout is not None
+            admin = int(served.process.stdout.readline().rstrip("/\n").rpartition(":")[2])
+            assert systemd.recv(100) == b"READY=1"
+            for path in ("/healthz", "/readyz", "/metrics"):
+                assert asyncio.run(get(served.port, path))[0] == 404
+                assert asyncio.run(get(admin, path, "localhost"))[0] == 200
+            assert asyncio.run(get(admin, "/echo"))[0] == 404
+            page = asyncio.run(get(admin, "/metrics", "localhost"))[1]
+            assert b'wsext_handshakes_total{route="",status="404"} 3.0\n' in page
+            served.process.send_signal(signal.SIGHUP)
+            assert systemd.recv(100).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+            assert systemd.recv(100) == b"READY=1"
+            assert asyncio.run(get(admin, "/readyz"))[0] == 200
+        assert systemd.recv(100) == b"STOPPING=1"
+
+
 def test_health_is_served_when_asked_for() -> None:
-    with serving("--health", "--workers", "1") as served:
-        port = int(served.http.rstrip("/").rpartition(":")[2])
-        assert asyncio.run(get(port, "/readyz"))[0] == 200
     with serving() as served:
-        port = int(served.http.rstrip("/").rpartition(":")[2])
-        assert asyncio.run(get(port, "/readyz"))[0] == 404
+        assert asyncio.run(get(served.port, "/readyz"))[0] == 404
 
 
 async def talk(url: str) -> None:

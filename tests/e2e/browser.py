@@ -1,7 +1,8 @@
-"""A real browser, and how to look at the reference page in it."""
+"""A real browser, how to look at pages in it, and what every page of ours has to keep to."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,10 +10,15 @@ from typing import Any
 
 from selenium import webdriver
 from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests import tools
+
+#: Where the pictures of the documentation are written, if they are to be made again.
+_PICTURES = os.environ.get("PICTURES")
+
+#: The sizes that the pages are looked at in.
+SIZES = ((1400, 900), (1100, 700), (390, 844))
 
 _FLAGS = (
     "--headless",
@@ -24,7 +30,8 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
-    "--window-size=1400,1000",
+    "--window-size=1400,900",
+    "--disable-lcd-text",  # pictures are grey at the edges of letters, and smaller
 )
 
 
@@ -39,26 +46,84 @@ def browsing(profile: Path, *flags: str) -> Iterator[webdriver.Chrome]:
     service = webdriver.ChromeService(tools.find("chromedriver"))
     driver = webdriver.Chrome(options=options, service=service)
     try:
+        resize(driver, *SIZES[0])
         yield driver
     finally:
         driver.quit()
 
 
 def until(browser: Any, condition: Callable[[Any], Any]) -> Any:
-    return WebDriverWait(browser, 20).until(condition)
+    return WebDriverWait(browser, 20, poll_frequency=0.05).until(condition)
+
+
+def find(browser: Any, selector: str) -> list[Any]:
+    return list(browser.find_elements(By.CSS_SELECTOR, selector))
 
 
 def text_of(browser: Any, selector: str) -> str:
     return str(browser.find_element(By.CSS_SELECTOR, selector).text)
 
 
-def say(browser: Any, text: str) -> None:
-    browser.find_element(By.ID, "message").send_keys(text, Keys.ENTER)
+def errors_of(browser: Any, *expected: str) -> list[str]:
+    """What the browser has complained of since it was last asked, without what was expected."""
+    texts = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    return [text for text in texts if not any(part in text for part in expected)]
 
 
-def entries(browser: Any) -> list[str]:
-    return [item.text for item in browser.find_elements(By.CSS_SELECTOR, "#log .entry")]
+def resize(browser: Any, width: int, height: int) -> None:
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
-def connected(browser: Any) -> None:
-    until(browser, lambda b: text_of(b, "#status") == "connected")
+def take_picture(browser: Any, name: str) -> None:
+    """A picture for the documentation, if there are to be new ones."""
+    if _PICTURES:
+        assert browser.save_screenshot(str(Path(_PICTURES, name)))
+
+
+def check_looks(browser: Any, panels: list[str]) -> None:
+    """A page fits both sizes, has no scrollbar in a scrollbar, and nothing that axe objects to.
+
+    Args:
+        browser: Shows the page.
+        panels: The buttons for the panels that a small window shows one at a time.
+    """
+    # https://github.com/dequelabs/axe-core
+    browser.execute_script(Path(tools.find("axe-core"), "axe.min.js").read_text())
+    for width, height in SIZES:
+        resize(browser, width, height)
+        for scheme in ("light", "dark"):
+            features = [{"name": "prefers-color-scheme", "value": scheme}]
+            browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+            for panel in panels if width < 500 else [""]:
+                for button in find(browser, f"#tabs [data-tab='{panel}']"):
+                    button.click()
+                found = browser.execute_script(_SCROLLBARS)
+                found += browser.execute_async_script(_VIOLATIONS)
+                assert not found, f"{width}x{height}, {scheme} {panel}: {found}"
+    resize(browser, *SIZES[0])
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+#: What scrolls sideways, and what scrolls within something that scrolls.
+_SCROLLBARS = """
+  const root = document.documentElement, all = [...document.querySelectorAll("body, body *")];
+  const can = (e, axis) => /auto|scroll/.test(getComputedStyle(e)["overflow" + axis])
+    && e.checkVisibility();
+  const down = all.filter((e) => can(e, "Y") && e.scrollHeight > e.clientHeight + 1);
+  const page = root.scrollHeight > innerHeight;
+  const name = (e) => e.tagName + "#" + e.id + "." + e.className;
+  return [
+    ...(root.scrollWidth > innerWidth ? ["the page scrolls sideways"] : []),
+    ...all.filter((e) => can(e, "X") && e.scrollWidth > e.clientWidth + 1)
+      .map((e) => name(e) + " scrolls sideways"),
+    ...down.filter((e) => page || down.some((other) => other !== e && other.contains(e)))
+      .map((e) => name(e) + " scrolls within what scrolls"),
+  ];
+"""
+
+_VIOLATIONS = """
+  const done = arguments[0];
+  axe.run({ resultTypes: ["violations"] }).then(({ violations }) => done(violations.flatMap(
+    ({ id, nodes }) => nodes.map((node) => id + ": " + node.target + ": " + node.failureSummary))));
+"""

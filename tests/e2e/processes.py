@@ -127,6 +127,24 @@ def _run(
         )
 
 
+@contextmanager
+def running_wsext(*args: str, cwd: Path, env: Mapping[str, str]) -> Iterator[tuple[Any, Path]]:
+    """``wsext ARGS`` in a process of its own, and the file of what it prints; Ctrl-C ends it."""
+    with TemporaryDirectory() as folder:
+        output = [Path(folder, name) for name in ("stdout", "stderr")]
+        process = _FORKS.Process(
+            target=_live, args=("", output, cwd, dict(env), cli.main, list(args))
+        )
+        process.start()
+        try:
+            yield process, output[0]
+        finally:
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGINT)
+            process.join(20)
+            assert process.exitcode == 0, output[1].read_text()
+
+
 def _live(
     stdin: str,
     output: Sequence[Path],

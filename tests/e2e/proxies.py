@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import ssl
@@ -15,10 +14,10 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-import pytest
 import trustme
 
 from tests.brokers import free_port
+from tests.tools import find
 
 __all__ = ["KINDS", "Proxy", "proxying"]
 
@@ -84,7 +83,7 @@ class Proxy:
             # A worker that root has started must be able to use the folders of the test.
             user = "user root;" if os.geteuid() == 0 else ""
             (folder / "nginx.conf").write_text(NGINX.format(folder=folder, user=user))
-            command = [_find("nginx"), "-c", str(folder / "nginx.conf"), "-p", str(folder)]
+            command = [find("nginx"), "-c", str(folder / "nginx.conf"), "-p", str(folder)]
             command += ["-e", str(folder / "error.log")]
         else:
             upstream = upstream.removeprefix("http://").replace("unix:", "unix/")
@@ -96,7 +95,7 @@ class Proxy:
             site = replaced((DEPLOY / "Caddyfile").read_text(), changes)
             site = "{\n\tadmin off\n\tauto_https disable_redirects\n}\n" + site
             (folder / "Caddyfile").write_text(site)
-            command = [_find("caddy"), "run", "--config", str(folder / "Caddyfile")]
+            command = [find("caddy"), "run", "--config", str(folder / "Caddyfile")]
         env = {**os.environ, "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
         with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
@@ -145,13 +144,6 @@ def replaced(text: str, changes: dict[str, str]) -> str:
             rf"^([^#\n]*){re.escape(old)}", lambda m, new=new: m[1] + new, text, flags=re.M
         )
     return text
-
-
-def _find(name: str) -> str:
-    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
-    if path is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{name} is not installed")
-    return path
 
 
 @contextmanager

@@ -11,15 +11,17 @@ import os
 import re
 import shlex
 import signal
-import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.brokers import free_port
-from tests.e2e.processes import WSEXT, python, wsext
+from tests.e2e.processes import python, running_wsext, wsext
+from tests.fake import write_metadata
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "first-hour").glob("*.md"))
@@ -30,12 +32,13 @@ PORT = "8765"
 #: The plugins of a distribution, for who has installed it.
 PLUGINS = {
     "wsext[standard]": ["permessage-deflate"],
+    "wsext[standard,test,mutate]": ["permessage-deflate"],
     "wsext-zstd": ["permessage-zstd", "zstd-commands"],
     "wsext-metrics": ["metrics"],
 }
 
 #: What needs a network, or changes the terminal; what it does is done here otherwise.
-DONE_ELSEWHERE = ("python3 -m venv ", "python -m venv ", ". .venv/bin/activate", "cd ")
+DONE_ELSEWHERE = ("python3 -m venv ", ". .venv/bin/activate", "python -m build ")
 
 
 class Terminal:
@@ -45,12 +48,16 @@ class Terminal:
         self._folder = folder
         self._port = str(free_port())
         self._plugins: list[str] = []
-        self._server: subprocess.Popen[str] | None = None
+        self._python: list[str] = []  # what is installed in place
+        self._server = ExitStack()
+        self._pid = 0
 
     @property
     def _env(self) -> dict[str, str]:
         plugins = ",".join(self._plugins)
-        return {**os.environ, "WSEXT_PLUGINS": plugins, "WSEXT_SERVE__PORT": self._port}
+        path = os.pathsep.join([*self._python, os.environ.get("PYTHONPATH", "")])
+        more = {"WSEXT_PLUGINS": plugins, "WSEXT_SERVE__PORT": self._port, "PYTHONPATH": path}
+        return {**os.environ, **more}
 
     def write(self, name: str, text: str) -> None:
         (self._folder / name).write_text(text)
@@ -59,11 +66,10 @@ class Terminal:
         """Run a line, and see that it prints what the page says."""
         line = line.replace(PORT, self._port)
         if line.startswith("pip install "):
-            for name in shlex.split(line)[2:]:
-                self._plugins += PLUGINS.get(name, [])
+            self._install(*shlex.split(line)[2:])
         elif line.startswith("wsext serve"):
             self.stop()
-            self._serve(shlex.split(line)[2:], expected)
+            self._serve(shlex.split(line)[1:], expected)
         elif not line.startswith(DONE_ELSEWHERE):
             self._check(line, self._run(line), expected)
 
@@ -80,32 +86,36 @@ class Terminal:
             done = wsext(*args, stdin=stdin, cwd=self._folder, env=self._env)
         else:
             assert program == "kill", line
-            assert self._server is not None
-            self._server.send_signal(getattr(signal, f"SIG{args[0].removeprefix('-')}"))
+            os.kill(self._pid, signal.Signals[f"SIG{args[0].removeprefix('-')}"])
             return ""
         return done.stderr + done.stdout
 
+    def _install(self, *names: str) -> None:
+        for name in names:
+            self._plugins += PLUGINS.get(name, [])
+        if names[0] == "-e":
+            token = names[1]
+            short = token.removeprefix("permessage-")
+            source, kind = self._folder / token / "src", f"Permessage{short.capitalize()}"
+            entries = {token: f"wsext_{short}:{kind}"}
+            write_metadata(source, f"wsext-{short}", entries, "0.1.0")
+            self._plugins.append(token)
+            self._python.append(str(source))
+
     def _serve(self, args: list[str], expected: list[str]) -> None:
-        self._server = subprocess.Popen(
-            [*WSEXT, "serve", *args, "--access-log", "off"],
-            cwd=self._folder,
-            env=self._env,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        assert self._server.stdout is not None
-        said = self._server.stdout.readline() + self._server.stdout.readline()
+        work = running_wsext(*args, "--access-log", "off", cwd=self._folder, env=self._env)
+        process, output = self._server.enter_context(work)
+        self._pid = process.pid
+        until = time.monotonic() + 60
+        while (said := output.read_text() if output.exists() else "").count("\n") < 2:
+            assert process.is_alive(), f"wsext {args} has ended"
+            assert time.monotonic() < until, said
+            time.sleep(0.02)  # nothing tells of a line in a file
         self._check("wsext serve", said, expected)
 
     def stop(self) -> None:
         """Ctrl-C, if a server runs."""
-        if self._server is not None:
-            self._server.send_signal(signal.SIGINT)
-            assert self._server.wait(20) == 0
-            assert self._server.stdout is not None
-            self._server.stdout.close()
-            self._server = None
+        self._server.close()
 
     def _check(self, line: str, printed: str, expected: list[str]) -> None:
         left = iter(map(squeezed, printed.splitlines()))

@@ -1,198 +1,322 @@
 """The live page in a real browser, with sessions that are alive.
 
-The picture of the documentation is made by
-``INSPECT_PICTURE=docs/inspect.png pytest tests/e2e/test_inspect_page.py -k picture --timeout 300``.
+Its picture in the documentation is made by ``PICTURES=docs pytest tests/e2e/test_inspect_page.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import random
+import json
 import re
 import threading
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
 
 import wsext
-from tests.e2e.browser import browsing, text_of, until
-from tests.e2e.processes import ENV, Served, serving
+from tests.e2e.browser import (
+    browsing,
+    check_looks,
+    errors_of,
+    find,
+    take_picture,
+    text_of,
+    until,
+)
+from tests.e2e.processes import ENV, serving
+from wsext import Session
+from wsext.inspector import Inspector
+from wsext.reference import FEEDS, build_app
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-PLUGINS = "permessage-deflate,permessage-zstd,permessage-checksum,presets"
+EXTENSIONS = ("permessage-deflate", "permessage-zstd", "permessage-brotli", "permessage-checksum")
+TOKEN = "the-token-of-this-server"
 
 
-@contextmanager
-def inspected(*args: str) -> Iterator[tuple[Served, str]]:
-    env = {**ENV, "WSEXT_PLUGINS": PLUGINS}
-    with serving("--inspect", *args, env=env) as served:
-        assert served.process.stdout is not None
-        line = served.process.stdout.readline()
-        found = re.fullmatch(r"inspect: (\S+/_wsext/#\S{32})\n", line)
-        assert found, line
-        yield served, found[1]
+class Place:
+    """A server with the page, and its clients, on a loop that runs while the browser is waited for.
 
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[Served, str]]:
-    with inspected() as served:
-        yield served
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    with browsing(tmp_path) as driver:
-        yield driver
-        unexpected = [entry for entry in driver.get_log("browser") if "403" not in entry["message"]]
-        assert not unexpected
-
-
-class Clients:
-    """Sessions on an event loop of their own, so that they live while the browser is waited for."""
+    Attributes:
+        inspector: The page.
+        port: Where the server listens, also when it is started again.
+    """
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.port = 0
+        self.token = TOKEN
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
+        self.start()
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(40)
 
+    def start(self) -> None:
+        self.run(self._start())
+
+    async def _start(self) -> None:
+        app = build_app()
+        for name in EXTENSIONS:
+            app.install(name)
+        self.inspector = app.install(Inspector(token=self.token, hidden=[FEEDS]))
+
+        @app.websocket("/deep/<path:rest>")
+        async def deep(session: Session, rest: str) -> None:
+            session.name = "\u202egnp.exe <img src=x>"
+            await session.wait_closed()
+
+        self._stack = AsyncExitStack()
+        server = await self._stack.enter_async_context(wsext.serve(app, port=self.port))
+        self.port = server.port
+
+    def stop(self) -> None:
+        self.run(self._stack.aclose())
+
     def close(self) -> None:
+        self.stop()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
 
+    @property
+    def page(self) -> str:
+        return self.inspector.url(f"http://127.0.0.1:{self.port}")
+
+    def open(self, path: str, *extensions: str) -> Session:
+        url = f"ws://127.0.0.1:{self.port}{path}"
+        opening = wsext.connect(url, extensions=extensions)
+
+        async def opened() -> Session:
+            return await opening
+
+        return self.run(opened())  # type: ignore[no-any-return]
+
+    def say(self, session: Session, *messages: str) -> None:
+        """Send messages, each after the answer to the one before."""
+
+        async def talk() -> None:
+            for message in messages:
+                await session.send(message)
+                await session.receive()
+
+        self.run(talk())
+
+    def end(self, *sessions: Session, code: int = 1000, reason: str = "") -> None:
+        for session in sessions:
+            self.run(session.close(code, reason))
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    place = Place()
+    try:
+        yield place
+    finally:
+        place.close()
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with browsing(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
+
 
 @pytest.fixture
-def clients() -> Iterator[Clients]:
-    clients = Clients()
-    try:
-        yield clients
-    finally:
-        clients.close()
-
-
-async def opened(url: str, *extensions: str, **options: Any) -> wsext.Session:
-    return await wsext.connect(url, extensions=extensions, **options)
-
-
-async def echoed(session: wsext.Session, message: str) -> None:
-    await session.send(message)
-    assert await session.receive() == message
+def browser(window: webdriver.Chrome, place: Place) -> Iterator[webdriver.Chrome]:
+    """The browser, with the page open."""
+    window.get("about:blank")
+    window.get(place.page)
+    live(window)
+    yield window
+    assert errors_of(window, "403", "WebSocket connection", "ERR_CONNECTION_REFUSED") == []
 
 
 def live(browser: Any) -> None:
     until(browser, lambda b: text_of(b, "#status") == "live")
 
 
-def watch(browser: Any, path: str) -> str:
-    """Choose the session on a path, as a person does; its id."""
-    row = until(
-        browser,
-        lambda b: next(
-            (
-                row
-                for row in b.find_elements(By.CSS_SELECTOR, "#sessions tbody tr")
-                if path in row.text
-            ),
-            None,
-        ),
-    )
-    button = row.find_element(By.TAG_NAME, "button")
-    button.click()
-    until(browser, lambda b: text_of(b, "#chosen-title").startswith("SESSION S"))
-    return str(button.text)
+def rows(browser: Any, **data: str) -> list[Any]:
+    conditions = "".join(f'[data-{name}="{value}"]' for name, value in data.items())
+    return find(browser, f"#sessions tbody tr{conditions}")
+
+
+def watch(browser: Any, **data: str) -> Any:
+    """Choose a session as a person does: somewhere on its row."""
+    row = until(browser, lambda b: rows(b, **data))[0]
+    row.find_element(By.CSS_SELECTOR, "td:nth-child(4)").click()
+    until(browser, lambda b: find(b, "#chosen:not(.nothing)"))
+    return row
 
 
 def frames(browser: Any, **data: str) -> list[Any]:
     conditions = "".join(f'[data-{name}="{value}"]' for name, value in data.items())
-    return list(browser.find_elements(By.CSS_SELECTOR, f"#frames > li{conditions}"))
+    found = find(browser, f".frames > li{conditions}:not(.gap)")
+    return [row for row in found if row.is_displayed()]
 
 
-def test_a_developer_sees_a_sessions_negotiation_and_its_frames(
-    browser: Any, server: tuple[Served, str], clients: Clients
-) -> None:
-    served, page = server
-    browser.get(page)
-    live(browser)
-    assert "#" not in browser.current_url  # the token is out of sight
-    session = clients.run(opened(f"{served.ws}/echo", "permessage-zstd", "permessage-deflate"))
-    watch(browser, "/echo")
+def fill(browser: Any, selector: str, text: str) -> None:
+    (field,) = find(browser, selector)
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys(text or Keys.DELETE)
+
+
+def choose(browser: Any, selector: str, value: str) -> None:
+    Select(find(browser, selector)[0]).select_by_value(value)
+
+
+def test_a_developer_sees_a_sessions_negotiation_and_its_frames(browser: Any, place: Place) -> None:
+    session = place.open("/echo", *EXTENSIONS[:2][::-1])
+    message = "<b>bold & risky</b> " * 20
+    place.say(session, message)
+    watch(browser, path="/echo")
 
     def offers(verdict: str) -> list[str]:
-        rows = browser.find_elements(By.CSS_SELECTOR, f'#offers tr[data-verdict="{verdict}"]')
-        return [row.text for row in rows]
+        found = find(browser, f'#offers tr[data-verdict="{verdict}"]')
+        return [row.get_attribute("textContent") for row in found]
 
-    until(browser, lambda b: offers("agreed"))
     assert offers("agreed")[0].startswith("permessage-zstd")
     assert any("RSV1, which is taken by permessage-zstd" in text for text in offers("skipped"))
+    assert text_of(browser, "#negotiated") == "1 of 2 offers agreed"
     assert "app → permessage-zstd → wire" in text_of(browser, "#about")
-    until(browser, lambda b: re.search(r"Holds\s+(nothing|\w.* k?B)", text_of(b, "#about")))
+    until(browser, lambda b: re.search(r"Holds\s+(nothing|[\d.,]+ [kM]?B)", text_of(b, "#about")))
 
-    message = "<b>bold & risky</b> " * 20
-    clients.run(echoed(session, message))
-    incoming = until(browser, lambda b: frames(b, direction="in", opcode="text"))[0]
+    # What was sent before it was chosen is there; what changes nothing is folded.
+    (incoming,) = until(browser, lambda b: frames(b, direction="in", opcode="text"))
     assert incoming.get_attribute("data-stages") == "wire permessage-zstd app"
-    assert "RSV1" in incoming.text
-    assert "app 400 B" in incoming.text
+    steps = [step.text for step in incoming.find_elements(By.CLASS_NAME, "step")]
+    assert re.fullmatch(r"wire \d+ B RSV1", steps[0])
+    assert steps[1:] == ["zstd = app 400 B"]
     assert "<b>bold & risky</b>" in incoming.text
     incoming.find_element(By.TAG_NAME, "summary").click()
-    until(browser, lambda b: incoming.find_elements(By.CSS_SELECTOR, "tbody tr"))
-    rows = [row.text.split() for row in incoming.find_elements(By.CSS_SELECTOR, "tbody tr")]
-    assert [row[0] for row in rows] == ["wire", "permessage-zstd", "app"]
-    assert rows[0][1:4] == ["text", "FIN", "RSV1"]
+    stages = until(browser, lambda b: incoming.find_elements(By.CSS_SELECTOR, "tbody tr"))
+    assert [row.text.split()[:3] for row in stages] == [
+        *(["wire", "text", "FIN"], ["permessage-zstd", "=", "app"])
+    ]
     (outgoing,) = frames(browser, direction="out", opcode="text")
     assert outgoing.get_attribute("data-stages") == "app permessage-zstd wire"
 
-    browser.find_element(By.ID, "payload").click()
-    browser.find_element(By.ID, "clear").click()
-    until(browser, lambda b: not frames(b, opcode="text"))
-    clients.run(echoed(session, "hidden from now on"))
-    until(browser, lambda b: len(frames(b, opcode="text")) == 2)
-    assert "hidden" not in text_of(browser, "#frames")
+    # They can be filtered, copied and exported.
+    place.say(session, "needle")
+    place.run(session.ping())
+    until(browser, lambda b: frames(b, opcode="ping"))
+    fill(browser, ".filters input", "NEEDLE")
+    assert len(frames(browser)) == 2
+    choose(browser, ".filters select:first-of-type", "in")
+    assert [row.get_attribute("data-direction") for row in frames(browser)] == ["in"]
+    allowed = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+    browser.execute_cdp_cmd("Browser.grantPermissions", allowed)
+    find(browser, ".filters .bar button")[0].click()
+    until(browser, lambda b: "copied" in text_of(b, ".filters"))
+    read = "navigator.clipboard.readText().then(arguments[0])"
+    lines = [json.loads(line) for line in browser.execute_async_script(read).splitlines()]
+    assert [line["stage"] for line in lines] == ["wire", "permessage-zstd", "app"]
+    assert {(line["event"], line["direction"]) for line in lines} == {("frame", "in")}
+    assert lines[-1]["preview"] == "needle"
+    fill(browser, ".filters input", "")
+    choose(browser, ".filters select:first-of-type", "")
+    choose(browser, ".filters select:last-of-type", "pong")
+    assert [row.get_attribute("data-opcode") for row in frames(browser)] == ["pong"]
+    choose(browser, ".filters select:last-of-type", "")
 
-    clients.run(session.close(4001, "seen <enough>"))
-    ended = until(browser, lambda b: b.find_elements(By.CSS_SELECTOR, "#closed [data-code='4001']"))
-    assert "seen <enough>" in ended[0].text
-    assert "client" in ended[0].text
-    assert "ENDED: 4001 SEEN <ENOUGH>" in text_of(browser, "#chosen-title")
+    # Without payloads, none is there, also of what was sent before.
+    find(browser, "#chosen label input")[0].click()
+    until(browser, lambda b: "needle" not in text_of(b, ".frames"))
+    assert len(frames(browser, opcode="text")) == 4
+
+    # It stays open after its end, and can be opened again.
+    place.end(session, code=4001, reason="seen <enough>")
+    until(browser, lambda b: "4001 “seen <enough>”, by the client" in text_of(b, "#about"))
+    assert "has ended" in find(browser, "#news")[0].get_attribute("textContent")
     assert "4001" in text_of(browser, "#codes")
-    assert not browser.find_elements(By.CSS_SELECTOR, "#sessions tbody tr")
+    find(browser, "#leave")[0].click()
+    assert text_of(browser, "#chosen-title") == "No session is chosen"
+    find(browser, "#chosen label input")[0].click()
+    watch(browser, code="4001")
+    until(browser, lambda b: "seen <enough>" in frames(b, opcode="close")[0].text)
+    assert "needle" in text_of(browser, ".frames")
 
 
-def test_the_token_opens_it_and_nothing_else_does(browser: Any, server: tuple[Served, str]) -> None:
-    _, page = server
-    address, _, token = page.partition("#")
-    browser.get(address)
-    assert not browser.find_elements(By.ID, "sessions")
-    browser.find_element(By.ID, "token").send_keys("guess", Keys.ENTER)
-    until(browser, lambda b: "not the token" in text_of(b, "#text"))
-    browser.find_element(By.ID, "token").clear()
-    browser.find_element(By.ID, "token").send_keys(token, Keys.ENTER)
-    until(browser, lambda b: b.find_elements(By.ID, "sessions"))
-    live(browser)
-    browser.get("about:blank")
-    browser.get(address)  # the cookie stays
-    live(browser)
-    assert token not in browser.execute_script("return document.cookie + location.href")
-
-
-def test_a_flood_is_counted_and_the_page_stays_usable(
-    browser: Any, server: tuple[Served, str], clients: Clients
+def test_sessions_are_found_filtered_and_sorted_and_the_chosen_one_stays_in_view(
+    browser: Any, place: Place
 ) -> None:
-    served, page = server
-    browser.get(page)
-    live(browser)
-    session = clients.run(opened(f"{served.ws}/echo"))
+    path = "/deep/" + "very/" * 12 + "<b>end"
+    hostile = place.open(path, "permessage-brotli")
+    others = [place.open("/greet", "permessage-deflate") for _ in range(30)]
+    row = watch(browser, path=path)
+    cell = row.find_element(By.CSS_SELECTOR, "td:nth-child(2)")
+    assert cell.text.startswith("/deep/very/")
+    assert "…" in cell.text
+    title = cell.get_attribute("title")
+    assert title.startswith(path)
+    assert "\\u{202e}gnp.exe" in title  # what turns a line round is written out
+
+    def in_view(row: Any) -> bool:
+        area = find(browser, "section[data-tab=list] .scroll")[0].rect
+        y = row.rect["y"]
+        return bool(area["y"] <= y and y + row.rect["height"] <= area["y"] + area["height"] + 1)
+
+    for place_in_list in ("0", "1e9"):
+        browser.execute_script(
+            f"document.querySelector('[data-tab=list] .scroll').scrollTop = {place_in_list}"
+        )
+        assert in_view(row.find_element(By.CSS_SELECTOR, "td:nth-child(2)"))
+
+    def shown(*expected: str) -> bool:
+        return bool(
+            until(browser, lambda b: [r.get_attribute("data-path") for r in rows(b)] == [*expected])
+        )
+
+    place.end(*others[1:])
+    until(browser, lambda b: len(rows(b, state="ended")) >= 29)
+    assert "30 ended" in text_of(browser, "#shown") or "29 ended" in text_of(browser, "#shown")
+    choose(browser, "#view-state", "open")
+    assert shown("/greet", path)
+    find(browser, "#sessions th[data-sort=path] button")[0].click()
+    assert shown(path, "/greet")
+    assert find(browser, "#sessions th[aria-sort=ascending]")[0].text.startswith("Path")
+    find(browser, "#sessions th[data-sort=path] button")[0].click()
+    assert shown("/greet", path)
+    find(browser, "#leave")[0].click()
+    browser.switch_to.active_element.send_keys("/")
+    browser.switch_to.active_element.send_keys("BROTLI")
+    assert shown(path)
+    assert text_of(browser, "#shown") == "1 of 2 sessions"
+    fill(browser, "#view-text", "")
+    choose(browser, "#view-extension", "permessage-deflate")
+    assert shown("/greet")
+    choose(browser, "#view-extension", "")
+    assert shown("/greet", path)
+
+    buttons = find(browser, "#sessions tbody button")
+    browser.execute_script("arguments[0].focus()", buttons[0])
+    browser.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
+    assert browser.switch_to.active_element == buttons[1]
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    until(browser, lambda b: buttons[1].get_attribute("aria-pressed") == "true")
+
+    # The reference page's second session, which feeds it, is not its user's, and neither is ours.
+    browser.switch_to.new_window("tab")
+    browser.get(f"http://127.0.0.1:{place.port}/")
+    until(browser, lambda b: text_of(b, "#status") == "connected")
+    assert find(browser, "#inspector[href='/_wsext/']")[0].is_displayed()
+    browser.switch_to.window(browser.window_handles[0])
+    assert shown("/greet", path, "/chat")
+    browser.switch_to.window(browser.window_handles[1])
+    browser.close()
+    browser.switch_to.window(browser.window_handles[0])
+    place.end(hostile, others[0])
+
+
+def test_a_flood_is_counted_and_the_page_stays_usable(browser: Any, place: Place) -> None:
+    session = place.open("/echo")
 
     async def flood() -> None:
         async def send() -> None:
@@ -203,170 +327,93 @@ def test_a_flood_is_counted_and_the_page_stays_usable(
         for _ in range(5000):
             await session.receive()
 
-    watch(browser, "/echo")
-    clients.run(flood())
-    gap = until(browser, lambda b: b.find_elements(By.CSS_SELECTOR, "#frames > li.gap"))[0]
+    watch(browser, path="/echo", state="open")
+    place.run(flood())
+    gap = until(browser, lambda b: find(b, ".frames > li.gap"))[0]
     assert re.fullmatch(r"[\d,]+ frames are not shown: they came too fast", gap.text)
-    assert len(frames(browser)) <= 200
-    browser.find_element(By.ID, "pause").click()
+    assert len(find(browser, ".frames > li")) <= 200
+    find(browser, "#pause")[0].click()
     assert text_of(browser, "#status") == "paused"
-    browser.find_element(By.ID, "pause").click()
-    browser.find_element(By.ID, "leave").click()
-    assert text_of(browser, "#chosen-title") == "CHOOSE A SESSION"
-    clients.run(session.close())
-    until(browser, lambda b: not b.find_elements(By.CSS_SELECTOR, "#sessions tbody tr"))
+    place.say(session, "while it is paused")
+    find(browser, "#pause")[0].click()
+    until(browser, lambda b: "while it is paused" in text_of(b, ".frames"))
+    place.end(session)
 
 
-def test_the_page_says_when_the_server_is_another(browser: Any) -> None:
-    with inspected() as (served, page):
-        browser.get(page)
-        live(browser)
-        port = served.http.rstrip("/").rpartition(":")[2]
-    until(browser, lambda b: text_of(b, "#status") != "live")
-    with inspected("--port", port):
-        until(browser, lambda b: text_of(b, "#status") == "another server: open its address")
-    browser.get_log("browser")  # connections that were refused meanwhile
-
-
-CONTRAST = """
-  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
-  const linear = (v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-  const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
-  const back = (element) => {
-    for (; element; element = element.parentElement) {
-      const color = rgb(getComputedStyle(element).backgroundColor);
-      if (color.length < 4 || color[3] > 0) return color;
-    }
-    return [255, 255, 255];
-  };
-  const hasText = (e) => [...e.childNodes].some((c) => c.nodeType === 3 && c.data.trim());
-  const shown = (e) => e.checkVisibility() && !e.disabled && hasText(e);
-  return [...document.querySelectorAll("body *")].filter(shown).map((e) => {
-    const [a, b] = [light(rgb(getComputedStyle(e).color)), light(back(e))].sort((x, y) => y - x);
-    return [(a + 0.05) / (b + 0.05), e.tagName + ": " + e.textContent.trim().slice(0, 40)];
-  }).filter(([ratio]) => ratio < 4.5);
-"""
-
-
-UNNAMED = """
-  const named = (e) => e.textContent.trim() || e.labels?.length || e.getAttribute("aria-label");
-  return [...document.querySelectorAll("button, input, [role=img]")]
-    .filter((e) => e.checkVisibility() && !named(e)).length;
-"""
-
-
-def test_it_can_be_read_at_every_width_and_used_by_keyboard(
-    browser: Any, server: tuple[Served, str], clients: Clients
+def test_the_page_is_grey_while_the_server_is_gone_and_comes_back_by_itself(
+    browser: Any, place: Place
 ) -> None:
-    served, page = server
-    browser.get(page)
+    place.stop()
+    until(browser, lambda b: "The server is gone" in text_of(b, "#gone"))
+    assert find(browser, "body.gone")
+    place.start()
     live(browser)
-    session = clients.run(opened(f"{served.ws}/echo", "permessage-deflate"))
-    selector = "#sessions tbody button"
-    button = until(browser, lambda b: b.find_elements(By.CSS_SELECTOR, selector))[0]
-    browser.execute_script("arguments[0].focus()", button)
-    browser.switch_to.active_element.send_keys(Keys.ENTER)
-    until(browser, lambda b: button.get_attribute("aria-pressed") == "true")
-    clients.run(echoed(session, "a message that is long enough to be compressed " * 5))
-    until(browser, lambda b: len(frames(b, opcode="text")) == 2)
-    for width in (390, 820, 1400):
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    for scheme in ("light", "dark"):
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        assert browser.execute_script(CONTRAST) == []
-    assert browser.execute_script(UNNAMED) == 0
-    clients.run(session.close())
+    assert not find(browser, "body.gone")
+    assert not find(browser, "#gone")[0].is_displayed()
+
+    place.stop()
+    place.token = "another token"
+    place.start()
+    until(browser, lambda b: "Another server answers here now" in text_of(b, "#gone"))
+    find(browser, "#login")[0].click()
+    until(browser, lambda b: find(b, "#token"))
+    place.stop()
+    place.token = TOKEN
+    place.start()
 
 
-# --- the picture ------------------------------------------------------------------------------
+def test_the_token_opens_it_and_nothing_else_does(window: Any) -> None:
+    with serving("--inspect", env={**ENV, "WSEXT_PLUGINS": ""}) as served:
+        assert served.process.stdout is not None
+        line = served.process.stdout.readline()
+        found = re.fullmatch(r"inspect: ((\S+/_wsext/)#(\S{32}))\n", line)
+        assert found, line
+        url, address, token = found.groups()
+        window.get(address)
+        assert not find(window, "#sessions")
+        check_looks(window, [])
+        fill(window, "#token", "guess" + Keys.ENTER)
+        until(window, lambda b: "not the token" in text_of(b, "#text"))
+        fill(window, "#token", url + Keys.ENTER)  # the whole address will do
+        until(window, lambda b: find(b, "#sessions"))
+        live(window)
+        window.get("about:blank")
+        window.get(address)  # the cookie stays
+        live(window)
+        assert token not in window.execute_script("return document.cookie + location.href")
 
 
-async def scene(served: Served, until_done: asyncio.Event) -> None:
-    """Sessions of several kinds that talk until the picture is taken."""
-    chance = random.Random(6455)
+def test_it_fits_every_window_and_everybody_can_use_it(browser: Any, place: Place) -> None:
+    talkers = [
+        place.open("/chat?name=Ada", "permessage-zstd", "permessage-deflate", EXTENSIONS[3]),
+        place.open("/chat?name=Bob", "permessage-deflate"),
+        place.open("/echo", "permessage-brotli"),
+        place.open("/echo", "permessage-zstd"),
+        place.open("/greet"),
+    ]
+    for number in range(12):
+        items = [{"name": "tea", "price": 4 + number}] * (1 + number % 3)
+        for talker in talkers:
+            place.say(talker, json.dumps({"type": "order", "items": items}))
+    for code, reason in ((1000, "done"), (4001, "moved on"), (1001, "tab closed")):
+        place.end(place.open("/greet", "permessage-deflate"), code=code, reason=reason)
+    row = until(browser, lambda b: [r for r in rows(b, path="/chat") if "Ada" in r.text])[0]
+    row.click()
+    until(browser, lambda b: find(b, "#offers tbody tr"))
+    find(browser, "#negotiation summary")[0].click()
+    until(browser, lambda b: len(frames(b)) > 8)
+    last = frames(browser, direction="in", opcode="text")[-1]
+    last.find_element(By.TAG_NAME, "summary").click()
+    until(browser, lambda b: last.find_elements(By.CSS_SELECTOR, "tbody tr"))
+    lines = [path.get_attribute("d") for path in find(browser, ".chart path:not(.area)")]
+    assert len(lines) == 5
+    assert all("L" in line for line in lines)
+    assert all(find(browser, f"#chart-{name} .times span") for name in ("messages", "bytes"))
 
-    async def talk(path: str, *extensions: str, pace: float, size: int) -> None:
-        async with wsext.connect(f"{served.ws}{path}", extensions=extensions) as session:
-
-            async def read() -> None:
-                async for _ in session:
-                    pass
-
-            session.create_task(read())
-            while not until_done.is_set():
-                order = {
-                    "type": "order",
-                    "id": chance.randrange(10**6),
-                    "items": [{"name": "tea", "price": chance.random()}]
-                    * chance.randrange(1, size),
-                }
-                await session.send_json(order)
-                await asyncio.sleep(chance.expovariate(1 / pace))
-
-    async def leave(code: int, reason: str) -> None:
-        session = await opened(f"{served.ws}/greet", "permessage-deflate")
-        await session.receive()
-        await session.close(code, reason)
-
-    async with asyncio.TaskGroup() as group:
-        group.create_task(talk("/echo", "permessage-deflate", pace=0.15, size=40))
-        group.create_task(talk("/echo", "permessage-zstd", pace=0.3, size=60))
-        group.create_task(talk("/echo", pace=0.4, size=10))
-        group.create_task(talk("/chat", "permessage-deflate", pace=0.5, size=12))
-        group.create_task(
-            talk("/chat", "permessage-zstd", "permessage-deflate", "permessage-checksum",
-                 pace=0.4, size=20)
-        )  # fmt: skip
-        for code, reason in ((1000, ""), (1000, "done"), (4001, "moved on"), (1001, "tab closed")):
-            group.create_task(leave(code, reason))
-
-
-def test_the_picture_of_the_documentation(
-    server: tuple[Served, str], clients: Clients, tmp_path: Path
-) -> None:
-    served, page = server
-    wanted = os.environ.get("INSPECT_PICTURE")
-    target = Path(wanted) if wanted else tmp_path / "inspect.png"
-    with browsing(tmp_path / "profile", "--hide-scrollbars") as browser:
-        metrics = {"width": 1400, "height": 1320, "deviceScaleFactor": 1, "mobile": False}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        browser.get(page)
-        live(browser)
-        done = asyncio.Event()
-        talking = asyncio.run_coroutine_threadsafe(scene(served, done), clients.loop)
-        until(browser, lambda b: len(b.find_elements(By.CSS_SELECTOR, "#sessions tbody tr")) == 5)
-        watch(browser, "permessage-checksum")
-        browser.set_script_timeout(180)
-        browser.execute_async_script(FILLED, 240 if wanted else 4)
-        until(browser, lambda b: len(frames(b)) > 8)
-        assert browser.execute_script(DRAWN)
-        browser.execute_async_script(OPENED)
-        assert browser.save_screenshot(str(target))
-    assert target.read_bytes().startswith(b"\x89PNG")
-    clients.loop.call_soon_threadsafe(done.set)
-    talking.result(20)
-
-
-FILLED = """
-  const [count, done] = arguments, { points } = history_.get("all");
-  const look = () => points.length >= count ? done() : setTimeout(look, 50);
-  look();
-"""
-OPENED = """
-  const rows = document.querySelectorAll("#frames > li[data-direction=in][data-opcode=text]");
-  const row = [...rows].at(-1);
-  const details = row.querySelector("details");
-  details.addEventListener("toggle", () => {
-    row.scrollIntoView({ block: "end" });
-    scrollTo(0, 0);
-    arguments[0]();
-  });
-  details.open = true;
-"""
-DRAWN = """
-  return [...document.querySelectorAll(".chart path:not(.area)")]
-    .every((path) => path.getAttribute("d").includes("L"));
-"""
+    box = find(browser, "#chosen > .scroll")[0].rect
+    assert box["y"] + box["height"] > 870  # of 900: the frames fill the height
+    check_looks(browser, ["charts", "list", "chosen"])
+    find(browser, "#range-whole")[0].click()
+    browser.execute_script("arguments[0].scrollIntoView({ block: 'end' })", last)
+    take_picture(browser, "inspect.png")
+    place.end(*talkers)

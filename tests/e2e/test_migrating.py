@@ -15,8 +15,10 @@ import pytest
 from websockets.asyncio.client import connect as their_connect
 from websockets.exceptions import ConnectionClosed as TheirClosed
 from websockets.exceptions import InvalidStatus as TheirStatus
+from websockets.sync.client import connect as their_sync_connect
 
 import wsext
+import wsext.sync
 from tests.e2e.ported import ours, theirs
 from tests.raw import fetch
 from tests.waiting import until
@@ -246,6 +248,22 @@ async def test_what_opening_raises(answer: bytes, theirs: str, ours: str) -> Non
     assert refused == ("ConnectionRefusedError", "ConnectionRefusedError")
     wrong = url.replace("ws://", "http://")
     assert (await their_end(wrong), await our_end(wrong)) == ("InvalidURI", "ValueError")
+
+
+async def test_clients_without_an_event_loop_do_the_same() -> None:
+    def their_talk(url: str) -> list[Any]:
+        with their_sync_connect(url) as client:
+            client.send("Ada")
+            return [client.recv(timeout=5), *client, client.close_code]
+
+    def our_talk(url: str) -> list[Any]:
+        with wsext.sync.connect(url) as session:
+            session.send("Ada")
+            return [session.receive(timeout=5), *session, session.close_info.code]
+
+    async with ours.hello() as url:
+        for talk in (their_talk, our_talk):
+            assert await asyncio.to_thread(talk, url) == ["Hello, Ada!", 1000]
 
 
 async def their_reconnecting(url: str, wanted: int) -> list[Any]:

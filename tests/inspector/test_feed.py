@@ -22,10 +22,12 @@ async def test_sessions_their_negotiation_and_their_frames() -> None:
             assert (row["path"], row["extensions"]) == ("/echo/a", ["permessage-deflate"])
             await feed.send_json({"type": "watch", "session": row["id"], "payload": True})
             watching = await find(feed, "watching")
-            assert watching["stages"] == ["app", "permessage-deflate", "wire"]
-            (offer,) = watching["offers"]
+            assert watching["recorded"] is True
+            description = watching["description"]
+            assert description["stages"] == ["app", "permessage-deflate", "wire"]
+            (offer,) = description["offers"]
             assert offer["verdict"] == "agreed"
-            assert watching["header"].startswith("permessage-deflate")
+            assert description["header"].startswith("permessage-deflate")
             await client.send("hello " * 100)
             await client.receive()
             frames = (await find(feed, "frames"))["frames"]
@@ -39,18 +41,57 @@ async def test_sessions_their_negotiation_and_their_frames() -> None:
             assert [frame["stage"] for frame in outgoing] == ["app", "permessage-deflate", "wire"]
             await client.send("fail")
             await client.wait_closed()
-            overview = await find(feed, "overview", lambda event: event["closed"])
-            (closed,) = overview["closed"]
-            assert (closed["code"], closed["by"], closed["error"]) == (
-                1011,
-                "server",
-                "RuntimeError",
-            )
+            overview = await find(feed, "overview", lambda event: event["rows"][0]["end"])
+            (row,) = overview["rows"]
+            end = row["end"]
+            assert (end["code"], end["by"], end["error"]) == (1011, "server", "RuntimeError")
             assert overview["codes"] == {"1011": 1}
             assert overview["sessions"] == 0
             assert overview["incoming"]["app"] == 604
             await feed.send_json({"type": "watch", "session": row["id"]})
+            watching = await find(feed, "watching")
+            assert watching["description"] == description
+            frames = watching["frames"]  # the last ones, without payloads
+            assert [frame["opcode"] for frame in frames[-2:]] == ["close", "close"]
+            assert {frame["preview"] for frame in frames} == {""}
+            await feed.send_json({"type": "watch", "session": "nobody"})
             assert (await find(feed, "watching"))["session"] is None
+
+
+async def test_a_page_chooses_what_its_table_shows() -> None:
+    async with (
+        serving() as (inspector, server),
+        page(inspector, server) as feed,
+        wsext.connect(f"{server.url}/echo/b", extensions=["permessage-deflate"]) as first,
+        wsext.connect(f"{server.url}/echo/a") as second,
+    ):
+        assert (await find(feed, "hello"))["history"][0][1:] == [
+            {"messages": 0, "app": 0, "wire": 0},
+            {"messages": 0, "app": 0, "wire": 0},
+        ]
+
+        async def shows(*paths: str, **view: object) -> None:
+            await feed.send_json({"type": "view", "view": view})
+            await find(
+                feed,
+                "overview",
+                lambda event: (
+                    [row["path"] for row in event["rows"]] == list(paths)
+                    and event["matching"] == len(paths)
+                ),
+            )
+
+        for session in (first, second):
+            await session.send("x")
+            await session.receive()
+        await find(feed, "overview", lambda event: len(event["rows"]) == 2)
+        await shows("/echo/a", "/echo/b", sort="path")
+        await shows("/echo/b", "/echo/a", sort="path", descending=True)
+        await shows("/echo/b", extension="permessage-deflate")
+        await shows("/echo/a", text="ECHO/A")
+        await shows(state="ended")
+        await feed.send_json({"type": "view", "view": {"sort": "colour"}})
+        assert (await feed.wait_closed()).code == 1008
 
 
 async def test_frames_are_traced_only_while_a_page_watches() -> None:

@@ -49,7 +49,7 @@ async def test_the_token_becomes_a_cookie(caplog: pytest.LogCaptureFixture) -> N
         status, headers, body = await get(server, "/_wsext/", f"Cookie: {cookie}")
         assert status == 200
         assert headers["cache-control"] == "no-store"
-        assert b"Sessions now" in body
+        assert b'<table id="sessions">' in body
         asked = {"Cookie": cookie}
         async with wsext.connect(f"{server.url}/_wsext/live", headers=asked) as feed:
             assert (await feed.receive_json())["type"] == "hello"

@@ -12,22 +12,30 @@ from tests.resuming import Pair
 from tests.waiting import until
 from wsext import App, CloseInfo, Frame, Session, hookimpl, testing
 from wsext.inspector import Inspector
-from wsext.inspector.frames import Recorder
-from wsext.inspector.register import Register, Traffic, traffic_of
+from wsext.inspector.frames import Reader, Recorder
+from wsext.inspector.register import Register
+from wsext.inspector.rows import Row, Traffic, View, traffic_of
 from wsext.sdk.installed import Installed
+
+
+def shown(register: Register, view: View | None = None) -> list[Row]:
+    """What a page's table shows."""
+    ids, _ = register.pick(view or View())
+    return [row for id in ids if (row := register.row(id)) is not None]
 
 
 class Registered:
     """An app whose sessions are registered, and tell when they have ended."""
 
     def __init__(self) -> None:
-        self.register = Register("/own", payload=True)
+        self.register = Register(["/own"], payload=True)
         self.ended: asyncio.Queue[Session] = asyncio.Queue()
         self.app = App()
         self.app.install(self)
 
         @self.app.websocket("/")
-        @self.app.websocket("/own")
+        @self.app.websocket("/own/feed")
+        @self.app.websocket("/echo")
         async def echo(session: Session) -> None:
             async for message in session:
                 if message == "fail":
@@ -56,29 +64,93 @@ def registered() -> Registered:
     return Registered()
 
 
-async def test_sessions_are_rows_the_newest_first_but_for_the_one_that_is_watched(
+async def test_sessions_are_rows_the_newest_first_and_then_those_that_have_ended(
     registered: Registered,
 ) -> None:
     register = registered.register
-    async with registered.talking("/?token=secret") as first, registered.talking() as second:
-        ids = [session.peer.id for session in (first, second)]
-        assert [row.id for row in register.rows(None)] == ids[::-1]
-        rows = list(register.rows(ids[0]))
-        assert [row.id for row in rows] == ids
-        assert (rows[0].path, rows[0].incoming, rows[0].outgoing) == (
-            *("/", Traffic(1, 5, 5), Traffic(1, 5, 5)),
-        )
-        assert register.get(ids[1]) is second.peer
-        assert register.get(None) is register.get("nobody") is None
-        assert len(register) == 2
+    async with registered.talking("/?token=secret") as first:
+        async with registered.talking("/echo") as second:
+            ids = [session.peer.id for session in (first, second)]
+            rows = shown(register)
+            assert [row.id for row in rows] == ids[::-1]
+            assert (rows[1].path, rows[1].incoming, rows[1].outgoing) == (
+                *("/", Traffic(1, 5, 5), Traffic(1, 5, 5)),
+            )
+            assert register.row(None) is register.row("nobody") is None
+            assert len(register) == 2
+        await registered.ended.get()
+        assert [row.state for row in shown(register)] == ["open", "ended"]
+        assert [row.id for row in shown(register)] == ids
+        by_path = View(sort="path", descending=True)
+        assert [row.path for row in shown(register, by_path)] == ["/", "/echo"]  # the ended last
+        assert register.pick(View(text="echo")) == ([ids[1]], 0)
+        assert register.pick(View(state="open")) == ([ids[0]], 1)
     assert len(register) == 0
 
 
+async def test_last_frames_are_kept_while_a_page_is_open_also_of_sessions_that_end(
+    registered: Registered,
+) -> None:
+    register = registered.register
+    async with registered.talking() as before:
+        register.page_opened()
+        async with registered.talking() as meanwhile:
+            await before.send("again")
+            await before.receive()
+            await meanwhile.close(4000, "bye")
+        ended = await registered.ended.get()
+        for id, count in ((before.peer.id, 2), (ended.id, 4)):  # in and out; and two closes
+            found = register.find(id)
+            assert found is not None
+            description, recorder = found
+            assert description.stages == ["app", "wire"]
+            assert recorder is not None
+            frames, _ = Reader(recorder, payload=True).take()
+            assert len({frame.number for frame in frames}) == count
+        assert [frame.preview for frame in frames][-1] == "4000 bye"
+        register.page_closed()
+        await before.send("unseen")
+        await before.receive()
+    ended = await registered.ended.get()
+    found = register.find(ended.id)
+    assert found is not None
+    assert found[1] is None  # nobody looked when it ended
+    assert register.find("nobody") is register.find(None) is None
+
+
+async def test_so_many_sessions_are_recorded_and_what_a_page_watches_is(
+    registered: Registered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsext.inspector.register._MAX_RECORDED", 2)
+    register = registered.register
+    register.page_opened()
+    async with registered.talking() as first, registered.talking() as second:
+        watched = register.find(first.peer.id)
+        assert watched is not None
+        assert watched[1] is not None
+        watched[1].watchers += 1
+        async with registered.talking() as third:
+            for client in (first, second, third):
+                await client.send("x")
+                await client.receive()
+            assert watched[1].count == 4
+            found = register.find(third.peer.id)
+            assert found is not None
+            assert found[1] is not None
+            assert found[1].count == 4
+            found = register.find(second.peer.id)  # was given up for the third; begins again
+            assert found is not None
+            assert found[1] is not None
+            assert found[1].count == 0
+
+
 async def test_the_pages_own_sessions_do_not_count(registered: Registered) -> None:
-    async with registered.talking("/own"):
+    async with registered.talking("/own/feed"):
         assert len(registered.register) == 0
-    assert registered.register.number == 0
-    assert registered.register.totals()[1:] == (Traffic(), Traffic())
+    await registered.ended.get()
+    assert shown(registered.register) == []
+    totals = registered.register.totals()
+    assert (totals.incoming, totals.outgoing) == (Traffic(), Traffic())
 
 
 @pytest.mark.parametrize(
@@ -101,11 +173,13 @@ async def test_an_end_says_who_began_it_and_keeps_the_error_s_text_to_itself(
         else:
             client.abort()
     await registered.ended.get()
-    (closed,) = registered.register.closed_after(0)
-    assert (closed.code, closed.reason, closed.by, closed.clean, closed.error) == expected
-    assert closed.messages == 2 + (end == "server")
+    (row,) = shown(registered.register)
+    assert row.end is not None
+    found = (row.end.code, row.end.reason, row.end.by, row.end.clean, row.end.error)
+    assert found == expected
+    assert row.incoming.messages == 1 + (end == "server")
+    assert (row.connected, row.latency, row.held) == (False, None, {})
     assert registered.register.codes == {expected[0]: 1}
-    assert registered.register.closed_after(closed.number) == []
 
 
 async def test_totals_go_on_after_sessions_have_ended(registered: Registered) -> None:
@@ -113,8 +187,9 @@ async def test_totals_go_on_after_sessions_have_ended(registered: Registered) ->
         async with registered.talking() as client:
             assert traffic_of(client) == (Traffic(1, 5, 5), Traffic(1, 5, 5))
         await registered.ended.get()
-    _, incoming, outgoing = registered.register.totals()
-    assert (incoming, outgoing) == (Traffic(2, 10, 10), Traffic(2, 10, 10))
+    totals = registered.register.totals()
+    assert (totals.incoming, totals.outgoing) == (Traffic(2, 10, 10), Traffic(2, 10, 10))
+    assert registered.register.history.samples()[-1] == totals
 
 
 async def test_only_the_last_ends_are_remembered_and_all_are_counted(
@@ -125,13 +200,16 @@ async def test_only_the_last_ends_are_remembered_and_all_are_counted(
             peer.send_frame(Frame(8, b"\x03\xe8"))
             await peer.receive_close()
         await registered.ended.get()
-    remembered = registered.register.closed_after(0)
-    assert [closed.number for closed in remembered] == list(range(11, 111))
+    rows = shown(registered.register)
+    assert len(rows) == 100
+    assert {row.state for row in rows} == {"ended"}
+    ends = [row.end.at for row in rows if row.end]
+    assert ends == sorted(ends, reverse=True)
     assert registered.register.codes[1000] == 110
 
 
 async def test_a_row_says_what_the_session_holds_by_what_holds_it() -> None:
-    app, register = App(), Register("/own", payload=True)
+    app, register = App(), Register(["/own"], payload=True)
 
     @app.websocket("/")
     async def deaf(session: Session) -> None:
@@ -140,10 +218,10 @@ async def test_a_row_says_what_the_session_holds_by_what_holds_it() -> None:
 
     async with testing.connect(app, "/") as client:
         await until(lambda: len(register) == 1)
-        assert next(register.rows(None)).held == {}
+        assert shown(register)[0].held == {}
         await client.send("x" * 5000)
-        await until(lambda: bool(next(register.rows(None)).held))
-        assert next(register.rows(None)).held == {"inbox": 5000}
+        await until(lambda: bool(shown(register)[0].held))
+        assert shown(register)[0].held == {"inbox": 5000}
 
 
 async def test_a_session_that_loses_its_connection_stays_and_is_watched_on() -> None:
@@ -151,20 +229,20 @@ async def test_a_session_that_loses_its_connection_stays_and_is_watched_on() -> 
     hooks.install(inspector)
     register = inspector.register
     pair = Pair(hooks=(hooks, Installed()))
-    (row,) = register.rows(None)
+    (row,) = shown(register)
     assert (row.connected, row.resumptions) == (True, 0)
-    recorder = Recorder(pair.server, payload=False)
+    reader = Reader(Recorder(pair.server, payload=False), payload=False)
     await pair.cut()
-    (row,) = register.rows(None)
+    (row,) = shown(register)
     assert (row.connected, row.resumptions) == (False, 0)
     assert register.detached == {row.id}
     pair.resume()
-    (row,) = register.rows(None)
+    (row,) = shown(register)
     assert (row.connected, row.resumptions) == (True, 1)
     assert (register.detached, register.resumptions) == (set(), 1)
     await pair.client.send("again")
     assert await pair.server.receive() == "again"
-    frames, _ = recorder.take()
+    frames, _ = reader.take()
     assert "text" in [frame.opcode for frame in frames]
     await pair.cut()
     pair.server.abort()

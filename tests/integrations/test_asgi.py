@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from tests.integrations.served import (
     with_deflate,
 )
 from tests.raw import REQUEST, masked, raw_peer
+from wsext import App, Request, hookimpl
 from wsext.integrations.asgi import ClientDisconnected
 
 
@@ -29,6 +31,30 @@ async def test_the_bytes_of_a_header_are_passed_on() -> None:
     async with running(app) as server, wsext.connect(server.ws, headers={"X-Name": "abra\xe3o"}):
         pass
     assert (b"x-name", b"abra\xe3o") in app.scope["headers"]
+
+
+async def test_an_identity_that_expires_is_a_disconnect_with_1008() -> None:
+    """A hook has set it; the application renews it, or has to do with what it has."""
+    events: list[dict[str, Any]] = []
+
+    class Known:
+        @hookimpl
+        def wsext_handshake(self, request: Request) -> None:
+            request.identity, request.expires = "ada", time.time() + 60
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        session = scope["extensions"]["wsext"]["session"]
+        assert session.identity == "ada"
+        await receive()
+        await send({"type": "websocket.accept"})
+        session.renew("ada", expires=time.time() + 0.05)
+        events.append(await receive())
+
+    settings = App()
+    settings.install(Known())
+    async with running(app, settings=settings) as server, wsext.connect(server.ws) as session:
+        assert (await session.wait_closed()).remote == (1008, "the identity has expired")
+    assert [(event["type"], event["code"]) for event in events] == [("websocket.disconnect", 1008)]
 
 
 async def test_the_scope_is_complete_and_has_what_was_agreed() -> None:

@@ -94,7 +94,7 @@ def test_no_two_readers_find_two_ends(
         (b"ffffffffffffffff\r\n", 413),
         (b"32\r\n" + b"x" * 50 + b"\r\n33\r\n", 413),
         (b"1;" + b"x" * 9000, 413),
-        (b"0\r\n" + b"X: y\r\n" * 1500, 413),
+        (b"0\r\n" + b"X: y\r\n" * 200, 413),
         (b"0\r\n" + b"a", None),
     ],
 )
@@ -111,7 +111,7 @@ def test_chunks_are_those_of_the_grammar_and_few(
 
 
 def test_one_byte_in_each_chunk_is_too_much_work() -> None:
-    assert read(CHUNKED, b"1\r\nx\r\n" * 1000 + b"0\r\n\r\n", limit=1000) == b"x" * 1000
+    assert read(CHUNKED, b"1\r\nx\r\n" * 200 + b"0\r\n\r\n", limit=1000) == b"x" * 200
     with pytest.raises(HandshakeRejected, match="too many chunks"):
         read(CHUNKED, b"1\r\nx\r\n" * 10_000, limit=10_000)
 

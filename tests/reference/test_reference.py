@@ -10,7 +10,8 @@ import pytest
 import wsext
 from tests.raw import fetch
 from wsext import Server
-from wsext.reference import build_app
+from wsext.inspector import Inspector
+from wsext.reference import FEEDS, build_app
 
 
 @pytest.fixture
@@ -47,6 +48,36 @@ async def test_chat(server: Server) -> None:
         await third.receive()
         await third.send("numbers are not used again")
         assert str(await third.receive()).startswith("[user2]:")
+
+
+async def test_a_name_is_taken_once_and_cannot_look_like_a_line_of_somebody_else(
+    server: Server,
+) -> None:
+    for asked, shown in (
+        ("Ada", "Ada"),
+        ("Ada", "Ada 2"),
+        ("[x]:%20a%0ab%E2%80%AE", "x: ab"),
+        ("n" * 50, "n" * 24),
+        ("%5B%5D", "user0"),
+    ):
+        session = await wsext.connect(f"{server.url}/chat?name={asked}")
+        await session.receive()
+        await session.send("hello")
+        assert await session.receive() == f"[{shown}]: hello"
+        if asked != "Ada":
+            await session.close()
+
+
+async def test_the_page_is_told_whether_the_inspector_is_here(server: Server) -> None:
+    async def about(port: int) -> object:
+        _, _, body = await fetch(port, b"GET /web/about.json HTTP/1.1\r\nHost: x\r\n\r\n")
+        return msgspec.json.decode(body)
+
+    assert await about(server.port) == {"inspector": None}
+    app = build_app()
+    app.install(Inspector(hidden=[FEEDS]))
+    async with wsext.serve(app) as inspected:
+        assert await about(inspected.port) == {"inspector": "/_wsext/"}
 
 
 async def test_echo_compresses(server: Server) -> None:

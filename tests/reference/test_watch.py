@@ -30,16 +30,22 @@ async def test_the_page_is_told_of_its_own_frames_only(server: Server) -> None:
         await other.receive()
         opening = await feed.receive_json(dict)
         assert opening["type"] == "session"
-        assert opening["extensions"][0]["name"] == "permessage-deflate"
+        assert opening["name"] == "user0"
+        (extension,) = opening["extensions"]
+        assert extension["name"] == "permessage-deflate"
+        assert "DEFLATE" in extension["about"]
         assert opening["negotiation"][0]["verdict"] == "agreed"
         await other.send("not for the feed? it is chat, so it is sent to mine")
         await mine.receive()
         await mine.send("hello hello hello")
-        seen = set()
-        while ("in", "app", "hello hello hello") not in seen:
+        way: list[dict[str, object]] = []
+        while [event["stage"] for event in way] != ["wire", "permessage-deflate", "app"]:
             event = await feed.receive_json(dict)
-            if event["type"] == "frame":
-                seen.add((event["direction"], event["stage"], event["preview"]))
+            if event["type"] == "frame" and event["direction"] == "in":
+                way.append(event)
+        assert len({event["number"] for event in way}) == 1
+        assert [event["unchanged"] for event in way] == [False, False, True]
+        assert way[-1]["preview"] == "hello hello hello"
         await mine.close()
         while event["type"] != "closed":
             event = await feed.receive_json(dict)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wsext import MessageError
-from wsext.runtime.formats import NAMES, Format, decode, decoder, encode
+from wsext.runtime.formats import NAMES, Format, decode, decoder, encode, encode_json
 
 
 class Order(msgspec.Struct):
@@ -94,6 +97,24 @@ def test_a_decoder_is_made_once_for_each_type() -> None:
     assert decoder(Order, "json") is decoder(Order, "json")
     unhashable: Any = msgspec.Meta(gt=1, extra={"unit": "s"})
     assert decode("2", Annotated[int, unhashable], "json") == 2
+
+
+class Model(pydantic.BaseModel):
+    """What FastAPI's users have."""
+
+    item: str
+    when: datetime
+    parts: list[Model] = []
+
+
+def test_pydantics_models_are_encoded_as_they_dump_themselves() -> None:
+    when = datetime(2026, 1, 2, tzinfo=UTC)
+    model = Model(item="tea", when=when, parts=[Model(item="leaf", when=when)])
+    for format in NAMES:
+        order = decode(encode({"order": model, "count": 1}, format), Any, format)
+        assert order["count"] == 1
+        assert order["order"] == json.loads(model.model_dump_json())
+    assert encode_json(model, text=False) == str(encode_json(model)).encode()
 
 
 def test_what_cannot_be_encoded_or_decoded_to_is_the_authors_mistake() -> None:

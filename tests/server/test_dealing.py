@@ -12,6 +12,7 @@ import pytest
 from tests.waiting import until
 from wsext.runtime import net
 from wsext.server.dealing import Dealer
+from wsext.server.handing import ForOperator
 
 
 class Taker:
@@ -76,6 +77,30 @@ async def test_each_gets_as_many_as_the_others(listener: socket.socket, clients:
     await until(lambda: len(one.names) == 8)
     assert len(two.names) == 5
     dealer.close()
+
+
+async def test_connections_to_the_admin_port_are_told_from_others(
+    listener: socket.socket, clients: Clients
+) -> None:
+    kinds = []
+
+    class Told(Taker):
+        def give(self, connection: socket.socket) -> bool:
+            kinds.append(type(connection))
+            return super().give(connection)
+
+    (public,) = net.bind("127.0.0.1", 0, None, 5)
+    dealer = Dealer([public], [listener])
+    dealer.set_takers([taker := Told()])
+    dealer.start()
+    clients.connect(1)
+    await until(lambda: len(taker.names) == 1)
+    with socket.create_connection(public.getsockname()) as other:
+        other.send(b"GET")
+        await until(lambda: len(taker.names) == 2)
+    assert kinds == [ForOperator, socket.socket]
+    dealer.close()
+    assert listener.fileno() == -1
 
 
 async def test_what_nobody_takes_waits_for_who_comes(

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.waiting import until
+from wsext.server.handing import ForOperator
 from wsext.server.process import Ready, WorkerProcess
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no descriptors can be passed")
@@ -110,6 +111,17 @@ async def test_what_it_has_not_picked_up_is_taken_back_and_only_that() -> None:
                 sock.close()
 
 
+async def test_what_is_taken_back_is_for_the_operator_if_it_was_before() -> None:
+    async with connections(2) as (one, other), running(READY + "time.sleep(60)") as worker:
+        await worker.ready()
+        given = [one, ForOperator(fileno=os.dup(other.fileno()))]
+        assert all(worker.give(connection) for connection in given)
+        back = list(worker.take_back())
+        assert [type(sock) for sock in back] == [socket.socket, ForOperator]
+        for sock in (*back, given[1]):
+            sock.close()
+
+
 async def test_one_that_died_before_it_read_anything_leaves_nothing_to_take() -> None:
     worker = await WorkerProcess.start([sys.executable, "-c", ""])
     assert await worker.wait() == 0
@@ -142,14 +154,15 @@ async def test_one_that_does_not_serve_yet_is_not_asked_to_stop(
 async def test_one_that_is_given_up_says_where_it_was_if_it_can(
     stopped: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    code = "def stuck():\n    while True: pass\nboard.beat()\nstuck()"
-    async with running(code, "-X", "faulthandler") as worker:
+    code = "def stuck():\n    while True: pass\nboard.keep_last_words()\nboard.beat()\nstuck()"
+    async with running(code) as worker:
         await until(lambda: worker.look() == 0)
         if stopped:
             os.kill(worker.process.pid, signal.SIGSTOP)
         worker.give_up()
         assert await worker.wait() == (-signal.SIGKILL if stopped else -signal.SIGABRT)
-        assert ("in stuck" in capfd.readouterr().err) is not stopped
+        assert ("in stuck" in worker.board.last_words) is not stopped
+        assert not capfd.readouterr().err
 
 
 async def test_one_that_cannot_be_started_is_an_error() -> None:

@@ -70,7 +70,7 @@ def make_app() -> App:
 def serving(app: App | None = None) -> Iterator[tuple[BlockingPortal, wsext.Server]]:
     """A server, and what calls into its event loop."""
     with (
-        start_blocking_portal(name="server") as portal,
+        start_blocking_portal() as portal,
         portal.wrap_async_context_manager(wsext.serve(app or make_app(), port=0)) as server,
     ):
         yield portal, server

@@ -64,9 +64,8 @@ def basic_auth(
 
 def _read(request: Request) -> tuple[str | None, str]:
     """The name and the password of a request; no name without them, or if they are malformed."""
-    lines = request.headers.get_all("Authorization")
     try:
-        return parse_authorization_basic(lines[0] if len(lines) == 1 else "")
+        return parse_authorization_basic(request.headers.get("Authorization", ""))
     except InvalidHeader:
         return None, ""
 

@@ -26,6 +26,7 @@ from wsext.app.handlers import describe
 from wsext.errors import LifespanError
 from wsext.escape import get_logger
 from wsext.rooms.hub import Hub
+from wsext.runtime.loop import refuse_other_thread
 
 __all__ = ["AppLife", "Lifespan", "TypedState", "check_lifespan"]
 
@@ -149,11 +150,16 @@ class AppLife:
     def create_task(self, work: Coroutine[Any, Any, T], name: str | None) -> asyncio.Task[T]:
         """Run a coroutine until the app ends; see `Application.create_task`."""
         run = self._run
-        if run is None:
-            work.close()
-            raise RuntimeError(
-                "the app does not run: begin its tasks in a lifespan (@app.lifespan) or a handler"
-            )
+        try:
+            if run is None:
+                raise RuntimeError(
+                    "the app does not run: begin its tasks in a lifespan (@app.lifespan) or a"
+                    " handler"
+                )
+            refuse_other_thread(run.loop, "app.create_task")
+        except RuntimeError:
+            work.close()  # or Python warns that nobody has awaited it
+            raise
         return run.create_task(work, name)
 
 
@@ -223,13 +229,16 @@ class _Run:
             if inspect.isasyncgenfunction(lifespan):
                 made = asynccontextmanager(lifespan)
             context = made(self._app)
-            await context.__aenter__()
+            yielded = await context.__aenter__()
 
-        async def leave(*exc_info: Any) -> Any:
-            with self._naming(name, "failed to end"):
-                return await context.__aexit__(*exc_info)
+            async def leave(*exc_info: Any) -> Any:
+                with self._naming(name, "failed to end"):
+                    return await context.__aexit__(*exc_info)
 
-        stack.push_async_exit(leave)
+            stack.push_async_exit(leave)
+            if yielded is not None and inspect.isasyncgenfunction(inspect.unwrap(lifespan)):
+                kind = type(yielded).__qualname__
+                raise TypeError(f"nobody gets the {kind} that it yields: use app.state[...] = ...")
 
     @contextmanager
     def _naming(self, name: str, problem: str) -> Iterator[None]:

@@ -15,6 +15,7 @@ from wsext.cli.logs import announce_service
 from wsext.config.sections import ServeOptions
 from wsext.errors import OptionError
 from wsext.runtime import net
+from wsext.server.notifying import Notifier
 
 __all__ = ["serve_asgi"]
 
@@ -72,12 +73,19 @@ def serve_asgi(
     )
     sockets = [sock] if sock else net.bind(where.host, where.port, where.uds, options.backlog)
 
+    systemd = Notifier()
+
     class Announced(uvicorn.Server):
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
             if self.started:
                 url = net.url_of(sockets[0], config.is_ssl)
                 announce_service(app.name, url, [item.name for item in app.installed.items])
+                systemd.ready()
+
+        async def shutdown(self, sockets: Any = None) -> None:
+            systemd.stopping()
+            await super().shutdown(sockets)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn drains, and then raises the signal again: the command has done what it was told.

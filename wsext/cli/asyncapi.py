@@ -9,7 +9,7 @@ import msgspec
 
 from wsext.app.asyncapi import document
 from wsext.cli.common import Choice, fail, plugins_from
-from wsext.cli.loading import load_app
+from wsext.cli.loading import ASGIApplication, load_app
 from wsext.cli.results import as_json
 from wsext.errors import OptionError
 
@@ -50,6 +50,9 @@ def asyncapi(
     """
     plugins_from(None)  # what may not be loaded
     target = load_app(app, app_dir)
+    if isinstance(target, ASGIApplication):
+        problem = f"{app} is an ASGI app, and the routes of an App of wsext are described"
+        raise OptionError("serve", "app", problem)
     try:
         made = document(
             target, title=title or app.partition(":")[0], version=api_version, server=server

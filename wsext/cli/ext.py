@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -19,8 +18,8 @@ from wsext.config.applying import plugins_of, with_defaults
 from wsext.config.sources import read_config
 from wsext.errors import OptionError, PluginError, UnknownPlugin
 from wsext.protocol.codes import RSV
-from wsext.sdk.extension import Extension, Installable
-from wsext.sdk.options import NamedOptionSet, OptionField, option_fields, wire_field
+from wsext.sdk.extension import Extension, Installable, wire_fields
+from wsext.sdk.options import NamedOptionSet, OptionField, option_fields
 from wsext.sdk.plugins import PluginInfo, Plugins, PluginStatus
 
 __all__ = ["ext"]
@@ -179,13 +178,7 @@ def _describe_field(field: OptionField) -> dict[str, Any]:
 
 def _describe_params(kind: type[Extension]) -> list[dict[str, Any]]:
     """Every parameter that the extension may put into a header."""
-    options = [field for field in option_fields(kind.Options) if field.wire]
-    described: dict[str, Any] = {}
-    for base in reversed(kind.__mro__):
-        extra = vars(base).get("extra_wire_params")
-        described |= extra if isinstance(extra, Mapping) else {}
-    beside = sorted(kind.wire_params - {field.wire for field in options})
-    fields = [*options, *(wire_field(name, described.get(name, Any)) for name in beside)]
+    options = option_fields(kind.Options)
     directions = {"both": "offer, answer"}
     return [
         {
@@ -197,7 +190,7 @@ def _describe_params(kind: type[Extension]) -> list[dict[str, Any]]:
             "direction": directions.get(field.direction, field.direction),
             "description": field.description,
         }
-        for field in fields
+        for field in wire_fields(kind)
     ]
 
 

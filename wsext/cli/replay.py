@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["replay"]
 
 #: Headers that every handshake has of its own.
-_OWN = ("host", "upgrade", "connection", "origin", "content-length", "user-agent")
+_OWN = (
+    *("host", "upgrade", "connection", "origin", "user-agent"),
+    *("content-length", "transfer-encoding", "expect", "trailer"),
+)
 
 
 class _Speed(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only

@@ -38,7 +38,7 @@ from wsext.config.sources import read_config
 from wsext.errors import OptionError
 from wsext.http2 import is_available
 from wsext.inspector import Inspector
-from wsext.reference import build_app
+from wsext.reference import FEEDS, build_app
 from wsext.runtime import net
 from wsext.runtime.loop import new_event_loop
 from wsext.sdk.options import option_fields
@@ -214,7 +214,10 @@ def build(
     apply(conf, target, plugins)
     if where.admin_port is not None:
         target.separate_admin()
-    inspector = target.install(Inspector(payload=where.inspect_payload)) if where.inspect else None
+    inspector = None
+    if where.inspect:
+        hidden = () if where.app else (FEEDS,)
+        inspector = target.install(Inspector(payload=where.inspect_payload, hidden=hidden))
     if where.health or where.admin_port is not None:
         target.install(Health())
     with conf.naming_sources("server.backplane"):
@@ -271,7 +274,8 @@ def _supervise(
         announce_service(name, url, ready.extensions, _admin_url(admin))
 
     given = click.get_current_context().find_root().obj
-    # -P: nothing is imported from the current folder. faulthandler: a worker that hangs says where.
+    # -P: nothing is imported from the current folder. faulthandler: a worker that hangs says where,
+    # also while it starts.
     python = [sys.executable, "-P", "-X", "faulthandler"]
     command = [*python, "-m", "wsext", *given, "--worker"]
     changes = _changes(where.app_dir) if where.reload else None

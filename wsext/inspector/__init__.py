@@ -4,6 +4,7 @@
 any other: routes and hooks, on public names.
 
 GET /_wsext/       the page for who has the cookie, else 403 and a form for the token
+GET /_wsext/web/…  its scripts and styles (see `assets`)
 GET /_wsext/login  gives the cookie for the token
 WS  /_wsext/live   the page's feed (see `feed`)
 """
@@ -13,47 +14,50 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from importlib.resources import files
+from collections.abc import Iterable
 
 from wsext import App, CloseInfo, Request, Response, Secret, Session, hookimpl
+from wsext.inspector.assets import HEADERS, SHARED, add_assets, page
 from wsext.inspector.feed import Live
 from wsext.inspector.register import Register
 
-__all__ = ["Inspector"]
+__all__ = ["PATH", "Inspector"]
+
+#: Where the page is, unless it is put elsewhere.
+PATH = "/_wsext"
 
 #: Pages that may be open at the same time.
 _MAX_PAGES = 8
 
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+#: Its files, beside those that all pages share.
+_FILES = ("inspect.css", "inspect.js", "charts.js", "sessions.js", "login.js")
 
 
 class Inspector:
     """A page for developers. Whoever has its token sees every session; it cannot change any.
 
-    Frames are looked at only while a page watches their session, and only so many per second; what
-    is left out is counted.
+    While a page is open, the last frames of each session are kept, at every stage. Otherwise frames
+    are not looked at.
 
     Args:
         token: The secret that opens the page; by default a new one.
         path: Where the page is.
         payload: Whether the page may show the beginning of payloads.
+        hidden: Beginnings of paths whose sessions are not shown, such as ``/internal/``. Its own
+            sessions never are.
     """
 
     def __init__(
-        self, *, token: str | None = None, path: str = "/_wsext", payload: bool = True
+        self,
+        *,
+        token: str | None = None,
+        path: str = PATH,
+        payload: bool = True,
+        hidden: Iterable[str] = (),
     ) -> None:
         self.token = token or secrets.token_urlsafe(24)
         self.path = path.rstrip("/")
-        self.register = Register(f"{self.path}/live", payload)
+        self.register = Register((f"{self.path}/", *hidden), payload)
         # The cookie is not the token: a leaked one ends with this process's token, and the token
         # itself is in no header that a browser repeats.
         self._cookie = hmac.new(self.token.encode(), b"cookie", hashlib.sha256).hexdigest()
@@ -75,6 +79,7 @@ class Inspector:
         self.register.installed = app.installed
         app.admin.http(f"{self.path}/")(self._page)
         app.admin.http(f"{self.path}/login")(self._login)
+        add_assets(app.admin, f"{self.path}/web", __name__, *SHARED, *_FILES)
 
         # Another port of this machine is the same site for cookies, but not the same origin.
         options = {"max_message_size": 4096, "origins": ("same",)}
@@ -109,17 +114,17 @@ class Inspector:
         return Secret(self._cookie).matches(cookie) or self._knows_token(request)
 
     def _page(self, request: Request) -> Response:
-        allowed = self._may_see(request)
-        body = files(__name__).joinpath("page.html" if allowed else "login.html").read_bytes()
-        return Response(200 if allowed else 403, body, _HEADERS, "text/html; charset=utf-8")
+        if self._may_see(request):
+            return page(__name__, "inspect.html")
+        return page(__name__, "login.html", 403)
 
     def _login(self, request: Request) -> Response:
         if not self._knows_token(request):
-            return Response(403, "the token is another one\n", _HEADERS)
+            return Response(403, "the token is another one\n", HEADERS)
         cookie = f"{self._cookie_name}={self._cookie}; Path={self.path}; HttpOnly; SameSite=Strict"
         if request.secure:
             cookie += "; Secure"
-        return Response(204, headers={**_HEADERS, "Set-Cookie": cookie})
+        return Response(204, headers={**HEADERS, "Set-Cookie": cookie})
 
     def _guard(self, request: Request) -> Response | None:
         if not self._may_see(request):

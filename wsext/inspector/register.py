@@ -1,39 +1,30 @@
-"""What the live page knows of sessions: those now, how the last ones ended, and totals."""
+"""What the live page knows of sessions: those now, the last ones that ended, their last frames,
+and totals."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from wsext import CloseInfo, Held, Session
+from wsext import CloseInfo, Session
+from wsext.inspector.frames import Recorder
+from wsext.inspector.history import History, Sample
+from wsext.inspector.rows import End, Row, Traffic, View, held_by, row_of, traffic_of
 
-__all__ = ["Closed", "Offered", "Register", "Row", "Traffic", "traffic_of"]
+__all__ = ["Description", "Offered", "Past", "Register"]
 
-#: Sessions in the page's table, and ended ones that are remembered.
+#: Sessions in the page's table, ended ones that are remembered, and sessions that are recorded.
 _MAX_ROWS = 200
-_MAX_CLOSED = 100
+_MAX_PAST = 100
+_MAX_RECORDED = 200
 
-#: Sessions that are added up per second, at most: adding up many is done less often.
-_ADDED_PER_SECOND = 5000
-
-
-class Traffic(Struct):
-    """Data messages of one way; bytes of payload."""
-
-    messages: int = 0
-    app: int = 0
-    wire: int = 0
-
-    def add(self, other: Traffic) -> None:
-        """Add to this."""
-        self.messages += other.messages
-        self.app += other.app
-        self.wire += other.wire
+#: Sessions that are looked at per second, at most: if there are many, it is done less often.
+_LOOKS_PER_SECOND = 5000
 
 
 class Offered(Struct):
@@ -44,45 +35,50 @@ class Offered(Struct):
     reason: str
 
 
-class Row(Struct):
-    """One session now. Times in seconds, latency in milliseconds, ``held`` in bytes (see `Held`).
+class Description(Struct):
+    """How a session came about."""
 
-    The path is without its query, which may hold secrets. ``connected`` says whether it has a
-    connection just now, ``resumptions`` how often it went on with another one.
-    """
-
-    id: str
-    name: str
     path: str
-    remote: str
-    subprotocol: str | None
-    extensions: list[str]
-    age: float
-    latency: float | None
-    connected: bool
-    resumptions: int
-    held: dict[str, int]
-    incoming: Traffic
-    outgoing: Traffic
+    origin: str
+    agent: str
+    header: str
+    stages: list[str]
+    offers: list[Offered]
+
+    @classmethod
+    def of(cls, session: Session) -> Description:
+        """The description of a session; it does not change."""
+        request = session.request
+        return cls(
+            request.path[:2000],
+            (request.origin or "")[:200],
+            " ".join(request.headers.get_all("User-Agent"))[:200],
+            session.negotiation.header or "",
+            ["app", *(agreed.name for agreed in session.extensions), "wire"],
+            [
+                Offered(str(record.offer)[:300], record.verdict.value, record.reason[:300])
+                for record in session.negotiation.records
+            ],
+        )
 
 
-class Closed(Struct):
-    """How a session ended. ``by`` is who sent the first Close frame, or nobody."""
+class Past(NamedTuple):
+    """A session that has ended: as it was, and its last frames if a page was open."""
 
-    number: int
-    id: str
-    path: str
-    code: int
-    reason: str
-    by: str
-    clean: bool
-    error: str | None
-    seconds: float
-    messages: int
+    row: Row
+    description: Description
+    recorder: Recorder | None
 
 
 class Register:
-    """The sessions of one app, without those of the page itself.
+    """The sessions of one app, without wsext's own.
+
+    While a page is open, the last frames of the newest sessions are recorded, so that they are
+    there when somebody looks at a session, also after its end. Otherwise frames cost nothing.
+
+    Args:
+        hidden: Beginnings of the paths whose sessions are left out.
+        payload: Whether payloads may be shown.
 
     Attributes:
         payload: Whether payloads may be shown.
@@ -90,34 +86,38 @@ class Register:
         installed: What the app has installed.
         detached: The ids of the sessions without a connection.
         resumptions: How often sessions have gone on with another connection.
+        history: The totals over time.
+        codes: How often sessions ended with which code.
     """
 
-    def __init__(self, own_path: str, payload: bool) -> None:
+    def __init__(self, hidden: Iterable[str], payload: bool) -> None:
         self.payload = payload
         self.pages = 0
         self.installed: Any = None
         self.started = time.monotonic()
-        self._own_path = own_path
-        self._open: dict[str, tuple[Session, float]] = {}
-        self._closed: deque[Closed] = deque(maxlen=_MAX_CLOSED)
-        self._ended = (Traffic(), Traffic())
-        self._sum = (0.0, Traffic(), Traffic())
+        self.history = History(self.started)
         self.codes: Counter[int] = Counter()
-        self.number = 0  # of sessions that have ended
         self.detached: set[str] = set()
         self.resumptions = 0
+        self._hidden = tuple(hidden)
+        self._open: dict[str, tuple[Session, float]] = {}
+        self._past: dict[str, Past] = {}
+        self._recorders: dict[str, Recorder] = {}
+        self._ended = (Traffic(), Traffic())
+        self._sum = Sample(0.0, Traffic(), Traffic())
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def get(self, id: str | None) -> Session | None:
-        """A session that is open."""
-        return self._open[id][0] if id in self._open else None
+    # --- what happens to sessions -------------------------------------------------------------
 
     def opened(self, session: Session) -> None:
         """A session has opened."""
-        if session.request.path != self._own_path:
-            self._open[session.id] = session, time.monotonic()
+        if session.request.path.startswith(self._hidden):
+            return
+        self._open[session.id] = session, time.monotonic()
+        if self.pages:
+            self._record(session)
 
     def lost(self, session: Session) -> None:
         """A session has no connection any more, and waits for another one."""
@@ -135,82 +135,89 @@ class Register:
         _, since = self._open.pop(session.id, (None, 0.0))
         if not since:
             return
-        incoming, outgoing = traffic_of(session)
-        for total, part in zip(self._ended, (incoming, outgoing), strict=True):
+        row = row_of(session, since)
+        row.end, row.connected, row.latency = End.of(info), False, None
+        for total, part in zip(self._ended, (row.incoming, row.outgoing), strict=True):
             total.add(part)
-        self.number += 1
         self.codes[info.code] += 1
-        self._closed.append(
-            Closed(
-                self.number,
-                session.id,
-                session.request.path[:200],
-                info.code,
-                info.reason,
-                _who(info),
-                info.clean,
-                type(info.exception).__name__ if info.exception else None,
-                time.monotonic() - since,
-                incoming.messages + outgoing.messages,
-            )
-        )
+        recorder = self._recorders.pop(session.id, None)
+        if recorder is not None:
+            recorder.end()
+        self._past[session.id] = Past(row, Description.of(session), recorder)
+        if len(self._past) > _MAX_PAST:
+            del self._past[next(iter(self._past))]
 
-    def closed_after(self, number: int) -> list[Closed]:
-        """The remembered ends after the one with a number."""
-        return [closed for closed in self._closed if closed.number > number]
+    # --- pages and their recorders ------------------------------------------------------------
 
-    def rows(self, first: str | None) -> Iterator[Row]:
-        """The newest sessions, and the one that is watched before them."""
-        chosen = self._open.get(first or "")
-        if chosen is not None:
-            yield _row(*chosen)
-        for session, since in islice(reversed(self._open.values()), _MAX_ROWS):
-            if session.id != first:
-                yield _row(session, since)
+    def page_opened(self) -> None:
+        """A page looks: from now on the last frames are recorded."""
+        self.pages += 1
+        if self.pages == 1:
+            newest = islice(reversed(self._open.values()), _MAX_RECORDED)
+            for session, _ in reversed(list(newest)):
+                self._record(session)
 
-    def totals(self) -> tuple[float, Traffic, Traffic]:
+    def page_closed(self) -> None:
+        """A page looks no more."""
+        self.pages -= 1
+        if not self.pages:
+            for recorder in self._recorders.values():
+                recorder.end()
+            self._recorders.clear()
+
+    def find(self, id: str | None) -> tuple[Description, Recorder | None] | None:
+        """How a session came about, and its recorder; ``None`` if it is not known (any more)."""
+        if id in self._past:
+            past = self._past[id]
+            return past.description, past.recorder
+        if id not in self._open:
+            return None
+        session, _ = self._open[id]
+        return Description.of(session), self._recorders.get(id) or self._record(session)
+
+    def _record(self, session: Session) -> Recorder:
+        if len(self._recorders) >= _MAX_RECORDED:
+            oldest = next(id for id, each in self._recorders.items() if not each.watchers)
+            self._recorders.pop(oldest).end()
+        recorder = self._recorders[session.id] = Recorder(session, self.payload)
+        return recorder
+
+    # --- what a page shows --------------------------------------------------------------------
+
+    @property
+    def pause(self) -> float:
+        """Seconds between two looks at all sessions."""
+        return len(self._open) / _LOOKS_PER_SECOND
+
+    def row(self, id: str | None) -> Row | None:
+        """A session as it is now, or as it ended; ``None`` if it is not known (any more)."""
+        if id in self._past:
+            return self._past[id].row
+        if id not in self._open:
+            return None
+        session, since = self._open[id]
+        row = row_of(session, since)
+        row.held = held_by(session)
+        return row
+
+    def pick(self, view: View) -> tuple[list[str], int]:
+        """The ids of the sessions that a page shows, those that have ended last, and how many
+        sessions of these there are now."""
+        ended = [row.id for row in view.of(past.row for past in reversed(self._past.values()))]
+        if view.takes_newest:
+            return [*islice(reversed(self._open), _MAX_ROWS), *ended], len(self._open)
+        rows = view.of(row_of(*each) for each in reversed(self._open.values()))
+        return [*(row.id for row in rows[:_MAX_ROWS]), *ended], len(rows)
+
+    def totals(self) -> Sample:
         """When it was counted, and all that has come in and gone out since the start."""
         now = time.monotonic()
-        if now - self._sum[0] > len(self._open) / _ADDED_PER_SECOND:
+        if now - self._sum.time > self.pause:
             incoming, outgoing = Traffic(), Traffic()
             parts = [self._ended, *(traffic_of(session) for session, _ in self._open.values())]
             for part_in, part_out in parts:
                 incoming.add(part_in)
                 outgoing.add(part_out)
-            self._sum = now, incoming, outgoing
+            self._sum = Sample(now, incoming, outgoing)
+            self.history.add(self._sum)
         return self._sum
-
-
-def traffic_of(session: Session) -> tuple[Traffic, Traffic]:
-    """What has come in on a session, and what has gone out."""
-    stats = session.stats
-    return (
-        Traffic(stats.messages_in, stats.app_bytes_in, stats.wire_bytes_in),
-        Traffic(stats.messages_out, stats.app_bytes_out, stats.wire_bytes_out),
-    )
-
-
-def _row(session: Session, since: float) -> Row:
-    incoming, outgoing = traffic_of(session)
-    latency = session.latency
-    return Row(
-        session.id,
-        session.name[:100],
-        session.request.path[:200],
-        session.request.remote or "",
-        session.subprotocol,
-        [agreed.name for agreed in session.extensions],
-        time.monotonic() - since,
-        None if latency is None else latency * 1000,
-        session.connected,
-        session.resumptions,
-        {name: count for name, count in Held.of(session)._asdict().items() if count},
-        incoming,
-        outgoing,
-    )
-
-
-def _who(info: CloseInfo) -> str:
-    if info.local is None and info.remote is None:
-        return "nobody"
-    return "server" if info.local_first else "client"

@@ -281,8 +281,8 @@ def session(websocket: HasScope | Mapping[str, Any]) -> Session:
     found = scope.get("extensions", {}).get("wsext")
     if found is None:
         raise RuntimeError(
-            "this WebSocket has no session of wsext: run the application with"
-            " uvicorn --ws wsext.integrations.uvicorn:Protocol"
+            "this WebSocket has no session of wsext: run the application with uvicorn --ws"
+            " wsext.integrations.uvicorn:Protocol, and test it with wsext.testing.connect"
         )
     made: Session = found["session"]
     return made

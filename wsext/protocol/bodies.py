@@ -12,9 +12,9 @@ from wsext.protocol.lines import LineReader, TooLarge
 
 __all__ = ["BodyReader", "body_length"]
 
-#: Bytes of a body beside which its chunks may take one for their sizes and trailers, and how many
-#: more these may be. Each chunk takes time, and so there should not be one for each byte.
-_PER_FRAMES, _FRAMES = 8, 8192
+#: Bytes of a body for which its chunks may take one for their sizes and trailers, and how many more
+#: these may be. Each chunk takes time: a large body has to come in chunks of 200 bytes or more.
+_PER_FRAMES, _FRAMES = 32, 1024
 
 # Neither a sign nor a blank: what one reader takes for a length, and another one for none, is how
 # requests are smuggled (RFC 9112 §11.2).

@@ -14,8 +14,9 @@ import msgspec
 
 from wsext import Frame, QueueFull, RemoteProtocolError, Session
 from wsext.errors import ConnectionClosed
-from wsext.inspector.frames import FrameSeen, preview
-from wsext.inspector.register import traffic_of
+from wsext.inspector.frames import FrameFollower
+from wsext.inspector.rows import traffic_of
+from wsext.reference.explain import explain
 
 __all__ = ["Watchers"]
 
@@ -45,9 +46,15 @@ class Watchers:
             yield
             return
         _tell(feed, _opening(session))
-        end_trace = session.trace(
-            lambda direction, stage, frame: _report(feed, session, direction, stage, frame)
-        )
+        follower = FrameFollower()
+
+        def report(direction: str, stage: str, frame: Frame) -> None:
+            step = follower.step(direction, stage, frame)
+            _tell(feed, {"type": "frame", **msgspec.structs.asdict(step.seen())})
+            if step.is_last and frame.fin and not frame.is_control:
+                _tell(feed, _totals(session))
+
+        end_trace = session.trace(report)
         try:
             yield
         finally:
@@ -66,8 +73,9 @@ def _opening(session: Session) -> dict[str, Any]:
     return {
         "type": "session",
         "path": session.request.path,
+        "name": session.name,
         "subprotocol": session.subprotocol,
-        "extensions": [{"name": item.name, "params": str(item)} for item in session.extensions],
+        "extensions": [explain(agreed) for agreed in session.extensions],
         "negotiation": [
             {
                 "name": record.offer.name,
@@ -78,16 +86,6 @@ def _opening(session: Session) -> dict[str, Any]:
             for record in session.negotiation.records
         ],
     }
-
-
-def _report(feed: Session, session: Session, direction: str, stage: str, frame: Frame) -> None:
-    if stage not in ("wire", "app"):
-        return
-    seen = FrameSeen.of(frame, 0, direction, stage, preview(frame, stage))
-    _tell(feed, {"type": "frame", **msgspec.structs.asdict(seen)})
-    last_stage = "app" if direction == "in" else "wire"
-    if stage == last_stage and frame.fin and not frame.is_control:
-        _tell(feed, _totals(session))
 
 
 def _totals(session: Session) -> dict[str, Any]:

@@ -260,8 +260,9 @@ class Room(Audience):
             counters.delivered += len(ways) + len(packed_ways)
         if self._opening is not None:
             self._hub.kept.put(self.name, heard, heard.message.size, self._hub.bounds)
-            for context in (self._packed_context, self._context):
-                self._hub.contexts.use(context, options.context_total_bytes)
+            self._hub.contexts.use(self._context, options.context_total_bytes)
+            if packed_ways:
+                self._hub.contexts.use(self._packed_context, options.context_total_bytes)
 
     def _hand_out(self, message: PreparedMessage, key: Key | None, ways: list[_Way]) -> None:
         for session, member in ways:  # the fast path: few steps, and none that waits

@@ -86,8 +86,8 @@ class Lease:
         """Call a coroutine function in the loop, and wait for what comes of it.
 
         It sees the context variables of the caller. Its errors are raised here, with tracebacks
-        that leave out what is only the event loop's. Ctrl-C cancels it.
-        After `end` it runs as well, and perhaps in another loop.
+        that leave out what is only the event loop's. Ctrl-C cancels it. After `end` it runs as
+        well, and perhaps in another loop.
 
         Args:
             seconds: How long it may take; ``None`` for any time.
@@ -111,6 +111,8 @@ class Lease:
                 raise
         if error is None:
             return future.result()
+        if _is_over and threading.current_thread().daemon:
+            threading.Event().wait()  # as in any call that waits when the program ends
         try:
             raise error.with_traceback(_without_loop(error.__traceback__))
         finally:
@@ -134,7 +136,7 @@ class Lease:
         try:
             farewell.result(self._patience + _BLOCKED)
         except TimeoutError:
-            logger.error("the event loop is blocked: something that runs in it waits")
+            logger.error("sessions were not closed: a function that they call does not return")
             return
         except BaseException:
             self._provider.__exit__(None, None, None)
@@ -212,12 +214,17 @@ _loops: WeakKeyDictionary[BlockingPortal, asyncio.AbstractEventLoop] = WeakKeyDi
 
 _leases: set[Lease] = set()
 
+#: Whether the program ends: only its first thread and daemons are left.
+_is_over = False
+
 #: What the parent of a fork has open; it must not be closed here, even by garbage collection.
 _left_behind: list[object] = []
 
 
 def _end_all() -> None:
     """The program ends. From now on no thread can be started."""
+    global _is_over
+    _is_over = True
     for lease, farewell in [(lease, lease._begin_end()) for lease in list(_leases)]:
         if farewell is not None:
             lease._finish_end(farewell)
@@ -227,7 +234,7 @@ def _forget_all() -> None:
     """A fork has made this process, and left the thread behind."""
     global _provider
     _left_behind.extend((_provider, *_leases))
-    for portal in _loops:
+    for portal in {*_loops, *(lease._portal for lease in _leases)}:
         with suppress(StopIteration):  # it is never called again: it has to know that
             portal.stop().send(None)
     _provider = BlockingPortalProvider()

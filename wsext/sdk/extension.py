@@ -32,9 +32,9 @@ from wsext.protocol.codes import RSV
 from wsext.protocol.params import Params
 from wsext.sdk.checks import check_class, check_name
 from wsext.sdk.codec import Codec
-from wsext.sdk.options import OptionSet, option_fields, show_options, wire_field
+from wsext.sdk.options import OptionField, OptionSet, option_fields, show_options, wire_field
 
-__all__ = ["Extension", "Installable", "Interceptor"]
+__all__ = ["Extension", "Installable", "Interceptor", "wire_fields"]
 
 
 class NoOptions(OptionSet):
@@ -241,3 +241,14 @@ class Interceptor(Installable):
 
     #: Whether its first fault ends the session with 1011.
     fail_closed: ClassVar[bool] = False
+
+
+def wire_fields(kind: type[Extension]) -> list[OptionField]:
+    """Every parameter that an extension may put into a header: its options first."""
+    options = [field for field in option_fields(kind.Options) if field.wire]
+    described: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):
+        extra = vars(base).get("extra_wire_params")
+        described |= extra if isinstance(extra, Mapping) else {}
+    beside = sorted(kind.wire_params - {field.wire for field in options})
+    return [*options, *(wire_field(name, described.get(name, Any)) for name in beside)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import mmap
 import os
 import socket
@@ -14,20 +15,25 @@ __all__ = ["BEAT", "Board"]
 #: Seconds between two signs of life.
 BEAT = 0.25
 
+#: Bytes of last words that are read.
+_MOST_WORDS = 1 << 16
+
 _BEATS, _CONNECTIONS, _SESSIONS, _NUMBER, _NODE = range(5)
 
 
 class Board:
-    """A few counters in memory that a worker and its supervisor share.
+    """A few counters in memory that a worker and its supervisor share, and a worker's last words.
 
     The worker writes, the supervisor reads. Nobody waits for the other, so it also tells of a
     worker that hangs, was stopped, or was killed.
 
     Args:
-        descriptor: A file that holds the counters; it may be closed afterwards.
+        descriptor: A file that holds the counters, and the last words behind them; it may be closed
+            afterwards.
     """
 
     def __init__(self, descriptor: int) -> None:
+        self._file = os.dup(descriptor)
         self._counters = memoryview(mmap.mmap(descriptor, mmap.PAGESIZE)).cast("Q")
 
     @classmethod
@@ -54,6 +60,22 @@ class Board:
             return cls(descriptor)
         finally:
             os.close(descriptor)
+
+    def keep_last_words(self) -> None:
+        """Have Python write here, and not to stderr, where it is when a signal ends the worker."""
+        os.lseek(self._file, mmap.PAGESIZE, os.SEEK_SET)
+        faulthandler.enable(self._file)
+
+    @property
+    def last_words(self) -> str:
+        """Where the worker was when a signal ended it, thread by thread; empty if nobody knows."""
+        return os.pread(self._file, _MOST_WORDS, mmap.PAGESIZE).decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Keep no file open any more."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
     def beat(self) -> None:
         """Give a sign of life."""

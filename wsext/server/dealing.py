@@ -79,15 +79,14 @@ class Dealer:
         self._waiting.append(connection)
         self._deal()
 
-    def _hand_over_admin(self, connection: socket.socket) -> None:
+    def _admit(self, connection: socket.socket) -> None:
         self.hand_over(ForOperator(fileno=connection.detach()))
 
     def start(self) -> None:
         """Accept connections from now on."""
-        self._acceptors = [
-            Acceptor(self._sockets, self.hand_over, b"", self._complain),
-            Acceptor(self._admin, self._hand_over_admin, b"", self._complain),
-        ]
+        for sockets, take in ((self._sockets, self.hand_over), (self._admin, self._admit)):
+            if sockets:  # each has a file descriptor in reserve
+                self._acceptors.append(Acceptor(sockets, take, b"", self._complain))
         self._deal()
 
     def close(self) -> None:

@@ -216,7 +216,7 @@ class WorkerProcess:
             self.process.kill()
 
     def give_up(self) -> None:
-        """End it, and let it write down where it hangs if it still can (``-X faulthandler``)."""
+        """End it, and let it write down where it hangs if it still can (`Board.last_words`)."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGABRT)
         asyncio.get_running_loop().call_later(_LAST_WORDS, self.kill)
@@ -233,3 +233,4 @@ class WorkerProcess:
             asyncio.get_running_loop().remove_reader(self._channel)
         self._channel.close()
         self._far_end.close()
+        self.board.close()

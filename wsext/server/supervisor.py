@@ -34,13 +34,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from math import ceil
+from textwrap import indent
 from typing import Any
 
-from wsext.escape import get_logger
+from wsext.escape import escape, get_logger
 from wsext.runtime.backoff import Backoff
 from wsext.server.accepting import raise_descriptor_limit
 from wsext.server.board import BEAT
@@ -227,6 +229,7 @@ class Supervisor:
         self._dealer.remove(worker)
         for connection in worker.take_back():
             self._dealer.hand_over(connection)
+        _tell_last_words(worker)
         worker.close()
         return code
 
@@ -369,6 +372,15 @@ class Supervisor:
             code = 1 if late or any(task.result() for task in done & served) else 0
         self._dealer.close()
         return code
+
+
+def _tell_last_words(worker: WorkerProcess) -> None:
+    """Log where a worker was, if a signal has ended it and it could still say so."""
+    words = worker.board.last_words
+    if words:
+        lines = indent(escape(words, keep="\n").rstrip(), "  ")  # so that none is a record
+        about = (logger.name, logging.ERROR, __file__, 0, "worker %d was here:")
+        logger.handle(logger.makeRecord(*about, (worker.process.pid,), None, sinfo=lines))
 
 
 def _describe_loss(worker: WorkerProcess) -> str:

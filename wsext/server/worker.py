@@ -191,6 +191,7 @@ async def run_worker(app: Application, channel: int, ssl: ssl_module.SSLContext 
     raise_descriptor_limit()
     sock = socket.socket(fileno=channel)
     board = Board.receive(sock)
+    board.keep_last_words()
     server = _CountedServer(app, ssl, board, sock)
     connections = _Channel(server, sock, board)
     server.add_listener(connections)

@@ -5,7 +5,8 @@ It is that of `wsext.connect`, in an event loop in a thread, which all sessions 
 
 from __future__ import annotations
 
+from wsext.sync.opening import Opening as Opening
 from wsext.sync.opening import connect as connect
 from wsext.sync.session import BlockingSession as BlockingSession
 
-__all__ = ["BlockingSession", "connect"]
+__all__ = ["BlockingSession", "Opening", "connect"]

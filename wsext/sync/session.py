@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
     Callable,
-    Coroutine,
     Iterable,
     Iterator,
     Mapping,
 )
-from contextlib import suppress
-from typing import Any, ParamSpec, TypeVar, cast
-
-from anyio import BrokenResourceError, create_memory_object_stream
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from wsext.errors import CloseInfo, ConnectionClosed, ConnectionClosedOK
 from wsext.protocol.agreement import Agreed, Negotiation
@@ -31,13 +26,12 @@ from wsext.runtime.portal import Lease
 from wsext.runtime.session import Session
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.stats import Stats
+from wsext.sync.pieces import Mapped, send_pieces
 
 __all__ = ["BlockingSession"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-Mapped = Mapping[str, Any] | None
 
 #: What is no message in fragments, though it can be iterated over.
 _WHOLE = (str, bytes, bytearray, memoryview, Mapping)
@@ -94,6 +88,7 @@ class BlockingSession:
     def __init__(self, session: Session, lease: Lease, *, is_shared: bool = False) -> None:
         self._session = session
         self._lease = lease
+        self._run = lease.run
         self._is_shared = is_shared  # whether sessions after it go on with the lease
         # What was received for a call that was interrupted just then is here for the next one.
         self._received: deque[Message] = deque()
@@ -101,25 +96,20 @@ class BlockingSession:
     def __repr__(self) -> str:
         return repr(self._session).replace("<Session", "<BlockingSession", 1)
 
-    def _run(
-        self,
-        timeout: float | None,
-        work: Callable[P, Coroutine[Any, Any, T]],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        return self._lease.run(timeout, work, *args, **kwargs)
-
     def _call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         async def call() -> T:
             return function(*args, **kwargs)
 
-        return self._lease.run(None, call)
+        return self._run(None, call)
 
-    def extension(self, kind: type | str, *default: Any) -> Any:
-        """The extension of this class or token that is in use; see `Session.extension`."""
-        return self._call(self._session.extension, kind, *default)
+    def extension(self, kind: type | str, default: Any = ...) -> Any:
+        """The extension of this class or token that is in use; see `Session.extension`.
+
+        Raises:
+            LookupError: If it is not in use, and there is no default.
+        """
+        given = () if default is ... else (default,)
+        return self._call(self._session.extension, kind, *given)
 
     # --- receiving ----------------------------------------------------------------------------
 
@@ -156,6 +146,12 @@ class BlockingSession:
         """
         return as_frame(self.receive_message(timeout))
 
+    @overload
+    def receive_json(self, type: type[T], timeout: float | None = None) -> T: ...
+
+    @overload
+    def receive_json(self, type: Any = Any, timeout: float | None = None) -> Any: ...
+
     def receive_json(self, type: Any = Any, timeout: float | None = None) -> Any:
         """The next message, decoded from JSON and checked against a type (msgspec).
 
@@ -164,6 +160,12 @@ class BlockingSession:
             ConnectionClosed, TimeoutError: As `receive_message`.
         """
         return self._session._decoded(self.receive(timeout), type, "json")
+
+    @overload
+    def receive_msgpack(self, type: type[T], timeout: float | None = None) -> T: ...
+
+    @overload
+    def receive_msgpack(self, type: Any = Any, timeout: float | None = None) -> Any: ...
 
     def receive_msgpack(self, type: Any = Any, timeout: float | None = None) -> Any:
         """The next message, decoded from MessagePack and checked against a type (msgspec).
@@ -238,38 +240,10 @@ class BlockingSession:
         if isinstance(data, _WHOLE) or not isinstance(data, Iterable):
             self._run(timeout, self._send, data, hints, meta)
         else:
-            self._send_pieces(data, hints, meta, timeout)
+            send_pieces(self._lease, self._session, data, hints, meta, timeout)
 
     async def _send(self, data: Any, hints: Mapped, meta: Mapped) -> None:
         await self._session.send(data, hints=hints, meta=meta)
-
-    def _send_pieces(
-        self, pieces: Iterable[Data], hints: Mapped, meta: Mapped, timeout: float | None
-    ) -> None:
-        """Send a message in fragments. They are made in this thread and not in the event loop's."""
-        put, take = create_memory_object_stream[Data]()
-
-        async def send() -> None:
-            with take:
-                await self._session.send(take, hints=hints, meta=meta)
-
-        async def begin() -> asyncio.Task[None]:
-            return asyncio.create_task(send())
-
-        async def end() -> None:
-            put.close()
-            await sending
-
-        sending = self._run(None, begin)
-        try:
-            with suppress(BrokenResourceError):  # sending has failed, and `end` raises why
-                for piece in pieces:
-                    self._run(timeout, put.send, piece)
-            self._run(timeout, end)
-        except BaseException:
-            self._call(sending.cancel)
-            self._call(put.close)
-            raise
 
     def send_nowait(
         self, data: Data | PreparedMessage, *, hints: Mapped = None, meta: Mapped = None

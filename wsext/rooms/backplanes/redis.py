@@ -51,7 +51,7 @@ _PAGE = 500
 
 #: What Redis says when one key cannot be used: it has another type, or a stream's numbers are used
 #: up. Everything else that it says concerns the connection.
-_OF_ONE_KEY = re.compile("WRONGTYPE|XADD|XSETID|last possible ID")
+_OF_ONE_KEY = re.compile("WRONGTYPE|XADD|last possible ID")
 
 #: Connections to the server; who needs one more waits.
 _CONNECTIONS = 8

@@ -93,11 +93,12 @@ for at = 7, #ARGV, 2 do
     local name = string.format('%.0f', number + 1)
     local added = append(name, data)
     if type(added) == 'table' and string.find(added.err, 'ID') then
-      -- somebody else has added something with a higher id
-      for _, entry in ipairs(redis.call('XRANGE', KEYS[1], name, '+')) do
-        redis.call('XDEL', KEYS[1], entry[1])
+      -- somebody else has added something with a higher id, which a stream never forgets
+      local own = redis.call('XRANGE', KEYS[1], '-', last .. '-18446744073709551615')
+      redis.call('DEL', KEYS[1])
+      for _, entry in ipairs(own) do
+        redis.call('XADD', KEYS[1], entry[1], unpack(entry[2]))
       end
-      redis.call('XSETID', KEYS[1], last .. '-18446744073709551615')
       added = append(name, data)
     end
     if type(added) == 'table' then return added end  -- before any other: it is about the key

@@ -45,7 +45,7 @@ class BrotliOptions(OptionSet):
 
 
 class PermessageBrotli(Extension):
-    """permessage-brotli, both roles.
+    """Compresses each message with Brotli (RFC 7932), in both roles.
 
     Context takeover is agreed as for permessage-deflate (RFC 7692 §7.1.1). Each side may limit both
     windows, and the smaller limit counts: an answer always has both.

@@ -96,7 +96,7 @@ class DeflateOptions(OptionSet):
 
 
 class PermessageDeflate(Extension):
-    """permessage-deflate, both roles.
+    """Compresses each message with DEFLATE (RFC 7692), in both roles.
 
     As a server it asks for nothing that an offer does not allow: a client that cannot limit its
     window, or that offers nothing at all but the name, is still compressed for. As a client it

@@ -51,7 +51,8 @@ class ZstdOptions(OptionSet):
 
 
 class PermessageZstd(Extension):
-    """permessage-zstd, both roles, with trained dictionaries agreed by the hash of their content.
+    """Compresses each message with Zstandard (RFC 8878), in both roles; trained dictionaries are
+    agreed by the hash of their content.
 
     A client offers each of its dictionaries, and then itself without one; a server takes the first
     offer whose dictionary it has.
