@@ -270,8 +270,8 @@ def test_flush_waits_until_the_stream_has_everything() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_random_cancellations_leave_whole_messages_in_order(seed: int) -> None:
-    """Several tasks send, and everything is cancelled at any time: what arrives is whole, comes once
-    and in each task's order, and nothing is missing whose `send` returned."""
+    """Several tasks send, and everything is cancelled at any time. What arrives is whole, comes
+    once and in each task's order, and nothing is missing whose `send` returned."""
     chance = random.Random(seed)
     small = WebSocketOptions(outgoing_bytes=1024, incoming_capacity=chance.choice([1, 5, 256]))
     make = chance.choice([lockstep, trio.testing.memory_stream_pair])
