@@ -21,6 +21,8 @@ from __future__ import annotations
 try:
     import trio as _trio  # noqa: F401
 except ModuleNotFoundError as error:
+    if error.name != "trio":
+        raise
     raise ModuleNotFoundError(
         "wsext.trio needs the package trio: pip install 'wsext[trio]'", name="trio"
     ) from error
