@@ -228,13 +228,14 @@ class TrioLink:
         connection, outgoing = self.connection, self._owner.writer
         while True:
             self._close_if_due()
-            if connection.has_output:
+            may_take = outgoing.has_next and not (self._is_async or self._is_read)
+            if may_take and connection.pending_bytes < _PIECE:
+                await outgoing.take_out()
+                self.progress_close()
+            elif connection.has_output:
                 await self._write_out()
             elif self._is_read:
                 return
-            elif outgoing.has_next and not self._is_async:
-                await outgoing.take_out()
-                self.progress_close()
             elif connection.state is State.FAILED and not self._has_sent_eof:
                 await self._end_output()
             else:
