@@ -21,7 +21,7 @@ _PICTURES = os.environ.get("PICTURES")
 #: The sizes that the pages are looked at in.
 SIZES = ((1400, 900), (1100, 700), (390, 844))
 #: The size of pictures.
-PICTURE = (1300, 800)
+PICTURE = (1240, 780)
 
 _FLAGS = (
     "--headless",
