@@ -20,6 +20,8 @@ _PICTURES = os.environ.get("PICTURES")
 
 #: The sizes that the pages are looked at in.
 SIZES = ((1400, 900), (1100, 700), (390, 844))
+#: The size of pictures.
+PICTURE = (1240, 780)
 
 _FLAGS = (
     "--headless",
@@ -81,7 +83,9 @@ def resize(browser: Any, width: int, height: int) -> None:
 def take_picture(browser: Any, name: str) -> None:
     """A picture for the documentation, if there are to be new ones."""
     if _PICTURES:
-        assert browser.save_screenshot(str(Path(_PICTURES, name)))
+        path = Path(_PICTURES, name)
+        assert browser.save_screenshot(str(path))
+        assert path.stat().st_size < 200_000
 
 
 def check_looks(browser: Any, panels: list[str]) -> None:

@@ -11,20 +11,24 @@ import re
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
 import wsext
 from tests.e2e.browser import (
+    PICTURE,
     browsing,
     check_looks,
     errors_of,
     find,
+    resize,
     take_picture,
     text_of,
     until,
@@ -172,7 +176,9 @@ def choose(browser: Any, selector: str, value: str) -> None:
     Select(find(browser, selector)[0]).select_by_value(value)
 
 
-def test_a_developer_sees_a_sessions_negotiation_and_its_frames(browser: Any, place: Place) -> None:
+def test_a_developer_sees_a_sessions_negotiation_and_its_frames(
+    browser: Any, place: Place, tmp_path: Path
+) -> None:
     session = place.open("/echo", *EXTENSIONS[:2][::-1])
     message = "<b>bold & risky</b> " * 20
     place.say(session, message)
@@ -220,6 +226,12 @@ def test_a_developer_sees_a_sessions_negotiation_and_its_frames(browser: Any, pl
     assert [line["stage"] for line in lines] == ["wire", "permessage-zstd", "app"]
     assert {(line["event"], line["direction"]) for line in lines} == {("frame", "in")}
     assert lines[-1]["preview"] == "needle"
+    folder = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", folder)
+    find(browser, ".filters .bar button")[1].click()
+    until(browser, lambda b: list(tmp_path.glob("wsext-s*.jsonl")))
+    (export,) = tmp_path.glob("wsext-s*.jsonl")
+    assert [json.loads(line) for line in export.read_text().splitlines()] == lines
     fill(browser, ".filters input", "")
     choose(browser, ".filters select:first-of-type", "")
     choose(browser, ".filters select:last-of-type", "pong")
@@ -285,8 +297,7 @@ def test_sessions_are_found_filtered_and_sorted_and_the_chosen_one_stays_in_view
     find(browser, "#sessions th[data-sort=path] button")[0].click()
     assert shown("/greet", path)
     find(browser, "#leave")[0].click()
-    browser.switch_to.active_element.send_keys("/")
-    browser.switch_to.active_element.send_keys("BROTLI")
+    ActionChains(browser).send_keys("/", "BROTLI").perform()
     assert shown(path)
     assert text_of(browser, "#shown") == "1 of 2 sessions"
     fill(browser, "#view-text", "")
@@ -306,7 +317,7 @@ def test_sessions_are_found_filtered_and_sorted_and_the_chosen_one_stays_in_view
     browser.switch_to.new_window("tab")
     browser.get(f"http://127.0.0.1:{place.port}/")
     until(browser, lambda b: text_of(b, "#status") == "connected")
-    assert find(browser, "#inspector[href='/_wsext/']")[0].is_displayed()
+    assert find(browser, "#inspector[href='_wsext/']")[0].is_displayed()
     browser.switch_to.window(browser.window_handles[0])
     assert shown("/greet", path, "/chat")
     browser.switch_to.window(browser.window_handles[1])
@@ -420,6 +431,7 @@ def test_it_fits_every_window_and_everybody_can_use_it(browser: Any, place: Plac
     check_looks(browser, ["charts", "list", "chosen"])
     find(browser, "#range-whole")[0].click()
     last.find_element(By.TAG_NAME, "summary").click()
+    resize(browser, *PICTURE)
     browser.execute_script("document.querySelector('.frames').parentNode.scrollTop = 1e9")
     take_picture(browser, "inspect.png")
     place.end(*talkers)

@@ -15,6 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.e2e.browser import (
+    PICTURE,
     browsing,
     check_looks,
     errors_of,
@@ -168,7 +169,7 @@ def test_it_fits_every_window_and_everybody_can_use_it(browser: Any, server: Ser
     message = browser.find_element(By.ID, "message").rect
     assert message["y"] + message["height"] > 840  # of 900: the input is at the bottom
     find(browser, "#travel > details summary")[0].click()
-    resize(browser, 1300, 800)
+    resize(browser, *PICTURE)
     take_picture(browser, "reference.png")
 
 

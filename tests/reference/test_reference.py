@@ -77,7 +77,7 @@ async def test_the_page_is_told_whether_the_inspector_is_here(server: Server) ->
     app = build_app()
     app.install(Inspector(hidden=[FEEDS]))
     async with wsext.serve(app) as inspected:
-        assert await about(inspected.port) == {"inspector": "/_wsext/"}
+        assert await about(inspected.port) == {"inspector": "_wsext/"}
 
 
 async def test_echo_compresses(server: Server) -> None:

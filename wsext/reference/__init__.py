@@ -46,7 +46,7 @@ def build_app(options: WebSocketOptions | None = None, server: ServerOptions | N
         """Whether the live page is here, so that the page can link to it."""
         path = f"{INSPECTOR}/"
         there = any(route.path == path for route in app.routes)
-        body = json.dumps({"inspector": path if there else None})
+        body = json.dumps({"inspector": path.lstrip("/") if there else None})
         return Response(body=body, headers=HEADERS, content_type="application/json")
 
     @app.websocket("/echo")

@@ -180,13 +180,17 @@ function showFrames(event) {
   if (event.session !== chosen) return;
   if (!paused) { frames.add(event.frames, event.left_out); return; }
   held.push(event);
-  if (held.length > MAX_HELD) held[0].left_out += held.shift().left_out;
+  if (held.length > MAX_HELD) {
+    const gone = held.shift();
+    held[0].left_out += gone.left_out + new Set(gone.frames.map((frame) => frame.number)).size;
+  }
 }
 
 const shows = { hello: showHello, overview: showOverview, watching: showWatching, frames: showFrames };
 
 function connect() {
   clearTimeout(timer);
+  if (socket && socket.readyState < WebSocket.CLOSING) return;
   socket = new WebSocket(socketAddress("live"));
   socket.onopen = () => { retry = 0; showGone(null); setStatus(paused ? "paused" : "live"); };
   socket.onmessage = ({ data }) => {

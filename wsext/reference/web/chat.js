@@ -155,6 +155,14 @@ function setMode(next) {
   log(MODES[mode].about, { note: true });
 }
 
+/** The name that was chosen before, or the one that is chosen now. A browser may forbid to keep it. */
+function remembered(name) {
+  try {
+    if (name !== undefined) localStorage.setItem("wsext-name", name);
+    return localStorage.getItem("wsext-name") ?? "";
+  } catch { return name ?? ""; }
+}
+
 function reconnect() {
   drop();
   connect();
@@ -166,7 +174,7 @@ $("modes").onclick = ({ target }) => {
   reconnect();
 };
 $("name").onchange = () => {
-  localStorage.setItem("wsext-name", $("name").value);
+  remembered($("name").value);
   if (wanted) reconnect();
 };
 $("toggle").onclick = () => {
@@ -194,8 +202,8 @@ fetch("web/about.json").then((answer) => answer.json()).then(({ inspector }) => 
   $("inspector").hidden = !inspector;
   $("no-inspector").hidden = !!inspector;
   if (inspector) $("inspector").href = inspector;
-});
-$("name").value = localStorage.getItem("wsext-name") ?? "";
+}).catch(() => { /* then there is no link */ });
+$("name").value = remembered();
 showTab("talk");
 setMode(mode);
 connect();
