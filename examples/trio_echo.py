@@ -25,7 +25,7 @@ async def run_server(port: int) -> None:
     async with trio.open_nursery() as nursery:
         serve = partial(wsext.trio.serve, echo, port=port, extensions=["permessage-deflate"])
         server = await nursery.start(serve)
-        print(f"ws://127.0.0.1:{server.port}/", flush=True)
+        print(server.url, flush=True)
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for _ in signals:
                 break
