@@ -165,7 +165,8 @@ class Server:
         for listener in self._listeners:
             await listener.aclose()
         sessions = list(self._sessions)
-        logger.info("draining %d sessions", len(sessions))
+        if sessions:
+            logger.info("draining %d sessions", len(sessions))
         for session in sessions:
             session.close_nowait(CloseCode.GOING_AWAY)
         with trio.move_on_after(self.app.server_options.drain_timeout):
