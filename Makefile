@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+SERVED := $(VENV)/.served
 HOST   ?= 127.0.0.1
 PORT   ?= 8765
 TOOLS  := build/tools
@@ -32,6 +33,13 @@ $(STAMP): pyproject.toml setup.py requirements/dev.txt $(wildcard extensions/*/p
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	@touch $(STAMP)
 
+# To serve takes half a minute: without the test tools, and nothing is compiled.
+$(SERVED): requirements/serve.txt pyproject.toml $(wildcard extensions/*/pyproject.toml)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -e $(STAMP) || WSEXT_BUILD_CODEC=no $(BIN)/python -m pip install --quiet \
+		--disable-pip-version-check -r requirements/serve.txt
+	@touch $(SERVED)
+
 $(TOOLS): requirements/supply.txt
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/supply.txt
@@ -44,7 +52,7 @@ $(PROGRAMS): tests/tools.py | $(STAMP)
 tools: $(STAMP)    ## Bring what some tests need: brokers, a browser, Wireshark; may ask for a password
 	$(BIN)/python -m tests.tools --ask
 
-serve: $(STAMP)    ## Run the reference server on 127.0.0.1:8765
+serve: $(SERVED)   ## Run the reference server on 127.0.0.1:8765
 	$(BIN)/wsext serve --host $(HOST) --port $(PORT)
 
 test: $(STAMP) $(PROGRAMS)  ## Run the whole test suite
