@@ -7,6 +7,7 @@ The server may as well be `wsext serve`, and the client `wsext connect`: the fro
 from outside.
 """
 
+import signal
 import sys
 from functools import partial
 
@@ -24,7 +25,11 @@ async def run_server(port: int) -> None:
     async with trio.open_nursery() as nursery:
         serve = partial(wsext.trio.serve, echo, port=port, extensions=["permessage-deflate"])
         server = await nursery.start(serve)
-        print(f"ws://127.0.0.1:{server.port}/", flush=True)
+        print(server.url, flush=True)
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                break
+        await server.close()  # sessions end with 1001
 
 
 async def say_hello(url: str, extension: str) -> None:

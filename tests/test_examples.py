@@ -341,17 +341,20 @@ def test_trio_echo() -> None:
     for line, name in zip(lines, extensions, strict=True):
         assert re.fullmatch(rf"{name}.*: 600 bytes travelled as \d\d", line), line
 
-    async def talk(url: str) -> None:
-        async with wsext.connect(url, extensions=["permessage-deflate"]) as session:
-            assert session.extension("permessage-deflate")
-            await session.send(b"bytes")
-            assert await session.receive() == b"bytes"
-
     command = [sys.executable, EXAMPLES / "trio_echo.py", "serve", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
+
+        async def talk(url: str) -> None:
+            async with wsext.connect(url, extensions=["permessage-deflate"]) as session:
+                assert session.extension("permessage-deflate")
+                await session.send(b"bytes")
+                assert await session.receive() == b"bytes"
+                server.terminate()
+                assert (await session.wait_closed()).code == 1001
+
         asyncio.run(talk(server.stdout.readline().strip()))
-        server.terminate()
+        assert server.wait(10) == 0
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,7 @@ def test_over_tcp_and_tls() -> None:
                 await wsext.trio.serve(tell, ssl=server_side, task_status=task_status)
 
             server = await nursery.start(run_server)
+            assert server.url == f"wss://127.0.0.1:{server.port}"
             url = f"wss://localhost:{server.port}/"
             async with wsext.trio.connect(url, ssl=client_side) as session:
                 assert await session.receive() == "True TLSv1.3"
@@ -249,7 +250,8 @@ def test_over_a_unix_socket(tmp_path: Path) -> None:
         async with trio.open_nursery() as nursery:
             serve = partial(wsext.trio.serve, echo, listeners=[trio.SocketListener(sock)])
             server = await nursery.start(serve)
-            async with wsext.trio.connect(f"ws+unix:{path}:/there") as session:
+            assert server.url == f"ws+unix:{path}"
+            async with wsext.trio.connect(f"{server.url}:/there") as session:
                 await session.send("a")
                 assert await session.receive() == "a"
                 assert session.request.path == "/there"
@@ -277,7 +279,7 @@ def test_a_connect_can_be_used_again() -> None:
     async def scenario() -> None:
         async with trio.open_nursery() as nursery:
             server = await nursery.start(wsext.trio.serve, echo)
-            opening = wsext.trio.connect(f"ws://127.0.0.1:{server.port}/")
+            opening = wsext.trio.connect(server.url)
             for text in ("a", "b"):
                 async with opening as session:
                     await session.send(text)

@@ -174,6 +174,8 @@ def test_it_goes_on_accepting_when_there_were_no_descriptors(
             assert "101" in await RawPeer(ours).shake()
             with pytest.raises(LookupError):
                 _ = server.port
+            with pytest.raises(LookupError):
+                _ = server.url
             nursery.cancel_scope.cancel()
 
     run(scenario)

@@ -15,6 +15,7 @@ from wsext.app.settings import ServerOptions
 from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.http import Request
+from wsext.runtime.net import url_of
 from wsext.runtime.rates import Rarely
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.sweep import Sweep
@@ -77,6 +78,19 @@ class Server:
     def sessions(self) -> frozenset[Session]:
         """The sessions now."""
         return frozenset(self._sessions)
+
+    @property
+    def url(self) -> str:
+        """The address for clients: ``ws://host:port``, or ``ws+unix:path``; of several, the first.
+
+        Raises:
+            LookupError: If no socket is listened on.
+        """
+        for listener in self._listeners:
+            sock = StreamInfo(listener).get_extra_info("socket")
+            if sock is not None:
+                return url_of(sock, isinstance(listener, trio.SSLListener))
+        raise LookupError("no socket is listened on")
 
     @property
     def port(self) -> int:
@@ -151,7 +165,8 @@ class Server:
         for listener in self._listeners:
             await listener.aclose()
         sessions = list(self._sessions)
-        logger.info("draining %d sessions", len(sessions))
+        if sessions:
+            logger.info("draining %d sessions", len(sessions))
         for session in sessions:
             session.close_nowait(CloseCode.GOING_AWAY)
         with trio.move_on_after(self.app.server_options.drain_timeout):
