@@ -23,6 +23,7 @@ DECLARATIONS = {
     "runtime/ports.py": "Protocols",
     "runtime/stats.py": "a record",
     "runtime/timers.py": "a Protocol",
+    "trio/ports.py": "Protocols",
     "version.py": "a number",
 }
 

@@ -306,6 +306,26 @@ async def test_a_task_that_fails_ends_the_server(caplog: pytest.LogCaptureFixtur
     ]
 
 
+async def test_a_task_group_of_a_lifespan_that_fails_ends_the_server() -> None:
+    app = App()
+    due = asyncio.Event()
+
+    @app.lifespan
+    async def feeds(app: App) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail(due))
+            yield
+
+    app.websocket("/")(wsext.Session.wait_closed)
+    server = await wsext.serve(app)
+    async with wsext.connect(server.url) as session:
+        due.set()
+        assert (await session.wait_closed()).code == 1001
+    with pytest.raises(LifespanError, match="feeds failed: ExceptionGroup") as caught:
+        await server.wait_closed()
+    assert isinstance(caught.value.__cause__, ExceptionGroup)
+
+
 async def test_a_task_that_fails_while_lifespans_start_ends_the_start() -> None:
     app = App()
 

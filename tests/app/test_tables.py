@@ -88,5 +88,9 @@ def test_a_dispatcher_is_checked_when_it_is_defined() -> None:
         class Wrong(Dispatcher):
             on_invalid = 1234  # type: ignore[assignment]
 
+    for wrong in ({"format": "yaml"}, {"subprotocols": {"a": "json", "b": "yaml"}}):
+        with pytest.raises(TypeError, match="Wrong: the format 'yaml' is not 'json' or 'msgpack'"):
+            type("Wrong", (Dispatcher,), wrong)
+
     with pytest.raises(TypeError, match="needs a type"):
         on()

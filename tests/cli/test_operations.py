@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -29,11 +30,16 @@ def test_the_admin_port_and_what_systemd_is_told(workers: tuple[str, ...], tmp_p
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.settimeout(60)
         systemd.bind(env["NOTIFY_SOCKET"])
-        options = ("--admin-port", "0", "--metrics", *workers)
+        options = ("--admin-port", "0", "--metrics", "--inspect", *workers)
         with serving(*options, env=env, start_new_session=True) as served:
             assert served.process.stdout is not None
             admin = int(served.process.stdout.readline().rstrip("/\n").rpartition(":")[2])
+            page = served.process.stdout.readline()
             assert systemd.recv(100) == b"READY=1"
+            found = re.fullmatch(r"inspect: http://127.0.0.1:(\d+)(/_wsext\S*/)#\S+\n", page)
+            assert found is not None
+            assert (int(found[1]), found[2]) == (admin, f"/_wsext/{'1/' if workers else ''}")
+            assert b"token" in asyncio.run(get(admin, found[2]))[1]
             for path in ("/healthz", "/readyz", "/metrics"):
                 assert asyncio.run(get(served.port, path))[0] == 404
                 assert asyncio.run(get(admin, path, "localhost"))[0] == 200

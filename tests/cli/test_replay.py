@@ -142,4 +142,4 @@ def test_an_hour_in_a_minute(server: Served, tmp_path: Path) -> None:
     took = time.monotonic() - begun
     print(f"\n{done.stdout}{len(hour.frames)} frames were recorded; it took {took:.1f} s")  # noqa: T201
     assert done.returncode == 0, done.stdout
-    assert 60 <= took < 63
+    assert 60 <= took < 75  # with the start of the command, on a busy machine

@@ -119,6 +119,12 @@ def test_what_differs_is_found() -> None:
     assert verdicts(played) == {"different": 1, "same": 1}
 
 
+def test_pings_with_the_same_payload_each_have_a_pong() -> None:
+    pings = [(at, side, op, True, b"x") for at in (0, 1, 2) for side, op in (("c", 9), ("s", 10))]
+    played, _ = replay(recording(*pings, (2, "c", 9, True, b"x"), end=3))
+    assert (played.sent, verdicts(played)) == (4, {"same": 3})
+
+
 def test_a_server_that_ends_the_session_is_a_difference() -> None:
     frames = [(number, "c", 1, True, b"more") for number in range(3)]
     played, _ = replay(recording(*frames, end=4), "/brief")

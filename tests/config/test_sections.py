@@ -21,6 +21,7 @@ def test_the_inspector_shows_one_process_only() -> None:
     assert not ServeOptions(inspect=True).supervised
     with pytest.raises(OptionError, match="inspect: shows one process"):
         ServeOptions(workers=2, inspect=True)
+    assert ServeOptions(workers=2, inspect=True, admin_port=0).inspect
 
 
 def test_the_nearest_section_is_suggested() -> None:

@@ -3,6 +3,10 @@
 A block of ``sh`` is what they type. The block of ``text`` after it is some of what is then printed:
 these lines in this order, perhaps with others between them; blanks do not count, and … is anything.
 A block that begins with the name of a file is that file.
+
+SHOW=full python -m pytest tests/e2e/test_first_hour.py -n0
+
+does all of it; otherwise what starts further processes is left out.
 """
 
 from __future__ import annotations
@@ -10,7 +14,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import signal
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -37,6 +40,9 @@ PLUGINS = {
     "wsext-metrics": ["metrics"],
 }
 
+#: What starts processes of its own, and takes a second or more.
+SLOW = ("wsext ext list", "wsext ext doctor", "wsext ext check", "wsext serve --workers")
+
 #: What needs a network, or changes the terminal; what it does is done here otherwise.
 DONE_ELSEWHERE = ("python3 -m venv ", ". .venv/bin/activate", "python -m build ")
 
@@ -50,7 +56,6 @@ class Terminal:
         self._plugins: list[str] = []
         self._python: list[str] = []  # what is installed in place
         self._server = ExitStack()
-        self._pid = 0
 
     @property
     def _env(self) -> dict[str, str]:
@@ -67,28 +72,27 @@ class Terminal:
         line = line.replace(PORT, self._port)
         if line.startswith("pip install "):
             self._install(*shlex.split(line)[2:])
+        elif line.startswith(SLOW) and os.environ.get("SHOW") != "full":
+            return
         elif line.startswith("wsext serve"):
             self.stop()
             self._serve(shlex.split(line)[1:], expected)
         elif not line.startswith(DONE_ELSEWHERE):
             self._check(line, self._run(line), expected)
 
-    def _run(self, line: str) -> str:
+    def _run(self, line: str) -> list[str]:
         said, _, line = line.rpartition(" | ")
         program, *args = shlex.split(line, comments=True)
         if program == "curl":
             with urllib.request.urlopen(args[-1], timeout=20) as answer:
-                return str(answer.read().decode())
+                return [answer.read().decode()]
         if program == "python":
             done = python(self._folder / args[0], cwd=self._folder)
-        elif program == "wsext":
+        else:
+            assert program == "wsext", line
             stdin = "".join(f"{each}\n" for each in shlex.split(said)[1:])
             done = wsext(*args, stdin=stdin, cwd=self._folder, env=self._env)
-        else:
-            assert program == "kill", line
-            os.kill(self._pid, signal.Signals[f"SIG{args[0].removeprefix('-')}"])
-            return ""
-        return done.stderr + done.stdout
+        return [done.stdout, done.stderr]
 
     def _install(self, *names: str) -> None:
         for name in names:
@@ -105,24 +109,31 @@ class Terminal:
     def _serve(self, args: list[str], expected: list[str]) -> None:
         work = running_wsext(*args, "--access-log", "off", cwd=self._folder, env=self._env)
         process, output = self._server.enter_context(work)
-        self._pid = process.pid
         until = time.monotonic() + 60
         while (said := output.read_text() if output.exists() else "").count("\n") < 2:
             assert process.is_alive(), f"wsext {args} has ended"
             assert time.monotonic() < until, said
             time.sleep(0.02)  # nothing tells of a line in a file
-        self._check("wsext serve", said, expected)
+        self._check("wsext serve", [said], expected)
 
     def stop(self) -> None:
         """Ctrl-C, if a server runs."""
         self._server.close()
 
-    def _check(self, line: str, printed: str, expected: list[str]) -> None:
-        left = iter(map(squeezed, printed.splitlines()))
+    def _check(self, line: str, printed: list[str], expected: list[str]) -> None:
+        """What is printed on stdout and what is printed on stderr may stand between each other."""
+        left = [[squeezed(each) for each in stream.splitlines()] for stream in printed]
         for each in expected:
             pattern = ".*".join(map(re.escape, squeezed(each.replace(PORT, self._port)).split("…")))
-            found = any(re.fullmatch(pattern, other) for other in left)
-            assert found, f"{line}: no line (any more) is {each!r} in:\n{printed}"
+            for stream in left:
+                at = next(
+                    (n for n, other in enumerate(stream) if re.fullmatch(pattern, other)), None
+                )
+                if at is not None:
+                    del stream[: at + 1]
+                    break
+            else:
+                raise AssertionError(f"{line}: no line (any more) is {each!r} in:\n{printed}")
 
 
 def squeezed(line: str) -> str:

@@ -153,13 +153,15 @@ async def kill_and_reload(site: Site, proxy: Proxy) -> None:
     async with following(proxy) as one, following(proxy) as other, following(proxy) as third:
         for follower in (one, other, third):
             await follower.place()
-        os.kill(site.workers[0], signal.SIGKILL)
+        victim = site.workers[0]
+        os.kill(victim, signal.SIGKILL)
         ended = [asyncio.create_task(each.end()) for each in (one, other, third)]
         async with asyncio.timeout(SOON):
             await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
             assert not task.done() or isinstance(task.result().exception, NotResumed)
             task.cancel()
+    await until(lambda: victim not in site.workers and len(site.workers) == 2)
 
 
 async def deploy(site: Site, proxy: Proxy, broker: Broker, names: set[str]) -> None:

@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsext import HandshakeRejected, Headers, Request
-from wsext.protocol.bodies import BodyReader, body_length
+from wsext import HandshakeRejected, Headers
+from wsext.protocol.bodies import BodyReader, body_length, parse_form
 
 CHUNKED = {"Transfer-Encoding": "chunked"}
 
 
 def read(
-    headers: dict[str, str], data: bytes, step: int = 1 << 20, limit: int = 100, **request: str
+    headers: dict[str, str], data: bytes, step: int = 1 << 20, limit: int = 100
 ) -> bytes | None:
     """The body, if it is whole."""
-    reader = BodyReader(Request("POST", "/", Headers(headers), **request), limit)
+    reader = BodyReader(Headers(headers), "HTTP/1.1", limit)
     whole = reader.feed(b"")
     for at in range(0, len(data), step):
         if whole is None:
@@ -125,17 +125,16 @@ def test_the_limit_holds_to_the_byte() -> None:
 
 
 def test_over_http2_the_stream_ends_the_body() -> None:
-    request = Request("POST", "/", Headers(), version="HTTP/2")
-    reader = BodyReader(request, 5)
+    reader = BodyReader(Headers(), "HTTP/2", 5)
     assert reader.feed(b"ab") is None
     assert reader.feed(b"") is None
     assert reader.feed(b"cde", end=True) == b"abcde"
-    reader = BodyReader(request, 5)
+    reader = BodyReader(Headers(), "HTTP/2", 5)
     with pytest.raises(HandshakeRejected) as caught:
         reader.feed(b"abcdef")
     assert caught.value.status == 413
     with pytest.raises(HandshakeRejected):
-        BodyReader(Request("POST", "/", Headers({"Content-Length": "6"}), version="HTTP/2"), 5)
+        BodyReader(Headers({"Content-Length": "6"}), "HTTP/2", 5)
 
 
 @pytest.mark.parametrize(
@@ -149,13 +148,32 @@ def test_over_http2_the_stream_ends_the_body() -> None:
 )
 def test_who_waits_for_continue_is_known(value: str | None, version: str, awaited: bool) -> None:
     headers = Headers({} if value is None else {"Expect": value})
-    assert BodyReader(Request("POST", "/", headers, version=version), 9).is_awaited is awaited
+    assert BodyReader(headers, version, 9).is_awaited is awaited
 
 
 def test_nothing_else_can_be_expected() -> None:
     with pytest.raises(HandshakeRejected) as caught:
         read({"Expect": "a pony", "Content-Length": "1"}, b"")
     assert caught.value.status == 417
+
+
+def test_a_form_has_its_type_and_few_fields() -> None:
+    kind = "Application/X-WWW-Form-Urlencoded ; charset=utf-8"
+    assert parse_form(kind, b"a=1&a=%C3%A9&b=&c&d=+") == {
+        "a": ["1", "\u00e9"],
+        "b": [""],
+        "c": [""],
+        "d": [" "],
+    }
+    for wrong, body, status in (
+        ("", b"a=1", 415),
+        ("multipart/form-data; boundary=x", b"", 415),
+        (kind, b"a=\xff", 400),
+        (kind, b"&".join([b"a=1"] * 1001), 400),
+    ):
+        with pytest.raises(HandshakeRejected) as caught:
+            parse_form(wrong, body)
+        assert caught.value.status == status
 
 
 PARTS = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import socket
@@ -101,6 +102,24 @@ async def test_connections_to_the_admin_port_are_told_from_others(
     assert kinds == [ForOperator, socket.socket]
     dealer.close()
     assert listener.fileno() == -1
+
+
+async def test_what_one_worker_has_on_the_admin_port_is_asked_of_that_one(
+    listener: socket.socket,
+) -> None:
+    takers = {1: Taker(), 2: Taker(0), 3: Taker()}
+    dealer = Dealer([], [listener], takers.get)
+    dealer.set_takers([takers[3]])
+    dealer.start()
+    asked = ("/x/1/", "/x/1/live?y", "/x/2/", "/x/9/", "/metrics", "/x/?a=/1/", "/x/10000/")
+    with contextlib.ExitStack() as stack:
+        for path in asked:
+            sock = stack.enter_context(socket.create_connection(listener.getsockname()))
+            sock.send(f"GET {path} HTTP/1.1\r\n".encode())
+        await until(lambda: sum(len(taker.names) for taker in takers.values()) == len(asked))
+    # Whoever answers instead of another one has nothing of that name.
+    assert [len(taker.names) for taker in takers.values()] == [2, 0, 5]
+    dealer.close()
 
 
 async def test_what_nobody_takes_waits_for_who_comes(

@@ -236,6 +236,26 @@ def test_a_dispatcher_answers_typed_messages() -> None:
     run(scenario)
 
 
+def test_rooms_say_that_they_need_an_event_loop() -> None:
+    app, problems = App(), []
+
+    @app.websocket("/")
+    async def enter(session: Any) -> None:
+        try:
+            async with app.room("tea").join(session):
+                pass
+        except RuntimeError as error:
+            problems.append(str(error))
+
+    async def scenario() -> None:
+        async with connect(app) as client:
+            assert (await client.wait_closed()).code == 1000
+
+    run(scenario)
+    assert len(problems) == 1
+    assert problems[0].startswith("a room needs a running event loop")
+
+
 def test_each_route_has_its_options() -> None:
     app = App(options=WebSocketOptions(max_message_size=10))
     app.websocket("/")(echo)

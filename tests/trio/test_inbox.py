@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -126,5 +128,19 @@ def test_it_can_be_cleared_and_can_refuse_more() -> None:
         inbox.refuse()
         assert inbox.put(message("c"))
         assert len(inbox) == 0
+
+    run(scenario)
+
+
+def test_one_wide_character_does_not_make_a_text_that_waits_four_times_as_large() -> None:
+    async def scenario() -> None:
+        inbox = make(100, 1 << 30)
+        tracemalloc.start()
+        inbox.put(Message("x" * 1_000_000 + chr(0x1F600), 1_000_004))
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert held < 1_500_000
+        assert await data(inbox) == "x" * 1_000_000 + chr(0x1F600)
 
     run(scenario)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -208,5 +210,35 @@ def test_a_session_ends_when_its_identity_expires_unless_it_is_renewed() -> None
             assert (info.code, info.reason) == (1008, "the identity has expired")
             assert trio.current_time() == pytest.approx(110, abs=2)
         assert [info.code for info in ends] == [1008]
+
+    run(scenario)
+
+
+def test_nothing_keeps_a_session_that_has_ended() -> None:
+    kept: list[weakref.ref[Any]] = []
+
+    async def handler(session: Any) -> None:
+        kept.append(weakref.ref(session))
+        await session.send(await session.receive())
+
+    async def talk(app: App) -> None:
+        async with connect(app, extensions=["permessage-deflate"]) as client:
+            kept.append(weakref.ref(client))
+            await client.send("a")
+            await client.receive()
+
+    async def scenario() -> None:
+        app = App()
+        app.install("permessage-deflate")
+        app.websocket("/")(handler)
+        await talk(app)
+        gc.collect()  # what trio's own scopes hold in circles
+        gc.disable()
+        try:
+            await talk(app)
+            await trio.testing.wait_all_tasks_blocked()
+            assert [ref() for ref in kept] == [None] * 4
+        finally:
+            gc.enable()
 
     run(scenario)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -265,3 +266,45 @@ def test_flush_waits_until_the_stream_has_everything() -> None:
             await client.close()
 
     paused(check)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_cancellations_leave_whole_messages_in_order(seed: int) -> None:
+    """Several tasks send, and everything is cancelled at any time. What arrives is whole, comes
+    once and in each task's order, and nothing is missing whose `send` returned."""
+    chance = random.Random(seed)
+    small = WebSocketOptions(outgoing_bytes=1024, incoming_capacity=chance.choice([1, 5, 256]))
+    make = chance.choice([lockstep, trio.testing.memory_stream_pair])
+    got: list[str] = []
+    sent: list[str] = []
+
+    async def send(session: Any, who: int) -> None:
+        for number in range(12):
+            message = f"{who}:{number}:" + "x" * chance.choice([0, 10, 700, 3000])
+            with trio.move_on_after(chance.random() / 2) as scope:
+                await session.send(message)
+            if not scope.cancelled_caught:
+                sent.append(message)
+
+    async def receive(session: Any) -> None:
+        while not got or got[-1] != "last":
+            with trio.move_on_after(chance.random() / 3):
+                got.append(await session.receive())
+
+    async def scenario() -> None:
+        extension = chance.choice([History(), "permessage-deflate"])
+        how: dict[str, Any] = {"app_options": small, "client_options": small, "make": make}
+        async with pair([extension], **how) as (client, server), trio.open_nursery() as nursery:
+            nursery.start_soon(receive, server)
+            async with trio.open_nursery() as senders:
+                for who in range(3):
+                    senders.start_soon(send, client, who)
+            await client.send("last")
+        assert client.close_info.clean
+
+    run(scenario)
+    assert {*sent} <= {*got}
+    assert len(got) == len({*got})
+    for who in "012":
+        numbers = [int(text.split(":")[1]) for text in got if text.startswith(f"{who}:")]
+        assert numbers == sorted(numbers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -233,3 +235,10 @@ def test_what_asyncio_has_and_trio_has_not_is_not_there() -> None:
     assert on_asyncio - on_trio - set(wsext.Session.__slots__) == {
         *("connected", "resumptions", "unconfirmed", "create_task", "incoming", "outgoing"),
     }
+
+
+def test_without_trio_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trio", None)
+    monkeypatch.delitem(sys.modules, "wsext.trio")
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'wsext\[trio\]'"):
+        importlib.import_module("wsext.trio")

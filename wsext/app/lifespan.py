@@ -114,9 +114,10 @@ class AppLife:
         """
         self._hub.hold(user)
         await self._hub.start()
-        if self._run is None or self._run.loop is not asyncio.get_running_loop():
-            self._run = _Run(self._app, self._lifespans)
         run = self._run
+        if run is None or run.loop is not asyncio.get_running_loop():
+            run = self._run = _Run(self._app, self._lifespans)
+            run.begin()  # not before it is known here: with eager tasks a lifespan runs at once
         run.users[user] = failed
         await run.begun.wait()
         run.check()
@@ -164,7 +165,7 @@ class AppLife:
 
 
 class _Run:
-    """Lifespans and tasks from their beginning to their end; it begins when it is made."""
+    """Lifespans and tasks, from their beginning to their end."""
 
     def __init__(self, app: Any, lifespans: Sequence[Lifespan]) -> None:
         self.loop = asyncio.get_running_loop()
@@ -177,6 +178,10 @@ class _Run:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._failure: LifespanError | None = None
         self._at = ""  # what starts or ends now
+        self._life: asyncio.Task[None]
+
+    def begin(self) -> None:
+        """Enter the lifespans; `begun` tells when that is done."""
         self._life = self.loop.create_task(self._live(), name="lifespan")
 
     def check(self) -> None:
@@ -220,6 +225,8 @@ class _Run:
         except LifespanError as error:
             self._note(error)
         finally:
+            if self.begun.is_set():  # if there are users, a task group of a lifespan has failed
+                self._end_users()
             self.begun.set()
 
     async def _enter(self, lifespan: Lifespan, stack: AsyncExitStack) -> None:
@@ -232,7 +239,7 @@ class _Run:
             yielded = await context.__aenter__()
 
             async def leave(*exc_info: Any) -> Any:
-                with self._naming(name, "failed to end"):
+                with self._naming(name, "failed to end" if self._over.is_set() else "failed"):
                     return await context.__aexit__(*exc_info)
 
             stack.push_async_exit(leave)
@@ -267,10 +274,10 @@ class _Run:
         failure = LifespanError(f"task {task.get_name()}", "failed")
         failure.__cause__ = error
         self._note(failure)
-        if not self.begun.is_set():
+        if self.begun.is_set():
+            self._end_users()
+        else:
             self._life.cancel()
-        for failed in [*self.users.values()]:
-            failed()
 
     async def _end_tasks(self) -> None:
         while tasks := [task for task in self._tasks if not task.done()]:
@@ -278,6 +285,10 @@ class _Run:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+
+    def _end_users(self) -> None:
+        for failed in [*self.users.values()]:
+            failed()
 
     def _note(self, failure: LifespanError) -> None:
         logger.error("%s", failure, exc_info=failure.__cause__)

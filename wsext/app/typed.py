@@ -28,7 +28,7 @@ from wsext.errors import (
     RemoteProtocolError,
 )
 from wsext.escape import get_logger
-from wsext.runtime.formats import Format, encode
+from wsext.runtime.formats import NAMES, Format, encode
 from wsext.runtime.session import Session
 
 __all__ = ["Dispatcher", "ErrorReply", "as_dispatcher", "as_handler", "on"]
@@ -110,6 +110,9 @@ class Dispatcher:
             raise TypeError(
                 f"{cls.__name__}.on_invalid is {cls.on_invalid!r}, not 'reply', 1007 or 1008"
             )
+        for format in (cls.format, *cls.subprotocols.values()):
+            if format not in NAMES:
+                raise TypeError(f"{cls.__name__}: the format {format!r} is not 'json' or 'msgpack'")
         cls.table = Table.of(cls, Dispatcher)
 
     # --- yours to override --------------------------------------------------------------------

@@ -123,8 +123,8 @@ class _Player:
         self._given_up = 0  # answers that are waited for no more
         self._parts: list[Recorded] = []  # of a recorded message that is not whole yet
         self._pinged: set[bytes] = set()  # by the server
-        self._pings: dict[bytes, asyncio.Task[float]] = {}
-        self._pongs: list[bytes] = []
+        self._pings: dict[bytes, asyncio.Task[float]] = {}  # the last one of each payload
+        self._pongs: list[tuple[bytes, asyncio.Task[float]]] = []  # that were recorded
         self._closing: bytes | None = None  # the server's recorded Close frame
         self._has_closed = False
         self._news = asyncio.Event()
@@ -154,7 +154,7 @@ class _Player:
             self._pinged.add(frame.payload)
         elif frame.opcode == Opcode.PONG:
             if frame.payload in self._pings:
-                self._pongs.append(frame.payload)
+                self._pongs.append((frame.payload, self._pings[frame.payload]))
         else:
             self._parts.append(frame)
             if frame.fin:
@@ -194,13 +194,17 @@ class _Player:
         if frame.opcode == Opcode.CLOSE:
             self._has_closed = True
             self._session.close_nowait(*parse_close(frame.payload))
-        elif frame.opcode == Opcode.PING and frame.payload not in self._pings:
+        elif frame.opcode == Opcode.PING and self._may_ping(frame.payload):
             ping = asyncio.create_task(self._session.ping(frame.payload))
             self._pings[frame.payload] = ping
             await asyncio.sleep(0)  # it is sent now
         else:
             opcode = Opcode(frame.opcode)
             await self._session.send_frame(Frame(opcode, frame.payload, frame.fin))
+
+    def _may_ping(self, payload: bytes) -> bool:
+        """Whether no ping with this payload is under way: its pong would be anybody's."""
+        return payload not in self._pings or self._pings[payload].done()
 
     # --- the end ------------------------------------------------------------------------------
 
@@ -221,10 +225,10 @@ class _Player:
         """Close the session if it is open, and see what has come of pongs and Close frames."""
         await self._session.close()
         await self._receiver
-        await asyncio.wait([self._receiver, *self._pings.values()])
-        for payload in self._pongs:
+        await asyncio.gather(*self._pings.values(), return_exceptions=True)
+        for payload, ping in self._pongs:
             pong = Answer("pong", payload, len(payload))
-            has_come = self._pings[payload].exception() is None
+            has_come = ping.done() and ping.exception() is None
             self.played.controls.append((pong, pong if has_come else None))
         info = self._session.close_info
         came = None if info.remote is None else _closing(build_close(*info.remote))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import socket
 import ssl as ssl_module
 import sys
@@ -37,11 +38,12 @@ from wsext.config.sections import ServeOptions
 from wsext.config.sources import read_config
 from wsext.errors import OptionError
 from wsext.http2 import is_available
-from wsext.inspector import Inspector
+from wsext.inspector import PATH, Inspector
 from wsext.reference import FEEDS, build_app
 from wsext.runtime import net
 from wsext.runtime.loop import new_event_loop
 from wsext.sdk.options import option_fields
+from wsext.sdk.secret import Secret
 from wsext.server.collecting import frozen
 from wsext.server.health import Health
 from wsext.server.hosts import Hosts
@@ -216,14 +218,24 @@ def build(
         target.separate_admin()
     inspector = None
     if where.inspect:
-        hidden = () if where.app else (FEEDS,)
-        inspector = target.install(Inspector(payload=where.inspect_payload, hidden=hidden))
+        number = os.environ.get("WSEXT_WORKER", "") if where.supervised else ""
+        inspector = target.install(_inspector(where, where.inspect_token, number))
     if where.health or where.admin_port is not None:
         target.install(Health())
     with conf.naming_sources("server.backplane"):
         _ = target.hub.backplane
     target.prepare()
     return target, inspector
+
+
+def _inspector(where: ServeOptions, token: Secret | None, worker: str) -> Inspector:
+    """The live page; of a worker, the one that has its number in the path."""
+    return Inspector(
+        token=token.reveal() if token else None,
+        path=f"{PATH}/{worker}",
+        payload=where.inspect_payload,
+        hidden=() if where.app else (FEEDS,),
+    )
 
 
 def _run(
@@ -272,7 +284,11 @@ def _supervise(
         url = net.url_of(sockets[0], where.ssl_cert is not None)
         name = f"{_name_of(where)} in {count} processes"
         announce_service(name, url, ready.extensions, _admin_url(admin))
+        if where.inspect:
+            pages = [_inspector(where, token, str(number)) for number in range(1, count + 1)]
+            announce([f"inspect: {page.url(_admin_url(admin))}" for page in pages])
 
+    token = where.inspect_token or Secret(secrets.token_urlsafe(24))
     given = click.get_current_context().find_root().obj
     # -P: nothing is imported from the current folder. faulthandler: a worker that hangs says where,
     # also while it starts.
@@ -282,6 +298,7 @@ def _supervise(
     # Where workers put their metrics, so that they are added up.
     with TemporaryDirectory(prefix="wsext-metrics-") as folder:
         env = {"PROMETHEUS_MULTIPROC_DIR": folder, **os.environ}
+        env["WSEXT_SERVE__INSPECT_TOKEN"] = token.reveal()  # all workers have the same
         supervisor = Supervisor(
             command, sockets, count, started=started, admin=admin, timeout=options.worker_timeout,
             changes=changes, env=env, reloading=reloading,

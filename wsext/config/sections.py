@@ -10,6 +10,7 @@ from wsext.errors import OptionError, nearest
 from wsext.rooms.settings import RoomOptions
 from wsext.runtime.settings import WebSocketOptions
 from wsext.sdk.options import OptionSet, local, option_fields
+from wsext.sdk.secret import Secret
 
 __all__ = ["SECTIONS", "TOP", "PluginOptions", "ServeOptions", "dotted_names", "unknown_section"]
 
@@ -29,6 +30,9 @@ class ServeOptions(OptionSet):
     inspect: Annotated[bool, local("a page with sessions and frames, for who has its token")] = (
         False
     )
+    inspect_token: (
+        Annotated[Secret, local("token of that page; none makes a new one at each start")] | None
+    ) = None
     inspect_payload: Annotated[bool, local("that page may show the beginning of payloads")] = True
     fd: (
         Annotated[int, local("inherited listening socket to use instead: systemd's is 3", ge=0)]
@@ -62,8 +66,9 @@ class ServeOptions(OptionSet):
         if self.supervised and not hasattr(signal, "SIGHUP"):
             field = "workers" if self.workers else "reload"
             raise OptionError("serve", field, "needs processes that inherit sockets, as on POSIX")
-        if self.supervised and self.inspect:
-            raise OptionError("serve", "inspect", "shows one process: leave out workers and reload")
+        if self.supervised and self.inspect and self.admin_port is None:
+            problem = "shows one process: set admin_port, where each worker has a page"
+            raise OptionError("serve", "inspect", problem)
 
     @property
     def supervised(self) -> bool:

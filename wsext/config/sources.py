@@ -52,7 +52,13 @@ logger = get_logger("wsext.config")
 HERE = "wsext.toml"
 _COMMAND_LINE = "command line"
 #: Variables that are read elsewhere.
-_OTHER_VARIABLES = ("WSEXT_BUILD_CODEC", "WSEXT_CODEC", "WSEXT_CONFIG", "WSEXT_PLUGINS")
+_OTHER_VARIABLES = (
+    "WSEXT_BUILD_CODEC",
+    "WSEXT_CODEC",
+    "WSEXT_CONFIG",
+    "WSEXT_PLUGINS",
+    "WSEXT_WORKER",
+)
 
 
 def read_config(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
+from urllib.parse import parse_qs
 
 from wsext.errors import HandshakeRejected
 from wsext.protocol.headers import NAME, VALUE, Headers
-from wsext.protocol.http import Request
 from wsext.protocol.lines import LineReader, TooLarge
 
-__all__ = ["BodyReader", "body_length"]
+__all__ = ["BodyReader", "body_length", "parse_form"]
+
+_FORM = "application/x-www-form-urlencoded"
+_MOST_FIELDS = 1000
 
 #: Bytes of a body for which its chunks may take one for their sizes and trailers, and how many more
 #: these may be. Each chunk takes time: a large body has to come in chunks of 200 bytes or more.
@@ -52,7 +55,8 @@ class BodyReader(LineReader):
     """Server: reads the body of a request. There is never more in it than the body may have.
 
     Args:
-        request: What the body belongs to.
+        headers: Of the request.
+        version: Of HTTP.
         max_size: The most bytes of the body.
 
     Raises:
@@ -60,18 +64,18 @@ class BodyReader(LineReader):
             than ``100-continue`` (RFC 9110 §10.1.1).
     """
 
-    def __init__(self, request: Request, max_size: int) -> None:
+    def __init__(self, headers: Headers, version: str, max_size: int) -> None:
         frames = max_size // _PER_FRAMES + _FRAMES
         super().__init__(frames, frames)
         self._room = max_size
-        self._over_stream = request.version == "HTTP/2"
-        self._length = body_length(request.headers, request.version)
+        self._over_stream = version == "HTTP/2"
+        self._length = body_length(headers, version)
         self._body = bytearray()
         self._parser = self._read()
         self._check_room(self._length or 0)
-        expected = request.headers.get("Expect", "").lower()
+        expected = headers.get("Expect", "").lower()
         #: Whether the client waits for ``100 Continue`` before it sends the body.
-        self.is_awaited = expected == "100-continue" and request.version != "HTTP/1.0"
+        self.is_awaited = expected == "100-continue" and version != "HTTP/1.0"
         if expected and expected != "100-continue":
             raise HandshakeRejected(417, "the only expectation that is met is 100-continue")
 
@@ -141,3 +145,18 @@ class BodyReader(LineReader):
     def _check_room(self, size: int) -> None:
         if size > self._room:
             raise HandshakeRejected(413, "the body is too large")
+
+
+def parse_form(content_type: str, body: bytes) -> dict[str, list[str]]:
+    """The fields of a form with all their values.
+
+    Raises:
+        HandshakeRejected: 415 for another content type than that of a form, 400 for a form that is
+            not UTF-8 or has more than 1000 fields.
+    """
+    if content_type.partition(";")[0].strip().lower() != _FORM:
+        raise HandshakeRejected(415, f"the body has to be {_FORM}", {"Accept-Post": _FORM})
+    try:
+        return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        raise HandshakeRejected(400, "malformed form") from None

@@ -20,6 +20,7 @@ from websockets.headers import parse_connection, parse_upgrade
 
 from wsext.errors import HandshakeRejected, InvalidHandshake
 from wsext.escape import escape
+from wsext.protocol.bodies import parse_form
 from wsext.protocol.headers import (
     NAME,
     VALUE,
@@ -39,9 +40,6 @@ __all__ = [
     "rejection",
     "serialize_request",
 ]
-
-_FORM = "application/x-www-form-urlencoded"
-_MOST_FIELDS = 1000
 
 #: Knows how the values of cookies are quoted.
 _COOKIES: SimpleCookie = SimpleCookie()
@@ -155,30 +153,20 @@ class Request:
         """Query parameters with all their values."""
         return parse_qs(self.query_string, keep_blank_values=True)
 
-    @property
+    @cached_property
     def form(self) -> Mapping[str, str]:
-        """The fields of the form in the body, as browsers send it; the first value of each.
+        """The fields of the form in the body; the first value of each.
 
         Raises:
             HandshakeRejected: 415 if the body is another one than
-                ``application/x-www-form-urlencoded``; 400 if it has more than 1000 fields.
+                ``application/x-www-form-urlencoded``; 400 if it is malformed.
         """
         return {name: values[0] for name, values in self.form_lists.items()}
 
     @cached_property
     def form_lists(self) -> Mapping[str, list[str]]:
-        """The fields of the form with all their values.
-
-        Raises:
-            HandshakeRejected: As `form`.
-        """
-        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if kind != _FORM:
-            raise HandshakeRejected(415, f"the body has to be {_FORM}", {"Accept-Post": _FORM})
-        try:
-            return parse_qs(self.body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
-        except ValueError:
-            raise HandshakeRejected(400, "malformed form") from None
+        """The fields of the form with all their values; see `form`."""
+        return parse_form(self.headers.get("Content-Type", ""), self.body)
 
     @cached_property
     def cookies(self) -> Mapping[str, str]:

@@ -30,7 +30,7 @@ from wsext.rooms.presence import Presence
 from wsext.rooms.room import Room
 from wsext.rooms.settings import RoomOptions
 from wsext.runtime.life import life_of
-from wsext.runtime.loop import refuse_other_thread
+from wsext.runtime.loop import need_running_loop, refuse_other_thread
 from wsext.runtime.prepared_value import PreparedValue
 from wsext.runtime.session import Session
 
@@ -182,7 +182,7 @@ class Hub(RoomHub):
             await self.backplane.wait_sent()
 
     def _ensure_started(self) -> asyncio.Task[None]:
-        loop = asyncio.get_running_loop()
+        loop = need_running_loop("a room")
         if self._starting is None or self._loop is not loop:
             self._loop = loop
             self.origin = secrets.token_hex(6)
@@ -307,7 +307,7 @@ class Hub(RoomHub):
             self._early.append(partial(self.backplane.publish, room, payload, kept=kept))
 
     def _submit(self, room: str, payload: bytes, id: str | None) -> asyncio.Future[Position]:
-        outcome = asyncio.get_running_loop().create_future()
+        outcome = need_running_loop("a room").create_future()
         outcome.add_done_callback(_seen)  # nobody has to ask what became of it
         if self._ensure_started().done():
             self.backplane.submit(room, payload, id, outcome)

@@ -98,7 +98,10 @@ class Lease:
             RuntimeError: If this is the loop's own thread, or if the process was forked meanwhile.
         """
         if self.is_left_behind:
-            raise RuntimeError("it belongs to the parent of this process: open another one here")
+            problem = (
+                "this belongs to the parent of the process, which has forked: open another one"
+            )
+            raise RuntimeError(problem)
         with self._provider as portal:  # the loop does not end while this waits
             future = _begin(portal, _within(seconds, work, *args, **kwargs))
             try:

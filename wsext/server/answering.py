@@ -281,7 +281,8 @@ async def ask_http(
     if request.method == "POST":
         check_place()
         check_page(request, app.options.origins)
-        body = BodyReader(request, app.server_options.max_body_size)
+        limit = app.server_options.max_body_size
+        body = BodyReader(request.headers, request.version, limit)
     refusal = await ask_guards(route.guards, request)
     if refusal is not None:
         return refusal

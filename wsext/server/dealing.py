@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from wsext.escape import get_logger
@@ -40,19 +40,24 @@ class Dealer:
     Args:
         sockets: What connections are accepted from.
         admin: The same for the admin port.
+        find: The taker of a number, for what is asked of that one alone; ``None`` if there is none.
     """
 
     def __init__(
-        self, sockets: Sequence[socket.socket], admin: Sequence[socket.socket] = ()
+        self,
+        sockets: Sequence[socket.socket],
+        admin: Sequence[socket.socket] = (),
+        find: Callable[[int], Taker | None] = lambda number: None,
     ) -> None:
         self._sockets = list(sockets)
         self._admin = list(admin)
+        self._find = find
         self._takers: deque[Taker] = deque()  # the next to get a connection is the first
         self._waiting: deque[socket.socket] = deque()  # connections that nobody could take yet
         self._complain = Rarely(logger.error)
         self._acceptors: list[Acceptor] = []
         self._resuming: asyncio.TimerHandle | None = None
-        for sock in self._sockets:
+        for sock in (*self._sockets, *self._admin):
             is_tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
             if is_tcp and hasattr(socket, "TCP_DEFER_ACCEPT"):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFERRED)
@@ -80,7 +85,14 @@ class Dealer:
         self._deal()
 
     def _admit(self, connection: socket.socket) -> None:
-        self.hand_over(ForOperator(fileno=connection.detach()))
+        """Hand a connection to the admin port to the worker whose page is asked for, or to any."""
+        asking = ForOperator(fileno=connection.detach())
+        number = asking.worker
+        taker = None if number is None else self._find(number)
+        if taker is not None and taker.give(asking):
+            asking.close()
+        else:  # whoever answers has no page of that number
+            self.hand_over(asking)
 
     def start(self) -> None:
         """Accept connections from now on."""

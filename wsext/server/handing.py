@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import socket
 from collections.abc import Sequence
 from tempfile import TemporaryFile
@@ -26,6 +27,10 @@ from wsext.protocol.negotiation import parse_offers
 from wsext.sdk.extension import Extension
 
 __all__ = ["Begun", "ForOperator", "Note", "find_worker"]
+
+#: The beginning of a request for what one worker has on the admin port, and its longest one.
+_PAGE = re.compile(rb"(?:GET|HEAD) /[^/? ]+/(\d{1,4})/")
+_HEAD = 64
 
 
 class Note(msgspec.Struct):
@@ -83,6 +88,16 @@ class ForOperator(socket.socket):
     """A connection to the admin port."""
 
     __slots__ = ()
+
+    @property
+    def worker(self) -> int | None:
+        """Whose page is asked for, if it has come already: of ``/_wsext/2/`` the second worker's;
+        ``None`` if any may answer."""
+        try:
+            found = _PAGE.match(self.recv(_HEAD, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return None
+        return int(found[1]) if found else None
 
 
 def find_worker(request: Request, extensions: Sequence[Extension], max_offers: int) -> str:

@@ -32,7 +32,7 @@ class Notifier:
         own = str(os.getpid())
         is_watched = self._address and environ.get("WATCHDOG_PID", own) == own
         #: Seconds between two signs of life: half of what systemd waits for one.
-        self._every = int(environ.get("WATCHDOG_USEC", "0")) / 2e6 if is_watched else 0.0
+        self._every = int(environ.get("WATCHDOG_USEC") or 0) / 2e6 if is_watched else 0.0
         self._is_ready = False
 
     def ready(self) -> None:

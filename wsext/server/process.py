@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from textwrap import indent
 from typing import TypeAlias
 
 import msgspec
 
+from wsext.escape import escape, get_logger
 from wsext.runtime.net import receive_descriptors
 from wsext.server.board import Board
 from wsext.server.handing import Begun, ForOperator
 
 __all__ = ["LATE", "Ready", "WorkerProcess"]
+
+logger = get_logger("wsext.workers")
 
 #: Seconds that a worker that hangs gets to write where it was, before it is killed.
 _LAST_WORDS = 1.0
@@ -220,6 +225,14 @@ class WorkerProcess:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGABRT)
         asyncio.get_running_loop().call_later(_LAST_WORDS, self.kill)
+
+    def tell_last_words(self) -> None:
+        """Log where it was, if a signal has ended it and it could still say so."""
+        words = self.board.last_words
+        if words:
+            lines = indent(escape(words, keep="\n").rstrip(), "  ")  # so that none is a record
+            about = (logger.name, logging.ERROR, __file__, 0, "worker %d was here:")
+            logger.handle(logger.makeRecord(*about, (self.process.pid,), None, sinfo=lines))
 
     async def wait(self) -> int:
         """Wait until its process has ended; the exit code."""

@@ -34,15 +34,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from math import ceil
-from textwrap import indent
 from typing import Any
 
-from wsext.escape import escape, get_logger
+from wsext.escape import get_logger
 from wsext.runtime.backoff import Backoff
 from wsext.server.accepting import raise_descriptor_limit
 from wsext.server.board import BEAT
@@ -87,7 +86,8 @@ class Supervisor:
         timeout: Seconds in which a worker has to give a sign of life, and before that to start;
             ``None`` lets it take as long as it likes.
         changes: Iterated over beside; each item reloads (for development).
-        env: The environment of the workers; by default the supervisor's.
+        env: The environment of the workers, beside ``WSEXT_WORKER``, which counts them from 1; by
+            default the supervisor's.
         reloading: Called before new workers are started.
     """
 
@@ -105,12 +105,12 @@ class Supervisor:
         reloading: Callable[[], None] = lambda: None,
     ) -> None:
         self._command = list(command)
-        self._dealer = Dealer(sockets, admin)
+        self._dealer = Dealer(sockets, admin, self._worker_at)
         self._count = count
         self._started = started
         self._timeout = timeout
         self._changes = changes
-        self._env = env
+        self._env = os.environ if env is None else env
         self._reloading_begins = reloading
         self._current: list[WorkerProcess] = []
         self._alive: dict[WorkerProcess, asyncio.Task[int]] = {}  # with what waits for their end
@@ -199,11 +199,11 @@ class Supervisor:
         """
         workers: list[WorkerProcess] = []
         try:
-            workers.append(await self._spawn())
+            workers.append(await self._spawn(0))
             said = [await workers[0].ready()]
             if said[0] is not None:
-                for _ in range(self._count - 1):
-                    workers.append(await self._spawn())
+                for slot in range(1, self._count):
+                    workers.append(await self._spawn(slot))
                 said += await asyncio.gather(*(worker.ready() for worker in workers[1:]))
         except OSError:
             for worker in workers:
@@ -211,10 +211,15 @@ class Supervisor:
             raise
         return workers, said
 
-    async def _spawn(self) -> WorkerProcess:
+    def _worker_at(self, number: int) -> WorkerProcess | None:
+        """The worker of a slot, counted from 1; ``None`` if it does not answer."""
+        workers = self._current[number - 1 : number] if number else []
+        return next((each for each in workers if each.is_ready and not each.is_late), None)
+
+    async def _spawn(self, slot: int) -> WorkerProcess:
         worker = await WorkerProcess.start(
             self._command,
-            self._env,
+            {**self._env, "WSEXT_WORKER": str(slot + 1)},
             number=next(self._numbers),
             node=self._node,
             pass_on=self._pass_on,
@@ -229,7 +234,7 @@ class Supervisor:
         self._dealer.remove(worker)
         for connection in worker.take_back():
             self._dealer.hand_over(connection)
-        _tell_last_words(worker)
+        worker.tell_last_words()
         worker.close()
         return code
 
@@ -249,7 +254,7 @@ class Supervisor:
             )  # fmt: skip
             await asyncio.sleep(delay)
             try:
-                fresh = await self._spawn()
+                fresh = await self._spawn(slot)
             except OSError as error:
                 logger.error("cannot start a worker: %s", error)
                 continue
@@ -372,15 +377,6 @@ class Supervisor:
             code = 1 if late or any(task.result() for task in done & served) else 0
         self._dealer.close()
         return code
-
-
-def _tell_last_words(worker: WorkerProcess) -> None:
-    """Log where a worker was, if a signal has ended it and it could still say so."""
-    words = worker.board.last_words
-    if words:
-        lines = indent(escape(words, keep="\n").rstrip(), "  ")  # so that none is a record
-        about = (logger.name, logging.ERROR, __file__, 0, "worker %d was here:")
-        logger.handle(logger.makeRecord(*about, (worker.process.pid,), None, sinfo=lines))
 
 
 def _describe_loss(worker: WorkerProcess) -> str:

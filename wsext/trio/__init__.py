@@ -9,6 +9,8 @@ outflow.py     what the program sends, on its way to the connection
 link.py        one connection on one stream: reading, writing, closing
 life.py        a session from its beginning to its end
 session.py     the session, as a program sees it
+ports.py       what these need of each other
+streams.py     what a stream knows, and is told before it is a session's
 connecting.py  the client
 answering.py   one connection of a server: the request, its answer, the session
 serving.py     the server
@@ -19,6 +21,8 @@ from __future__ import annotations
 try:
     import trio as _trio  # noqa: F401
 except ModuleNotFoundError as error:
+    if error.name != "trio":
+        raise
     raise ModuleNotFoundError(
         "wsext.trio needs the package trio: pip install 'wsext[trio]'", name="trio"
     ) from error

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import trio
 
-from wsext.app.application import Application
 from wsext.app.routing import Route
 from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
@@ -19,17 +18,16 @@ from wsext.protocol.heads import RequestReader
 from wsext.protocol.http import Request, Response, rejection
 from wsext.runtime.listener import Listener
 from wsext.server import access
-from wsext.server.admission import Addresses, Admission
+from wsext.server.admission import Admission
 from wsext.server.answering import ask_http
 from wsext.server.decision import Terms, decide, internal_error
-from wsext.server.hosts import Hosts
-from wsext.server.proxies import Proxies
 from wsext.trio.life import life_of
+from wsext.trio.ports import AnsweringHost
 from wsext.trio.session import Session
 from wsext.trio.streams import StreamInfo
 from wsext.trio.waiting import TrioPatience, close_rest
 
-__all__ = ["Answering", "AnsweringHost"]
+__all__ = ["Answering"]
 
 logger = get_logger("wsext.server")
 
@@ -40,31 +38,8 @@ _PIECE = 1 << 14
 _LINGER = 1.0
 
 
-class AnsweringHost(Protocol):
-    """The server that a connection came to.
-
-    Attributes:
-        app: The application.
-        proxies: Who is believed what it says about its clients.
-        hosts: Which hosts may be asked for.
-        addresses: What each address takes.
-        draining: Whether the server is shutting down.
-    """
-
-    app: Application
-    proxies: Proxies
-    hosts: Hosts
-    addresses: Addresses
-    draining: bool
-
-    def find_route(self, request: Request) -> tuple[Route, Mapping[str, Any]]:
-        """Who answers a request."""
-
-    def begin(self, session: Session) -> None:
-        """A handshake has become a session."""
-
-    def end(self, session: Session) -> None:
-        """A session has ended, and its handler, too."""
+class _Gone(Exception):
+    """The peer has gone away before it was answered."""
 
 
 class Answering:
@@ -90,8 +65,10 @@ class Answering:
         try:
             if not self._admission.is_flood:
                 await self._serve()
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            logger.debug("a connection ended: %s", error.__cause__ or error)
+        except (trio.BrokenResourceError, _Gone) as error:
+            logger.debug("a connection ended: %r", error.__cause__ or error)
+        except Exception:
+            logger.exception("a connection failed")
         finally:
             self._admission.leave()
             with trio.CancelScope(shield=True):
@@ -139,12 +116,12 @@ class Answering:
         answer: Response | tuple[Session, Route]
         try:
             request = await self._read()
-            if request is None or self._admission.is_flood:
+            if self._admission.is_flood:
                 return None
             answer = await self._find_answer(request)
         except HandshakeRejected as error:
             answer = rejection(error)
-        except trio.BrokenResourceError:
+        except _Gone:
             raise
         except Exception:
             logger.exception("answering %s failed", "" if request is None else request.path)
@@ -154,25 +131,40 @@ class Answering:
         await self._respond(request, answer)
         return None
 
-    async def _read(self) -> Request | None:
-        """The request; ``None`` if the peer goes away before it is whole.
+    async def _read(self) -> Request:
+        """The request.
 
         Raises:
             HandshakeRejected: If it is malformed or too large.
         """
         options = self._host.app.server_options
         reader = RequestReader(max_size=options.max_header_size, max_count=options.max_header_count)
-        while data := await self._stream.receive_some(_PIECE):
-            request = reader.feed(bytes(data))
-            if request is not None:
-                self._rest = reader.take_rest()
-                request.transport = self._info
-                request.secure = isinstance(self._stream, trio.SSLStream)
-                request.draining = self._host.draining
-                request.app = self._host.app
-                self._admission.complete(request)
-                return request
-        return None
+        request = None
+        while request is None:
+            request = reader.feed(await self._receive_some())
+        self._rest = reader.take_rest()
+        request.transport = self._info
+        request.secure = isinstance(self._stream, trio.SSLStream)
+        request.draining = self._host.draining
+        request.app = self._host.app
+        self._admission.complete(request)
+        return request
+
+    async def _receive_some(self) -> bytes:
+        """Some bytes of the peer."""
+        try:
+            data = await self._stream.receive_some(_PIECE)
+        except trio.BrokenResourceError as error:
+            raise _Gone from error
+        if not data:
+            raise _Gone
+        return bytes(data)
+
+    async def _send(self, data: bytes) -> None:
+        try:
+            await self._stream.send_all(data)
+        except trio.BrokenResourceError as error:
+            raise _Gone from error
 
     async def _find_answer(self, request: Request) -> Response | tuple[Session, Route]:
         host = self._host
@@ -215,7 +207,7 @@ class Answering:
                 raw=route.kind == "raw",
                 outcome=host.app.close_for,
             )
-            await self._stream.send_all(head)
+            await self._send(head)
         except BaseException:
             await close_rest(decision.negotiation.close(), options)
             raise
@@ -230,12 +222,9 @@ class Answering:
         """
         content = body.feed(self._rest)
         if content is None and body.is_awaited and not self._rest:
-            await self._stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+            await self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
         while content is None:
-            data = await self._stream.receive_some(_PIECE)
-            if not data:
-                raise trio.BrokenResourceError("the body ends too early")
-            content = body.feed(bytes(data))
+            content = body.feed(await self._receive_some())
         return content
 
     def _check_place(self) -> None:
@@ -253,7 +242,7 @@ class Answering:
             response = internal_error()
             data = response.serialize(head_only=head_only)
         self._tell(request, response.status)
-        await self._stream.send_all(data)
+        await self._send(data)
         # Unread data in the socket would make TCP drop the answer: half-close, then wait a little.
         with suppress(trio.BrokenResourceError), trio.move_on_after(_LINGER):
             if not isinstance(self._stream, trio.abc.HalfCloseableStream):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from sys import getsizeof
 
 import trio
 
 from wsext.protocol.frames import Frame, Message
 
 __all__ = ["TrioInbox"]
+
+#: Bytes from which on it counts how a text is kept while it waits.
+_LARGE = 512
 
 
 class TrioInbox:
@@ -55,6 +59,7 @@ class TrioInbox:
         if self._readers:
             self._readers.unpark()
             return True
+        _pack(item)
         self.full = self.full or len(self._items) > self._capacity or self.size >= self._max_bytes
         return not self.full
 
@@ -102,6 +107,7 @@ class TrioInbox:
         item = self._items.popleft()
         self.size -= _size(item)
         self._make_room()
+        _unpack(item)
         if not has_waited:  # others have their turn
             await trio.lowlevel.cancel_shielded_checkpoint()
         return item
@@ -120,3 +126,17 @@ class TrioInbox:
 
 def _size(item: Message | Frame) -> int:
     return item.size if isinstance(item, Message) else len(item.payload)
+
+
+def _pack(item: Message | Frame) -> None:
+    """Keep a text that waits as its UTF-8, where that takes much less: one character may make
+    Python take four bytes for each. A ``bytearray`` marks it, for no message has one."""
+    if not isinstance(item, Message) or item.size <= _LARGE or not isinstance(item.data, str):
+        return
+    if getsizeof(item.data) > 2 * item.size:
+        item.data = bytearray(item.data, "utf-8")  # type: ignore[assignment]
+
+
+def _unpack(item: Message | Frame) -> None:
+    if isinstance(item, Message) and isinstance(item.data, bytearray):
+        item.data = str(item.data, "utf-8")

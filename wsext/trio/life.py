@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import trio
@@ -50,6 +51,7 @@ class TrioLife:
         inbox: What was received.
         link: The connection.
         writer: What is sent.
+        id: The session's.
         info: How the session ended, once it has.
     """
 
@@ -66,7 +68,9 @@ class TrioLife:
         outcome: Callable[[BaseException], Outcome] | None = None,
     ) -> None:
         self.info: CloseInfo | None = None
+        self.id = session.id
         self._session = session
+        self._raw = session._raw
         self._options = options
         self._observers = observers
         self._outcome = outcome or usual_outcome
@@ -107,10 +111,9 @@ class TrioLife:
 
     async def run(self, handler: Callable[..., Any], **keywords: Any) -> None:
         """Run a handler to its end, and end the session as its outcome says."""
-        session = self._session
         try:
             if not self._has_failed:
-                await handler(session, **keywords)
+                await handler(self._session, **keywords)
         except Exception as error:
             self.end_with(error, "handler")
         except BaseExceptionGroup as group:  # some of it is a cancellation
@@ -126,7 +129,7 @@ class TrioLife:
         if self.info is None:  # nobody is left who could read what comes
             self.inbox.refuse()
             self.inbox.clear()
-        if session._raw:
+        if self._raw:
             self.link.finish()
         else:
             self.close(CloseCode.NORMAL, "")
@@ -136,7 +139,7 @@ class TrioLife:
 
     def deliver(self, event: Any) -> None:
         """A message has come, or a frame."""
-        if not isinstance(event, Message) and not self._session._raw:
+        if not isinstance(event, Message) and not self._raw:
             return  # a control frame, which the connection has dealt with
         if not self.inbox.put(event):
             self._overflow()
@@ -174,11 +177,13 @@ class TrioLife:
     def lost(self) -> None:
         """The connection is gone."""
         self.info = info = self.link.connection.close_info()
-        self.inbox.end(self.closed_error)
-        self.writer.end()
-        self.link.release(self.closed_error)
-        self._observers.session_closed(self._session, info)
-        self._session._forget()
+        error = partial(closed_error, info)
+        self.inbox.end(error)
+        self.writer.end(error)
+        self.link.release(error)
+        session, self._session = self._session, None  # nothing that has ended keeps it
+        self._observers.session_closed(session, info)
+        session._forget()
         self._ended.set()
 
     # --- the end ------------------------------------------------------------------------------
@@ -191,20 +196,20 @@ class TrioLife:
         """
         failures = [each for each in leaves_of(error) if not isinstance(each, ConnectionClosed)]
         if not failures:
-            logger.debug("session %s: %s", self._session.id, error)
+            logger.debug("session %s: %s", self.id, error)
             forget_frames(error)
             return
         failure = failures[0] if len(failures) == 1 else error
         code, reason, planned = self._outcome(failure)
         if self._has_failed or self.info is not None:
-            logger.debug("session %s: %s failed as well", self._session.id, what, exc_info=error)
+            logger.debug("session %s: %s failed as well", self.id, what, exc_info=error)
             return
         self._has_failed = True
         if planned:
             kind = type(failure).__name__
-            logger.info("session %s: %s: %s", self._session.id, kind, failure)
+            logger.info("session %s: %s: %s", self.id, kind, failure)
         else:
-            logger.error("session %s: %s failed", self._session.id, what, exc_info=error)
+            logger.error("session %s: %s failed", self.id, what, exc_info=error)
         forget_frames(error)
         self.set_failure(failure)
         self.inbox.refuse()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, cast
 
 import trio
 
@@ -21,9 +21,10 @@ from wsext.protocol.connection import Connection
 from wsext.protocol.states import State
 from wsext.runtime.keepalive import Keepalive, PongWaiter
 from wsext.runtime.settings import WebSocketOptions
+from wsext.trio.ports import LinkOwner
 from wsext.trio.waiting import TrioTimers, close_rest, codec_deadline
 
-__all__ = ["LinkOwner", "TrioLink"]
+__all__ = ["TrioLink"]
 
 logger = get_logger("wsext.session")
 
@@ -34,41 +35,6 @@ _PIECE = 1 << 16
 #: Seconds that a failed connection is kept readable, so that the peer can still read our Close
 #: frame: closing a socket with unread data in it makes TCP throw away what was sent.
 _LINGER = 2.0
-
-
-class Departures(Protocol):
-    """What is to be sent."""
-
-    @property
-    def has_next(self) -> bool:
-        """Whether a message waits."""
-
-    async def take_out(self) -> None:
-        """Give the next message to the connection."""
-
-    def finish(self) -> bool:
-        """A Close frame is to be sent; ``False`` if something has to leave before it."""
-
-    def wake(self) -> None:
-        """The peer has read: there may be room for more."""
-
-
-class LinkOwner(Protocol):
-    """Whose connection it is: the life of a session."""
-
-    writer: Departures
-
-    def deliver(self, event: Any) -> None:
-        """A message has come, or a frame."""
-
-    async def let_read(self) -> None:
-        """Let the program deal with what has come, as long as it does."""
-
-    def closing(self, *, more: bool) -> None:
-        """The closing handshake has begun; ``more`` says whether the peer may still send data."""
-
-    def lost(self) -> None:
-        """The connection is gone, and all is freed."""
 
 
 class TrioLink:
@@ -127,7 +93,8 @@ class TrioLink:
         with self._scope:
             async with trio.open_nursery() as nursery:
                 self.timers.start(nursery)
-                self._keepalive.start()
+                if not self.connection.raw and self.connection.is_open:
+                    self._keepalive.start()
                 nursery.start_soon(self._work, self._read, rest)
                 if self._is_async:
                     nursery.start_soon(self._work, self._encode)
@@ -140,7 +107,7 @@ class TrioLink:
         with trio.CancelScope(shield=True):
             await self._close_stream()
             await close_rest(self.connection.pipeline.close(), self.options)
-        self._owner.lost()  # the task ends with it
+        self._owner.lost()  # the task ends with it: whoever waits goes on after that
 
     async def _work(self, work: Callable[..., Any], *arguments: Any) -> None:
         """Do the work of a task; if it fails, the connection is gone."""
@@ -261,13 +228,14 @@ class TrioLink:
         connection, outgoing = self.connection, self._owner.writer
         while True:
             self._close_if_due()
-            if connection.has_output:
+            may_take = outgoing.has_next and not (self._is_async or self._is_read)
+            if may_take and connection.pending_bytes < _PIECE:
+                await outgoing.take_out()
+                self.progress_close()
+            elif connection.has_output:
                 await self._write_out()
             elif self._is_read:
                 return
-            elif outgoing.has_next and not self._is_async:
-                await outgoing.take_out()
-                self.progress_close()
             elif connection.state is State.FAILED and not self._has_sent_eof:
                 await self._end_output()
             else:
@@ -422,3 +390,4 @@ class TrioLink:
         """The link is of no more use: whoever still waits for a pong gets an error."""
         self._keepalive.end(error)
         self._keepalive.release()
+        self._owner = cast("Any", None)

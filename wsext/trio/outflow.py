@@ -8,14 +8,13 @@ give up before that, and never in the middle.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import trio
 
 from wsext.errors import LocalProtocolError, ProtocolError, QueueFull
 from wsext.protocol.closing import CloseCode
 from wsext.protocol.codes import Opcode
-from wsext.protocol.connection import Connection
 from wsext.protocol.frames import Data, Frame
 from wsext.protocol.journal import frame_of
 from wsext.protocol.wire import to_payload
@@ -23,26 +22,12 @@ from wsext.runtime.outbox import Lane, Outbox, Waiting
 from wsext.runtime.outflow import STREAM, hand_over
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.writing import entry_of
+from wsext.trio.ports import MessageCarrier
 from wsext.trio.waiting import Promise
 
 __all__ = ["TrioOutflow"]
 
 Mapped = Mapping[str, Any] | None
-
-
-class MessageCarrier(Protocol):
-    """What the messages leave by: a link."""
-
-    connection: Connection
-
-    @property
-    def is_open(self) -> bool: ...
-    @property
-    def is_paused(self) -> bool: ...
-    @property
-    def unwritten(self) -> int: ...
-    def write_soon(self) -> None: ...
-    def fail(self, error: ProtocolError) -> None: ...
 
 
 class TrioOutflow:
@@ -296,8 +281,13 @@ class TrioOutflow:
         """The peer has read, or nothing can be sent any more: who waits has another look."""
         self._writable.unpark_all()
 
-    def end(self) -> None:
-        """Nothing that waits can be sent any more."""
+    def end(self, closed_error: Callable[[], BaseException] | None = None) -> None:
+        """Nothing that waits can be sent any more.
+
+        Args:
+            closed_error: Makes what is raised from now on.
+        """
+        self._closed_error = closed_error or self._closed_error
         fragment, self._fragment = self._fragment, None
         if fragment is not None:
             fragment.settle(self._closed_error())

@@ -21,9 +21,9 @@ async def chat(session: Session) -> None:
     await session.close(4000, "enough")
 
 
-async def capture(path: Path, role: str) -> None:
+async def capture(path: Path, role: str, **options: Any) -> None:
     """A session with text, fragments and a ping, closed by the server."""
-    one = Capture(path=str(path))
+    one = Capture(path=str(path), **options)
     server = App()
     server.include(app)
     if role == "server":
@@ -65,6 +65,15 @@ async def test_a_session_is_read_from_the_clients_side(
     assert (first.code, first.end is not None) == (4000, True)
     controls = [(frame.by_client, frame.opcode) for frame in first.frames if frame.opcode >= 8]
     assert controls == ([] if suffix == "har" else [(True, 9), (False, 10), (False, 8), (True, 8)])
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "har"])
+async def test_what_was_recorded_in_part_has_its_whole_size(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"all.{suffix}"
+    await capture(path, "server", max_payload=1)
+    (recording,) = read_recordings(path)
+    sizes = [(len(frame.payload), frame.size) for frame in recording.frames if frame.opcode < 3]
+    assert sizes == [(1, 10), (1, 2), (1, 3)]
 
 
 async def test_what_is_no_whole_recording_is_one_error(tmp_path: Path) -> None:

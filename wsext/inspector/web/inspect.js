@@ -1,9 +1,9 @@
 // The live page: its feed, the session that is chosen, and what it says while the server is gone.
 
-import { $, make, setText, plain, short, n, many, bytes, percent, span, clock, socketAddress, showTab } from "./dom.js";
+import { $, make, setText, plain, n, many, bytes, span, socketAddress, showTab } from "./dom.js";
 import { Series, drawCharts } from "./charts.js";
 import { FrameList } from "./frames.js";
-import { SessionTable, NAMES, isBad, shareOf, totalOf, nameOf, stateOf, endOf } from "./sessions.js";
+import { SessionTable, NAMES, isBad, nameOf, stateOf, endOf } from "./sessions.js";
 
 const HOLDERS = { inbox: "received", undecoded: "not decoded yet", partial: "not complete yet", codecs: "extensions",
   outbox: "waits to be sent", transport: "given to the system" };
@@ -82,14 +82,15 @@ function showWatching(event) {
 
 function showAbout() {
   if (!about) return;
-  const way = (traffic) => `${many(traffic.messages, "message")}, ${bytes(traffic.app)} as ${bytes(traffic.wire)}`;
+  const way = (traffic) => `${n(traffic.messages)} · ${bytes(traffic.app)} → ${bytes(traffic.wire)}`;
   const facts = [["Path", plain(about.path) + (row && nameOf(row) ? ` (${nameOf(row)})` : ""), "all"],
     ["Agreed", about.header || "no extension", "all"], ["Way out", about.stages.join(" → "), "all"]];
   if (row) {
     const parts = Object.entries(row.held).map(([name, count]) => `${bytes(count)} ${HOLDERS[name]}`);
     facts.push(["Peer", [row.remote, row.subprotocol, about.agent].filter(Boolean).map(plain).join(" · ")],
       ["State", row.end ? `${endOf(row.end)}` : stateOf(row) + (row.resumptions ? `, resumed ${n(row.resumptions)}×` : "")],
-      ["In", way(row.incoming)], ["Out", way(row.outgoing)],
+      ["In", way(row.incoming), "", "messages, their bytes, and those on the wire"],
+      ["Out", way(row.outgoing), "", "messages, their bytes, and those on the wire"],
       ["Latency", row.latency === null ? "–" : row.latency < 1 ? "less than 1 ms" : `${n(row.latency)} ms`],
       ["Holds", row.end ? "nothing any more" : parts.join(", ") || "nothing"]);
   }
@@ -97,8 +98,8 @@ function showAbout() {
   const key = JSON.stringify(facts);
   if ($("about").dataset.key === key) return;
   $("about").dataset.key = key;
-  $("about").replaceChildren(...facts.map(([name, value, kind]) => make("div", { class: kind },
-    make("dt", {}, name), make("dd", { title: value }, value))));
+  $("about").replaceChildren(...facts.map(([name, value, kind, title = value]) => make("div", { class: kind },
+    make("dt", {}, name), make("dd", { title }, value))));
 }
 
 function showRow(now) {
@@ -199,7 +200,7 @@ async function lost() {
   setStatus("disconnected");
   const wait = Math.min(10, 2 ** retry++) * (0.5 + Math.random() / 2);
   timer = setTimeout(connect, wait * 1000);
-  showGone("The server is gone. This is what was seen last.");
+  showGone("The server is gone. This is what was seen last; the page goes on by itself when it is back.");
   try {
     const answer = await fetch(location.pathname, { cache: "no-store" });
     if (answer.status === 403) {

@@ -9,11 +9,11 @@ export const NAMES = { 1000: "normal", 1001: "going away", 1002: "protocol error
 // Codes that tell of trouble: not the normal ends, and not an application's own.
 export const isBad = (code) => code < 3000 && ![1000, 1001, 1005].includes(Number(code));
 
-export const shareOf = (row) => {
+const shareOf = (row) => {
   const app = row.incoming.app + row.outgoing.app;
   return app ? (row.incoming.wire + row.outgoing.wire) / app : null;
 };
-export const totalOf = (held) => Object.values(held).reduce((total, count) => total + count, 0);
+const totalOf = (held) => Object.values(held).reduce((total, count) => total + count, 0);
 export const nameOf = (row) => row.name === row.id ? "" : plain(row.name);
 export const stateOf = (row) => row.end ? `ended ${row.end.code}` : row.connected ? "open" : "no connection";
 

@@ -126,6 +126,7 @@ class HarWriter:
                 "time": record.time,
                 "opcode": record.opcode,
                 "data": base64.b64encode(record.payload).decode() if data is None else data,
+                **({"_size": record.size} if record.size > len(record.payload) else {}),
             }
         )
         session.size += 100 + len(record.payload)

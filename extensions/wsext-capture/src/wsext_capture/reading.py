@@ -170,11 +170,12 @@ class _Lines:
 # --- HAR --------------------------------------------------------------------------------------
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, rename={"size": "_size"}):
     type: Literal["send", "receive"]
     time: float
     opcode: int
     data: str
+    size: int | None = None  # if it was cut
 
 
 class _Header(msgspec.Struct):
@@ -240,7 +241,8 @@ def _frame(message: _Message, place: str) -> Recorded:
     data = message.data
     payload = data.encode() if message.opcode == 1 else base64.b64decode(data, validate=True)
     by_client = message.type == "send"
-    return Recorded(message.time, by_client, message.opcode, True, payload, len(payload), place)
+    size = len(payload) if message.size is None else message.size
+    return Recorded(message.time, by_client, message.opcode, True, payload, size, place)
 
 
 def _join(frames: Iterable[Recorded]) -> None:
