@@ -74,4 +74,5 @@ async def test_a_task_begins_after_whoever_starts_it_has_it(is_eager: bool) -> N
         return 7
 
     kept.append(start(loop, work()))
+    loop.set_task_factory(None)
     assert await kept[0] == 7
