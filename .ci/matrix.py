@@ -81,14 +81,14 @@ def newest(version: str, path: str, first: Sequence[str]) -> Iterator[Run]:
     for loop in LOOPS:
         if loop != "eager" or Version(version) >= Version("3.12"):
             yield Run(f"the core on the loop {loop!r}", python, (*LOOPED, "--loop", loop))
+    subprocess.run([UV, "pip", "install", "--quiet", "--python", python, ASYNCIO], check=True)
+    yield Run(f"beside {ASYNCIO}", python, BESIDE)
 
 
 def lowest(version: str, path: str, tests: Sequence[str]) -> Iterator[Run]:
     """What runs with the lowest versions."""
     python = environment(version, path, lowest=True)
     yield Run("the lowest versions", python, tests, "python")
-    subprocess.run([UV, "pip", "install", "--quiet", "--python", python, ASYNCIO], check=True)
-    yield Run(f"beside {ASYNCIO}", python, BESIDE, "python")
 
 
 def runs(options: argparse.Namespace) -> Iterator[tuple[str, Run]]:

@@ -100,7 +100,7 @@ async def test_which_version_is_spoken(
             assert await session.receive() == "hello " * 10_000
             await session.flush()
             assert session.buffered_amount == 0
-            assert await session.ping() > 0
+            assert await session.ping() >= 0  # uvloop counts milliseconds
         assert session.close_info.clean
 
 

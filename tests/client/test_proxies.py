@@ -96,7 +96,7 @@ async def proxy_that_says(*parts: bytes) -> AsyncIterator[tuple[str, list[bytes]
                 writer.write(part)
                 await writer.drain()
                 await asyncio.sleep(0.01)  # or the pieces would arrive together
-            if parts[-1:] != (b"",):
+            if parts[-1:] != (b"",) and not writer.is_closing():
                 writer.write_eof()
             await reader.read()
         writer.close()

@@ -12,6 +12,7 @@ from wsext.runtime.loop import (
     new_event_loop,
     refuse_other_thread,
     refuse_running_loop,
+    start,
 )
 
 
@@ -59,3 +60,19 @@ async def test_who_would_race_with_a_loop_is_told_what_to_call() -> None:
     resting = asyncio.new_event_loop()
     refuse_other_thread(resting, "session.abort")  # with which nothing can race
     resting.close()
+
+
+@pytest.mark.parametrize("is_eager", [False, True])
+async def test_a_task_begins_after_whoever_starts_it_has_it(is_eager: bool) -> None:
+    loop = asyncio.get_running_loop()
+    if is_eager:
+        loop.set_task_factory(getattr(asyncio, "eager_task_factory", None))
+    kept: list[asyncio.Task[int]] = []
+
+    async def work() -> int:
+        assert kept == [asyncio.current_task()]
+        return 7
+
+    kept.append(start(loop, work()))
+    loop.set_task_factory(None)
+    assert await kept[0] == 7

@@ -44,6 +44,7 @@ from wsext.protocol.heads import RequestReader
 from wsext.protocol.http import Request, Response, rejection
 from wsext.runtime.drive import driven
 from wsext.runtime.life import life_of
+from wsext.runtime.loop import start
 from wsext.runtime.patience import close_rest
 from wsext.runtime.session import Session
 from wsext.runtime.timers import Timers
@@ -140,7 +141,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._early += self._reader.take_rest()
         self._reader = None
         self._request = request
-        task = self._deciding = self._loop.create_task(self._run(request))
+        task = self._deciding = start(self._loop, self._run(request))
         self._state.tasks.add(task)
         task.add_done_callback(self._state.tasks.discard)
 

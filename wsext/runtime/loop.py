@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
-__all__ = ["need_running_loop", "new_event_loop", "refuse_other_thread", "refuse_running_loop"]
+__all__ = [
+    "need_running_loop",
+    "new_event_loop",
+    "refuse_other_thread",
+    "refuse_running_loop",
+    "start",
+]
+
+T = TypeVar("T")
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -65,3 +75,13 @@ def refuse_other_thread(loop: asyncio.AbstractEventLoop, call: str) -> None:
         f" race: call loop.call_soon_threadsafe({call}, ...){also if waiting != call else ''};"
         " asyncio.get_running_loop() gives the loop in its own thread"
     )
+
+
+def start(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """A task that begins only after this has returned, so that whoever starts it can keep it first.
+
+    A loop with `asyncio.eager_task_factory` runs the beginning of a task while it is made.
+    """
+    if loop.get_task_factory() is None:
+        return loop.create_task(work)
+    return asyncio.Task(work, loop=loop)

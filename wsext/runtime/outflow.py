@@ -18,6 +18,7 @@ from wsext.protocol.frames import Frame
 from wsext.protocol.journal import Journal, data_of, frame_of
 from wsext.protocol.prepared import PreparedMessage
 from wsext.runtime.link import Link
+from wsext.runtime.loop import start
 from wsext.runtime.outbox import Outbox, Waiting
 
 __all__ = ["STREAM", "Outflow", "Sending", "hand_over"]
@@ -188,7 +189,7 @@ class Outflow:
 
     def _start_pump(self) -> None:
         if self._pump is None and self._has_work:
-            self._pump = asyncio.get_running_loop().create_task(self._run_pump())
+            self._pump = start(asyncio.get_running_loop(), self._run_pump())
 
     @property
     def _has_work(self) -> bool:

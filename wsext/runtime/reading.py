@@ -9,6 +9,7 @@ from wsext.errors import LocalProtocolError, ProtocolError
 from wsext.escape import get_logger
 from wsext.protocol.connection import Connection
 from wsext.protocol.states import State
+from wsext.runtime.loop import start
 from wsext.runtime.pacing import Pace
 from wsext.runtime.read_path import ReadPath
 from wsext.runtime.settings import WebSocketOptions
@@ -169,7 +170,7 @@ class Reading(ReadPath):
         if self._has_to_wait():
             self.wait_for_room()
             return
-        self._decoding = self._loop.create_task(Timed(self._turns, self, self._decode))
+        self._decoding = start(self._loop, Timed(self._turns, self, self._decode))
         self._decoding.add_done_callback(self._decoded)
 
     async def _decode(self, step: Timed) -> None:

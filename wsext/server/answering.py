@@ -16,6 +16,7 @@ from wsext.protocol.bodies import BodyReader
 from wsext.protocol.http import Request, Response, rejection
 from wsext.runtime.life import life_of
 from wsext.runtime.listener import Listener
+from wsext.runtime.loop import start
 from wsext.runtime.patience import close_rest
 from wsext.runtime.session import Session
 from wsext.runtime.turns import Once
@@ -78,7 +79,7 @@ class Handshake(Exchange):
         if self.transport is not None and not self.transport.is_closing():
             # What the answer then waits for, such as a guard, takes no turn.
             self._host.turns.spend(_ANSWER)
-            self.task = self._host.loop.create_task(self._serve(request))
+            self.task = start(self._host.loop, self._serve(request))
 
     async def _serve(self, request: Request) -> None:
         """Answer a request; if the answer is a session, run it until it has ended.

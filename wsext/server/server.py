@@ -13,6 +13,7 @@ from wsext.app.application import Application
 from wsext.errors import LifespanError
 from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
+from wsext.runtime.loop import start
 from wsext.runtime.timers import Timers
 from wsext.server.connections import Connections
 from wsext.server.draining import drain, wait_for_handshakes
@@ -236,7 +237,7 @@ class Server(Connections, HTTP2Host):
 
     def close_soon(self) -> None:
         """Begin to `close`, without waiting for it."""
-        self._closing = self._closing or self.loop.create_task(self.close())
+        self._closing = self._closing or start(self.loop, self.close())
 
     def abort(self) -> None:
         super().abort()
