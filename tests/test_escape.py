@@ -134,7 +134,7 @@ def test_a_handler_can_escape_what_other_loggers_say() -> None:
 #: Who may ask `logging` itself: whoever writes no records of its own there.
 _OTHERS = {
     "wsext/escape.py": "makes the loggers",
-    "wsext/cli/serve.py": "sets handlers and levels",
+    "wsext/cli/logs.py": "sets handlers and levels",
     "wsext/cli/ext_check.py": "sets a handler that logs nothing",
     "wsext/testing/simulation/books.py": "reads what is logged",
     "wsext/integrations/uvicorn.py": "writes to uvicorn's log, as uvicorn does",

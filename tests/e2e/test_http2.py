@@ -15,7 +15,8 @@ import pytest
 import trustme
 
 import wsext
-from tests.e2e.browser import browsing, connected, entries, say, text_of, until
+from tests.e2e.browser import browsing, find, until
+from tests.e2e.chat_page import connected, entries, say
 from tests.e2e.processes import serving
 
 pytestmark = pytest.mark.slow
@@ -54,8 +55,9 @@ def test_chromium_chats_over_http2(certificate: Certificate, tmp_path: Path) -> 
             connected(browser)
             until(browser, lambda b: any("You are connected!" in e for e in entries(b)))
             say(browser, "hello over HTTP/2")
-            until(browser, lambda b: any(e.endswith("]: hello over HTTP/2") for e in entries(b)))
-            assert "permessage-deflate" in text_of(browser, "#browser-extensions")
+            until(browser, lambda b: any("hello over HTTP/2" in e for e in entries(b)))
+            (extensions,) = find(browser, "#browser-extensions")
+            assert "permessage-deflate" in extensions.get_attribute("textContent")
             severe = [item for item in browser.get_log("browser") if item["level"] == "SEVERE"]
             assert [item for item in severe if "favicon" not in item["message"]] == []
         # The server's word for it: the page and both of its WebSockets, all on one connection ...

@@ -25,6 +25,7 @@ from tests.e2e.browser import (
     text_of,
     until,
 )
+from tests.e2e.chat_page import connected, entries, say
 from tests.e2e.processes import Served, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -47,18 +48,6 @@ def browser(window: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
     yield window
     assert errors_of(window, "WebSocket connection", "ERR_CONNECTION_REFUSED") == []
     window.execute_script("localStorage.clear()")
-
-
-def say(browser: Any, text: str) -> None:
-    browser.find_element(By.ID, "message").send_keys(text, Keys.ENTER)
-
-
-def entries(browser: Any, kind: str = "") -> list[str]:
-    return [item.text for item in find(browser, f"#log .entry{kind}")]
-
-
-def connected(browser: Any) -> None:
-    until(browser, lambda b: text_of(b, "#status") == "connected")
 
 
 def rows(browser: Any, **data: str) -> list[Any]:

@@ -76,6 +76,8 @@ class ExtensionSuite(
         detects_replay: Whether every message is refused that comes twice, too early, after one that
             is missing, from another connection, or back to its sender. ``None``: true for a
             `SealedCodec` that is ``ordered``, otherwise false.
+        ground: What the sessions of the cases run on: asyncio, or trio
+            (`wsext.testing.on_trio.OnTrio`).
     """
 
 
@@ -88,6 +90,7 @@ class InterceptorSuite(OptionCases, LocalCases):
         messages: Payloads that are sent through it.
         transparent: Whether messages have to arrive as they were sent.
         variants, examples: Not used for an interceptor, which negotiates nothing.
+        ground: As for `ExtensionSuite`.
     """
 
 
