@@ -23,7 +23,6 @@ from selenium.webdriver.support.select import Select
 
 import wsext
 from tests.e2e.browser import (
-    PICTURE,
     browsing,
     check_looks,
     errors_of,
@@ -431,7 +430,7 @@ def test_it_fits_every_window_and_everybody_can_use_it(browser: Any, place: Plac
     check_looks(browser, ["charts", "list", "chosen"])
     find(browser, "#range-whole")[0].click()
     last.find_element(By.TAG_NAME, "summary").click()
-    resize(browser, *PICTURE)
+    resize(browser, 1240, 920)
     browser.execute_script("document.querySelector('.frames').parentNode.scrollTop = 1e9")
     take_picture(browser, "inspect.png")
     place.end(*talkers)
