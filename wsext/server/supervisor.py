@@ -276,9 +276,12 @@ class Supervisor:
         The number 0 stands for any worker that does not shut down.
         """
         takers = [w for w in self._alive if w.board.number == number and w.is_ready]
-        if number and any(
-            worker.give(connection) for worker in (*takers, giver) if not worker.is_late
-        ):
+        if number and takers:
+            # Nobody else has the session. While the worker stands still the client waits; if too
+            # many wait already, it comes back.
+            any(worker.give(connection) for worker in takers)
+            connection.close()
+        elif number and not giver.is_late and giver.give(connection):
             connection.close()
         else:
             self._dealer.hand_over(connection)
@@ -310,8 +313,12 @@ class Supervisor:
         elif looks == LATE and worker in self._dealer:
             self._dealer.remove(worker)
             if not worker.expected:
-                for connection in worker.take_back():
-                    self._dealer.hand_over(connection)
+                for connection in [*worker.take_back()]:
+                    if isinstance(connection, Begun):  # for a session that this worker has
+                        worker.give(connection)
+                        connection.close()
+                    else:
+                        self._dealer.hand_over(connection)
         elif looks == 0 and worker in self._current:
             self._dealer.add(worker)
 

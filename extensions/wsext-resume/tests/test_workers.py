@@ -213,6 +213,36 @@ async def test_two_processes_and_a_network_that_cuts(tmp_path: Path) -> None:
                 assert info.exception.reason in ("elsewhere", "unknown")
 
 
+@workers_only
+async def test_a_session_of_a_worker_that_stands_still_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "demo.py").write_text(APP)
+
+    async def ask(session: Session, text: str) -> int:
+        await session.send(text)
+        return int(str(await session.receive()).split()[1])
+
+    async def ask_anew() -> int:
+        async with wsext.connect(served.ws) as another:
+            return await ask(another, "who")
+
+    with serving("demo:app", "--workers", "2", cwd=tmp_path) as served:
+        async with relaying(served.port) as relay:
+            how: dict[str, Any] = {"extensions": [SessionResume()], "backoff": FAST}
+            async with wsext.connect(relay.url, **how) as session:
+                pid = await ask(session, "first")
+                os.kill(pid, signal.SIGSTOP)
+                try:
+                    # Once it is known that this one stands still, the other one serves all.
+                    assert pid not in await asyncio.gather(*(ask_anew() for _ in range(6)))
+                    relay.cut()
+                    await until(lambda: len(relay.asked) > 1)
+                    assert await ask_anew() != pid  # so the other one has handed it over
+                finally:
+                    os.kill(pid, signal.SIGCONT)
+                assert await ask(session, "second") == pid
+                assert session.resumptions == 1
+
+
 # --- uvicorn --------------------------------------------------------------------------------------
 
 
