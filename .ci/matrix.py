@@ -69,6 +69,8 @@ def environment(version: str, path: str, *, lowest: bool) -> str:
         built_here = ["wsext", *(each.name for each in Path("extensions").iterdir()), "yattag"]
         install += ["--resolution", "lowest-direct", "--only-binary", ":all:"]
         install += [word for name in built_here for word in ("--no-binary", name)]
+    # What was built without compiled modules fits every Python, and would be taken again.
+    install += ["--refresh-package", "wsext"]
     env = {**os.environ, "WSEXT_BUILD_CODEC": "no" if lowest else "yes"}
     subprocess.run(install, env=env, check=True)
     return python

@@ -47,6 +47,12 @@ def run(tmp_path: Path, *args: str, **env: str) -> tuple[dict[str, Any], str]:
     return json.loads(target.read_text()), done.stdout
 
 
+#: What starts many servers, to see that a page of many workloads can be made.
+LONG = pytest.mark.skipif(
+    os.environ.get("SHOW") != "full", reason="starts a server for each row; SHOW=full"
+)
+
+
 def test_echo_plain_and_compressed(tmp_path: Path) -> None:
     names = ("64 B, 64 connections", "deflate, 1 KiB of JSON")
     only = [arg for name in names for arg in ("--only", name)]
@@ -71,6 +77,7 @@ def test_echo_plain_and_compressed(tmp_path: Path) -> None:
         assert 0.5 * deflate["zlib6"] < row["size"] < 1024
 
 
+@LONG
 def test_rooms_sessions_memory(tmp_path: Path) -> None:
     only = ["--only", "broadcast, 64 B to 500", "--only", "handshake, one echo, close"]
     only += ["--only", "idle memory, deflate, one message each"]
@@ -178,6 +185,7 @@ def test_latency_grows_when_a_server_cannot_keep_up(tmp_path: Path) -> None:
     assert late > 0
 
 
+@LONG
 def test_other_fronts(tmp_path: Path) -> None:
     names = ["TLS, 64 B, 64 connections", "HTTP/2, 64 B, 64 connections"]
     names += ["client, 64 B, 64 connections", "zstd with a dictionary, short JSON"]

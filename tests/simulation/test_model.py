@@ -143,7 +143,7 @@ TestTwoSessions = TwoSessions.TestCase
 
 @pytest.mark.parametrize(
     ("scenario", "first"),
-    [*(("sessions", first) for first in range(0, 1000, BLOCK)), ("rooms", 0)],
+    [*(("sessions", first) for first in range(0, 500, BLOCK)), ("rooms", 0)],
 )
 def test_seeds_keep_to_the_model(scenario: str, first: int) -> None:
     findings = []
