@@ -99,6 +99,18 @@ def test_the_url_is_one_that_a_client_can_use(
     assert net.url_of(Listening(*name), secure) == url
 
 
+@pytest.mark.parametrize(
+    ("url", "page"),
+    [
+        ("ws://127.0.0.1:80", "http://127.0.0.1:80/"),
+        ("wss://[::1]:82", "https://[::1]:82/"),
+        ("ws+unix:/run/ws", "ws+unix:/run/ws"),
+    ],
+)
+def test_a_browser_has_another_url(url: str, page: str) -> None:
+    assert net.page_of(url) == page
+
+
 async def test_bytes_go_through_what_it_makes() -> None:
     class Echo(asyncio.Protocol):
         def connection_made(self, transport: Any) -> None:

@@ -12,6 +12,7 @@ import click
 
 from wsext.config.sections import ServeOptions
 from wsext.escape import escape_record, get_logger
+from wsext.runtime import net
 from wsext.server.jsonlog import JSONFormatter
 from wsext.server.loglimit import LineLimit
 from wsext.server.running import first_lines
@@ -79,8 +80,9 @@ def announce(lines: Sequence[str], **fields: Any) -> None:
 
 def announce_service(name: str, url: str, extensions: Sequence[str], admin: str = "") -> None:
     """Say what is served, where, and where the admin port is, if there is one."""
-    lines = first_lines(name, url, extensions)
-    fields = {"url": lines[0].rpartition(" ")[2], "extensions": list(extensions)}
+    page = net.page_of(url)
+    lines = first_lines(name, page, extensions)
+    fields = {"url": page, "extensions": list(extensions)}
     if admin:
         fields["admin"] = admin
         lines.append(f"admin: {admin}")

@@ -249,7 +249,7 @@ def _run(
         names = [item.name for item in app.installed.items]
         announce_service(_name_of(where), server.url, names, _admin_url(admin))
         if inspector is not None:
-            base = server.url if where.uds else server.url.replace("ws", "http", 1) + "/"
+            base = net.page_of(server.url)
             announce([f"inspect: {inspector.url(_admin_url(admin) or base)}"])
 
     admin = _bind_admin(where)
@@ -349,7 +349,7 @@ def _bind_admin(where: ServeOptions) -> list[socket.socket]:
 
 def _admin_url(admin: Sequence[socket.socket]) -> str:
     """The address of the admin port; empty if there is none."""
-    return net.url_of(admin[0], False).replace("ws", "http", 1) + "/" if admin else ""
+    return net.page_of(net.url_of(admin[0], False)) if admin else ""
 
 
 def _cannot_listen(place: str, error: OSError) -> NoReturn:

@@ -26,6 +26,7 @@ __all__ = [
     "create_unix_connection",
     "fills_at_once",
     "half_close",
+    "page_of",
     "receive_descriptors",
     "url_of",
 ]
@@ -188,6 +189,11 @@ def url_of(sock: Any, secure: bool) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(name[0], name[0])
     scheme = "wss" if secure else "ws"
     return f"{scheme}://[{host}]:{name[1]}" if ":" in host else f"{scheme}://{host}:{name[1]}"
+
+
+def page_of(url: str) -> str:
+    """The address for browsers of a server with this URL; a Unix socket has no other one."""
+    return url if url.startswith("ws+unix:") else url.replace("ws", "http", 1) + "/"
 
 
 def fills_at_once(loop: asyncio.AbstractEventLoop) -> bool:

@@ -7,16 +7,16 @@ once waits in the outbox, by a policy, and leaves from there (`wsext.runtime.out
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Hashable, Mapping
+from collections.abc import AsyncIterable, Hashable, Mapping
 from typing import Any
 
 from wsext.errors import LocalProtocolError, ProtocolError, QueueFull
 from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode
-from wsext.protocol.codes import Opcode
 from wsext.protocol.frames import Data, Frame
 from wsext.protocol.prepared import PreparedMessage
 from wsext.protocol.wire import to_payload
+from wsext.runtime.fragments import send_fragments
 from wsext.runtime.link import Link
 from wsext.runtime.outbox import Lane, Waiting
 from wsext.runtime.outflow import STREAM, Outflow, Sending
@@ -163,9 +163,7 @@ class Writer(Outflow):
             return
         await self._begin_stream()
         try:
-            opcode, payload = to_payload(first)
-            await self._send_fragment(Frame(opcode, payload, False, 0, hints, meta))
-            await self._send_rest(iterator, opcode)
+            await send_fragments(first, iterator, hints, meta, self._send_fragment)
         except BaseException:
             if self._is_halfway:
                 # A codec has half a message, or the peer; nothing can take it back.
@@ -181,14 +179,6 @@ class Writer(Outflow):
         if journal is not None and (self.is_detached or journal.is_behind):
             return journal.is_halfway
         return connection.is_halfway and connection.is_open
-
-    async def _send_rest(self, chunks: AsyncIterator[Data], opcode: int) -> None:
-        async for chunk in chunks:
-            kind, payload = to_payload(chunk)
-            if kind != opcode:
-                raise TypeError("a streamed message is all text or all binary")
-            await self._send_fragment(Frame(Opcode.CONTINUATION, payload, False))
-        await self._send_fragment(Frame(Opcode.CONTINUATION, b"", True))
 
     async def _begin_stream(self) -> None:
         """Wait until it is this message's turn; no other is sent until `_end_stream`."""

@@ -16,6 +16,7 @@ from typing import Any
 from wsext.app.application import Application
 from wsext.errors import LifespanError
 from wsext.escape import get_logger
+from wsext.runtime import net
 from wsext.runtime.loop import new_event_loop, refuse_running_loop
 from wsext.server.accepting import raise_descriptor_limit
 from wsext.server.collecting import frozen
@@ -148,7 +149,8 @@ async def serve_until_signal(
         return
     if started is None:
         names = [item.name for item in app.installed.items]
-        print("\n".join(first_lines("the app", server.url, names)), flush=True)  # noqa: T201
+        lines = first_lines("the app", net.page_of(server.url), names)
+        print("\n".join(lines), flush=True)  # noqa: T201
     else:
         started(server)
     systemd.ready()
@@ -157,8 +159,6 @@ async def serve_until_signal(
 
 def first_lines(name: str, url: str, extensions: Sequence[str]) -> list[str]:
     """What says that something is served, and where."""
-    if not url.startswith("ws+unix:"):
-        url = url.replace("ws", "http", 1) + "/"
     return [
         f"wsext {__version__} serves {name} on {url}",
         f"extensions: {', '.join(extensions) or 'none'}",

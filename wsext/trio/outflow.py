@@ -7,17 +7,16 @@ give up before that, and never in the middle.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from typing import Any
 
 import trio
 
 from wsext.errors import LocalProtocolError, ProtocolError, QueueFull
 from wsext.protocol.closing import CloseCode
-from wsext.protocol.codes import Opcode
 from wsext.protocol.frames import Data, Frame
 from wsext.protocol.journal import frame_of
-from wsext.protocol.wire import to_payload
+from wsext.runtime.fragments import send_fragments
 from wsext.runtime.outbox import Lane, Outbox, Waiting
 from wsext.runtime.outflow import STREAM, hand_over
 from wsext.runtime.settings import WebSocketOptions
@@ -145,9 +144,7 @@ class TrioOutflow:
         await self._begin_stream()
         connection = self._link.connection
         try:
-            opcode, payload = to_payload(first)
-            await self._send_fragment(Frame(opcode, payload, False, 0, hints, meta))
-            await self._send_rest(iterator, opcode)
+            await send_fragments(first, iterator, hints, meta, self._send_fragment)
         except BaseException:
             if connection.is_halfway and connection.is_open:
                 # A codec has half a message, or the peer; nothing can take it back.
@@ -158,14 +155,6 @@ class TrioOutflow:
         finally:
             self._streaming = self._fragment = None
             self._link.write_soon()
-
-    async def _send_rest(self, chunks: AsyncIterator[Data], opcode: int) -> None:
-        async for chunk in chunks:
-            kind, payload = to_payload(chunk)
-            if kind != opcode:
-                raise TypeError("a streamed message is all text or all binary")
-            await self._send_fragment(Frame(Opcode.CONTINUATION, payload, False))
-        await self._send_fragment(Frame(Opcode.CONTINUATION, b"", True))
 
     async def _begin_stream(self) -> None:
         """Wait until it is this message's turn; no other is sent until it ends."""
