@@ -92,6 +92,9 @@ class Request:
     body: bytes = field(default=b"", repr=False)
     expires: float | None = None
 
+    #: Why it was refused, if an operator has to know that; for the log, and never sent.
+    refused = ""
+
     def get_extra_info(self, name: str) -> Any:
         """What the transport knows, for example ``peername`` or ``ssl_object`` (a guard may look at
         a client's certificate); ``None`` once the connection has ended."""
