@@ -83,7 +83,9 @@ async def test_a_page_that_may_not_connect_is_one_line(
     caplog.set_level(level, "wsext.access")
     async with wsext.serve(echo_app()) as server:
         assert (await fetch(server.port, EVIL_PAGE))[0] == 403
-    refused = r"a page of http://evil\x9b31m may not connect: origins allows same, here http://localhost"
+    refused = (
+        r"a page of http://evil\x9b31m may not connect: origins allows same, here http://localhost"
+    )
     (record,) = (record for record in caplog.records if record.levelno >= logging.INFO)
     assert record.levelname == "WARNING"
     if level == "WARNING":
