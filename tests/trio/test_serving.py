@@ -165,13 +165,16 @@ def test_who_is_silent_gives_its_place_up_when_another_one_comes() -> None:
 
 
 def test_a_reset_is_noticed_while_nothing_is_read() -> None:
-    ended: list[CloseInfo] = []
-
-    async def busy(session: Any) -> None:
-        ended.append(await session.wait_closed())
+    infos: list[CloseInfo] = []
 
     async def scenario() -> None:
         options = WebSocketOptions(incoming_capacity=1, ping_interval=None)
+        ended = trio.Event()
+
+        async def busy(session: Any) -> None:
+            infos.append(await session.wait_closed())
+            ended.set()
+
         async with trio.open_nursery() as nursery:
             server = await nursery.start(partial(wsext.trio.serve, busy, options=options))
             stream = await trio.open_tcp_stream("127.0.0.1", server.port)
@@ -182,12 +185,11 @@ def test_a_reset_is_noticed_while_nothing_is_read() -> None:
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             await trio.aclose_forcefully(stream)  # resets it
             with trio.fail_after(3):
-                while not ended:
-                    await trio.sleep(0.01)
+                await ended.wait()
             nursery.cancel_scope.cancel()
 
     trio.run(scenario)
-    assert [info.code for info in ended] == [1006]
+    assert [info.code for info in infos] == [1006]
 
 
 class _Failing(trio.abc.Listener[trio.abc.Stream]):
