@@ -151,15 +151,17 @@ def test_beyond_the_limit_connections_are_told_so() -> None:
 def test_who_is_silent_gives_its_place_up_when_another_one_comes() -> None:
     async def scenario() -> None:
         how = {"server": ServerOptions(max_connections=2, handshake_timeout=10)}
-        async with serving(echo, **how) as (_, listener):
-            async with wsext.trio.connect("ws://memory/", stream=listener.open()):
-                silent = RawPeer(listener.open())
-                await trio.sleep(4.9)
-                assert "503" in await RawPeer(listener.open()).shake()
-                await trio.sleep(0.2)  # half of the time for a handshake is over
-                assert "101" in await RawPeer(listener.open()).shake()
-                assert await silent.frame() is None
-                assert "503" in await RawPeer(listener.open()).shake()  # sessions give way to none
+        async with (
+            serving(echo, **how) as (_, listener),
+            wsext.trio.connect("ws://memory/", stream=listener.open()),
+        ):
+            silent = RawPeer(listener.open())
+            await trio.sleep(4.9)
+            assert "503" in await RawPeer(listener.open()).shake()
+            await trio.sleep(0.2)  # half of the time for a handshake is over
+            assert "101" in await RawPeer(listener.open()).shake()
+            assert await silent.frame() is None
+            assert "503" in await RawPeer(listener.open()).shake()  # sessions give way to none
 
     run(scenario)
 
