@@ -186,7 +186,7 @@ class Request:
                     found.setdefault(name.strip(), _COOKIES.value_decode(text.strip())[0])
         return found
 
-    @property
+    @cached_property
     def origin(self) -> str | None:
         """The ``Origin`` header, which browsers send (RFC 6454); ``None`` without one."""
         return self.headers.get("Origin")
