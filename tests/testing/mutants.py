@@ -8,6 +8,8 @@ import zlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
+import pytest
+
 from wsext import (
     RSV,
     Agreement,
@@ -34,7 +36,6 @@ __all__ = [
     "Mutants",
     "Pack",
     "PackCodec",
-    "check_caught",
     "with_codec",
 ]
 
@@ -240,19 +241,19 @@ class Mutants(list[tuple[Any, str, dict[str, Any]]]):
 
         return register
 
-    @property
-    def ids(self) -> list[str]:
-        """The name of each, and what is wrong, for pytest."""
-        return [f"{getattr(k, '__name__', type(k).__name__)}: {k.__doc__}" for k, _, _ in self]
+    def as_test(self) -> Any:
+        """A test of each of them: the case fails for it, and says why."""
+        ids = [f"{getattr(k, '__name__', type(k).__name__)}: {k.__doc__}" for k, _, _ in self]
 
+        @pytest.mark.parametrize(("kind", "case", "attributes"), self, ids=ids)
+        def test_mutant(kind: Any, case: str, attributes: dict[str, Any]) -> None:
+            suite = suite_for(kind, **attributes)
 
-def check_caught(kind: Any, case: str, attributes: dict[str, Any]) -> None:
-    """Check that a case fails for a mutant, and says why."""
-    suite = suite_for(kind, **attributes)
+            def test(self: Any) -> None:
+                getattr(suite(), case)()
 
-    def test(self: Any) -> None:
-        getattr(suite(), case)()
+            (result,) = run(type("Only", (), {case: test}))
+            assert result.outcome is Outcome.FAILED, result
+            assert result.detail
 
-    (result,) = run(type("Only", (), {case: test}))
-    assert result.outcome is Outcome.FAILED, result
-    assert result.detail
+        return test_mutant

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.testing.mutants import KINDS, Mutants, PackCodec, check_caught, with_codec
+from tests.testing.mutants import KINDS, Mutants, PackCodec, with_codec
 from wsext import Frame, RemoteProtocolError
 from wsext.testing.cases_sharing import SharingCases
 from wsext.testing.suite import Outcome, run
@@ -167,11 +167,7 @@ class SharesTextAsBinary(PackCodec):
         return Frame(2, data, True, int(self.rsv))
 
 
-@pytest.mark.parametrize(("kind", "case", "attributes"), MUTANTS, ids=MUTANTS.ids)
-def test_every_mutant_is_caught_by_the_case_meant_for_it(
-    kind: Any, case: str, attributes: dict[str, Any]
-) -> None:
-    check_caught(kind, case, attributes)
+test_every_mutant_is_caught_by_the_case_meant_for_it = MUTANTS.as_test()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial, wraps
+from typing import Any, ParamSpec
 
 import trio
 import trio.testing
@@ -12,14 +13,26 @@ import trio.testing
 from tests.raw import REQUEST
 from wsext import Frame
 from wsext.protocol.wire import FrameParser
-from wsext.testing import on_trio
+from wsext.testing.on_trio import serving
 
-__all__ = ["RawPeer", "raw_peer", "run", "shaken"]
+__all__ = ["RawPeer", "on_trio", "raw_peer", "run", "shaken"]
+
+P = ParamSpec("P")
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
     """Run a scenario; its clock jumps where nothing else happens, so that no wait takes time."""
     trio.run(scenario, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def on_trio(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
+    """A test that `run` runs."""
+
+    @wraps(test)
+    def run_test(*args: P.args, **kwargs: P.kwargs) -> None:
+        run(partial(test, *args, **kwargs))
+
+    return run_test
 
 
 class RawPeer:
@@ -77,7 +90,7 @@ async def raw_peer(
     app: Any, *, make: Any = trio.testing.memory_stream_pair, **how: Any
 ) -> AsyncIterator[RawPeer]:
     """A peer of a server in memory, before the opening handshake."""
-    async with on_trio.serving(app, **how) as (_, listener):
+    async with serving(app, **how) as (_, listener):
         peer = RawPeer(listener.open(make))
         try:
             yield peer
