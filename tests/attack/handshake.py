@@ -9,7 +9,7 @@ from tests.attack.target import DROPPED, HANDSHAKE, Target
 from tests.raw import REQUEST, masked
 
 EVERYWHERE = ("http1", "tls", "workers", "uvicorn", "trio")
-OWN = ("http1", "tls", "workers")
+OWN = ("http1", "tls", "workers", "trio")
 
 
 @attack(
