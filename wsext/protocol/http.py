@@ -92,6 +92,9 @@ class Request:
     body: bytes = field(default=b"", repr=False)
     expires: float | None = None
 
+    #: Why it was refused, if an operator has to know that; for the log, and never sent.
+    refused = ""
+
     def get_extra_info(self, name: str) -> Any:
         """What the transport knows, for example ``peername`` or ``ssl_object`` (a guard may look at
         a client's certificate); ``None`` once the connection has ended."""
@@ -169,7 +172,7 @@ class Request:
                     found.setdefault(name.strip(), _COOKIES.value_decode(text.strip())[0])
         return found
 
-    @property
+    @cached_property
     def origin(self) -> str | None:
         """The ``Origin`` header, which browsers send (RFC 6454); ``None`` without one."""
         return next(iter(self.headers.get_all("Origin")), None)  # `get` raises an error inside

@@ -197,7 +197,7 @@ class Installed(Hooks):
                 raise ExtensionConflict(other.name, item.name, what)
             self.conflicts.append((other.name, item.name, what))
             # Two of one phase are alternatives by nature, such as two compressions.
-            level = logging.INFO if other.phase == item.phase else logging.WARNING
+            level = logging.DEBUG if other.phase == item.phase else logging.WARNING
             _tell_of_conflict(level, other.name, item.name, what)
 
     def subset(self, extensions: Iterable[Any] | bool) -> Installed:

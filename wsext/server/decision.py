@@ -151,7 +151,7 @@ async def _decide(request: Request, terms: Terms) -> Acceptance | Response:
 
 
 def check_page(request: Request, origins: Sequence[str] | None) -> None:
-    """Check which page asks, and log the one that may not.
+    """Check which page asks; of one that may not, the request keeps for the log why.
 
     Raises:
         HandshakeRejected: 403.
@@ -160,7 +160,7 @@ def check_page(request: Request, origins: Sequence[str] | None) -> None:
         check_origin(request, origins)
     except HandshakeRejected:
         origin, allowed = request.origin or "no origin", _describe(origins or (), request)
-        logger.warning("a page of %.200s may not connect: origins allows %s", origin, allowed)
+        request.refused = f"a page of {origin:.200} may not connect: origins allows {allowed}"
         raise
 
 
