@@ -79,8 +79,10 @@ class _Scene:
         self._stack.close()
 
     async def restart(self) -> None:
-        await asyncio.to_thread(self.stop)
-        await asyncio.to_thread(self.start)
+        try:
+            await asyncio.to_thread(self.stop)
+        finally:
+            await asyncio.to_thread(self.start)
 
     async def kill_worker(self) -> None:
         os.kill(_workers(self.served.process.pid)[-1], signal.SIGKILL)
@@ -163,7 +165,10 @@ async def _run(
         await asyncio.sleep(3)
         happened = FAULTS[fault](scene)
         assert asyncio.iscoroutine(happened)
-        await happened
+        try:
+            await happened
+        except AssertionError as error:
+            cell.wrong.append(str(error))
     _, late = await asyncio.wait(saying, timeout=90)
     cell.wrong += [f"a publisher did not end: {task.get_coro()}" for task in late]
     cell.wrong += [repr(e) for task in saying if task.done() and (e := task.exception())]
