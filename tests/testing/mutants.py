@@ -29,6 +29,7 @@ from wsext.testing.suite import Outcome, run, suite_for
 
 __all__ = [
     "KINDS",
+    "ContextCodec",
     "DeltaCodec",
     "Guard",
     "GuardCodec",
@@ -87,6 +88,29 @@ class PackCodec(MessageCodec):
             raise RemoteProtocolError(1007, "truncated")
         if self.checksum and tail != zlib.crc32(out).to_bytes(4, "big"):
             raise RemoteProtocolError(1002, "wrong checksum")
+        return out
+
+
+class ContextCodec(PackCodec):
+    """Compresses with what came before as context."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.packer, self.unpacker = self.new_packer(), zlib.decompressobj(-self.bits)
+
+    def new_packer(self) -> Any:
+        return zlib.compressobj(self.options.level, zlib.DEFLATED, -self.bits)
+
+    def encode_message(self, data: bytes) -> bytes:
+        return bytes(self.packer.compress(data) + self.packer.flush(zlib.Z_SYNC_FLUSH))
+
+    def decode_message(self, data: bytes, budget: int) -> bytes:
+        try:
+            out = self.unpacker.decompress(data, budget + 1)
+        except zlib.error:
+            raise RemoteProtocolError(1007, "corrupt") from None
+        if len(out) > budget:
+            raise RemoteProtocolError(1009, "too large")
         return out
 
 

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec
 import trio
 import trio.testing
 
-from tests.raw import REQUEST
+from tests.raw import REQUEST, FramePeer
 from wsext import Frame
 from wsext.protocol.wire import FrameParser
 from wsext.testing.on_trio import serving
@@ -35,7 +35,7 @@ def on_trio(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
     return run_test
 
 
-class RawPeer:
+class RawPeer(FramePeer):
     """One end of a connection that a server has the other end of."""
 
     def __init__(self, stream: Any) -> None:
@@ -66,7 +66,6 @@ class RawPeer:
         return await self.read_head()
 
     async def frame(self) -> Frame | None:
-        """The next frame, or ``None`` at the end of the stream."""
         while not self._frames:
             try:
                 data = await self.stream.receive_some(1 << 16)
@@ -76,13 +75,6 @@ class RawPeer:
                 return None
             self._parser.feed(bytes(data), self._frames)
         return self._frames.pop(0)
-
-    async def close_code(self) -> int | None:
-        """The code of the server's Close frame; what comes before it is skipped."""
-        while (frame := await self.frame()) is not None:
-            if frame.opcode == 8:
-                return int.from_bytes(frame.payload[:2], "big") if frame.payload else 1005
-        return None
 
 
 @asynccontextmanager

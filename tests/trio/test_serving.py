@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import socket
+import struct
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 import wsext
 import wsext.trio
+from tests.raw import masked
 from tests.trio.peers import RawPeer, on_trio
 from wsext import App, CloseInfo, ServerOptions, WebSocketOptions
 from wsext.testing.on_trio import connect, serving
@@ -131,6 +135,50 @@ async def test_beyond_the_limit_connections_are_told_so() -> None:
             assert caught.value.status == 503
         async with wsext.trio.connect("ws://memory/", stream=listener.open()):
             pass
+
+
+@on_trio
+async def test_who_is_silent_gives_its_place_up_when_another_one_comes() -> None:
+    how = {"server": ServerOptions(max_connections=2, handshake_timeout=10)}
+    async with (
+        serving(echo, **how) as (_, listener),
+        wsext.trio.connect("ws://memory/", stream=listener.open()),
+    ):
+        silent = RawPeer(listener.open())
+        await trio.sleep(4.9)
+        assert "503" in await RawPeer(listener.open()).shake()
+        await trio.sleep(0.2)  # half of the time for a handshake is over
+        assert "101" in await RawPeer(listener.open()).shake()
+        assert await silent.frame() is None
+        assert "503" in await RawPeer(listener.open()).shake()  # sessions give way to none
+
+
+def test_a_reset_is_noticed_while_nothing_is_read() -> None:
+    infos: list[CloseInfo] = []
+
+    async def scenario() -> None:
+        options = WebSocketOptions(incoming_capacity=1, ping_interval=None)
+        ended = trio.Event()
+
+        async def busy(session: Any) -> None:
+            infos.append(await session.wait_closed())
+            ended.set()
+
+        async with trio.open_nursery() as nursery:
+            server = await nursery.start(partial(wsext.trio.serve, busy, options=options))
+            stream = await trio.open_tcp_stream("127.0.0.1", server.port)
+            peer = RawPeer(stream)
+            assert "101" in await peer.shake()
+            await peer.send(masked(1, b"a") * 100)
+            await trio.testing.wait_all_tasks_blocked(0.1)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await trio.aclose_forcefully(stream)  # resets it
+            with trio.fail_after(3):
+                await ended.wait()
+            nursery.cancel_scope.cancel()
+
+    trio.run(scenario)
+    assert [info.code for info in infos] == [1006]
 
 
 class _Failing(trio.abc.Listener[trio.abc.Stream]):

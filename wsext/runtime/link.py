@@ -31,6 +31,8 @@ __all__ = ["Link"]
 
 logger = get_logger("wsext.session")
 
+_OPEN, _CLOSE_SENT = State.OPEN, State.CLOSE_SENT
+
 #: What a connection counts, and the next one goes on counting.
 _TOTALS = (
     *("messages_in", "messages_out", "app_bytes_in", "app_bytes_out"),
@@ -147,7 +149,7 @@ class Link(Reading, asyncio.BufferedProtocol):
         assert owner is not None
         if not owner.keeps(self):
             self.is_final = True
-        elif connection.state is State.CLOSE_SENT:
+        elif connection.state is _CLOSE_SENT:
             self._close_after = connection.local_close
         connection.lose(exc, unsent=self._paused)
         self._paused = False
@@ -374,13 +376,13 @@ class Link(Reading, asyncio.BufferedProtocol):
 
     def progress_close(self) -> None:
         """Do what the connection's state asks of the transport."""
-        if self.is_lost or self._transport is None or self.connection.state is State.OPEN:
+        if self.is_lost or self._transport is None or self.connection.state is _OPEN:
             return
         self.write_out()  # a Close frame may stand there
         self._keepalive.stop()
         if self._pace is not None:
             self._pace.end()
-        more = self.connection.state is State.CLOSE_SENT
+        more = self.connection.state is _CLOSE_SENT
         if not more and not self.is_async:
             self.connection.pipeline.close()  # it may be a while until the transport is gone
         if self._owner is not None:

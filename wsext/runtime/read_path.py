@@ -21,6 +21,9 @@ __all__ = ["READ_SIZE", "ReadPath"]
 
 _OPEN = State.OPEN
 
+#: The event loops that fill buffers in the background; there are such on Windows only.
+_PROACTORS = getattr(asyncio, "ProactorEventLoop", ())
+
 #: Bytes that are read at once, at most.
 READ_SIZE = 1 << 18
 
@@ -58,9 +61,8 @@ class ReadPath(WritePath):
     def __init__(self, connection: Connection, options: WebSocketOptions) -> None:
         WritePath.__init__(self, connection, options)
         self._session: SessionPath | None = None  # who gets what is received
-        proactor = getattr(asyncio, "ProactorEventLoop", None)
-        if proactor is not None and isinstance(self._loop, proactor):
-            self._buffer = bytearray(READ_SIZE // 4)  # Windows reads into it in the background
+        if isinstance(self._loop, _PROACTORS):
+            self._buffer = bytearray(READ_SIZE // 4)
             self._view: memoryview | bytearray = memoryview(self._buffer)
         else:
             self._buffer = _shared.buffer
@@ -81,7 +83,7 @@ class ReadPath(WritePath):
     def bind(self, transport: Any) -> None:
         """Learn how a transport wants to be used."""
         WritePath.bind(self, transport)
-        if hasattr(transport, "write_nocheck"):  # aiofastnet
+        if self._write != transport.write:  # aiofastnet
             # It looks into an array without asking for a view. (Others may take slices of it.)
             self._view = self._buffer
 

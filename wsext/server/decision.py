@@ -46,6 +46,9 @@ __all__ = ["Acceptance", "Terms", "ask_guards", "check_page", "decide", "interna
 
 logger = get_logger("wsext.server")
 
+#: The negotiation of a peer that offers no extension.
+_NOTHING = Negotiation()
+
 #: What a peer is told to bring: something that has not expired (RFC 6750 §3.1).
 _CHALLENGE = 'Bearer error="invalid_token"'
 
@@ -202,7 +205,7 @@ async def _agree(
             cannot be resumed after all.
     """
     installed, options = terms.installed, terms.options
-    negotiation = await _negotiate(request, offers, terms) if offers else Negotiation()
+    negotiation = await _negotiate(request, offers, terms) if offers else _NOTHING
     try:
         session = _find_session(negotiation) if offers else None
         required = installed.required
