@@ -10,7 +10,7 @@ import threading
 from typing import Any
 
 from wsext.protocol.connection import Connection
-from wsext.protocol.frames import Frame, Message
+from wsext.protocol.frames import Message
 from wsext.protocol.states import State
 from wsext.runtime.session_path import SessionPath
 from wsext.runtime.settings import WebSocketOptions
@@ -78,6 +78,7 @@ class ReadPath(WritePath):
         self._in_place = False  # the buffer that was asked for is the payload's own
         self.acks_later = False  # whether `acknowledge_later` was asked
         self.has_acked = False  # since then
+        self.resumed = 0  # how often the peer has made room again
 
     def bind(self, transport: Any) -> None:
         """Learn how a transport wants to be used."""
@@ -164,7 +165,8 @@ class ReadPath(WritePath):
 
     def _end_read(self) -> None:
         """Send what the events of a read have led to."""
-        if self.connection.journal is not None:
+        journal = self.connection.journal
+        if journal is not None and (journal.is_ack_near or not self.acks_later):
             self._acknowledge()
         self._finish()
 
@@ -271,8 +273,13 @@ class ReadPath(WritePath):
             frame = event
             if frame.opcode == 10:
                 self.take_pong(bytes(frame.payload))
-            elif frame.opcode > 10 and self.take_ack(frame):
-                return
+            elif frame.opcode > 10:
+                journal = self.connection.journal
+                if journal is not None and frame.opcode == journal.opcode:
+                    self.resumed += 1
+                    if self.queueing:
+                        self.write_on()
+                    return
             if session is not None and session._raw:
                 session._deliver(frame)
 
@@ -298,8 +305,8 @@ class ReadPath(WritePath):
         """A pong has come."""
         raise NotImplementedError
 
-    def take_ack(self, frame: Frame) -> bool:
-        """An acknowledgement has come, if it is one: then there may be room for more to be sent."""
+    def write_on(self) -> None:
+        """There may be room for more to be sent."""
         raise NotImplementedError
 
     def acknowledge_later(self) -> None:
