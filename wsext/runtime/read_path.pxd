@@ -18,6 +18,7 @@ cdef class ReadPath(WritePath):
     cdef bytearray _buffer
     cdef object _view
     cdef bint _in_place
+    cdef bint _grows
     cdef public bint _stalled
     cdef public bint _pulling
     cdef public bint _heard

@@ -76,6 +76,7 @@ class ReadPath(WritePath):
         self._heard = False  # since the last ping
         self._has_read = False  # since `find_reset` has looked
         self._in_place = False  # the buffer that was asked for is the payload's own
+        self._grows = False  # a small read has become much, or many messages
         self.acks_later = False  # whether `acknowledge_later` was asked
         self.has_acked = False  # since then
         self.resumed = 0  # how often the peer has made room again
@@ -122,8 +123,8 @@ class ReadPath(WritePath):
             self.store(data, size)
             return
         connection = self.connection
-        # What is small and no extension decodes takes no longer than it took to arrive.
-        is_light = size <= _LARGE and connection.pipeline.passive
+        # What is small takes no longer than it took to arrive, until an extension makes much of it.
+        is_light = size <= _LARGE and not self._grows
         began = 0.0 if is_light else turns.clock()
         self._gathering = self._pulling = True
         try:
@@ -136,8 +137,11 @@ class ReadPath(WritePath):
                         self._session._deliver_one(event)
                     message = event
                     size = max(size, message.size)
-                if began > 0 and size > _LARGE:
-                    turns.charge(self, began)
+                if size > _LARGE:
+                    if began > 0:
+                        turns.charge(self, began)
+                    else:
+                        self._grows = not connection.pipeline.passive
         finally:
             self._gathering = self._pulling = False
         session = self._session
@@ -221,6 +225,7 @@ class ReadPath(WritePath):
                 rounds += 1
                 if began <= 0:
                     began = turns.clock()
+                    self._grows = not connection.pipeline.passive
                 elif rounds >= _ROUNDS or turns.is_over(began):
                     self.take_turns()
                     break
