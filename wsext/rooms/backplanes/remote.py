@@ -69,7 +69,7 @@ class RemoteBackplane(Backplane):
         self.status.url = safe_url(url)
         self.status.connected = False
         self._broker = broker
-        self._options = options or RemoteOptions()
+        self._options = RemoteOptions.of(options)
         self.can_recover = broker.numbers
         self._running: asyncio.Task[None] | None = None
         self._faults = broker.faults = Faults(self.status)
