@@ -210,8 +210,9 @@ class Chat(Listener):
     def on_close(self, session, info):
         members.discard(session)
 
-@app.on_shutdown
-async def write():
+@app.lifespan
+async def write(app):
+    yield
     with open("accepted", "w") as file:
         file.write("\\n".join(accepted))
 """

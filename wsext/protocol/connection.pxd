@@ -65,7 +65,9 @@ cdef class Connection(Sender):
     @cython.locals(frame=Frame)
     cpdef object ready_event(self)
 
-    @cython.locals(message=Message, pipeline=Pipeline, frame=Frame, decoded=list)
+    @cython.locals(
+        message=Message, pipeline=Pipeline, frame=Frame, opcode=int, decoded=list
+    )
     cdef object _take(self, object item)
 
     @cython.locals(opcode=int, is_whole=bint)

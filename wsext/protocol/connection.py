@@ -359,7 +359,16 @@ class Connection(Sender):
                 self.journal.count_frame(frame)
             return self._deliver(frame)
         self._turn -= _UNITS_PER_DECODING
-        self._check_wire(frame)
+        opcode = frame.opcode
+        if (
+            frame.fin
+            and (opcode == 1 or opcode == 2)
+            and self._wire_known
+            and not self._wire_partial
+        ):
+            self.wire_bytes_in += size_of(frame.payload)  # the parser has kept the limit
+        else:
+            self._check_wire(frame)
         result = pipeline.decode_one(frame)
         if self.journal is not None:
             self._count_in(result)

@@ -175,7 +175,7 @@ class Request:
     @cached_property
     def origin(self) -> str | None:
         """The ``Origin`` header, which browsers send (RFC 6454); ``None`` without one."""
-        return self.headers.get("Origin")
+        return next(iter(self.headers.get_all("Origin")), None)  # `get` raises an error inside
 
     @property
     def bearer_token(self) -> str:

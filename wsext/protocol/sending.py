@@ -370,7 +370,7 @@ class Sender:
         sent, or without a journal."""
         if self.journal is None or self.local_close is not None or self.ended:
             return
-        frame = Frame(self.journal.opcode, self.journal.ack_payload())
+        frame = make_frame(self.journal.opcode, self.journal.ack_payload(), True, 0)
         try:
             if self.pipeline.passive:
                 self._write(frame)

@@ -16,7 +16,6 @@ from wsext.errors import ProtocolError
 from wsext.escape import get_logger
 from wsext.protocol.closing import build_close
 from wsext.protocol.connection import Connection
-from wsext.protocol.frames import Frame
 from wsext.protocol.states import State
 from wsext.runtime.closing import Closing
 from wsext.runtime.deadline import Deadline
@@ -68,7 +67,6 @@ class Link(Reading, asyncio.BufferedProtocol):
         "_owner",
         "is_final",
         "is_fresh",
-        "resumed",
     )
 
     def __init__(
@@ -79,7 +77,6 @@ class Link(Reading, asyncio.BufferedProtocol):
         timers: Timers | None = None,
     ) -> None:
         Reading.__init__(self, connection, options, timers)
-        self.resumed = 0  # how often the peer has made room again
         self._owner: Owner | None = owner
         self._keepalive = Keepalive(self)
         self._closing: Closing | None = None  # made when the end begins
@@ -206,15 +203,6 @@ class Link(Reading, asyncio.BufferedProtocol):
         self._keepalive.release()
 
     # --- acknowledgements ---------------------------------------------------------------------
-
-    def take_ack(self, frame: Frame) -> bool:
-        journal = self.connection.journal
-        if journal is None or frame.opcode != journal.opcode:
-            return False
-        self.resumed += 1
-        if self.queueing:
-            self.write_on()
-        return True
 
     def acknowledge_later(self) -> None:
         if not self.is_lost:

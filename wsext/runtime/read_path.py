@@ -10,7 +10,7 @@ import threading
 from typing import Any
 
 from wsext.protocol.connection import Connection
-from wsext.protocol.frames import Frame, Message
+from wsext.protocol.frames import Message
 from wsext.protocol.states import State
 from wsext.runtime.session_path import SessionPath
 from wsext.runtime.settings import WebSocketOptions
@@ -76,8 +76,10 @@ class ReadPath(WritePath):
         self._heard = False  # since the last ping
         self._has_read = False  # since `find_reset` has looked
         self._in_place = False  # the buffer that was asked for is the payload's own
+        self._grows = False  # a small read has become much, or many messages
         self.acks_later = False  # whether `acknowledge_later` was asked
         self.has_acked = False  # since then
+        self.resumed = 0  # how often the peer has made room again
 
     def bind(self, transport: Any) -> None:
         """Learn how a transport wants to be used."""
@@ -121,8 +123,8 @@ class ReadPath(WritePath):
             self.store(data, size)
             return
         connection = self.connection
-        # What is small and no extension decodes takes no longer than it took to arrive.
-        is_light = size <= _LARGE and connection.pipeline.passive
+        # What is small takes no longer than it took to arrive, until an extension makes much of it.
+        is_light = size <= _LARGE and not self._grows
         began = 0.0 if is_light else turns.clock()
         self._gathering = self._pulling = True
         try:
@@ -135,8 +137,11 @@ class ReadPath(WritePath):
                         self._session._deliver_one(event)
                     message = event
                     size = max(size, message.size)
-                if began > 0 and size > _LARGE:
-                    turns.charge(self, began)
+                if size > _LARGE:
+                    if began > 0:
+                        turns.charge(self, began)
+                    else:
+                        self._grows = not connection.pipeline.passive
         finally:
             self._gathering = self._pulling = False
         session = self._session
@@ -164,7 +169,8 @@ class ReadPath(WritePath):
 
     def _end_read(self) -> None:
         """Send what the events of a read have led to."""
-        if self.connection.journal is not None:
+        journal = self.connection.journal
+        if journal is not None and (journal.is_ack_near or not self.acks_later):
             self._acknowledge()
         self._finish()
 
@@ -219,6 +225,7 @@ class ReadPath(WritePath):
                 rounds += 1
                 if began <= 0:
                     began = turns.clock()
+                    self._grows = not connection.pipeline.passive
                 elif rounds >= _ROUNDS or turns.is_over(began):
                     self.take_turns()
                     break
@@ -271,8 +278,13 @@ class ReadPath(WritePath):
             frame = event
             if frame.opcode == 10:
                 self.take_pong(bytes(frame.payload))
-            elif frame.opcode > 10 and self.take_ack(frame):
-                return
+            elif frame.opcode > 10:
+                journal = self.connection.journal
+                if journal is not None and frame.opcode == journal.opcode:
+                    self.resumed += 1
+                    if self.queueing:
+                        self.write_on()
+                    return
             if session is not None and session._raw:
                 session._deliver(frame)
 
@@ -298,8 +310,8 @@ class ReadPath(WritePath):
         """A pong has come."""
         raise NotImplementedError
 
-    def take_ack(self, frame: Frame) -> bool:
-        """An acknowledgement has come, if it is one: then there may be room for more to be sent."""
+    def write_on(self) -> None:
+        """There may be room for more to be sent."""
         raise NotImplementedError
 
     def acknowledge_later(self) -> None:

@@ -20,7 +20,8 @@ from wsext.sdk.checks import check_class
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.hooks import Hooks, has_hooks
 from wsext.sdk.options import NamedOptionSet
-from wsext.sdk.plugins import Plugins, default_plugins, is_codec, is_installable
+from wsext.sdk.plugins import Plugins, default_plugins
+from wsext.sdk.usable import is_codec, is_installable
 from wsext.sdk.values import as_list
 
 __all__ = ["Installed"]
