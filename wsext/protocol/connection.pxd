@@ -12,6 +12,10 @@ from wsext.protocol.wire cimport FrameParser
 cdef long long _UNITS_PER_TURN
 cdef long long _UNITS_PER_DECODING
 cdef int _UNIT_BITS
+cdef int _NONE
+cdef int _CLOSE
+cdef int _PING
+cdef int _PONG
 
 
 cdef class Connection(Sender):

@@ -10,6 +10,9 @@ from wsext.protocol.prepared cimport PreparedMessage
 from wsext.protocol.wire cimport MaskSource, payload_size, to_payload, write_apart
 
 cdef Py_ssize_t _APART_FROM
+cdef int _NONE
+cdef int _CLOSE
+cdef int _PONG
 
 
 cdef class Sender:
