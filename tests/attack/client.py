@@ -79,7 +79,7 @@ from_server(
 from_server(
     "bombs",
     "a compression bomb",
-    frame(2, deflated(bytes(50 * MIB)), rsv=0x40),
+    frame(2, BOMB, rsv=0x40),
     more=ANSWER.format("permessage-deflate"),
 )
 from_server("one-byte messages", "a flood of messages", frame(2, b"x") * 20_000)
