@@ -15,6 +15,7 @@ from tests.attack.logs import CONTROLS
 from tests.attack.registry import attack
 from tests.attack.target import DROPPED, Handle, Target, upgrade
 from tests.codecs import deflated
+from tests.hostile import BOMB
 from wsext.protocol.wire import frame_header
 
 CLIENT = ("client",)
