@@ -18,6 +18,7 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter,
 ) -> Iterator[None]:
     """Say in one line, behind all else, what was left out and what brings it."""
+    gc.unfreeze()  # Hypothesis, if it is imported only now, looks for what refers to trio's random
     yield
     reports = terminalreporter.stats.get("skipped", [])
     line = tools.left_out([report.longrepr[2] for report in reports])

@@ -52,7 +52,7 @@ from wsext.sdk.installed import Installed, build
 from wsext.sdk.values import as_list
 from wsext.version import __version__
 
-__all__ = ["check_required", "connect", "tls_error"]
+__all__ = ["check_required", "connect", "tls_error", "too_late"]
 
 T = TypeVar("T")
 
