@@ -34,6 +34,7 @@ cdef class WritePath:
     cdef long long _sent(self) except -1
 
     cdef _begin_turn(self)
+    cdef _write_soon(self)
 
     @cython.locals(connection=Connection)
     cdef _send(self, object data, object hints, object meta)
@@ -48,3 +49,7 @@ cdef class WritePath:
 
     @cython.locals(dirty=list)
     cdef _mark(self)
+
+
+@cython.locals(links=list, link=WritePath)
+cpdef _write_dirty(object loop, list dirty)

@@ -66,9 +66,10 @@ _dirty = _Dirty()
 def _write_dirty(loop: asyncio.AbstractEventLoop, dirty: list[WritePath]) -> None:
     links = dirty[:]
     dirty.clear()
-    for link in links:
+    for item in links:
+        link = item
         try:
-            link.write_soon()
+            link._write_soon()
         except Exception as error:  # of one connection; the others have something to write, too
             loop.call_exception_handler({"message": "writing failed", "exception": error})
 
@@ -129,12 +130,6 @@ class WritePath:
         """Write before the event loop's next turn, unless something does earlier."""
         self._soon()
 
-    def write_soon(self) -> None:
-        """What `soon` asked for."""
-        self._is_dirty = False
-        self._begin_turn()
-        self._finish()
-
     def send_prepared(self, message: PreparedMessage) -> bool:
         """Send a shared message; ``False`` if something waits or it cannot be shared here.
 
@@ -182,6 +177,11 @@ class WritePath:
 
     def _begin_turn(self) -> None:
         self.turn_until = self._sent() + _SEND_TURN
+
+    def _write_soon(self) -> None:
+        self._is_dirty = False
+        self._begin_turn()
+        self._finish()
 
     def _send(
         self, data: Data, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
@@ -232,7 +232,7 @@ class WritePath:
             self._mark()
 
     def _mark(self) -> None:
-        """Have `write_soon` called before the event loop's next turn."""
+        """Have `_write_soon` called before the event loop's next turn."""
         self._is_dirty = True
         dirty = self._dirty
         if not dirty:
