@@ -17,6 +17,7 @@ from wsext.protocol.frames import Data
 from wsext.protocol.prepared import PreparedMessage
 from wsext.protocol.states import State
 from wsext.runtime.loop import refuse_other_thread
+from wsext.runtime.net import descriptor_of
 from wsext.runtime.settings import WebSocketOptions
 
 try:
@@ -24,8 +25,17 @@ try:
 except ImportError:  # needed to compile this module, not to run it
     from wsext.compiled import cython
 
-if not cython.compiled:  # where it is, this is a function in C
+if not cython.compiled:  # where it is, these are functions in C
+    import os
     from threading import get_ident
+
+    def send_now(descriptor: int, data: bytes, size: int) -> int:
+        """Write to a socket that does not block: how many bytes it has taken; -1 if none."""
+        try:
+            return os.write(descriptor, data)
+        except OSError:
+            return -1
+
 
 __all__ = ["WritePath"]
 
@@ -91,6 +101,8 @@ class WritePath:
         self._is_dirty = False
         self._transport: Any = None
         self._write: Any = None
+        self._descriptor = -1  # of the socket, where the transport's own way to write is slow
+        self._is_behind = True  # the transport has bytes that leave before all others, or may have
         self.is_async = connection.pipeline.is_async
         self._paused = False  # the transport asks us to stop writing
         # When more bytes than this were sent, the pace has to be asked (`wsext.runtime.pacing`).
@@ -107,6 +119,7 @@ class WritePath:
         self._transport = transport
         # aiofastnet's other method checks its argument.
         self._write = getattr(transport, "write_nocheck", transport.write)
+        self._descriptor = descriptor_of(transport)
 
     @property
     def has_had_turn(self) -> bool:
@@ -210,11 +223,27 @@ class WritePath:
         if not output:
             return
         if type(output) is not list:
-            self._write(output)
+            self._put_out(output)
         elif pending <= _JOIN_AT_MOST:
-            self._write(b"".join(output))
+            self._put_out(b"".join(output))
         else:
+            self._is_behind = True
             self._transport.writelines(output)
+
+    def _put_out(self, data: bytes) -> None:
+        """Give bytes to the socket, and to the transport what that does not take."""
+        rest: Any = data
+        if self._descriptor >= 0:
+            if self._is_behind:
+                self._is_behind = self._transport.get_write_buffer_size() > 0
+            if not self._is_behind:
+                sent = send_now(self._descriptor, data, len(data))
+                if sent == len(data):
+                    return
+                if sent > 0:
+                    rest = memoryview(data)[sent:]
+                self._is_behind = True  # or it was reset: the transport finds that
+        self._write(rest)
 
     def _finish(self) -> None:
         """Write what is ready, and go on with a close if there is one."""
