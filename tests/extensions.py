@@ -229,9 +229,17 @@ class Mac(SealedExtension):
 
 def claiming(token: str, bits: RSV) -> type[Extension]:
     """An extension that does nothing but claim bits."""
+    return codec_of(Codec, token, bits)
 
-    class Claiming(Extension):
+
+def codec_of(codec: type[Codec], token: str = "x-odd", bits: RSV = RSV.NONE) -> type[Extension]:
+    """An extension around a codec class."""
+
+    class Odd(Extension):
         name: ClassVar[str] = token
         rsv: ClassVar[RSV] = bits
 
-    return Claiming
+        def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
+            return codec()
+
+    return Odd

@@ -24,7 +24,22 @@ def masked(opcode: int, payload: bytes = b"", fin: bool = True, rsv: int = 0) ->
     return header + KEY + apply_mask(payload, KEY)
 
 
-class RawPeer:
+class FramePeer:
+    """What every peer that reads frames can do."""
+
+    async def frame(self) -> Frame | None:
+        """The next frame, or ``None`` at the end of the stream."""
+        raise NotImplementedError
+
+    async def close_code(self) -> int | None:
+        """The code of the server's Close frame; what comes before it is skipped."""
+        while (frame := await self.frame()) is not None:
+            if frame.opcode == 8:
+                return int.from_bytes(frame.payload[:2], "big") if frame.payload else 1005
+        return None
+
+
+class RawPeer(FramePeer):
     """A TCP connection to a server."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -46,20 +61,12 @@ class RawPeer:
         return await self.read_head()
 
     async def frame(self) -> Frame | None:
-        """The next frame, or ``None`` at the end of the stream."""
         while not self._frames:
             data = await self.reader.read(1 << 16)
             if not data:
                 return None
             self._parser.feed(data, self._frames)
         return self._frames.pop(0)
-
-    async def close_code(self) -> int | None:
-        """The code of the server's Close frame; what comes before it is skipped."""
-        while (frame := await self.frame()) is not None:
-            if frame.opcode == 8:
-                return int.from_bytes(frame.payload[:2], "big") if frame.payload else 1005
-        return None
 
 
 @asynccontextmanager

@@ -34,7 +34,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from wsext.escape import escape
 
@@ -84,8 +85,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 _ABNORMAL = 1006
 
 
-@dataclass(frozen=True, slots=True)
-class CloseInfo:
+class CloseInfo(msgspec.Struct, frozen=True):
     """How a session ended; always filled in when it has.
 
     Attributes:

@@ -61,6 +61,17 @@ def test_a_backplane_is_a_url_or_an_object_and_the_operators_url_wins() -> None:
     assert app.hub.backplane is not own
 
 
+def test_options_may_be_given_as_a_dict() -> None:
+    app = App(options={"ping-interval": 5}, server={"max_connections": 7}, rooms={"history": 3})
+    assert (app.options.ping_interval, app.server_options.max_connections) == (5, 7)
+    assert app.room_options.history == 3
+    with pytest.raises(OptionError, match="did you mean 'ping_interval'"):
+        App(options={"ping_intervall": 5})
+    wrong: Any = ServerOptions()
+    with pytest.raises(TypeError, match=r"expected WebSocketOptions or a dict .* ServerOptions"):
+        App(options=wrong)
+
+
 def test_prefer_is_short_for_the_option() -> None:
     assert App(prefer="server").options.prefer == "server"
     with pytest.raises(OptionError):

@@ -10,7 +10,7 @@ from tests.attack.registry import attack
 from tests.attack.target import DROPPED, HANDSHAKE, Target
 from tests.raw import REQUEST
 
-EVERYWHERE = ("http1", "tls", "workers", "uvicorn")
+EVERYWHERE = ("http1", "tls", "workers", "uvicorn", "trio")
 #: A ClientHello's first bytes, of a record that never ends.
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(32)
 
@@ -194,7 +194,7 @@ async def reset_at_once(target: Target) -> None:
 @attack(
     "sessions that are opened and reset",
     "handshakes without end",
-    fronts=("http1", "http2", "tls", "workers", "uvicorn"),
+    fronts=("http1", "http2", "tls", "workers", "uvicorn", "trio"),
     sessions=8,
 )
 async def opened_and_reset(target: Target) -> None:
@@ -281,7 +281,7 @@ async def sessions_of_one_address(target: Target) -> None:
 @attack(
     "forged X-Forwarded-For",
     "forged `X-Forwarded-For`",
-    fronts=("http1", "http2", "uvicorn"),
+    fronts=("http1", "http2", "uvicorn", "trio"),
     sessions=8,
 )
 async def forged_address(target: Target) -> None:

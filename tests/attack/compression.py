@@ -56,7 +56,7 @@ def inflating(name: str, fronts: tuple[str, ...], sessions: int) -> None:
 
 for one in SMALL:
     own = one == "an asynchronous codec"  # uvicorn's front has installed extensions only
-    inflating(one, ("http1", "http2", "tls", "workers") + ("uvicorn",) * (not own), 1)
+    inflating(one, ("http1", "http2", "tls", "workers") + ("uvicorn", "trio") * (not own), 1)
     inflating(one, ("http1", "http2"), 40)
 
 LARGE = bytes(50 * MIB)
@@ -91,14 +91,14 @@ def bomb(name: str, fronts: tuple[str, ...]) -> None:
 
 
 for one in BOMBS:
-    more = ("http2", "tls", "workers", "uvicorn") if one == "permessage-deflate" else ()
+    more = ("http2", "tls", "workers", "uvicorn", "trio") if one == "permessage-deflate" else ()
     bomb(one, ("http1", *more))
 
 
 def compressed(name: str, promise: str, offer: str, data: bytes, codes: set[int | None]) -> None:
     """A flood of compressed frames; ``codes`` are those that it may get."""
 
-    @attack(name, promise, fronts=("http1", "http2", "uvicorn"), sessions=4)
+    @attack(name, promise, fronts=("http1", "http2", "uvicorn", "trio"), sessions=4)
     async def run(target: Target) -> None:
         found = await target.flood(data, sessions=4, more=offer)
         wrong = set(found) - codes - {None}
@@ -173,7 +173,7 @@ compressed(
 @attack(
     "hundreds of sessions that have compressed once",
     "many sessions with compression",
-    fronts=("http1", "http2", "uvicorn"),
+    fronts=("http1", "http2", "uvicorn", "trio"),
     sessions=8,
     short=False,  # 38 to 46 MiB stay the first time; no more are added by the next times
 )

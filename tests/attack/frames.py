@@ -10,7 +10,7 @@ from tests.attack.target import DROPPED, Target, WebSocket
 from tests.raw import KEY, masked
 
 KIB, MIB = 1 << 10, 1 << 20
-ALL = ("http1", "http2", "tls", "workers", "uvicorn")
+ALL = ("http1", "http2", "tls", "workers", "uvicorn", "trio")
 
 
 def flooding(
@@ -68,7 +68,7 @@ flooding(
     masked(1, b"x" * (MIB - 4) + "\U0001f600".encode()),
     path="/silent",
     sessions=4,
-    fronts=("http1", "http2", "uvicorn"),
+    fronts=("http1", "http2", "uvicorn", "trio"),
 )
 flooding(
     "messages of 1 MiB to an echo",
@@ -81,7 +81,7 @@ flooding(
     "one connection that keeps the process busy, or many of them",
     masked(1, "grüße".encode() * (MIB // 8)),
     sessions=4,
-    fronts=("http1", "http2", "uvicorn"),
+    fronts=("http1", "http2", "uvicorn", "trio"),
 )
 flooding(
     "a message in empty fragments",
@@ -124,7 +124,7 @@ flooding(
     masked(10, b"p" * 125) * 2000,
     codes={1008},
     sessions=8,
-    fronts=("http1", "http2", "uvicorn"),
+    fronts=("http1", "http2", "uvicorn", "trio"),
 )
 flooding(
     "pings between fragments",
@@ -132,7 +132,7 @@ flooding(
     masked(2, b"x", False) + (masked(9) + masked(0, b"x", False)) * 5000 + masked(0),
     codes={1008},
     sessions=4,
-    fronts=("http1", "http2", "uvicorn"),
+    fronts=("http1", "http2", "uvicorn", "trio"),
 )
 
 # --- what breaks a rule ---------------------------------------------------------------------------
@@ -213,7 +213,7 @@ async def announced(target: Target) -> None:
 @attack(
     "messages that stop a byte before their end",
     "a frame header that announces a large payload",
-    fronts=("http1", "http2", "uvicorn"),
+    fronts=("http1", "http2", "uvicorn", "trio"),
     sessions=8,
 )
 async def almost_complete(target: Target) -> None:
@@ -257,7 +257,7 @@ async def _without_reading(target: Target, path: str, count: int) -> list[WebSoc
 @attack(
     "peers that never read",
     "a peer that never reads",
-    fronts=("http1", "tls", "workers", "uvicorn"),
+    fronts=("http1", "tls", "workers", "uvicorn", "trio"),
     sessions=50,
     seconds=5,
 )
@@ -269,7 +269,7 @@ async def never_reads(target: Target) -> None:
 @attack(
     "peers that send to an echo and never read",
     "a peer that never reads",
-    fronts=("http1", "http2", "tls", "workers", "uvicorn"),
+    fronts=("http1", "http2", "tls", "workers", "uvicorn", "trio"),
     sessions=20,
     seconds=4,
 )
@@ -297,7 +297,7 @@ async def reads_all(target: Target) -> None:
 @attack(
     "one-byte messages whose echoes are never read",
     "many tiny or empty messages that wait for a slow peer",
-    fronts=("http1", "http2", "tls", "uvicorn"),
+    fronts=("http1", "http2", "tls", "uvicorn", "trio"),
     sessions=8,
 )
 async def unread_tiny_echoes(target: Target) -> None:
@@ -316,7 +316,7 @@ async def _pushes(target: Target, peer: WebSocket, data: bytes) -> None:
 @attack(
     "pings whose pongs are never read",
     "a flood of pings",
-    fronts=("http1", "http2", "tls", "uvicorn"),
+    fronts=("http1", "http2", "tls", "uvicorn", "trio"),
     sessions=8,
 )
 async def unread_pongs(target: Target) -> None:
@@ -330,7 +330,7 @@ async def unread_pongs(target: Target) -> None:
 @attack(
     "peers that read a few bytes a second",
     "a peer that never reads",
-    fronts=("http1", "uvicorn"),
+    fronts=("http1", "uvicorn", "trio"),
     sessions=20,
     seconds=4,
 )
@@ -349,7 +349,7 @@ async def reads_a_little(target: Target) -> None:
 @attack(
     "peers that answer no ping",
     "a peer that has gone silently",
-    fronts=("http1", "http2", "tls", "workers", "uvicorn"),
+    fronts=("http1", "http2", "tls", "workers", "uvicorn", "trio"),
     sessions=50,
     options={
         "websocket.ping_interval": 1,
@@ -392,7 +392,7 @@ async def does_not_close(target: Target) -> None:
 @attack(
     "frames behind a Close frame",
     "a peer that does not finish closing",
-    fronts=("http1", "http2", "uvicorn"),
+    fronts=("http1", "http2", "uvicorn", "trio"),
     sessions=8,
 )
 async def after_the_close(target: Target) -> None:

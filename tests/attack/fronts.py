@@ -28,7 +28,8 @@ __all__ = ["FRONTS", "Front", "Serving", "key_of", "serving"]
 
 ROOT = Path(__file__).parents[2]
 COMPRESSION = "permessage-deflate,permessage-zstd,permessage-brotli"
-PLUGINS = f"{COMPRESSION},permessage-fragment,permessage-meta,session-resume,metrics"
+TRIO_PLUGINS = f"{COMPRESSION},permessage-fragment,permessage-meta"
+PLUGINS = f"{TRIO_PLUGINS},session-resume,metrics"
 #: Limits that are reached soon; an attack's own options come after them.
 OPTIONS = {
     "server.drain_timeout": 1,
@@ -51,6 +52,7 @@ class Front:
     tls: bool = False
     http2: bool = False
     uvicorn: bool = False
+    trio: bool = False
     broker: str | None = None
 
 
@@ -60,6 +62,7 @@ FRONTS = {
     "tls": Front(tls=True),
     "workers": Front(("--workers", "2")),
     "uvicorn": Front(uvicorn=True),
+    "trio": Front(trio=True),
     "client": Front(),
     "memory": Front(),
     "redis": Front(broker="redis-forgetful"),
@@ -126,7 +129,7 @@ def _started(attack: Attack, how: Front, folder: Path, args: tuple[str, ...]) ->
             stderr=file,
             text=True,
             cwd=folder,
-            env=_environment(attack),
+            env=_environment(attack, TRIO_PLUGINS if how.trio else PLUGINS),
             start_new_session=True,
             preexec_fn=lambda: _limit(attack.descriptors),
         ) as process,
@@ -148,6 +151,8 @@ def _command(attack: Attack, how: Front, args: tuple[str, ...], port: int) -> li
         place = ["--port", str(port), "--log-level", "warning", *limits]
         protocol = ["--ws", "wsext.integrations.uvicorn:Protocol"]
         return [sys.executable, "-m", "uvicorn", *protocol, *place, "tests.attack.asgi:app"]
+    if how.trio:
+        return [sys.executable, "-m", "tests.attack.trio_victim"]
     given = [*how.args, *args, *attack.args]
     if "--access-log" not in given:
         given += ["--access-log", "off"]
@@ -155,7 +160,7 @@ def _command(attack: Attack, how: Front, args: tuple[str, ...], port: int) -> li
     return [*serve, "tests.attack.victim:app"]
 
 
-def _environment(attack: Attack) -> dict[str, str]:
+def _environment(attack: Attack, plugins: str) -> dict[str, str]:
     options = {**OPTIONS, **dict(attack.options)}
     paths = [str(ROOT), *(str(path) for path in ROOT.glob("extensions/*/src"))]
     paths += filter(None, [os.environ.get("PYTHONPATH")])
@@ -164,7 +169,7 @@ def _environment(attack: Attack) -> dict[str, str]:
         for path, value in options.items()
     }
     path = os.pathsep.join(paths)
-    return {**os.environ, "WSEXT_PLUGINS": PLUGINS, "PYTHONPATH": path, **names}
+    return {**os.environ, "WSEXT_PLUGINS": plugins, "PYTHONPATH": path, **names}
 
 
 def _limit(descriptors: int | None) -> None:

@@ -8,7 +8,7 @@ from tests.attack.registry import attack
 from tests.attack.target import DROPPED, HANDSHAKE, Target
 from tests.raw import REQUEST, masked
 
-EVERYWHERE = ("http1", "tls", "workers", "uvicorn")
+EVERYWHERE = ("http1", "tls", "workers", "uvicorn", "trio")
 OWN = ("http1", "tls", "workers")
 
 
@@ -130,7 +130,7 @@ async def bad_handshakes(target: Target) -> None:
 @attack(
     "thousands of extension offers",
     "thousands of extension offers",
-    fronts=("http1", "http2", "uvicorn"),
+    fronts=("http1", "http2", "uvicorn", "trio"),
     sessions=8,
 )
 async def thousands_of_offers(target: Target) -> None:
@@ -166,7 +166,7 @@ async def malformed_offers(target: Target) -> None:
 @attack(
     "well-formed offers that cannot be used",
     "a well-formed offer that is unknown or cannot be used",
-    fronts=("http1", "http2", "uvicorn"),
+    fronts=("http1", "http2", "uvicorn", "trio"),
     sessions=8,
 )
 async def useless_offers(target: Target) -> None:
@@ -193,7 +193,7 @@ async def useless_offers(target: Target) -> None:
 @attack(
     "a page of another site",
     "a page of another site that uses a user's cookies",
-    fronts=("http1", "http2", "tls", "uvicorn"),
+    fronts=("http1", "http2", "tls", "uvicorn", "trio"),
     sessions=8,
 )
 async def another_site(target: Target) -> None:
@@ -287,7 +287,7 @@ async def forms(target: Target) -> None:
 @attack(
     "a megabyte behind the handshake in one go",
     "messages faster than the app takes them",
-    fronts=("http1", "tls", "workers", "uvicorn"),
+    fronts=("http1", "tls", "workers", "uvicorn", "trio"),
     sessions=20,
 )
 async def eager(target: Target) -> None:

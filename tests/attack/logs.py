@@ -79,7 +79,7 @@ async def json_log(target: Target) -> None:
 @attack(
     "control characters in reasons of Close frames",
     PROMISE,
-    fronts=("http1", "http2", "uvicorn"),
+    fronts=("http1", "http2", "uvicorn", "trio"),
     args=("--access-log", "text"),
     sessions=8,
 )
@@ -113,7 +113,7 @@ def noisy(name: str, data: bytes, path: str = "/", **how: object) -> None:
             await target.each(100, one, at_once=8)
 
 
-FRONTS = ("http1", "http2", "uvicorn")
+FRONTS = ("http1", "http2", "uvicorn", "trio")
 noisy("sessions that break the protocol, without end", masked(3), fronts=FRONTS)
 noisy(
     "sessions that ping too often, without end",

@@ -15,7 +15,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.exceptions import ProtocolError
 
-from tests.raw import RawPeer
+from tests.raw import FramePeer, RawPeer
 from wsext import Frame
 from wsext.protocol.wire import FrameParser
 
@@ -101,7 +101,7 @@ class Peer(RawPeer):
         reset(self.writer)
 
 
-class H2WebSocket:
+class H2WebSocket(FramePeer):
     """A WebSocket that is the only stream of an HTTP/2 connection (RFC 8441)."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -158,17 +158,9 @@ class H2WebSocket:
             view = view[size:]
 
     async def frame(self) -> Frame | None:
-        """The next frame, or ``None`` at the end of the stream."""
         with suppress(ConnectionError):
             await self._until(lambda: bool(self._frames))
         return self._frames.pop(0) if self._frames else None
-
-    async def close_code(self) -> int | None:
-        """The code of the server's Close frame; what comes before it is skipped."""
-        while (frame := await self.frame()) is not None:
-            if frame.opcode == 8:
-                return int.from_bytes(frame.payload[:2], "big") if frame.payload else 1005
-        return None
 
     async def discard(self) -> None:
         """Do not keep what comes, until the stream ends."""

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,10 +59,30 @@ def _workers(pid: int) -> list[int]:
 
 
 class _Scene:
-    def __init__(self, served: Served, broker: brokers.Broker, folder: Path) -> None:
-        self.served = served
+    def __init__(
+        self,
+        serve: Callable[[], AbstractContextManager[Served]],
+        broker: brokers.Broker,
+        folder: Path,
+    ) -> None:
+        self._serve = serve
+        self._stack = ExitStack()
         self.broker = broker
         self.folder = folder
+        self.start()
+
+    def start(self) -> None:
+        self.served = self._stack.enter_context(self._serve())
+
+    def stop(self) -> None:
+        """SIGTERM of the server, and wait for its end."""
+        self._stack.close()
+
+    async def restart(self) -> None:
+        try:
+            await asyncio.to_thread(self.stop)
+        finally:
+            await asyncio.to_thread(self.start)
 
     async def kill_worker(self) -> None:
         os.kill(_workers(self.served.process.pid)[-1], signal.SIGKILL)
@@ -95,6 +115,7 @@ FAULTS: dict[str, Callable[[_Scene], object]] = {
     "kill -9 of a worker": _Scene.kill_worker,
     "SIGTERM of a worker": _Scene.end_worker,
     "SIGHUP": _Scene.renew,
+    "SIGTERM of the server": _Scene.restart,
     "broker killed": _Scene.kill_broker,
     "broker killed, data gone": _Scene.kill_broker_and_data,
     "broker stopped for 2 s": _Scene.stop_broker,
@@ -109,9 +130,10 @@ def kill(fault: str, kind: str, subscribers: int, publishers: int, times: int, e
         broker = stack.enter_context(brokers.running(kind, folder / "broker"))
         log = stack.enter_context((folder / "log").open("w"))
         args = ["tests.chaos.feed:app", "--workers", "2", "--backplane", broker.url]
+        args += ["--port", str(brokers.free_port()), "--log-level", "error"]
         env = {**os.environ, "WSEXT_PLUGINS": "presets"}
-        served = stack.enter_context(serving(*args, "--log-level", "error", env=env, stderr=log))
-        scene = _Scene(served, broker, folder / "broker")
+        scene = _Scene(lambda: serving(*args, env=env, stderr=log), broker, folder / "broker")
+        stack.callback(scene.stop)
         cell = asyncio.run(_run(fault, scene, subscribers, publishers, times, each))
         if "Traceback" in (said := (folder / "log").read_text()):
             cell.wrong.append(f"log: {said[:1500]}")
@@ -143,7 +165,10 @@ async def _run(
         await asyncio.sleep(3)
         happened = FAULTS[fault](scene)
         assert asyncio.iscoroutine(happened)
-        await happened
+        try:
+            await happened
+        except AssertionError as error:
+            cell.wrong.append(str(error))
     _, late = await asyncio.wait(saying, timeout=90)
     cell.wrong += [f"a publisher did not end: {task.get_coro()}" for task in late]
     cell.wrong += [repr(e) for task in saying if task.done() and (e := task.exception())]

@@ -40,6 +40,7 @@ def test_an_app_or_what_makes_one(name: str, folder: str) -> None:
     ("name", "words"),
     [
         ("loaded_app", "expected module:name"),
+        ("loaded_app.py", "did you mean 'loaded_app:app'"),
         ("nothing_app:app", "no module named 'nothing_app'"),
         ("loaded_app:ap", "did you mean 'app'"),
         ("loaded_app:number", "is a int, not an App"),

@@ -11,11 +11,13 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from tempfile import NamedTemporaryFile, TemporaryFile
+from typing import IO, Any, NamedTuple, Self
 
 from wsext import cli
 
@@ -28,7 +30,7 @@ ENV = {**os.environ, "WSEXT_PLUGINS": "permessage-deflate,framelog,presets"}
 class Served(NamedTuple):
     """A server's process and its address."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Forked
     http: str
 
     @property
@@ -49,16 +51,25 @@ def serving(
     access_log: str | None = "off",
     python: str | Path = sys.executable,
     flags: Sequence[str] = (),
+    stderr: Any = None,
     **popen: Any,
 ) -> Iterator[Served]:
-    """``wsext serve ARGS`` on a free port, until the block ends; it has to end with 0."""
-    command = [str(python), *flags, "-m", "wsext", "serve", "--port", "0", *args]
+    """``wsext serve ARGS`` on a free port, until the block ends; it has to end with 0.
+
+    It is forked, as `wsext` is, if nothing is said of how Python is started.
+    """
+    command = ["serve", "--port", "0", *args]
     if access_log is not None:
         command += ["--access-log", access_log]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, cwd=cwd, env=env or ENV, **popen
-    ) as process:
-        assert process.stdout is not None
+    process: Any
+    if popen or flags or python != sys.executable:
+        process = subprocess.Popen(
+            [str(python), *flags, "-m", "wsext", *command],
+            stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=cwd, env=env or ENV, **popen,
+        )  # fmt: skip
+    else:
+        process = Forked(command, cwd, env or ENV, stderr)
+    with process:
         try:
             line = process.stdout.readline()
             found = re.search(r" on (\S+)$", line)
@@ -79,8 +90,82 @@ def serving(
 #: that once, and is forked for each of them.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
-    ["__main__", *(module.name for module in pkgutil.iter_modules(cli.__path__, "wsext.cli."))]
+    [
+        "__main__",
+        *(module.name for module in pkgutil.iter_modules(cli.__path__, "wsext.cli.")),
+        "wsext.server.http2",
+        "wsext_deflate",
+        "wsext_framelog",
+        "wsext_presets",
+    ]
 )
+
+
+class Forked:
+    """``wsext ARGS`` in a process of its own, with what tests use of `subprocess.Popen`."""
+
+    def __init__(
+        self, args: Sequence[str], cwd: Path | None, env: Mapping[str, str], stderr: Any = None
+    ) -> None:
+        self.stdout, out = _pipe()
+        self.stderr, err = _pipe() if stderr == subprocess.PIPE else (None, stderr)
+        with open(os.devnull) as nothing:
+            ends = (nothing, out, sys.__stderr__ if err is None else err)
+            self._process = _start(ends, cwd, env, cli.main, list(args))
+        for end in (out, err if self.stderr else None):
+            if end is not None:
+                end.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def send_signal(self, sig: int) -> None:
+        if self._process.exitcode is None:
+            os.kill(self.pid, sig)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("wsext", timeout or 0)
+        return self._process.exitcode
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wait()
+        for end in (self.stdout, self.stderr):
+            if end is not None:
+                end.close()
+
+
+def _pipe() -> tuple[IO[str], IO[str]]:
+    source, sink = os.pipe()
+    return open(source), open(sink, "w")
+
+
+def _start(
+    ends: Iterable[IO[Any]],
+    cwd: Path | None,
+    env: Mapping[str, str],
+    work: Callable[..., object],
+    *args: Any,
+) -> ForkServerProcess:
+    """Call a function in a process of its own, with these files as its first descriptors."""
+    passed = [Connection(os.dup(end.fileno())) for end in ends]  # what can be sent to a process
+    process = _FORKS.Process(target=_live, args=(passed, cwd or Path.cwd(), dict(env), work, *args))
+    process.start()
+    for end in passed:
+        end.close()
+    return process
 
 
 def wsext(
@@ -111,56 +196,51 @@ def _run(
     env: Mapping[str, str] = os.environ,
 ) -> subprocess.CompletedProcess[str]:
     """Call a function in a process of its own."""
-    with TemporaryDirectory() as folder:
-        output = [Path(folder, name) for name in ("stdout", "stderr")]
-        place = cwd or Path.cwd()
-        process = _FORKS.Process(target=_live, args=(stdin, output, place, dict(env), work, *args))
-        process.start()
+    source, sink = _pipe()
+    with sink:
+        sink.buffer.write(stdin.encode(errors="surrogateescape"))
+    with source, TemporaryFile() as out, TemporaryFile() as err:
+        process = _start((source, out, err), cwd, env, work, *args)
         process.join(100)  # a slow machine is not what is tested
         if process.exitcode is None:
             process.kill()
             raise subprocess.TimeoutExpired(str(args), 100)
         return subprocess.CompletedProcess(
-            args,
-            process.exitcode,
-            *(path.read_bytes().decode(errors="surrogateescape") for path in output),
+            args, process.exitcode, *(_written(file) for file in (out, err))
         )
+
+
+def _written(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="surrogateescape")
 
 
 @contextmanager
 def running_wsext(*args: str, cwd: Path, env: Mapping[str, str]) -> Iterator[tuple[Any, Path]]:
     """``wsext ARGS`` in a process of its own, and the file of what it prints; Ctrl-C ends it."""
-    with TemporaryDirectory() as folder:
-        output = [Path(folder, name) for name in ("stdout", "stderr")]
-        process = _FORKS.Process(
-            target=_live, args=("", output, cwd, dict(env), cli.main, list(args))
-        )
-        process.start()
+    with NamedTemporaryFile() as out, TemporaryFile() as err, open(os.devnull) as nothing:
+        process = _start((nothing, out, err), cwd, env, cli.main, list(args))
         try:
-            yield process, output[0]
+            yield process, Path(out.name)
         finally:
             assert process.pid is not None
             os.kill(process.pid, signal.SIGINT)
             process.join(20)
-            assert process.exitcode == 0, output[1].read_text()
+            assert process.exitcode == 0, _written(err)
 
 
 def _live(
-    stdin: str,
-    output: Sequence[Path],
+    ends: Sequence[Connection],
     cwd: Path,
     env: dict[str, str],
     work: Callable[..., object],
     *args: Any,
 ) -> None:
     """Put into place what a process has from its start, and be the program."""
-    source, sink = os.pipe()
-    os.write(sink, stdin.encode(errors="surrogateescape"))
-    os.close(sink)
-    os.dup2(source, 0)
+    for number, end in enumerate(ends):
+        os.dup2(end.fileno(), number)
+        end.close()
     sys.stdin = os.fdopen(0, closefd=False)
-    for number, path in enumerate(output, 1):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)

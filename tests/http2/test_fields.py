@@ -35,6 +35,7 @@ def test_a_handshake_becomes_an_extended_connect_and_is_read_again() -> None:
         ("/", "GET", {}, None),
         ("nowhere", "GET", {}, 400),
         ("/#x", "GET", {}, 400),
+        ("/a HTTP/1.1", "GET", {}, 400),
         ("/\x1b", "GET", {}, 400),
         ("/ü", "GET", {}, 400),
         ("/", "GE T", {}, 400),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 from websockets.asyncio.client import connect as foreign_connect
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.asyncio.server import serve as foreign_serve
 
-from wsext import RSV, Codec, Extension, NegotiationContext, Params
 from wsext.integrations.websockets import client_extensions, server_extensions
 
 WORDS = "the quick brown fox jumps over the lazy dog " * 50
@@ -44,16 +43,3 @@ def connecting(url: str, *what: Any, **options: Any) -> foreign_connect:
     """A client of ``websockets`` with our extensions."""
     factories = client_extensions(what)
     return foreign_connect(url, extensions=factories, compression=None, **options)
-
-
-def codec_of(codec: type[Codec], token: str = "x-odd", bits: RSV = RSV.NONE) -> type[Extension]:
-    """An extension around a codec class."""
-
-    class Odd(Extension):
-        name: ClassVar[str] = token
-        rsv: ClassVar[RSV] = bits
-
-        def make_codec(self, params: Params, ctx: NegotiationContext) -> Codec:
-            return codec()
-
-    return Odd

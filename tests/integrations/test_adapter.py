@@ -13,7 +13,8 @@ from websockets.frames import Frame as TheirFrame
 from websockets.frames import Opcode
 
 import wsext
-from tests.integrations.adapted import WORDS, codec_of, connecting, echo, serving, url_of
+from tests.extensions import codec_of
+from tests.integrations.adapted import WORDS, connecting, echo, serving, url_of
 from tests.raw import masked, raw_peer
 from wsext import RSV, Codec, Frame, LocalProtocolError, MessageCodec
 from wsext.integrations.websockets import server_extensions

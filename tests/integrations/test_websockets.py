@@ -20,8 +20,8 @@ from wsext_deflate import PermessageDeflate
 from wsext_zstd import PermessageZstd
 
 import wsext
-from tests.extensions import Append, Mac, Reverse, Slow, Split, claiming
-from tests.integrations.adapted import WORDS, codec_of, connecting, echo, port_of, serving, url_of
+from tests.extensions import Append, Mac, Reverse, Slow, Split, claiming, codec_of
+from tests.integrations.adapted import WORDS, connecting, echo, port_of, serving, url_of
 from tests.raw import raw_peer
 from wsext import (
     RSV,

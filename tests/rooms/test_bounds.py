@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from tests.extensions import codec_of
 from tests.rooms.test_room import KIB, Place, everything
 from tests.waiting import until
 from wsext import (
@@ -15,7 +16,6 @@ from wsext import (
     App,
     Codec,
     ConnectionClosed,
-    Extension,
     Frame,
     Listener,
     RoomError,
@@ -154,19 +154,13 @@ async def test_a_member_whose_codec_fails_at_the_history_leaves(
         def encode(self, frame: Frame) -> Frame:
             raise RuntimeError("broken")
 
-    class BrokenExtension(Extension):
-        name = "x-broken"
-        rsv = RSV.RSV1
-
-        def make_codec(self, params: object, ctx: object) -> Codec:
-            return Broken()
-
+    extension = codec_of(Broken, bits=RSV.RSV1)
     place = Place(history=10)
-    place.app.install(BrokenExtension)
+    place.app.install(extension)
     with caplog.at_level(logging.CRITICAL, "wsext"):
         async with place.client() as (_, members):
             await members.broadcast("hello")
-            async with connect(place.app, "/tea", extensions=[BrokenExtension]) as broken:
+            async with connect(place.app, "/tea", extensions=[extension]) as broken:
                 assert (await broken.wait_closed()).code == 1011
             await until(lambda: len(members) == 1)
 

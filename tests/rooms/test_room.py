@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 
 import wsext
-from tests.extensions import Append
+from tests.extensions import Append, codec_of
 from tests.waiting import until
 from wsext import (
     RSV,
     App,
     Codec,
     ConnectionClosed,
-    Extension,
     Frame,
     Listener,
     Membership,
@@ -114,19 +113,12 @@ async def test_a_broadcast_is_encoded_once() -> None:
         def decode(self, frame: Frame, budget: int) -> Frame:
             return frame.replace(payload=frame.payload[1:], rsv=0)
 
-    class LoudExtension(Extension):
-        name = "x-loud"
-        rsv = RSV.RSV1
-
-        def make_codec(self, params: object, ctx: object) -> Codec:
-            return Loud()
-
+    extension = codec_of(Loud, bits=RSV.RSV1)
     place = Place()
-    place.app.install(LoudExtension)
+    place.app.install(extension)
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(place.client(extensions=[LoudExtension]))
-            for _ in range(5)
+            await stack.enter_async_context(place.client(extensions=[extension])) for _ in range(5)
         ]
         await clients[0][1].broadcast("once")
         assert [await session.receive() for session, _ in clients] == ["once"] * 5
@@ -335,18 +327,12 @@ async def test_a_codec_that_fails_ends_its_own_session_only(
 
     setattr(Broken, method, fail)
 
-    class BrokenExtension(Extension):
-        name = "x-broken"
-        rsv = RSV.RSV1
-
-        def make_codec(self, params: object, ctx: object) -> Codec:
-            return Broken()
-
+    extension = codec_of(Broken, bits=RSV.RSV1)
     place = Place()
-    place.app.install(BrokenExtension)
+    place.app.install(extension)
     with caplog.at_level(logging.CRITICAL, "wsext"):
         async with (
-            place.client(extensions=[BrokenExtension]) as (broken, members),
+            place.client(extensions=[extension]) as (broken, members),
             place.client() as (fine, _),
         ):
             await members.broadcast("hello")

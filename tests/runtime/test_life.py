@@ -13,6 +13,7 @@ import pytest
 import wsext
 from tests.codecs import Counting
 from tests.raw import RawPeer, masked, raw_peer
+from tests.runtime.sessions import SOON, frames_until_the_end
 from tests.waiting import sessions_gone
 from wsext import (
     App,
@@ -24,9 +25,6 @@ from wsext import (
     WebSocketOptions,
     hookimpl,
 )
-
-#: Seconds in which something has to happen that takes no time at all.
-SOON = 3
 
 #: Makes an exception, and says how `app_that_maps` ends a session by it.
 OUTCOMES = [
@@ -68,15 +66,6 @@ def app_that_acts(where: str, act: Callable[[Session], None]) -> App:
     if where == "hook":
         app.install(Opened(act))
     return app
-
-
-async def frames_until_the_end(peer: RawPeer) -> list[tuple[int, bytes]]:
-    """The frames up to the end of the stream, which has to come soon."""
-    found = []
-    async with asyncio.timeout(SOON):
-        while (frame := await peer.frame()) is not None:
-            found.append((frame.opcode, bytes(frame.payload)))
-    return found
 
 
 async def close_of(peer: RawPeer) -> tuple[int, str]:

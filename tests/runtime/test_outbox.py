@@ -97,7 +97,9 @@ def test_only_what_is_still_in_can_be_taken_out_by_its_sender() -> None:
 async def test_who_waits_is_always_taken_and_told_how_it_went() -> None:
     outbox, lane, gone = Outbox(), Lane("suspend", 10), Lane("drop-oldest", 10)
     loop = asyncio.get_running_loop()
-    sent, dropped, failed = (Waiting(text, 10, waiter=loop.create_future()) for text in "abc")
+    sent, dropped, failed = (Waiting(text, 10) for text in "abc")
+    for entry in (sent, dropped, failed):
+        entry.waiter = loop.create_future()
     outbox.put(gone, dropped)
     for entry in (sent, failed):
         assert outbox.put(lane, entry)

@@ -88,7 +88,7 @@ def test_two_extensions_that_always_collide_are_reported_with_both_names(
 ) -> None:
     installed = Installed()
     installed.install(claiming("x-one", bit))
-    with caplog.at_level("INFO"):
+    with caplog.at_level("DEBUG"):
         installed.install(claiming("x-two", bit))
     assert installed.conflicts == [("x-one", "x-two", bit.name)]
     assert "x-one" in caplog.text
@@ -98,7 +98,7 @@ def test_two_extensions_that_always_collide_are_reported_with_both_names(
 def test_a_collision_is_logged_once_however_often_a_client_connects(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with caplog.at_level("INFO"):
+    with caplog.at_level("DEBUG"):
         for _ in range(3):
             installed = build([claiming("x-often", RSV.RSV1), claiming("x-again", RSV.RSV1)])
             assert installed.conflicts == [("x-often", "x-again", "RSV1")]

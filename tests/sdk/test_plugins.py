@@ -81,45 +81,6 @@ def test_a_plugin_cannot_end_the_process_while_it_is_imported(
 
 
 @pytest.mark.parametrize(
-    ("value", "sentence"),
-    [
-        ("plug_odd:instance", r"names an object: name its class, plug_odd:Odd"),
-        ("plug_odd:OddCodec", r"names a codec: name the Extension whose make_codec\(\) gives it"),
-        ("plug_odd:codec", r"names a codec"),
-        ("plug_odd:Plain", r"Plain.*which is no Extension or Interceptor class and has no hook"),
-        ("plug_odd:number", r"names 5, which is no Extension"),
-        ("plug_odd:Nameless", r"the extension's, which is None: write 'x-odd' in both places"),
-        ("plug_empty", r"has no hook implementation"),
-    ],
-)
-def test_an_entry_point_that_names_something_else_says_what_to_name(
-    value: str, sentence: str, module: Path
-) -> None:
-    write(module, "plug_empty", "")
-    write(
-        module,
-        "plug_odd",
-        """
-        from wsext import Codec, Extension
-        class Odd(Extension):
-            name = "x-odd"
-        class Nameless(Extension):
-            pass
-        class OddCodec(Codec):
-            pass
-        class Plain:
-            pass
-        instance, codec, number = Odd(), OddCodec(), 5
-        """,
-    )
-    plugins = Plugins(entries=[entry("x-odd", value)])
-    with pytest.raises(PluginError, match=sentence):
-        plugins.load("x-odd")
-    (info,) = plugins.all()
-    assert info.status is PluginStatus.FAILED
-
-
-@pytest.mark.parametrize(
     ("hook", "brought"),
     [
         ("wsext_extensions", "[5]"),
@@ -211,41 +172,6 @@ def test_a_later_version_of_the_hooks_is_incompatible(module: Path) -> None:
 def test_the_second_of_a_name_is_shadowed() -> None:
     plugins = Plugins(entries=[entry("x-a", "one:A"), entry("x-a", "two:A")])
     assert [info.status for info in plugins.all()] == ["active", "shadowed"]
-
-
-def test_a_token_that_is_not_the_entry_points_name_is_refused(module: Path) -> None:
-    write(module, "plug_good", GOOD)
-    with pytest.raises(PluginError, match="x-good"):
-        Plugins(entries=[entry("x-other", "plug_good:Good")]).load("x-other")
-
-
-def test_wrong_hook_arguments_are_found_when_the_plugin_is_loaded(module: Path) -> None:
-    write(
-        module,
-        "plug_args",
-        """
-        from wsext import hookimpl
-        @hookimpl
-        def wsext_session_opened(sessoin): pass
-        """,
-    )
-    with pytest.raises(PluginError, match="sessoin"):
-        Plugins(entries=[entry("args", "plug_args")]).load("args")
-
-
-def test_unknown_hooks_are_reported(module: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write(
-        module,
-        "plug_typo",
-        """
-        from wsext import hookimpl
-        @hookimpl
-        def wsext_option_sets(): return []
-        def wsext_sesion_opened(session): pass
-        """,
-    )
-    Plugins(entries=[entry("typo", "plug_typo")]).load("typo")
-    assert "wsext_sesion_opened" in caplog.text
 
 
 def test_one_plugin_may_bring_several_extensions_and_option_sets(module: Path) -> None:

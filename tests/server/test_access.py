@@ -68,6 +68,33 @@ async def test_a_malformed_request_has_nothing_to_tell(log: Any) -> None:
     assert (fields["event"], fields["status"]) == ("request", 400)
 
 
+EVIL_PAGE = (
+    b"GET /?token=secret HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Sec-WebSocket-Version: 13\r\nOrigin: http://evil\x9b31m\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("level", ["INFO", "WARNING"])
+async def test_a_page_that_may_not_connect_is_one_line(
+    level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "wsext")
+    caplog.set_level(level, "wsext.access")
+    async with wsext.serve(echo_app()) as server:
+        assert (await fetch(server.port, EVIL_PAGE))[0] == 403
+    refused = (
+        r"a page of http://evil\x9b31m may not connect: origins allows same, here http://localhost"
+    )
+    (record,) = (record for record in caplog.records if record.levelno >= logging.INFO)
+    assert record.levelname == "WARNING"
+    if level == "WARNING":
+        assert record.getMessage() == refused
+        return
+    assert record.getMessage().endswith(f" GET / HTTP/1.1 -> 403: {refused}")
+    assert json.loads(JSONFormatter().format(record))["reason"] == refused
+
+
 async def test_nothing_is_made_of_what_nobody_reads(log: Any) -> None:
     logging.getLogger("wsext.access").setLevel("WARNING")
     async with wsext.serve(echo_app()) as server, wsext.connect(server.url):

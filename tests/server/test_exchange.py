@@ -4,13 +4,16 @@ body of a request."""
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 import wsext
+from tests.http2.peer import h2_peer
 from tests.raw import REQUEST, fetch, raw_peer
 from tests.server.apps import echo, via
+from tests.waiting import until
 from wsext import App, Request, Response, ServerOptions
 
 
@@ -146,6 +149,45 @@ async def test_a_slow_body_ends_with_the_time_for_the_handshake() -> None:
             with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
                 await peer.read_head()
         assert server.connection_count == 0
+
+
+@pytest.mark.parametrize("http2", [False, True])
+async def test_bodies_count_among_what_waits_until_they_are_answered(http2: bool) -> None:
+    """All bodies together are bounded, those that are with handlers, too."""
+    app = App(server=ServerOptions(incoming_total=85_000))
+    came: asyncio.Queue[int] = asyncio.Queue()
+    go_on = asyncio.Event()
+
+    @app.http("/login", methods=["POST"])
+    async def login(request: Request) -> str:
+        came.put_nowait(len(request.body))
+        await go_on.wait()
+        return "in"
+
+    body = b"a" * 60_000
+    async with wsext.serve(app) as server, AsyncExitStack() as stack:
+        part = await stack.enter_async_context(raw_peer(server.port))
+        part.send(post("Content-Length: 60000", body=body[:30_000]))  # one that is not whole
+        await until(lambda: server.turns.waiting == 30_000)
+        asked = asyncio.create_task(send(server.port, body, http2))
+        assert await came.get() == 60_000  # one that a handler has
+        assert (await fetch(server.port, post("Content-Length: 60000", body=body[:1])))[0] == 503
+        part.writer.transport.abort()
+        await until(lambda: server.turns.waiting == 60_000)
+        go_on.set()
+        assert await asked == 200
+        assert server.turns.waiting == 0
+        assert await send(server.port, body, http2) == 200
+
+
+async def send(port: int, body: bytes, http2: bool) -> int:
+    """Send a body; the status of the answer."""
+    if not http2:
+        return (await fetch(port, post(f"Content-Length: {len(body)}", body=body)))[0]
+    async with h2_peer(port) as peer:
+        stream = peer.request("/login", (), method="POST", protocol=None)
+        peer.send_bytes(stream, body, end=True)
+        return (await peer.response(stream))[0]
 
 
 async def test_a_body_that_is_cut_off_reaches_nobody() -> None:

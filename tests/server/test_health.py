@@ -61,6 +61,7 @@ async def test_on_an_admin_port_health_answers_alone_and_until_the_last_session_
         assert server.admin is not None
         port = server.admin.port
         assert await get(server.port, "/healthz", "127.0.0.1") == (404, b"nothing here\n")
+        assert await get(port, "/") == (200, b"/\n/healthz\n/readyz\n")
         assert await get(port, "/readyz") == (200, b'{"status":"ready"}')
         async with wsext.connect(server.url) as session:
             closing = asyncio.create_task(server.close())

@@ -371,7 +371,7 @@ async def test_a_handler_s_header_that_cannot_be_sent_is_a_500(caplog: Any) -> N
         ("000003000000000001616263", ErrorCodes.PROTOCOL_ERROR),  # DATA on no stream
         ("ffffff000000000001", ErrorCodes.FRAME_SIZE_ERROR),  # a frame of 16 MiB begins
         ("000002080000000000ffff", ErrorCodes.FRAME_SIZE_ERROR),  # a short WINDOW_UPDATE
-        ("00000401050000000180808080", ErrorCodes.PROTOCOL_ERROR),  # no HPACK
+        ("00000401050000000180808080", ErrorCodes.COMPRESSION_ERROR),  # no HPACK (RFC 9113 §4.3)
         ("0000050900000000010102030405", ErrorCodes.PROTOCOL_ERROR),  # CONTINUATION of nothing
         ("000004030000000000ffffffff", ErrorCodes.PROTOCOL_ERROR),  # RST_STREAM of no stream
         ("000006040100000000006300000000", ErrorCodes.FRAME_SIZE_ERROR),  # more than SETTINGS ACK
@@ -384,6 +384,7 @@ async def test_a_broken_frame_ends_the_connection_with_its_code(
     async with h2_peer(server.port) as peer:
         peer.writer.write(bytes.fromhex(data))
         assert await peer.goaway() == code
-        await peer.closed()
+        assert not [e for e in peer.seen if isinstance(e, events.ConnectionTerminated)]
+        assert await peer.reader.read() == b""  # one GOAWAY is enough
     async with h2_peer(server.port) as peer:
         await works(peer)

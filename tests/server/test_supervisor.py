@@ -178,7 +178,6 @@ async def test_new_code_that_does_not_start_leaves_the_old_workers_alone(folder:
 
 
 CHAT = """
-import atexit
 from wsext import App, Listener, QueueFull, ConnectionClosed
 
 app = App()
@@ -211,8 +210,9 @@ class Chat(Listener):
     def on_close(self, session, info):
         members.discard(session)
 
-@atexit.register
-def write():
+@app.lifespan
+async def write(app):
+    yield
     with open("accepted", "w") as file:
         file.write("\\n".join(accepted))
 """

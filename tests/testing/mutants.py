@@ -8,6 +8,8 @@ import zlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
+import pytest
+
 from wsext import (
     RSV,
     Agreement,
@@ -27,6 +29,7 @@ from wsext.testing.suite import Outcome, run, suite_for
 
 __all__ = [
     "KINDS",
+    "ContextCodec",
     "DeltaCodec",
     "Guard",
     "GuardCodec",
@@ -34,7 +37,6 @@ __all__ = [
     "Mutants",
     "Pack",
     "PackCodec",
-    "check_caught",
     "with_codec",
 ]
 
@@ -86,6 +88,29 @@ class PackCodec(MessageCodec):
             raise RemoteProtocolError(1007, "truncated")
         if self.checksum and tail != zlib.crc32(out).to_bytes(4, "big"):
             raise RemoteProtocolError(1002, "wrong checksum")
+        return out
+
+
+class ContextCodec(PackCodec):
+    """Compresses with what came before as context."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.packer, self.unpacker = self.new_packer(), zlib.decompressobj(-self.bits)
+
+    def new_packer(self) -> Any:
+        return zlib.compressobj(self.options.level, zlib.DEFLATED, -self.bits)
+
+    def encode_message(self, data: bytes) -> bytes:
+        return bytes(self.packer.compress(data) + self.packer.flush(zlib.Z_SYNC_FLUSH))
+
+    def decode_message(self, data: bytes, budget: int) -> bytes:
+        try:
+            out = self.unpacker.decompress(data, budget + 1)
+        except zlib.error:
+            raise RemoteProtocolError(1007, "corrupt") from None
+        if len(out) > budget:
+            raise RemoteProtocolError(1009, "too large")
         return out
 
 
@@ -240,19 +265,19 @@ class Mutants(list[tuple[Any, str, dict[str, Any]]]):
 
         return register
 
-    @property
-    def ids(self) -> list[str]:
-        """The name of each, and what is wrong, for pytest."""
-        return [f"{getattr(k, '__name__', type(k).__name__)}: {k.__doc__}" for k, _, _ in self]
+    def as_test(self) -> Any:
+        """A test of each of them: the case fails for it, and says why."""
+        ids = [f"{getattr(k, '__name__', type(k).__name__)}: {k.__doc__}" for k, _, _ in self]
 
+        @pytest.mark.parametrize(("kind", "case", "attributes"), self, ids=ids)
+        def test_mutant(kind: Any, case: str, attributes: dict[str, Any]) -> None:
+            suite = suite_for(kind, **attributes)
 
-def check_caught(kind: Any, case: str, attributes: dict[str, Any]) -> None:
-    """Check that a case fails for a mutant, and says why."""
-    suite = suite_for(kind, **attributes)
+            def test(self: Any) -> None:
+                getattr(suite(), case)()
 
-    def test(self: Any) -> None:
-        getattr(suite(), case)()
+            (result,) = run(type("Only", (), {case: test}))
+            assert result.outcome is Outcome.FAILED, result
+            assert result.detail
 
-    (result,) = run(type("Only", (), {case: test}))
-    assert result.outcome is Outcome.FAILED, result
-    assert result.detail
+        return test_mutant

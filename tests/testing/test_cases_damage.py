@@ -6,12 +6,9 @@ import struct
 import zlib
 from typing import Any
 
-import pytest
-
 from tests.testing.mutants import (
     Mutants,
     PackCodec,
-    check_caught,
 )
 from wsext import Frame, RemoteProtocolError
 
@@ -181,8 +178,4 @@ class ReturnsData(PackCodec):
             return [bytes(frame.payload)]
 
 
-@pytest.mark.parametrize(("kind", "case", "attributes"), MUTANTS, ids=MUTANTS.ids)
-def test_every_mutant_is_caught_by_the_case_meant_for_it(
-    kind: Any, case: str, attributes: dict[str, Any]
-) -> None:
-    check_caught(kind, case, attributes)
+test_every_mutant_is_caught_by_the_case_meant_for_it = MUTANTS.as_test()

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.testing.mutants import Mutants, PackCodec, check_caught, with_codec
-from wsext import Frame, RemoteProtocolError, SharedHistory
+from tests.testing.mutants import ContextCodec, Mutants, PackCodec, with_codec
+from wsext import Frame, SharedHistory
 from wsext.testing.cases_histories import HistoryCases
 from wsext.testing.suite import Outcome, run
 
@@ -35,33 +35,14 @@ class Right(SharedHistory):
         return frame.replace(payload=data, rsv=frame.rsv | self.rsv)
 
 
-class RightCodec(PackCodec):
+class RightCodec(ContextCodec):
     """Keeps a context, and follows those of groups."""
 
     has_history = True
     history: ClassVar[Callable[..., SharedHistory]] = Right
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.packer, self.unpacker = self.new_packer(), zlib.decompressobj(-self.bits)
-
-    def new_packer(self) -> Any:
-        return zlib.compressobj(self.options.level, zlib.DEFLATED, -self.bits)
-
     def wants(self, frame: Frame, hints: Any) -> bool:
         return bool(hints.get("compress", super().wants(frame, hints)))
-
-    def encode_message(self, data: bytes) -> bytes:
-        return bytes(self.packer.compress(data) + self.packer.flush(zlib.Z_SYNC_FLUSH))
-
-    def decode_message(self, data: bytes, budget: int) -> bytes:
-        try:
-            out = self.unpacker.decompress(data, budget + 1)
-        except zlib.error:
-            raise RemoteProtocolError(1007, "corrupt") from None
-        if len(out) > budget:
-            raise RemoteProtocolError(1009, "too large")
-        return out
 
     def encode_shared(self, frame: Frame) -> Frame:
         return Right(self).encode(frame)
@@ -195,11 +176,7 @@ class NeedsItsCodec(RightCodec):
         self.is_open = False
 
 
-@pytest.mark.parametrize(("kind", "case", "attributes"), MUTANTS, ids=MUTANTS.ids)
-def test_every_mutant_is_caught_by_the_case_meant_for_it(
-    kind: Any, case: str, attributes: dict[str, Any]
-) -> None:
-    check_caught(kind, case, attributes)
+test_every_mutant_is_caught_by_the_case_meant_for_it = MUTANTS.as_test()
 
 
 @pytest.mark.parametrize("kind", ["text", "binary", "text and binary"])

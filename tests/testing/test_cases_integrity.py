@@ -16,7 +16,6 @@ from tests.testing.mutants import (
     MandatoryCodec,
     Mutants,
     PackCodec,
-    check_caught,
 )
 from wsext import (
     Codec,
@@ -303,8 +302,4 @@ def test_the_safe_base_resists(rsv: int) -> None:
     assert skipped == ([] if rsv else ["test_unmarked_messages_are_refused"])
 
 
-@pytest.mark.parametrize(("kind", "case", "attributes"), MUTANTS, ids=MUTANTS.ids)
-def test_every_mutant_is_caught_by_the_case_meant_for_it(
-    kind: Any, case: str, attributes: dict[str, Any]
-) -> None:
-    check_caught(kind, case, attributes)
+test_every_mutant_is_caught_by_the_case_meant_for_it = MUTANTS.as_test()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import pytest
-
-from tests.testing.mutants import Mutants, check_caught
+from tests.testing.mutants import Mutants
 from wsext import (
     EndSession,
     Frame,
@@ -86,8 +84,4 @@ class TrustsBinary(Interceptor):
         return message.replace("a", "b")
 
 
-@pytest.mark.parametrize(("kind", "case", "attributes"), MUTANTS, ids=MUTANTS.ids)
-def test_every_mutant_is_caught_by_the_case_meant_for_it(
-    kind: Any, case: str, attributes: dict[str, Any]
-) -> None:
-    check_caught(kind, case, attributes)
+test_every_mutant_is_caught_by_the_case_meant_for_it = MUTANTS.as_test()

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import pytest
-
-from tests.testing.mutants import Mutants, Pack, PackCodec, check_caught
+from tests.testing.mutants import Mutants, Pack, PackCodec
 from wsext import (
     Agreement,
     Codec,
@@ -205,8 +203,4 @@ class NeedsAnAnswer(Pack):
         return self.codec(self.options, int(str(answer["bits"])), answer.flag("sum"))
 
 
-@pytest.mark.parametrize(("kind", "case", "attributes"), MUTANTS, ids=MUTANTS.ids)
-def test_every_mutant_is_caught_by_the_case_meant_for_it(
-    kind: Any, case: str, attributes: dict[str, Any]
-) -> None:
-    check_caught(kind, case, attributes)
+test_every_mutant_is_caught_by_the_case_meant_for_it = MUTANTS.as_test()

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
-import pytest
-
-from tests.testing.mutants import Mutants, Pack, check_caught
+from tests.testing.mutants import Mutants, Pack
 from wsext import OptionError, OptionSet, local
 
 MUTANTS = Mutants()
@@ -122,8 +120,4 @@ BadName.name = "x pack"
 caught_by("test_name_is_a_token")(BadName)
 
 
-@pytest.mark.parametrize(("kind", "case", "attributes"), MUTANTS, ids=MUTANTS.ids)
-def test_every_mutant_is_caught_by_the_case_meant_for_it(
-    kind: Any, case: str, attributes: dict[str, Any]
-) -> None:
-    check_caught(kind, case, attributes)
+test_every_mutant_is_caught_by_the_case_meant_for_it = MUTANTS.as_test()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import pytest
 
-from tests.testing.mutants import Mutants, check_caught
+from tests.testing.mutants import Mutants
 from wsext import NamedOptionSet, hookimpl
 from wsext.testing.suite import Outcome, run, suite_for
 
@@ -116,8 +115,4 @@ class Undescribed:
 wrong("test_it_is_described")(Undescribed)
 
 
-@pytest.mark.parametrize(("kind", "case", "attributes"), MUTANTS, ids=MUTANTS.ids)
-def test_every_mutant_is_caught_by_the_case_meant_for_it(
-    kind: Any, case: str, attributes: dict[str, Any]
-) -> None:
-    check_caught(kind, case, attributes)
+test_every_mutant_is_caught_by_the_case_meant_for_it = MUTANTS.as_test()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, ClassVar
 
-import pytest
-
-from tests.testing.mutants import Mutants, check_caught
+from tests.testing.mutants import Mutants
 from wsext import Codec, Extension, Frame, MessageCodec, NegotiationContext, Params, Phase
 
 MUTANTS = Mutants()
@@ -83,8 +81,4 @@ class Deaf(Wrong):
     codec = _Deaf
 
 
-@pytest.mark.parametrize(("kind", "case", "attributes"), MUTANTS, ids=MUTANTS.ids)
-def test_every_mutant_is_caught_by_the_case_meant_for_it(
-    kind: Any, case: str, attributes: dict[str, Any]
-) -> None:
-    check_caught(kind, case, attributes)
+test_every_mutant_is_caught_by_the_case_meant_for_it = MUTANTS.as_test()

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.testing.mutants import KINDS, Mutants, PackCodec, check_caught, with_codec
-from wsext import Frame, RemoteProtocolError
+from tests.testing.mutants import KINDS, ContextCodec, Mutants, PackCodec, with_codec
+from wsext import Frame
 from wsext.testing.cases_sharing import SharingCases
 from wsext.testing.suite import Outcome, run
 
@@ -103,25 +103,8 @@ class Counter(PackCodec):
 
 
 @caught_by("test_equal_share_keys_mean_equal_bytes")
-class History(PackCodec):
+class History(ContextCodec):
     """Keeps a context, and claims that it does not."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.packer = zlib.compressobj(6, zlib.DEFLATED, -self.bits)
-        self.unpacker = zlib.decompressobj(-self.bits)
-
-    def encode_message(self, data: bytes) -> bytes:
-        return self.packer.compress(data) + self.packer.flush(zlib.Z_SYNC_FLUSH)
-
-    def decode_message(self, data: bytes, budget: int) -> bytes:
-        try:
-            out = self.unpacker.decompress(data, budget + 1)
-        except zlib.error:
-            raise RemoteProtocolError(1007, "corrupt") from None
-        if len(out) > budget:
-            raise RemoteProtocolError(1009, "too large")
-        return out
 
 
 @caught_by("test_shared_frames_fit_into_every_connection")
@@ -129,7 +112,7 @@ class Shares(History):
     """Encodes from a fresh state what is shared, as long as `skip_shared` is right."""
 
     def encode_shared(self, frame: Frame) -> Frame:
-        packer = zlib.compressobj(6, zlib.DEFLATED, -self.bits)
+        packer = self.new_packer()
         data = packer.compress(frame.payload) + packer.flush(zlib.Z_SYNC_FLUSH)
         return frame.replace(payload=data, rsv=frame.rsv | self.rsv)
 
@@ -138,7 +121,7 @@ class RightHistory(Shares):
     """Keeps a context, and forgets it when a shared message is sent."""
 
     def skip_shared(self) -> None:
-        self.packer = zlib.compressobj(6, zlib.DEFLATED, -self.bits)
+        self.packer = self.new_packer()
 
 
 @caught_by("test_encoding_for_others_leaves_the_state_alone")
@@ -167,11 +150,7 @@ class SharesTextAsBinary(PackCodec):
         return Frame(2, data, True, int(self.rsv))
 
 
-@pytest.mark.parametrize(("kind", "case", "attributes"), MUTANTS, ids=MUTANTS.ids)
-def test_every_mutant_is_caught_by_the_case_meant_for_it(
-    kind: Any, case: str, attributes: dict[str, Any]
-) -> None:
-    check_caught(kind, case, attributes)
+test_every_mutant_is_caught_by_the_case_meant_for_it = MUTANTS.as_test()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial, wraps
+from typing import Any, ParamSpec
 
 import trio
 import trio.testing
 
-from tests.raw import REQUEST
+from tests.raw import REQUEST, FramePeer
 from wsext import Frame
 from wsext.protocol.wire import FrameParser
-from wsext.testing import on_trio
+from wsext.testing.on_trio import serving
 
-__all__ = ["RawPeer", "raw_peer", "run", "shaken"]
+__all__ = ["RawPeer", "on_trio", "raw_peer", "run", "shaken"]
+
+P = ParamSpec("P")
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
@@ -22,7 +25,17 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
     trio.run(scenario, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-class RawPeer:
+def on_trio(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
+    """A test that `run` runs."""
+
+    @wraps(test)
+    def run_test(*args: P.args, **kwargs: P.kwargs) -> None:
+        run(partial(test, *args, **kwargs))
+
+    return run_test
+
+
+class RawPeer(FramePeer):
     """One end of a connection that a server has the other end of."""
 
     def __init__(self, stream: Any) -> None:
@@ -53,7 +66,6 @@ class RawPeer:
         return await self.read_head()
 
     async def frame(self) -> Frame | None:
-        """The next frame, or ``None`` at the end of the stream."""
         while not self._frames:
             try:
                 data = await self.stream.receive_some(1 << 16)
@@ -64,20 +76,13 @@ class RawPeer:
             self._parser.feed(bytes(data), self._frames)
         return self._frames.pop(0)
 
-    async def close_code(self) -> int | None:
-        """The code of the server's Close frame; what comes before it is skipped."""
-        while (frame := await self.frame()) is not None:
-            if frame.opcode == 8:
-                return int.from_bytes(frame.payload[:2], "big") if frame.payload else 1005
-        return None
-
 
 @asynccontextmanager
 async def raw_peer(
     app: Any, *, make: Any = trio.testing.memory_stream_pair, **how: Any
 ) -> AsyncIterator[RawPeer]:
     """A peer of a server in memory, before the opening handshake."""
-    async with on_trio.serving(app, **how) as (_, listener):
+    async with serving(app, **how) as (_, listener):
         peer = RawPeer(listener.open(make))
         try:
             yield peer

@@ -11,7 +11,7 @@ import trio
 
 from tests.hostile import BAD_HEADERS, BAD_OFFERS, DEFLATE, ODD_REQUESTS
 from tests.raw import REQUEST, masked
-from tests.trio.peers import raw_peer, run
+from tests.trio.peers import on_trio, raw_peer, run
 from wsext import (
     App,
     Dispatcher,
@@ -54,43 +54,38 @@ def test_a_header_that_is_not_of_the_grammar_is_a_400(header: str) -> None:
 
 
 @pytest.mark.parametrize("offers", BAD_OFFERS)
-def test_bad_offers_are_declined_and_never_a_500(offers: str) -> None:
-    async def scenario() -> None:
-        async with raw_peer(echo, extensions=["permessage-deflate"]) as peer:
-            head = await peer.shake(more=f"Sec-WebSocket-Extensions: {offers}\r\n")
-            if "431" in head.split("\r\n")[0]:
-                return
-            assert head.startswith("HTTP/1.1 101")
-            assert "Sec-WebSocket-Extensions" not in head
-            await peer.send(masked(1, b"plain"))
-            frame = await peer.frame()
-            assert frame is not None
-            assert frame.payload == b"plain"
-
-    run(scenario)
+@on_trio
+async def test_bad_offers_are_declined_and_never_a_500(offers: str) -> None:
+    async with raw_peer(echo, extensions=["permessage-deflate"]) as peer:
+        head = await peer.shake(more=f"Sec-WebSocket-Extensions: {offers}\r\n")
+        if "431" in head.split("\r\n")[0]:
+            return
+        assert head.startswith("HTTP/1.1 101")
+        assert "Sec-WebSocket-Extensions" not in head
+        await peer.send(masked(1, b"plain"))
+        frame = await peer.frame()
+        assert frame is not None
+        assert frame.payload == b"plain"
 
 
-def test_what_goes_away_in_the_middle_leaves_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+@on_trio
+async def test_what_goes_away_in_the_middle_leaves_no_trace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     head = REQUEST.format(path="/", more=DEFLATE).encode()
     frame = masked(1, b"a message that never ends")
-
-    async def scenario() -> None:
-        for data in (b"", b"GET", head[:-2], head, head + frame[:9], head + b"\xff"):
-            async with raw_peer(echo, extensions=["permessage-deflate"]) as peer:
-                await peer.send(data)
-
-    run(scenario)
+    for data in (b"", b"GET", head[:-2], head, head + frame[:9], head + b"\xff"):
+        async with raw_peer(echo, extensions=["permessage-deflate"]) as peer:
+            await peer.send(data)
     assert not [r for r in caplog.records if r.exc_info or r.levelno >= logging.ERROR]
 
 
-def test_a_peer_that_sends_no_request_is_dropped_after_handshake_timeout() -> None:
-    async def scenario() -> None:
-        async with raw_peer(echo, server=ServerOptions(handshake_timeout=3)) as peer:
-            await peer.send(b"GET / HTTP/1.1\r\n")
-            assert await peer.read_head() == ""
-            assert trio.current_time() == pytest.approx(3)
-
-    run(scenario)
+@on_trio
+async def test_a_peer_that_sends_no_request_is_dropped_after_handshake_timeout() -> None:
+    async with raw_peer(echo, server=ServerOptions(handshake_timeout=3)) as peer:
+        await peer.send(b"GET / HTTP/1.1\r\n")
+        assert await peer.read_head() == ""
+        assert trio.current_time() == pytest.approx(3)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +124,8 @@ def test_routes_origins_and_guards(
     assert "secret" not in head
 
 
-def test_plain_http_is_answered_too() -> None:
+@on_trio
+async def test_plain_http_is_answered_too() -> None:
     app = App()
 
     @app.http("/health")
@@ -137,14 +133,11 @@ def test_plain_http_is_answered_too() -> None:
         await trio.sleep(1)
         return "fine"
 
-    async def scenario() -> None:
-        async with raw_peer(app) as peer:
-            await peer.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert (await peer.read_head()).startswith("HTTP/1.1 200")
-            assert peer.rest == b"fine"
-            assert await peer.stream.receive_some() == b""
-
-    run(scenario)
+    async with raw_peer(app) as peer:
+        await peer.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await peer.read_head()).startswith("HTTP/1.1 200")
+        assert peer.rest == b"fine"
+        assert await peer.stream.receive_some() == b""
 
 
 @pytest.mark.parametrize(
@@ -157,37 +150,34 @@ def test_plain_http_is_answered_too() -> None:
         ("Content-Length: 6\r\nOrigin: https://evil.example\r\n", b"name=A", "403 "),
     ],
 )
-def test_small_forms(head: str, body: bytes, answer: str) -> None:
+@on_trio
+async def test_small_forms(head: str, body: bytes, answer: str) -> None:
     app = App(server=ServerOptions(max_body_size=1000))
 
     @app.http("/login", methods=["POST"])
     async def login(request: Any) -> str:
         return str(request.form["name"])
 
-    async def scenario() -> None:
-        async with raw_peer(app) as peer:
-            kind = "Content-Type: application/x-www-form-urlencoded\r\n"
-            request = f"POST /login HTTP/1.1\r\nHost: localhost\r\n{kind}{head}\r\n"
-            await peer.send(request.encode() + body[:3])
-            await peer.send(body[3:])
-            assert answer in await peer.read_head()
-
-    run(scenario)
+    async with raw_peer(app) as peer:
+        kind = "Content-Type: application/x-www-form-urlencoded\r\n"
+        request = f"POST /login HTTP/1.1\r\nHost: localhost\r\n{kind}{head}\r\n"
+        await peer.send(request.encode() + body[:3])
+        await peer.send(body[3:])
+        assert answer in await peer.read_head()
 
 
-def test_frames_that_come_with_the_request_are_not_lost() -> None:
-    async def scenario() -> None:
-        async with raw_peer(echo) as peer:
-            await peer.send(REQUEST.format(path="/", more="").encode() + masked(1, b"early"))
-            assert "101" in await peer.read_head()
-            frame = await peer.frame()
-            assert frame is not None
-            assert frame.payload == b"early"
-
-    run(scenario)
+@on_trio
+async def test_frames_that_come_with_the_request_are_not_lost() -> None:
+    async with raw_peer(echo) as peer:
+        await peer.send(REQUEST.format(path="/", more="").encode() + masked(1, b"early"))
+        assert "101" in await peer.read_head()
+        frame = await peer.frame()
+        assert frame is not None
+        assert frame.payload == b"early"
 
 
-def test_a_listener_is_told_of_everything() -> None:
+@on_trio
+async def test_a_listener_is_told_of_everything() -> None:
     told: list[Any] = []
 
     class Told(Listener):
@@ -203,13 +193,9 @@ def test_a_listener_is_told_of_everything() -> None:
 
     app = App()
     app.websocket("/")(Told)
-
-    async def scenario() -> None:
-        async with connect(app) as client:
-            assert await client.receive() == "welcome"
-            await client.send("a")
-
-    run(scenario)
+    async with connect(app) as client:
+        assert await client.receive() == "welcome"
+        await client.send("a")
     assert told == ["open", "a", 1000]
 
 
@@ -218,7 +204,8 @@ class Add(msgspec.Struct, tag="add"):
     b: int
 
 
-def test_a_dispatcher_answers_typed_messages() -> None:
+@on_trio
+async def test_a_dispatcher_answers_typed_messages() -> None:
     app = App()
 
     @app.websocket("/")
@@ -228,15 +215,13 @@ def test_a_dispatcher_answers_typed_messages() -> None:
             await trio.sleep(1)
             return message.a + message.b
 
-    async def scenario() -> None:
-        async with connect(app) as client:
-            await client.send_json(Add(1, 2))
-            assert await client.receive_json() == 3
-
-    run(scenario)
+    async with connect(app) as client:
+        await client.send_json(Add(1, 2))
+        assert await client.receive_json() == 3
 
 
-def test_rooms_say_that_they_need_an_event_loop() -> None:
+@on_trio
+async def test_rooms_say_that_they_need_an_event_loop() -> None:
     app, problems = App(), []
 
     @app.websocket("/")
@@ -247,26 +232,20 @@ def test_rooms_say_that_they_need_an_event_loop() -> None:
         except RuntimeError as error:
             problems.append(str(error))
 
-    async def scenario() -> None:
-        async with connect(app) as client:
-            assert (await client.wait_closed()).code == 1000
-
-    run(scenario)
+    async with connect(app) as client:
+        assert (await client.wait_closed()).code == 1000
     assert len(problems) == 1
     assert problems[0].startswith("a room needs a running event loop")
 
 
-def test_each_route_has_its_options() -> None:
+@on_trio
+async def test_each_route_has_its_options() -> None:
     app = App(options=WebSocketOptions(max_message_size=10))
     app.websocket("/")(echo)
     app.websocket("/large", options={"max_message_size": 1000})(echo)
-
-    async def scenario() -> None:
-        async with connect(app, "/large") as client:
-            await client.send("x" * 100)
-            assert await client.receive() == "x" * 100
-        async with connect(app) as client:
-            await client.send("x" * 100)
-            assert (await client.wait_closed()).code == 1009
-
-    run(scenario)
+    async with connect(app, "/large") as client:
+        await client.send("x" * 100)
+        assert await client.receive() == "x" * 100
+    async with connect(app) as client:
+        await client.send("x" * 100)
+        assert (await client.wait_closed()).code == 1009

@@ -15,7 +15,7 @@ import trustme
 
 import wsext
 import wsext.trio
-from tests.trio.peers import run
+from tests.trio.peers import on_trio
 from wsext import App, CloseInfo, ConnectionClosed, Response
 from wsext.testing.on_trio import MemoryListener, connect, pair, serving
 
@@ -44,26 +44,22 @@ async def answered(answer: bytes, **options: Any) -> AsyncIterator[wsext.trio.Se
         (b"nonsense\r\n\r\n", wsext.InvalidHandshake, "malformed"),
     ],
 )
-def test_what_is_no_acceptance_is_an_error(
+@on_trio
+async def test_what_is_no_acceptance_is_an_error(
     answer: bytes, error: type[Exception], text: str
 ) -> None:
-    async def scenario() -> None:
-        with pytest.raises(error, match=text):
-            async with answered(answer):
-                pass
-
-    run(scenario)
+    with pytest.raises(error, match=text):
+        async with answered(answer):
+            pass
 
 
-def test_a_server_that_does_not_answer_is_left_after_open_timeout() -> None:
-    async def scenario() -> None:
-        ours, _theirs = trio.testing.memory_stream_pair()
-        with pytest.raises(TimeoutError, match="open_timeout"):
-            async with wsext.trio.connect("ws://memory/", stream=ours, open_timeout=3):
-                pass
-        assert trio.current_time() == pytest.approx(3)
-
-    run(scenario)
+@on_trio
+async def test_a_server_that_does_not_answer_is_left_after_open_timeout() -> None:
+    ours, _theirs = trio.testing.memory_stream_pair()
+    with pytest.raises(TimeoutError, match="open_timeout"):
+        async with wsext.trio.connect("ws://memory/", stream=ours, open_timeout=3):
+            pass
+    assert trio.current_time() == pytest.approx(3)
 
 
 def test_arguments_that_cannot_be_used_are_refused_at_once() -> None:
@@ -77,15 +73,14 @@ def test_arguments_that_cannot_be_used_are_refused_at_once() -> None:
             wsext.trio.connect(**arguments)  # type: ignore[arg-type]
 
 
-def test_a_session_needs_a_block() -> None:
-    async def scenario() -> None:
-        with pytest.raises(TypeError, match="async with connect"):
-            await wsext.trio.connect("ws://127.0.0.1:1/")
-
-    run(scenario)
+@on_trio
+async def test_a_session_needs_a_block() -> None:
+    with pytest.raises(TypeError, match="async with connect"):
+        await wsext.trio.connect("ws://127.0.0.1:1/")
 
 
-def test_required_extensions() -> None:
+@on_trio
+async def test_required_extensions() -> None:
     closed: list[CloseInfo] = []
 
     async def handler(session: Any) -> None:
@@ -96,18 +91,16 @@ def test_required_extensions() -> None:
         async with wsext.trio.connect("ws://memory/", **how):
             pass
 
-    async def scenario() -> None:
-        async with serving(handler) as (_, listener):
-            with pytest.raises(wsext.NegotiationError, match="did not agree"):
-                await ask(listener, extensions=["permessage-deflate"])
-            with pytest.raises(wsext.NegotiationError, match="does not offer it"):
-                await ask(listener)
-        assert [info.code for info in closed] == [1010]
-
-    run(scenario)
+    async with serving(handler) as (_, listener):
+        with pytest.raises(wsext.NegotiationError, match="did not agree"):
+            await ask(listener, extensions=["permessage-deflate"])
+        with pytest.raises(wsext.NegotiationError, match="does not offer it"):
+            await ask(listener)
+    assert [info.code for info in closed] == [1010]
 
 
-def test_headers_may_be_made_for_each_handshake() -> None:
+@on_trio
+async def test_headers_may_be_made_for_each_handshake() -> None:
     app = App()
 
     @app.websocket("/")
@@ -118,74 +111,63 @@ def test_headers_may_be_made_for_each_handshake() -> None:
         await trio.sleep(1)
         return {"Authorization": f"Bearer {trio.current_time():.0f}"}
 
-    async def scenario() -> None:
-        async with connect(app, headers=token) as client:
-            assert await client.receive() == "Bearer 1"
-
-    run(scenario)
+    async with connect(app, headers=token) as client:
+        assert await client.receive() == "Bearer 1"
 
 
-def test_what_the_block_raises_leaves_it_as_it_is_and_closes_with_1011() -> None:
-    async def scenario() -> None:
-        infos: list[CloseInfo] = []
-        clients: list[wsext.trio.Session] = []
+@on_trio
+async def test_what_the_block_raises_leaves_it_as_it_is_and_closes_with_1011() -> None:
+    infos: list[CloseInfo] = []
+    clients: list[wsext.trio.Session] = []
 
-        async def handler(session: Any) -> None:
-            infos.append(await session.wait_closed())
+    async def handler(session: Any) -> None:
+        infos.append(await session.wait_closed())
 
-        async def block() -> None:
-            async with connect(handler) as client:
-                clients.append(client)
-                raise KeyError("mine")
+    async def block() -> None:
+        async with connect(handler) as client:
+            clients.append(client)
+            raise KeyError("mine")
 
-        with pytest.raises(KeyError, match="mine"):
-            await block()
-        assert (infos[0].code, infos[0].reason) == (1011, "client failed")
-        assert isinstance(clients[0].close_info.exception, KeyError)
-
-    run(scenario)
+    with pytest.raises(KeyError, match="mine"):
+        await block()
+    assert (infos[0].code, infos[0].reason) == (1011, "client failed")
+    assert isinstance(clients[0].close_info.exception, KeyError)
 
 
-def test_a_block_that_sees_the_end_raises_what_it_saw() -> None:
+@on_trio
+async def test_a_block_that_sees_the_end_raises_what_it_saw() -> None:
     async def handler(session: Any) -> None:
         await session.close(4000, "enough")
 
-    async def scenario() -> None:
-        with pytest.raises(ConnectionClosed, match="enough"):
-            async with connect(handler) as client:
-                await client.receive()
-
-    run(scenario)
+    with pytest.raises(ConnectionClosed, match="enough"):
+        async with connect(handler) as client:
+            await client.receive()
 
 
-def test_a_cancelled_block_drops_the_connection() -> None:
-    async def scenario() -> None:
-        infos: list[CloseInfo] = []
+@on_trio
+async def test_a_cancelled_block_drops_the_connection() -> None:
+    infos: list[CloseInfo] = []
 
-        async def handler(session: Any) -> None:
-            infos.append(await session.wait_closed())
+    async def handler(session: Any) -> None:
+        infos.append(await session.wait_closed())
 
-        async with serving(handler) as (_, listener):
-            with trio.move_on_after(1) as scope:
-                async with wsext.trio.connect("ws://memory/", stream=listener.open()):
-                    await trio.sleep_forever()
-            assert scope.cancelled_caught
-        assert infos[0].code == 1006
-        assert trio.current_time() == 1
-
-    run(scenario)
+    async with serving(handler) as (_, listener):
+        with trio.move_on_after(1) as scope:
+            async with wsext.trio.connect("ws://memory/", stream=listener.open()):
+                await trio.sleep_forever()
+        assert scope.cancelled_caught
+    assert infos[0].code == 1006
+    assert trio.current_time() == 1
 
 
-def test_opening_can_be_cancelled() -> None:
-    async def scenario() -> None:
-        ours, theirs = trio.testing.memory_stream_pair()
-        with trio.move_on_after(1):
-            async with wsext.trio.connect("ws://memory/", stream=ours):
-                pass
-        while await theirs.receive_some():
-            pass  # the request, and then the end
-
-    run(scenario)
+@on_trio
+async def test_opening_can_be_cancelled() -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    with trio.move_on_after(1):
+        async with wsext.trio.connect("ws://memory/", stream=ours):
+            pass
+    while await theirs.receive_some():
+        pass  # the request, and then the end
 
 
 def test_over_tcp_and_tls() -> None:
@@ -262,17 +244,14 @@ def test_over_a_unix_socket(tmp_path: Path) -> None:
     trio.run(scenario)
 
 
-def test_guards_refuse_with_their_answer() -> None:
+@on_trio
+async def test_guards_refuse_with_their_answer() -> None:
     app = App(guards=[lambda request: Response(403, "not you")])
     app.websocket("/")(echo)
-
-    async def scenario() -> None:
-        with pytest.raises(wsext.InvalidStatus) as caught:
-            async with connect(app):
-                pass
-        assert (caught.value.status, caught.value.body) == (403, b"not you")
-
-    run(scenario)
+    with pytest.raises(wsext.InvalidStatus) as caught:
+        async with connect(app):
+            pass
+    assert (caught.value.status, caught.value.body) == (403, b"not you")
 
 
 def test_a_connect_can_be_used_again() -> None:
@@ -289,9 +268,7 @@ def test_a_connect_can_be_used_again() -> None:
     trio.run(scenario)
 
 
-def test_two_ends_in_memory_are_one_session_each() -> None:
-    async def scenario() -> None:
-        async with pair() as (client, server):
-            assert client.id != server.id
-
-    run(scenario)
+@on_trio
+async def test_two_ends_in_memory_are_one_session_each() -> None:
+    async with pair() as (client, server):
+        assert client.id != server.id

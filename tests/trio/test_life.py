@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.trio.peers import run
+from tests.trio.peers import on_trio, run
 from wsext import (
     App,
     CloseInfo,
@@ -110,7 +110,8 @@ class Hooks:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_hooks_are_told_once(fails: bool) -> None:
+@on_trio
+async def test_hooks_are_told_once(fails: bool) -> None:
     app, hooks = App(), Hooks(fails)
     app.install(hooks)
     handled = []
@@ -119,20 +120,18 @@ def test_hooks_are_told_once(fails: bool) -> None:
     async def handler(session: Any) -> None:
         handled.append(await session.receive())
 
-    async def scenario() -> None:
-        async with connect(app) as client:
-            assert await client.receive() == "from the hook"
-            if not fails:
-                await client.send("a")
-            info = await client.wait_closed()
-            assert info.code == (1011 if fails else 1000)
-
-    run(scenario)
+    async with connect(app) as client:
+        assert await client.receive() == "from the hook"
+        if not fails:
+            await client.send("a")
+        info = await client.wait_closed()
+        assert info.code == (1011 if fails else 1000)
     assert hooks.told == ["opened", 1011 if fails else 1000]
     assert handled == ([] if fails else ["a"])
 
 
-def test_what_came_before_the_end_is_received_first() -> None:
+@on_trio
+async def test_what_came_before_the_end_is_received_first() -> None:
     got: list[Any] = []
 
     async def slow(session: Any) -> None:
@@ -143,46 +142,42 @@ def test_what_came_before_the_end_is_received_first() -> None:
         except ConnectionClosed as closed:
             got.append(closed.info.code)
 
-    async def scenario() -> None:
-        app = App()
-        app.websocket("/")(slow)
-        async with connect(app) as client:
-            await client.send("a")
-            await client.send("b")
-
-    run(scenario)
+    app = App()
+    app.websocket("/")(slow)
+    async with connect(app) as client:
+        await client.send("a")
+        await client.send("b")
     assert got == ["a", "b", 1000]
 
 
-def test_a_cancelled_handler_drops_the_connection() -> None:
-    async def scenario() -> None:
-        app = App()
+@on_trio
+async def test_a_cancelled_handler_drops_the_connection() -> None:
+    app = App()
 
-        @app.websocket("/")
-        async def handler(session: Any) -> None:
-            with trio.CancelScope() as scope:
-                scope.cancel()
-                await session.receive()
-            await session.send("it goes on")  # only what was cancelled was
-            await trio.sleep_forever()
+    @app.websocket("/")
+    async def handler(session: Any) -> None:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await session.receive()
+        await session.send("it goes on")  # only what was cancelled was
+        await trio.sleep_forever()
 
-        ends: list[CloseInfo] = []
+    ends: list[CloseInfo] = []
 
-        async def scenario_of_a_client() -> None:
-            async with connect(app) as client:
-                assert await client.receive() == "it goes on"
-                nursery.cancel_scope.cancel()
-                with trio.CancelScope(shield=True):
-                    ends.append(await client.wait_closed())
+    async def scenario_of_a_client() -> None:
+        async with connect(app) as client:
+            assert await client.receive() == "it goes on"
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                ends.append(await client.wait_closed())
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(scenario_of_a_client)
-        assert [end.code for end in ends] == [1006]
-
-    run(scenario)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scenario_of_a_client)
+    assert [end.code for end in ends] == [1006]
 
 
-def test_a_session_ends_when_its_identity_expires_unless_it_is_renewed() -> None:
+@on_trio
+async def test_a_session_ends_when_its_identity_expires_unless_it_is_renewed() -> None:
     ends: list[CloseInfo] = []
 
     async def renewing(session: Any) -> None:
@@ -198,23 +193,21 @@ def test_a_session_ends_when_its_identity_expires_unless_it_is_renewed() -> None
     def guard(request: Any) -> None:
         request.identity, request.expires = "Ada", time.time() + 10
 
-    async def scenario() -> None:
-        app = App(guards=[guard])
-        app.websocket("/")(renewing)
-        async with connect(app) as client:
-            await client.wait_closed()
-            assert trio.current_time() == pytest.approx(10, abs=1)
-        async with connect(app) as client:
-            await client.send("me again")
-            info = await client.wait_closed()
-            assert (info.code, info.reason) == (1008, "the identity has expired")
-            assert trio.current_time() == pytest.approx(110, abs=2)
-        assert [info.code for info in ends] == [1008]
-
-    run(scenario)
+    app = App(guards=[guard])
+    app.websocket("/")(renewing)
+    async with connect(app) as client:
+        await client.wait_closed()
+        assert trio.current_time() == pytest.approx(10, abs=1)
+    async with connect(app) as client:
+        await client.send("me again")
+        info = await client.wait_closed()
+        assert (info.code, info.reason) == (1008, "the identity has expired")
+        assert trio.current_time() == pytest.approx(110, abs=2)
+    assert [info.code for info in ends] == [1008]
 
 
-def test_nothing_keeps_a_session_that_has_ended() -> None:
+@on_trio
+async def test_nothing_keeps_a_session_that_has_ended() -> None:
     kept: list[weakref.ref[Any]] = []
 
     async def handler(session: Any) -> None:
@@ -227,18 +220,15 @@ def test_nothing_keeps_a_session_that_has_ended() -> None:
             await client.send("a")
             await client.receive()
 
-    async def scenario() -> None:
-        app = App()
-        app.install("permessage-deflate")
-        app.websocket("/")(handler)
+    app = App()
+    app.install("permessage-deflate")
+    app.websocket("/")(handler)
+    await talk(app)
+    gc.collect()  # what trio's own scopes hold in circles
+    gc.disable()
+    try:
         await talk(app)
-        gc.collect()  # what trio's own scopes hold in circles
-        gc.disable()
-        try:
-            await talk(app)
-            await trio.testing.wait_all_tasks_blocked()
-            assert [ref() for ref in kept] == [None] * 4
-        finally:
-            gc.enable()
-
-    run(scenario)
+        await trio.testing.wait_all_tasks_blocked()
+        assert [ref() for ref in kept] == [None] * 4
+    finally:
+        gc.enable()

@@ -12,7 +12,7 @@ import trio.testing
 
 import wsext
 from tests.codecs import Counting, CountingCodec, History
-from tests.trio.peers import run
+from tests.trio.peers import on_trio, run
 from wsext import ConnectionClosed, Frame, WebSocketOptions
 from wsext.testing.on_trio import pair
 
@@ -81,25 +81,23 @@ def test_a_cancelled_send_is_sent_whole_or_not_at_all() -> None:
 
 
 @pytest.mark.parametrize("extension", [History, Slow])
-def test_cancelling_leaves_both_sides_in_the_same_state(extension: Any) -> None:
-    async def scenario() -> None:
-        one = extension()
-        async with pair([one], client_options=SMALL) as (client, server):
-            expected = []
-            for number in range(20):
-                with trio.move_on_after(0.3 if number % 2 else 100):
-                    await client.send(f"message {number}")
-                    expected.append(f"message {number}")
-            await client.send("last")
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(client.close)
-                got = [message async for message in server]
-            assert got[-1] == "last"
-            assert set(expected) <= {*got}
-            assert got[:-1] == sorted(got[:-1], key=lambda text: int(text.split()[1]))
-            assert client.close_info.clean
-
-    run(scenario)
+@on_trio
+async def test_cancelling_leaves_both_sides_in_the_same_state(extension: Any) -> None:
+    one = extension()
+    async with pair([one], client_options=SMALL) as (client, server):
+        expected = []
+        for number in range(20):
+            with trio.move_on_after(0.3 if number % 2 else 100):
+                await client.send(f"message {number}")
+                expected.append(f"message {number}")
+        await client.send("last")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.close)
+            got = [message async for message in server]
+        assert got[-1] == "last"
+        assert set(expected) <= {*got}
+        assert got[:-1] == sorted(got[:-1], key=lambda text: int(text.split()[1]))
+        assert client.close_info.clean
 
 
 def test_send_nowait_is_refused_when_too_much_waits() -> None:
@@ -151,87 +149,75 @@ async def halves(gate: trio.Event) -> AsyncIterator[str]:
     yield "two"
 
 
-def test_other_messages_wait_for_a_streamed_one_and_pings_do_not() -> None:
-    async def scenario() -> None:
-        async with pair() as (client, server), trio.open_nursery() as nursery:
-            gate = trio.Event()
-            nursery.start_soon(client.send, halves(gate))
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(client.send, "after it")
-            await client.ping()
-            gate.set()
-            assert [await server.receive(), await server.receive()] == ["one two", "after it"]
-
-    run(scenario)
+@on_trio
+async def test_other_messages_wait_for_a_streamed_one_and_pings_do_not() -> None:
+    async with pair() as (client, server), trio.open_nursery() as nursery:
+        gate = trio.Event()
+        nursery.start_soon(client.send, halves(gate))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(client.send, "after it")
+        await client.ping()
+        gate.set()
+        assert [await server.receive(), await server.receive()] == ["one two", "after it"]
 
 
-def test_a_streamed_message_that_is_cancelled_half_way_fails_the_connection() -> None:
-    async def scenario() -> None:
-        async with pair() as (client, server):
-            with trio.move_on_after(1):
-                await client.send(halves(trio.Event()))
-            info = await server.wait_closed()
-            assert (info.code, info.reason) == (1011, "message was not finished")
-
-    run(scenario)
+@on_trio
+async def test_a_streamed_message_that_is_cancelled_half_way_fails_the_connection() -> None:
+    async with pair() as (client, server):
+        with trio.move_on_after(1):
+            await client.send(halves(trio.Event()))
+        info = await server.wait_closed()
+        assert (info.code, info.reason) == (1011, "message was not finished")
 
 
-def test_a_close_does_not_wait_for_a_streamed_message() -> None:
-    async def scenario() -> None:
-        async with pair() as (client, server), trio.open_nursery() as nursery:
-            gate = trio.Event()
+@on_trio
+async def test_a_close_does_not_wait_for_a_streamed_message() -> None:
+    async with pair() as (client, server), trio.open_nursery() as nursery:
+        gate = trio.Event()
 
-            async def stream() -> None:
-                with pytest.raises(ConnectionClosed):
-                    await client.send(halves(gate))
+        async def stream() -> None:
+            with pytest.raises(ConnectionClosed):
+                await client.send(halves(gate))
 
-            nursery.start_soon(stream)
-            await trio.testing.wait_all_tasks_blocked()
-            await client.close()
-            gate.set()
-            assert (await server.wait_closed()).clean
-            assert trio.current_time() == 0
-
-    run(scenario)
+        nursery.start_soon(stream)
+        await trio.testing.wait_all_tasks_blocked()
+        await client.close()
+        gate.set()
+        assert (await server.wait_closed()).clean
+        assert trio.current_time() == 0
 
 
-def test_an_asynchronous_codec_keeps_the_order_and_the_close_comes_last() -> None:
-    async def scenario() -> None:
-        async with pair([Slow()]) as (client, server):
-            for number in range(5):
-                client.send_nowait(str(number))
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(client.close)
-                assert [message async for message in server] == list("01234")
-            assert trio.current_time() == pytest.approx(5)
-
-    run(scenario)
+@on_trio
+async def test_an_asynchronous_codec_keeps_the_order_and_the_close_comes_last() -> None:
+    async with pair([Slow()]) as (client, server):
+        for number in range(5):
+            client.send_nowait(str(number))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.close)
+            assert [message async for message in server] == list("01234")
+        assert trio.current_time() == pytest.approx(5)
 
 
-def test_a_codec_that_takes_too_long_fails_the_connection(
+@on_trio
+async def test_a_codec_that_takes_too_long_fails_the_connection(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def scenario() -> None:
-        options = WebSocketOptions(codec_timeout=0.5)
-        async with pair([Slow()], client_options=options) as (client, server):
-            with pytest.raises(wsext.ProtocolError):
-                await client.send("slow")
-            assert (await server.wait_closed()).code == 1011
-
-    run(scenario)
+    options = WebSocketOptions(codec_timeout=0.5)
+    async with pair([Slow()], client_options=options) as (client, server):
+        with pytest.raises(wsext.ProtocolError):
+            await client.send("slow")
+        assert (await server.wait_closed()).code == 1011
     assert "codec_timeout" in caplog.text
 
 
-def test_pongs_leave_while_a_codec_works() -> None:
-    async def scenario() -> None:
-        async with pair([Slow()]) as (client, server):
-            client.send_nowait("slow")
-            await trio.testing.wait_all_tasks_blocked()
-            began = trio.current_time()
-            await server.ping()
-            assert trio.current_time() == began
-
-    run(scenario)
+@on_trio
+async def test_pongs_leave_while_a_codec_works() -> None:
+    async with pair([Slow()]) as (client, server):
+        client.send_nowait("slow")
+        await trio.testing.wait_all_tasks_blocked()
+        began = trio.current_time()
+        await server.ping()
+        assert trio.current_time() == began
 
 
 def test_who_waits_to_send_learns_of_the_end() -> None:
@@ -269,7 +255,8 @@ def test_flush_waits_until_the_stream_has_everything() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_random_cancellations_leave_whole_messages_in_order(seed: int) -> None:
+@on_trio
+async def test_random_cancellations_leave_whole_messages_in_order(seed: int) -> None:
     """Several tasks send, and everything is cancelled at any time. What arrives is whole, comes
     once and in each task's order, and nothing is missing whose `send` returned."""
     chance = random.Random(seed)
@@ -291,18 +278,15 @@ def test_random_cancellations_leave_whole_messages_in_order(seed: int) -> None:
             with trio.move_on_after(chance.random() / 3):
                 got.append(await session.receive())
 
-    async def scenario() -> None:
-        extension = chance.choice([History(), "permessage-deflate"])
-        how: dict[str, Any] = {"app_options": small, "client_options": small, "make": make}
-        async with pair([extension], **how) as (client, server), trio.open_nursery() as nursery:
-            nursery.start_soon(receive, server)
-            async with trio.open_nursery() as senders:
-                for who in range(3):
-                    senders.start_soon(send, client, who)
-            await client.send("last")
-        assert client.close_info.clean
-
-    run(scenario)
+    extension = chance.choice([History(), "permessage-deflate"])
+    how: dict[str, Any] = {"app_options": small, "client_options": small, "make": make}
+    async with pair([extension], **how) as (client, server), trio.open_nursery() as nursery:
+        nursery.start_soon(receive, server)
+        async with trio.open_nursery() as senders:
+            for who in range(3):
+                senders.start_soon(send, client, who)
+        await client.send("last")
+    assert client.close_info.clean
     assert {*sent} <= {*got}
     assert len(got) == len({*got})
     for who in "012":

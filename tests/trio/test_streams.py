@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.trio.peers import run
+from tests.trio.peers import on_trio
 from wsext import PluginError
 from wsext.sdk.installed import build
 from wsext.trio.streams import StreamInfo, close_after, no_resuming
@@ -27,26 +27,22 @@ def test_a_socket_tells_its_names() -> None:
     trio.run(scenario)
 
 
-def test_a_stream_in_memory_has_no_names() -> None:
-    async def scenario() -> None:
-        ours, _ = trio.testing.memory_stream_pair()
-        for name in ("peername", "sockname", "socket", "ssl_object"):
-            assert StreamInfo(ours).get_extra_info(name) is None
-
-    run(scenario)
+@on_trio
+async def test_a_stream_in_memory_has_no_names() -> None:
+    ours, _ = trio.testing.memory_stream_pair()
+    for name in ("peername", "sockname", "socket", "ssl_object"):
+        assert StreamInfo(ours).get_extra_info(name) is None
 
 
-def test_a_connection_that_becomes_no_session_is_closed_with_a_code() -> None:
-    async def scenario() -> None:
-        for make in (trio.testing.memory_stream_pair, trio.testing.lockstep_stream_pair):
-            ours, theirs = make()
-            await close_after(ours, 1010)  # also if nobody reads
-            if make is trio.testing.memory_stream_pair:
-                assert len(await theirs.receive_some()) == 8
-            with pytest.raises(trio.ClosedResourceError):
-                await ours.send_all(b"x")
-
-    run(scenario)
+@on_trio
+async def test_a_connection_that_becomes_no_session_is_closed_with_a_code() -> None:
+    for make in (trio.testing.memory_stream_pair, trio.testing.lockstep_stream_pair):
+        ours, theirs = make()
+        await close_after(ours, 1010)  # also if nobody reads
+        if make is trio.testing.memory_stream_pair:
+            assert len(await theirs.receive_some()) == 8
+        with pytest.raises(trio.ClosedResourceError):
+            await ours.send_all(b"x")
 
 
 def test_extensions_that_keep_sessions_are_refused() -> None:

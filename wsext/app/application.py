@@ -15,6 +15,7 @@ from wsext.app.routing import Guard, L, Route, Router, RouteTable
 from wsext.app.settings import ServerOptions
 from wsext.escape import get_logger
 from wsext.protocol.closing import is_sendable_code
+from wsext.protocol.http import Request
 from wsext.rooms.backplanes.contract import Backplane
 from wsext.rooms.backplanes.urls import make_backplane
 from wsext.rooms.hub import Hub
@@ -57,22 +58,22 @@ class Application(Router):
     def __init__(
         self,
         *,
-        options: WebSocketOptions | None = None,
-        server: ServerOptions | None = None,
+        options: WebSocketOptions | Mapping[str, Any] | None = None,
+        server: ServerOptions | Mapping[str, Any] | None = None,
         prefer: str | None = None,
         plugins: Plugins | None = None,
         converters: Mapping[str, type[BaseConverter]] | None = None,
         guards: Iterable[Guard] = (),
-        rooms: RoomOptions | None = None,
+        rooms: RoomOptions | Mapping[str, Any] | None = None,
         backplane: Backplane | str | None = None,
         lifespan: Lifespan | None = None,
     ) -> None:
         super().__init__(guards=guards)
-        self.options = options or WebSocketOptions()
+        self.options = WebSocketOptions.of(options)
         if prefer is not None:
             self.options = self.options.replace({"prefer": prefer})
-        self.server_options = server or ServerOptions()
-        self.room_options = rooms or RoomOptions()
+        self.server_options = ServerOptions.of(server)
+        self.room_options = RoomOptions.of(rooms)
         self.backplane: Backplane | None = None
         if isinstance(backplane, str):
             self.server_options = self.server_options.replace({"backplane": backplane})
@@ -244,7 +245,12 @@ class Application(Router):
         Its limits are those of this app. It may be asked for by any name, and has no broker.
         """
         apart = {"allowed_hosts": None, "backplane": None, "advertise": None}
-        self._admin = Application(server=self.server_options.replace(apart))
+        admin = self._admin = Application(server=self.server_options.replace(apart))
+
+        @admin.http("/")
+        def index(request: Request) -> str:
+            """The paths that are here."""
+            return "".join(f"{path}\n" for path in sorted({route.path for route in admin.routes}))
 
     # --- rooms --------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ class ServerOptions(OptionSet):
             int,
             local(
                 "bytes of received messages that may wait in all sessions of a process (read later"
-                " beyond)",
+                " beyond), with the bodies of its POSTs (503 beyond)",
                 ge=1,
             ),
         ]

@@ -37,7 +37,8 @@ def load_app(name: str, app_dir: str) -> Application:
     """
     module_name, separator, attribute = name.partition(":")
     if not separator or not attribute or "://" in name:
-        meant = f"{module_name}:app" if module_name in _modules(app_dir) else None
+        file = module_name.removesuffix(".py")
+        meant = f"{file}:app" if file in _modules(app_dir) else None
         raise OptionError("serve", "app", f"expected module:name, got {safe_url(name)!r}", meant)
     sys.path.append(str(Path(app_dir).resolve()))  # last: its files replace no library
     try:

@@ -164,7 +164,7 @@ class connect:
         subprotocols: Sequence[str] = (),
         headers: HeadersChoice = (),
         origin: str | None = None,
-        options: WebSocketOptions | None = None,
+        options: WebSocketOptions | Mapping[str, Any] | None = None,
         listener: Callable[[], Listener] | None = None,
         ssl: ssl_module.SSLContext | None = None,
         server_hostname: str | None = None,
@@ -178,7 +178,7 @@ class connect:
         follow: Iterable[str] = (),
     ) -> None:
         self._target = Target.parse(url)
-        self._options = options or WebSocketOptions()
+        self._options = WebSocketOptions.of(options)
         self._listener = listener
         if isinstance(extensions, Installed):
             self._installed = extensions

@@ -13,7 +13,8 @@ from wsext.escape import get_logger
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.installed import Installed
 from wsext.sdk.options import refuse_code_options
-from wsext.sdk.plugins import Plugins, is_installable, set_default_plugins
+from wsext.sdk.plugins import Plugins, set_default_plugins
+from wsext.sdk.usable import is_installable
 
 __all__ = [
     "allowed_plugins",

@@ -10,7 +10,7 @@ from wsext.config.sections import SECTIONS
 from wsext.errors import OptionError, PluginError, UnknownPlugin
 from wsext.sdk.installed import Installed
 from wsext.sdk.options import OptionSet, refuse_code_options
-from wsext.sdk.plugins import is_installable
+from wsext.sdk.usable import is_installable
 
 __all__ = ["note_extension_errors", "note_section_errors"]
 

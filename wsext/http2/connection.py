@@ -23,6 +23,7 @@ from h2.events import (
 )
 from h2.exceptions import H2Error, ProtocolError
 from h2.settings import SettingCodes, Settings
+from hpack.exceptions import HPACKError
 from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import GoAwayFrame, WindowUpdateFrame
 
@@ -63,6 +64,15 @@ def _closed() -> H2Connection:
 
 #: What a connection that is over has instead of its own: it sends nothing, and keeps nothing.
 _CLOSED = _closed()
+
+
+def _code_of(error: ProtocolError) -> ErrorCodes:
+    """The error code of a connection that h2 cannot go on with; of a header block that cannot be
+    decoded RFC 9113 §4.3 has another one than h2."""
+    code = ErrorCodes(error.error_code)
+    if code == ErrorCodes.PROTOCOL_ERROR and isinstance(error.__cause__, HPACKError):
+        return ErrorCodes.COMPRESSION_ERROR
+    return code
 
 
 class HTTP2Connection(FrameSender, asyncio.Protocol):
@@ -201,10 +211,12 @@ class HTTP2Connection(FrameSender, asyncio.Protocol):
             self._turns.queue(self)
 
     def _parse(self, data: bytes) -> list[Event]:
+        self._put(b"")  # what h2 has to send by now
         try:
             return self.h2.receive_data(data)
         except ProtocolError as error:
-            self.fail(error.error_code, str(error))
+            self.h2.clear_outbound_data_buffer()  # a GOAWAY of its own: one is enough
+            self.fail(_code_of(error), str(error))
         except (H2Error, HyperframeError, ValueError, LookupError) as error:  # h2 forgets some
             self.fail(ErrorCodes.PROTOCOL_ERROR, repr(error))
         return []

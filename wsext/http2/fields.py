@@ -24,6 +24,9 @@ __all__ = [
 
 _STATUS = re.compile("[1-9][0-9][0-9]")
 
+#: A path and query: visible characters without a fragment (RFC 9113 §8.3.1).
+_PATH = re.compile(r"/[\x21\x22\x24-\x7e]*")
+
 Fields = list[tuple[str, str]]
 
 #: Headers that speak of one HTTP/1.1 connection; HTTP/2 has no place for them (RFC 9113 §8.2.2).
@@ -95,9 +98,7 @@ def check_request(request: Request, max_size: int, max_count: int) -> None:
     size = sum(len(name) + len(value) for name, value in headers)
     if size + len(request.target) > max_size:
         raise HandshakeRejected(431, f"request headers too large: more than {max_size} bytes")
-    target = request.target
-    is_path = target.startswith("/") and "#" not in target
-    if not (is_path and target.isascii() and target.isprintable()):
+    if not _PATH.fullmatch(request.target):
         raise HandshakeRejected(400, "malformed :path")
     if not (request.method.isascii() and request.method.isalpha()):
         raise HandshakeRejected(400, "malformed :method")

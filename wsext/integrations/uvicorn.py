@@ -30,6 +30,7 @@ from uvicorn.server import ServerState
 
 from wsext.app.application import Application
 from wsext.errors import CloseInfo, HandshakeRejected
+from wsext.escape import escape
 from wsext.integrations.asgi import (
     AppState,
     ClientDisconnected,
@@ -383,6 +384,8 @@ class WebSocketProtocol(asyncio.Protocol):
             return
         scope = cast("Any", self._scope)
         address, path = get_client_addr(scope), get_path_with_query_string(scope)
+        if self._request is not None and self._request.refused:
+            outcome = f"{outcome}: {escape(self._request.refused)}"
         logger.info('%s - "WebSocket %s" %s', address, path, outcome)
 
 

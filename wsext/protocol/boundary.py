@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Callable, Generator, Hashable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import entry_points
+from types import FunctionType
 from typing import Any, TypeAlias, TypeVar
 
 from wsext.errors import LocalProtocolError, NegotiationError, ProtocolError, RemoteProtocolError
@@ -243,7 +244,7 @@ def check_codec(codec: Any, size: int) -> None:
                 "a codec is derived from wsext.Codec"
             )
     for name in _SYNCHRONOUS:
-        if inspect.iscoroutinefunction(getattr(codec, name, None)):
+        if _is_coroutine(getattr(codec, name, None)):
             raise TypeError(f"{type(codec).__name__}.{name}() cannot be async")
     for name in _FLAGS:
         getattr(codec, name)
@@ -263,7 +264,21 @@ def can_be_closed(codec: Any) -> bool:
 
 def is_async(codec: Any) -> bool:
     """Whether what a codec makes of a frame has to be awaited."""
-    return any(inspect.iscoroutinefunction(getattr(codec, name, None)) for name in _AWAITED)
+    return any([_is_coroutine(getattr(codec, name, None)) for name in _AWAITED])
+
+
+def _is_coroutine(method: Any) -> bool:
+    """Whether a method is ``async def``. Each function is looked into once, for that takes longer
+    than all the rest of a codec's check."""
+    function = getattr(method, "__func__", method)
+    if type(function) is FunctionType:
+        return _is_async_def(function)
+    return inspect.iscoroutinefunction(method)
+
+
+@lru_cache(maxsize=256)
+def _is_async_def(function: FunctionType) -> bool:
+    return inspect.iscoroutinefunction(function)
 
 
 class Boundary:
@@ -376,7 +391,7 @@ class Boundary:
     @property
     def closes_later(self) -> bool:
         """Whether the codec's `close` is asynchronous."""
-        return inspect.iscoroutinefunction(getattr(type(self._codec), "close", None))
+        return _is_coroutine(getattr(type(self._codec), "close", None))
 
     def close(self) -> bool:
         """Close the codec, if it is not closed yet; ``False`` if that is left to `aclose`, because

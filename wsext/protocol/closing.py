@@ -36,6 +36,8 @@ class CloseCode(IntEnum):
     TLS_HANDSHAKE = 1015
 
 
+_NO_STATUS = CloseCode.NO_STATUS  # at hand: Python 3.11 makes a call to find it
+
 #: Codes that describe an end but never travel (RFC 6455 §7.4.1).
 LOCAL_ONLY_CODES = frozenset({1005, 1006, 1015})
 
@@ -82,7 +84,7 @@ def build_close(code: int, reason: str) -> bytes:
     Raises:
         ValueError: If the code may not be sent.
     """
-    if code == CloseCode.NO_STATUS:
+    if code == _NO_STATUS:
         return b""
     if not is_sendable_code(code):
         raise ValueError(

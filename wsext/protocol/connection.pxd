@@ -12,6 +12,10 @@ from wsext.protocol.wire cimport FrameParser
 cdef long long _UNITS_PER_TURN
 cdef long long _UNITS_PER_DECODING
 cdef int _UNIT_BITS
+cdef int _NONE
+cdef int _CLOSE
+cdef int _PING
+cdef int _PONG
 
 
 cdef class Connection(Sender):
@@ -61,7 +65,9 @@ cdef class Connection(Sender):
     @cython.locals(frame=Frame)
     cpdef object ready_event(self)
 
-    @cython.locals(message=Message, pipeline=Pipeline, frame=Frame, decoded=list)
+    @cython.locals(
+        message=Message, pipeline=Pipeline, frame=Frame, opcode=int, decoded=list
+    )
     cdef object _take(self, object item)
 
     @cython.locals(opcode=int, is_whole=bint)

@@ -32,7 +32,11 @@ except ImportError:  # needed to compile this module, not to run it
 
 __all__ = ["Connection"]
 
+# Python 3.11 makes a call to find a member of an Enum in its class.
 _OPEN = State.OPEN
+_NONE = Partial.NONE
+_RECEIVE_CLOSE = Happening.RECEIVE_CLOSE
+_CLOSE, _PING, _PONG = int(Opcode.CLOSE), int(Opcode.PING), int(Opcode.PONG)
 
 # What is done for one connection before its runtime looks at the clock. A frame costs one unit, one
 # that codecs decode costs more, and so do the bytes that come out of them.
@@ -92,10 +96,10 @@ class Connection(Sender):
         self._due: ProtocolError | None = None
         # More frames that a codec made of one, the next one last.
         self._decoded: list[Frame] | None = None
-        self._wire_partial = Partial.NONE  # fragmentation on the wire
+        self._wire_partial = _NONE  # fragmentation on the wire
         self._wire_size = 0
         self._wire_known = True
-        self._partial = Partial.NONE  # fragmentation as the application sees it
+        self._partial = _NONE  # fragmentation as the application sees it
         self._joiner: Joiner | None = None  # while a message is half way
         # Bytes of the next message that the program has from an earlier connection already.
         self._skip = 0 if self.journal is None else self.journal.skip
@@ -355,7 +359,16 @@ class Connection(Sender):
                 self.journal.count_frame(frame)
             return self._deliver(frame)
         self._turn -= _UNITS_PER_DECODING
-        self._check_wire(frame)
+        opcode = frame.opcode
+        if (
+            frame.fin
+            and (opcode == 1 or opcode == 2)
+            and self._wire_known
+            and not self._wire_partial
+        ):
+            self.wire_bytes_in += size_of(frame.payload)  # the parser has kept the limit
+        else:
+            self._check_wire(frame)
         result = pipeline.decode_one(frame)
         if self.journal is not None:
             self._count_in(result)
@@ -442,18 +455,18 @@ class Connection(Sender):
 
     def _deliver_control(self, frame: Frame) -> Frame:
         opcode = frame.opcode
-        if opcode == Opcode.CLOSE:
+        if opcode == _CLOSE:
             self.remote_close = parse_close(frame.payload)
-            self._go(Happening.RECEIVE_CLOSE)
+            self._go(_RECEIVE_CLOSE)
             if not self.raw and self.local_close is None:
                 self._send_close(*self.remote_close)
             return frame
-        if opcode == Opcode.PING and not self.raw:
+        if opcode == _PING and not self.raw:
             self.pings_in += 1
             self.answer_ping(frame.payload)
         elif self.journal is not None and opcode == self.journal.opcode:
             self.journal.take_ack(frame.payload)
-        elif opcode > Opcode.PONG and not self.raw:
+        elif opcode > _PONG and not self.raw:
             raise RemoteProtocolError(1002, f"opcode {opcode} means nothing here")
         return frame
 

@@ -82,31 +82,57 @@ class Headers(MutableMapping[str, str]):
             9110 §5.5).
     """
 
-    __slots__ = ("_lines", "_values")
+    __slots__ = ("_lines", "_text", "_values")
+
+    _text: str  # what the lines can be read from again; empty if there is none yet
+    _lines: list[tuple[str, str]]  # not there while it is packed
+    _values: dict[str, list[str]] | None  # by the name in small letters
 
     def __init__(
         self, fields: Mapping[str, str] | Iterable[tuple[str, str]] = (), /, **more: str
     ) -> None:
-        self._lines: list[tuple[str, str]] = []
-        self._values: dict[str, list[str]] = {}  # by the name in small letters
+        self._read([], "")
         self.update(getattr(fields, "raw_items", lambda: fields)(), **more)
 
     @classmethod
-    def of(cls, lines: list[tuple[str, str]]) -> Headers:
-        """The fields of lines whose grammar was checked."""
+    def of(cls, lines: list[tuple[str, str]], text: str = "") -> Headers:
+        """The fields of lines whose grammar was checked; ``text`` is what they were read from."""
         headers = cls.__new__(cls)
+        headers._read(lines, text)
+        return headers
+
+    def _read(self, lines: list[tuple[str, str]], text: str) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        headers._lines, headers._values = lines, found
+        self._text, self._lines, self._values = text, lines, found
         for name, value in lines:
             key = name.lower()
             if key in found:
                 found[key].append(value)
             else:
                 found[key] = [value]
-        return headers
+        return found
+
+    def pack(self) -> None:
+        """Keep only the text until somebody asks for a field again: for as long as a session lasts,
+        the fields would take more memory than the session."""
+        if self._values is not None:
+            self._text = self._text or str(self)
+            self._values = None
+            del self._lines
+
+    def _unpack(self) -> dict[str, list[str]]:
+        if self._values is not None:
+            return self._values
+        pairs = [line.partition(":") for line in self._text.split("\r\n") if line]
+        return self._read([(name, value.strip(" \t")) for name, _, value in pairs], self._text)
+
+    def _change(self) -> dict[str, list[str]]:
+        values = self._unpack()
+        self._text = ""
+        return values
 
     def __getitem__(self, key: str) -> str:
-        values = self._values[key.lower()]
+        values = (self._values or self._unpack())[key.lower()]
         return values[0] if len(values) == 1 else ", ".join(values)
 
     def __setitem__(self, key: str, value: str) -> None:
@@ -114,45 +140,47 @@ class Headers(MutableMapping[str, str]):
             raise ValueError(
                 f"the value of the header {key!r} has a character that may not stand there"
             )
+        self._change().setdefault(key.lower(), []).append(value)
         self._lines.append((key, value))
-        self._values.setdefault(key.lower(), []).append(value)
 
     def __delitem__(self, key: str) -> None:
         name = key.lower()
-        del self._values[name]
+        del self._change()[name]
         self._lines = [line for line in self._lines if line[0].lower() != name]
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and key.lower() in self._values
+        return isinstance(key, str) and key.lower() in (self._values or self._unpack())
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return iter(self._unpack())
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._unpack())
 
     def __str__(self) -> str:
-        return "".join([f"{name}: {value}\r\n" for name, value in self._lines]) + "\r\n"
+        return "".join([f"{name}: {value}\r\n" for name, value in self.raw_items()]) + "\r\n"
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._lines!r})"
+        return f"{type(self).__name__}({list(self.raw_items())!r})"
 
     def get_all(self, key: str) -> list[str]:
         """The values of all lines of a name, in their order; empty without one."""
-        return self._values.get(key.lower(), [])
+        return (self._values or self._unpack()).get(key.lower(), [])
 
     def raw_items(self) -> Iterator[tuple[str, str]]:
         """Name and value of every line."""
+        self._unpack()
         return iter(self._lines)
 
     @property
     def has_repeats(self) -> bool:
         """Whether a name has more than one line."""
-        return len(self._lines) > len(self._values)
+        values = self._unpack()
+        return len(self._lines) > len(values)
 
     def copy(self) -> Headers:
         """The same lines again."""
-        return self.of(list(self._lines))
+        return self.of(list(self.raw_items()), self._text)
 
     def serialize(self) -> bytes:
         """The lines as bytes, with the empty one behind them."""
@@ -167,6 +195,7 @@ def hide_values(headers: Headers, secrets: Iterable[str]) -> None:
         for secret in secrets:
             line = line.replace(secret, "...")
         headers[_EXTENSIONS] = line
+    headers.pack()
 
 
 def check_fields(headers: Headers, *, needs_host: bool) -> None:

@@ -22,8 +22,7 @@ _WITH_BODY = ("PUT", "PATCH", "DELETE")
 _REQUEST_LINE = re.compile(r"([A-Za-z]+) ([!-~]+) (HTTP/1\.[01])\r\n")
 _NAME = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
 _VALUE = r"[\t\x20-\x7e\x80-\xff]*"
-_FIELD = re.compile(rf"({_NAME}):({_VALUE})\r\n")
-_FIELDS = re.compile(rf"(?:{_NAME}:{_VALUE}\r\n)*")
+_FIELD = re.compile(rf"^({_NAME}):({_VALUE})\r\n", re.MULTILINE)
 
 #: A path and query, or a whole URL. There is no fragment in it (RFC 9112 §3.2).
 _TARGET = re.compile(r"/[^#]*|(?:https?|wss?)://(?P<host>[^/?#]+)(?:[/?][^#]*)?", re.I)
@@ -37,7 +36,7 @@ class RequestReader:
         max_count: The most header lines (431 beyond).
     """
 
-    __slots__ = ("_buffer", "_checked", "_fields", "_line", "_max_count", "_max_size")
+    __slots__ = ("_buffer", "_checked", "_fields", "_line", "_max_count", "_max_size", "_text")
 
     def __init__(self, *, max_size: int = 16384, max_count: int = 100) -> None:
         self._max_size = max_size
@@ -46,6 +45,7 @@ class RequestReader:
         self._checked = 0  # how many of its bytes are lines of the grammar
         self._line: tuple[str, ...] = ()  # method, target, version
         self._fields: list[tuple[str, str]] = []
+        self._text = ""  # of the fields
 
     def feed(self, data: bytes) -> Request | None:
         """Take bytes; return the request once it is whole.
@@ -99,16 +99,18 @@ class RequestReader:
             if not _is_target(target, method):
                 raise HandshakeRejected(400, "malformed request line")
             at = found.end()
-        if _FIELDS.fullmatch(text, at) is None:
+        fields = _FIELD.findall(text, at)
+        if len(fields) != text.count("\n", at):  # one of the lines is no field
             raise _malformed(self._line[0])
-        self._fields += _FIELD.findall(text, at)
+        self._fields += [(name, value.strip(" \t")) for name, value in fields]
+        self._text += text[at:]
         if len(self._fields) > self._max_count:
             raise HandshakeRejected(431, f"more than {self._max_count} request headers")
 
     def _make(self) -> Request:
         assert self._line is not None  # it was read before the headers
         method, target, version = self._line
-        headers = Headers.of([(name, value.strip(" \t")) for name, value in self._fields])
+        headers = Headers.of(self._fields, self._text)
         if method == "POST":
             body_length(headers, version)
         elif "Transfer-Encoding" in headers or {*headers.get_all("Content-Length")} - {"0"}:

@@ -92,6 +92,9 @@ class Request:
     body: bytes = field(default=b"", repr=False)
     expires: float | None = None
 
+    #: Why it was refused, if an operator has to know that; for the log, and never sent.
+    refused = ""
+
     def get_extra_info(self, name: str) -> Any:
         """What the transport knows, for example ``peername`` or ``ssl_object`` (a guard may look at
         a client's certificate); ``None`` once the connection has ended."""
@@ -100,25 +103,11 @@ class Request:
     def pack(self) -> None:
         """Keep the headers as they were sent until somebody asks for one again: for as long as a
         session lasts, they would take more memory than the session."""
-        self._packed = str(self.headers)
-        del self.headers
+        self.headers.pack()
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Show ``...`` in place of these values of parameters of extensions, packed or not."""
-        is_packed = "_packed" in self.__dict__
         hide_values(self.headers, secrets)
-        if is_packed:
-            self.pack()
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "headers" and "_packed" in self.__dict__:
-            self.headers = Headers()
-            for line in self._packed.split("\r\n")[:-2]:
-                key, _, value = line.partition(": ")
-                self.headers[key] = value
-            del self._packed
-            return self.headers
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
     def http_version(self) -> str:
@@ -183,10 +172,10 @@ class Request:
                     found.setdefault(name.strip(), _COOKIES.value_decode(text.strip())[0])
         return found
 
-    @property
+    @cached_property
     def origin(self) -> str | None:
         """The ``Origin`` header, which browsers send (RFC 6454); ``None`` without one."""
-        return self.headers.get("Origin")
+        return next(iter(self.headers.get_all("Origin")), None)  # `get` raises an error inside
 
     @property
     def bearer_token(self) -> str:

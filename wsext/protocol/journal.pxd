@@ -14,6 +14,7 @@ cdef class Journal:
     cdef public long long max_bytes
     cdef public Py_ssize_t max_messages
     cdef public bint is_full
+    cdef public bint is_ack_near
     cdef public int opcode
     cdef public long long received
     cdef long long _bytes
@@ -43,19 +44,22 @@ cdef class Journal:
     cdef public object claim
     cdef public object drop
 
-    @cython.locals(text=str)
+    @cython.locals(text=str, kept=list)
     cpdef record(self, object data, Py_ssize_t size)
+
+    cdef _encode_last(self, str text)
 
     @cython.locals(size=Py_ssize_t, parts=list, first=Frame)
     cpdef record_frame(self, Frame frame, object hints)
 
     cpdef begin(self, Frame frame)
 
-    @cython.locals(count=Py_ssize_t, kept=list)
+    @cython.locals(count=Py_ssize_t, at=Py_ssize_t, kept=list)
     cpdef take_ack(self, object payload)
 
     cpdef count(self, Py_ssize_t size)
     cpdef count_frame(self, Frame frame)
+    cdef void _look(self) noexcept
 
     cpdef Py_ssize_t taken(self) except -1
     cpdef bint has_news(self) except -1
@@ -71,5 +75,5 @@ cdef class Journal:
     cpdef Frame next_begun(self)
 
 
-@cython.locals(frame=Frame)
+@cython.locals(frame=Frame, text=str)
 cdef Py_ssize_t _size_of(object kept) except -1

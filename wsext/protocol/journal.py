@@ -53,6 +53,8 @@ class Journal:
         kept_bytes: Bytes of the messages that are kept.
         is_full: Whether so much is kept that nothing new may be sent.
         acks: Acknowledgements that have come, over all connections.
+        is_ack_near: Whether so much has come since the last acknowledgement on this connection that
+            another one may be due.
         session: The session whose journal it is, once it has started; ``None`` before, and after it
             has ended.
         is_started: Whether there is, or was, such a session.
@@ -85,6 +87,7 @@ class Journal:
         "claim",
         "drop",
         "fresh",
+        "is_ack_near",
         "is_full",
         "is_started",
         "kept_bytes",
@@ -116,7 +119,7 @@ class Journal:
         self.max_messages = max_messages
         self.sent = self.acknowledged = self.received = 0
         self.kept_bytes = 0
-        self.is_full = False
+        self.is_full = self.is_ack_near = False
         self.acks = self.replayed = self.replayed_bytes = 0
         self.session: Any = None
         self.is_started = False
@@ -178,15 +181,20 @@ class Journal:
             data: The text or the bytes as they are, a frame, or a `PreparedMessage`.
             size: Bytes of its payload.
         """
+        kept = self._kept
+        kept.append(data)
+        self.sent += 1
+        self.kept_bytes += size
         if type(data) is str:
             text = data
             if len(text) != size:
-                data = Frame(1, text.encode())  # so that its size is known without encoding it
-        self._kept.append(data)
-        self.sent += 1
-        self.kept_bytes += size
-        if self.kept_bytes >= self.max_bytes or len(self._kept) >= self.max_messages:
+                self._encode_last(text)
+        if self.kept_bytes >= self.max_bytes or len(kept) >= self.max_messages:
             self.is_full = True
+
+    def _encode_last(self, text: str) -> None:
+        """Keep a text as bytes, so that its size is known without encoding it."""
+        self._kept[len(self._kept) - 1] = Frame(1, text.encode())
 
     def record_frame(self, frame: Frame, hints: Mapping[str, Any] | None) -> None:
         """As `record`, of a frame that has entered the codecs; a fragment waits for the others.
@@ -246,8 +254,8 @@ class Journal:
             raise RemoteProtocolError(1002, "an acknowledgement of what was not sent")
         count = number - self.acknowledged
         kept = self._kept
-        for item in kept[:count]:
-            self.kept_bytes -= _size_of(item)
+        for at in range(count):
+            self.kept_bytes -= _size_of(kept[at])
         del kept[:count]
         self.acknowledged = number
         self.acks += 1
@@ -259,6 +267,7 @@ class Journal:
         """A whole message has come."""
         self.received += 1
         self._bytes += size
+        self._look()
 
     def count_frame(self, frame: Frame) -> None:
         """A frame has come out of the codecs."""
@@ -266,6 +275,13 @@ class Journal:
             self._bytes += len(frame.payload)
             if frame.fin:
                 self.received += 1
+            self._look()
+
+    def _look(self) -> None:
+        self.is_ack_near = (
+            self.received - self._told >= self._every
+            or self._bytes - self._bytes_told >= self._quarter
+        )
 
     def taken(self) -> int:
         """How many of the received messages the program has taken."""
@@ -281,10 +297,7 @@ class Journal:
 
     def is_ack_due(self) -> bool:
         """Whether the peer is to be told now how many messages were taken."""
-        if (
-            self.received - self._told < self._every
-            and self._bytes - self._bytes_told < self._quarter
-        ):
+        if not self.is_ack_near:
             return False
         news = self.taken() - self._told
         return news >= self._every or (news > 0 and self._bytes - self._bytes_told >= self._quarter)
@@ -301,6 +314,7 @@ class Journal:
         """The payload of an acknowledgement that is sent now."""
         self._told = taken = self.taken()
         self._bytes_told = self._bytes
+        self._look()
         return taken.to_bytes(max(1, (taken.bit_length() + 7) // 8), "big")
 
     # --- from one connection to the next ------------------------------------------------------
@@ -358,7 +372,10 @@ class Journal:
 
 def _size_of(kept: Any) -> int:
     """Bytes of a kept message's payload."""
-    if type(kept) is str or type(kept) is bytes:
+    if type(kept) is str:
+        text = kept
+        return len(text)
+    if type(kept) is bytes:
         return len(kept)
     if type(kept) is Frame:
         return len(kept.payload)

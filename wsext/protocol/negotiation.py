@@ -119,22 +119,13 @@ def _parse_item(item: str) -> Offer:
 # --- server -----------------------------------------------------------------------------------
 
 
-class _Claims:
-    """Hands out reserved bits and opcodes."""
-
-    def __init__(self) -> None:
-        self._owners: list[ExtensionLike] = []
-
-    def conflict(self, extension: ExtensionLike) -> str | None:
-        """Who holds what ``extension`` claims, as a sentence that names both; or ``None``."""
-        for owner in self._owners:
-            what = shared_claim(owner, extension)
-            if what:
-                return f"{extension.name} needs {what}, which is taken by {owner.name}"
-        return None
-
-    def claim(self, extension: ExtensionLike) -> None:
-        self._owners.append(extension)
+def _find_conflict(extension: ExtensionLike, agreed: Iterable[Agreed]) -> str | None:
+    """Who holds what ``extension`` claims, as a sentence that names both; or ``None``."""
+    for item in agreed:
+        what = shared_claim(item.extension, extension)
+        if what:
+            return f"{extension.name} needs {what}, which is taken by {item.name}"
+    return None
 
 
 def shared_claim(first: ExtensionLike, second: ExtensionLike) -> str | None:
@@ -204,17 +195,15 @@ def _negotiate(
     if prefer == "server":
         rank = {extension.name: at for at, extension in enumerate(installed)}
         offers = sorted(offers, key=lambda offer: rank.get(offer.name, len(rank)))
-    claims = _Claims()
     records: list[OfferRecord] = []
     agreed: list[Agreed] = []
     try:
         for each in offers:
             offer = _hidden(each, by_name)
-            verdict, reason, won = yield from _try_offer(offer, by_name, claims, agreed, ctx)
+            verdict, reason, won = yield from _try_offer(offer, by_name, agreed, ctx)
             records.append(OfferRecord(offer, verdict, reason))
             if won is not None:
                 agreed.append(won)
-                claims.claim(won.extension)
     except BaseException as error:  # whoever waited for the negotiation has gone
         yield from close_after(error, *[item.boundary for item in agreed])
         raise
@@ -233,7 +222,6 @@ def _hidden(offer: Offer, by_name: Mapping[str, ExtensionLike]) -> Offer:
 def _try_offer(
     offer: Offer,
     by_name: dict[str, ExtensionLike],
-    claims: _Claims,
     agreed: list[Agreed],
     ctx: NegotiationContext,
 ) -> Steps[tuple[Verdict, str, Agreed | None]]:
@@ -244,7 +232,7 @@ def _try_offer(
         return Verdict.SKIPPED, "not installed", None
     if any(item.name == offer.name for item in agreed):
         return Verdict.SKIPPED, "an earlier offer of it was agreed", None
-    conflict = claims.conflict(extension)
+    conflict = _find_conflict(extension, agreed)
     if conflict:
         return Verdict.SKIPPED, conflict, None
     try:
@@ -362,14 +350,11 @@ def _confirm(
     offered: dict[str, list[Params]] = {}
     for offer in offers:
         offered.setdefault(offer.name, []).append(offer.params)
-    claims = _Claims()
     agreed: list[Agreed] = []
     try:
         for each in parse_offers(values):
             answer = _hidden(each, by_name)
-            item = yield from _confirm_one(answer, by_name, offered, claims, agreed, ctx)
-            agreed.append(item)
-            claims.claim(item.extension)
+            agreed.append((yield from _confirm_one(answer, by_name, offered, agreed, ctx)))
     except BaseException as error:
         yield from close_after(error, *[item.boundary for item in agreed])
         raise
@@ -387,7 +372,6 @@ def _confirm_one(
     answer: Offer,
     by_name: dict[str, ExtensionLike],
     offered: dict[str, list[Params]],
-    claims: _Claims,
     agreed: list[Agreed],
     ctx: NegotiationContext,
 ) -> Steps[Agreed]:
@@ -399,7 +383,7 @@ def _confirm_one(
     if any(item.name == name for item in agreed):
         raise NegotiationError("the server answered it twice", name)
     extension = by_name[name]
-    conflict = claims.conflict(extension)
+    conflict = _find_conflict(extension, agreed)
     if conflict:
         raise NegotiationError(conflict, name)
     try:

@@ -10,6 +10,9 @@ from wsext.protocol.prepared cimport PreparedMessage
 from wsext.protocol.wire cimport MaskSource, payload_size, to_payload, write_apart
 
 cdef Py_ssize_t _APART_FROM
+cdef int _NONE
+cdef int _CLOSE
+cdef int _PONG
 
 
 cdef class Sender:
@@ -68,7 +71,7 @@ cdef class Sender:
     cdef list _encoded_control(self, Frame frame)
 
     @cython.locals(first=int, size=Py_ssize_t)
-    cpdef _write(self, Frame frame)
+    cdef _write(self, Frame frame)
 
     @cython.locals(masks=MaskSource, size=Py_ssize_t, chunk=bytes)
     cdef Py_ssize_t _append(self, int first, object data) except -1

@@ -22,7 +22,11 @@ from wsext.protocol.wire import MaskSource, payload_size, to_payload, write_apar
 
 __all__ = ["Sender"]
 
+# Python 3.11 makes a call to find a member of an Enum in its class.
 _OPEN = State.OPEN
+_NONE = Partial.NONE
+_SEND_CLOSE, _FAIL, _LOSE = Happening.SEND_CLOSE, Happening.FAIL, Happening.LOSE
+_CLOSE, _PONG = int(Opcode.CLOSE), int(Opcode.PONG)
 _ENDED = (State.CLOSED, State.FAILED)
 
 # From this size on joining a payload to its header costs more than a second chunk.
@@ -40,7 +44,7 @@ class Sender:
 
     def __init__(self, role: str, pipeline: Pipeline, raw: bool) -> None:
         self.role = role
-        self.state = State.OPEN
+        self.state = _OPEN
         self.raw = raw
         self.pipeline = pipeline
         self.journal = pipeline.journal
@@ -57,7 +61,7 @@ class Sender:
         self._chunks: list[bytes | memoryview] = []
         #: About how many bytes `data_to_send` has; zero only if it has none.
         self.pending_bytes = 0
-        self._sending = Partial.NONE  # fragmentation of what we send
+        self._sending = _NONE  # fragmentation of what we send
         self._uncounted = 0  # bytes of fragments that an interceptor has, or has dropped
         self._hold_pongs = False
         self._held_pong: bytes | bytearray | memoryview | None = None
@@ -109,8 +113,8 @@ class Sender:
             payload = build_failure(error.code, reason)
             self.local_first = self.remote_close is None
             self.local_close = parse_close(payload)
-            self._write(Frame(Opcode.CLOSE, payload))
-        self._go(Happening.FAIL)
+            self._write(Frame(_CLOSE, payload))
+        self._go(_FAIL)
 
     def lose(self, error: BaseException | None = None, *, unsent: bool = False) -> None:
         """The transport is gone; whatever had not happened by now will not.
@@ -126,7 +130,7 @@ class Sender:
         if self.pending_bytes or unsent:
             self.local_close = None
         self.data_to_send()  # nobody will write it any more
-        self._go(Happening.LOSE)
+        self._go(_LOSE)
         self.pipeline.close()
 
     # --- data ---------------------------------------------------------------------------------
@@ -243,7 +247,7 @@ class Sender:
             LocalProtocolError: If the frame may not be sent now, or a codec fails. A codec's
                 failure fails the connection, for its state no longer matches the peer's.
         """
-        if frame.opcode == Opcode.CLOSE:
+        if frame.opcode == _CLOSE:
             self.send_close(*parse_close(frame.payload))
             return
         self._check_send(frame)
@@ -286,7 +290,7 @@ class Sender:
             if len(frame.payload) > 125 or not frame.fin:
                 raise LocalProtocolError("control frames are final and have at most 125 bytes")
             return
-        if self.state is not State.OPEN:
+        if self.state is not _OPEN:
             raise LocalProtocolError("the closing handshake has begun; no more data can be sent")
         partial = FRAGMENTS.get((self._sending, kind_of(frame.opcode), frame.fin))
         if partial is None:
@@ -366,7 +370,7 @@ class Sender:
         sent, or without a journal."""
         if self.journal is None or self.local_close is not None or self.ended:
             return
-        frame = Frame(self.journal.opcode, self.journal.ack_payload())
+        frame = make_frame(self.journal.opcode, self.journal.ack_payload(), True, 0)
         try:
             if self.pipeline.passive:
                 self._write(frame)
@@ -389,7 +393,7 @@ class Sender:
         if self._hold_pongs:
             self._held_pong = payload
         else:
-            self.send_control(Opcode.PONG, payload)
+            self.send_control(_PONG, payload)
 
     def hold_pongs(self, hold: bool) -> None:
         """Answer no pings while the peer does not read, and only the last one of them afterwards
@@ -397,7 +401,7 @@ class Sender:
         self._hold_pongs = hold
         if not hold and self._held_pong is not None:
             payload, self._held_pong = self._held_pong, None
-            self.send_control(Opcode.PONG, payload)
+            self.send_control(_PONG, payload)
 
     def send_close(self, code: int = CloseCode.NORMAL, reason: str = "") -> bool:
         """Begin or finish the closing handshake; ``False`` if a Close frame was sent before.
@@ -415,13 +419,13 @@ class Sender:
     def _send_close(self, code: int, reason: str) -> None:
         if self.journal is not None and self.journal.has_news():
             self.send_ack()
-        close = Frame(Opcode.CLOSE, build_close(code, reason))
+        close = Frame(_CLOSE, build_close(code, reason))
         frames = self._encoded_control(close)
         if self.ended:
             return  # a codec has failed, and another Close frame says so
         self.local_close = parse_close(close.payload)
-        self._go(Happening.SEND_CLOSE)
-        if not any(frame.opcode == Opcode.CLOSE for frame in frames):
+        self._go(_SEND_CLOSE)
+        if not any(frame.opcode == _CLOSE for frame in frames):
             frames = [*frames, close]  # nothing may keep it from leaving
         for frame in frames:
             self._write(frame)

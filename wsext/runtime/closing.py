@@ -13,6 +13,8 @@ from wsext.runtime.timers import Timers
 
 __all__ = ["Closing"]
 
+_CLOSED, _FAILED = State.CLOSED, State.FAILED
+
 #: Seconds that a failed connection is kept readable, so that the peer can still read our Close
 #: frame: closing a socket with unread data in it makes TCP throw away what was sent.
 _LINGER = 2.0
@@ -58,9 +60,9 @@ class Closing:
     def progress(self) -> None:
         """Do what the connection's state asks of the transport."""
         state = self._connection.state
-        if state is State.CLOSED and self._connection.role == "server":
+        if state is _CLOSED and self._connection.role == "server":
             self.close(self._timeout)
-        elif state is State.FAILED and not self._finishing:
+        elif state is _FAILED and not self._finishing:
             self._fail()
         elif not self._finishing:
             self.arm()
@@ -77,7 +79,7 @@ class Closing:
 
     def close(self, within: float | None = None) -> None:
         """Close the transport once what is written has left; drop it if that takes too long."""
-        if self._finishing and self._connection.state is State.CLOSED:
+        if self._finishing and self._connection.state is _CLOSED:
             return
         self._finishing = True
         self._transport.close()

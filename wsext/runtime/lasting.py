@@ -13,13 +13,14 @@ from wsext.protocol.closing import CloseCode
 from wsext.protocol.connection import Connection
 from wsext.protocol.http import Request
 from wsext.protocol.states import State
+from wsext.runtime import stages
 from wsext.runtime.expiry import expired, renew, seconds_left
 from wsext.runtime.flow import Flow
 from wsext.runtime.link import Link
 from wsext.runtime.outcome import closed_error
 from wsext.runtime.ports import Observers
 from wsext.runtime.settings import WebSocketOptions
-from wsext.runtime.stages import LIFE, LifeEvent, LifeStage
+from wsext.runtime.stages import LIFE, LifeEvent
 from wsext.runtime.timers import Timers
 from wsext.runtime.window import Window
 
@@ -65,7 +66,7 @@ class Lasting(Flow):
         timers: Timers | None = None,
     ) -> None:
         Flow.__init__(self, session, connection, options, timers)
-        self.stage = LifeStage.NEW
+        self.stage = stages.NEW
         self.carrier: Any = None
         self.resumptions = 0
         self.on_detached: Callable[[], None] | None = None
@@ -82,7 +83,7 @@ class Lasting(Flow):
 
     def abort(self) -> None:
         """End the session without a closing handshake."""
-        if self.stage is LifeStage.DETACHED:
+        if self.stage is stages.DETACHED:
             self._end()
         else:
             self.link.end()
@@ -113,7 +114,7 @@ class Lasting(Flow):
     @property
     def is_connected(self) -> bool:
         """Whether there is a connection just now."""
-        return self.stage in (LifeStage.OPENING, LifeStage.OPEN, LifeStage.CLOSING)
+        return self.stage in (stages.OPENING, stages.OPEN, stages.CLOSING)
 
     @property
     def unconfirmed(self) -> list[str | bytes]:
@@ -133,7 +134,7 @@ class Lasting(Flow):
         journal, connection = self.journal, link.connection
         if journal is None or link.is_final or self.failed or connection.raw:
             return False
-        if self.stage not in (LifeStage.OPEN, LifeStage.CLOSING) or not journal.is_resumable:
+        if self.stage not in (stages.OPEN, stages.CLOSING) or not journal.is_resumable:
             return False
         if connection.role == "client" and self.on_detached is None:
             return False
@@ -147,14 +148,14 @@ class Lasting(Flow):
 
         Nothing happens where there is none.
         """
-        if self.stage in (LifeStage.OPEN, LifeStage.CLOSING):
+        if self.stage in (stages.OPEN, stages.CLOSING):
             self.link.cut_off()
 
     def watch_identity(self) -> None:
         """Have the session end when its identity expires. Without a connection it does not: whoever
         comes back for it has to show an identity that has not."""
         self._stop_expiry()
-        expires = self._session.request.expires if self.stage is LifeStage.OPEN else None
+        expires = self._session.request.expires if self.stage is stages.OPEN else None
         if expires is not None:
             self._expiry = self._clock.call_later(seconds_left(expires), self._expire)
 
@@ -164,7 +165,7 @@ class Lasting(Flow):
             self._expiry = None
 
     def _expire(self) -> None:
-        if self.stage is LifeStage.OPEN:
+        if self.stage is stages.OPEN:
             self.end_with(expired(), "identity")
 
     def renew(self, identity: Any, expires: float | None) -> None:
@@ -177,7 +178,7 @@ class Lasting(Flow):
     def _detach(self) -> None:
         session = self._session
         self._stop_expiry()
-        self._go(LifeEvent.DETACH)
+        self._go(stages.DETACH)
         self.link.connection.failure = None  # that the connection is lost is no failure
         self._close_after = self._close_after or self.link.close_after
         session._inbox.undecoded = 0
@@ -187,7 +188,7 @@ class Lasting(Flow):
         if self._listener is not None:
             self._guard(self._listener.on_detach, session)
         self._observers.session_detached(session)
-        if self.on_detached is not None and self.stage is LifeStage.DETACHED:
+        if self.on_detached is not None and self.stage is stages.DETACHED:
             self.on_detached()
 
     def _start_window(self) -> None:
@@ -232,12 +233,12 @@ class Lasting(Flow):
         """
         self.cut_off()
         session, journal, before = self._session, self.journal, self.link
-        if self.stage is not LifeStage.DETACHED:
+        if self.stage is not stages.DETACHED:
             raise self.closed_error()
         assert journal is not None
         journal.rewind(peer_received)
         self._stop_window()
-        self._go(LifeEvent.ATTACH)
+        self._go(stages.ATTACH)
         self.link = link = self._connect(session._renew(request, negotiation, self._observers))
         link.follow(before)
         link.attach(transport)
@@ -263,11 +264,11 @@ class Lasting(Flow):
         Args:
             error: Why, for ``close_info.exception``.
         """
-        if self.stage is LifeStage.DETACHED:
+        if self.stage is stages.DETACHED:
             self.link.connection.failure = error
             self._end()
 
     def _end_soon(self) -> None:
         """End a session that has no connection, not from within its or a room's own code."""
-        if self.stage is LifeStage.DETACHED:
+        if self.stage is stages.DETACHED:
             asyncio.get_running_loop().call_soon(self.abort)

@@ -15,6 +15,7 @@ from wsext.errors import ConnectionClosed, ProtocolError
 from wsext.escape import get_logger
 from wsext.protocol.closing import CloseCode, build_close
 from wsext.protocol.connection import Connection
+from wsext.runtime import stages
 from wsext.runtime.drive import driven
 from wsext.runtime.inbox import Inbox
 from wsext.runtime.lasting import Lasting
@@ -24,7 +25,6 @@ from wsext.runtime.patience import close_rest
 from wsext.runtime.ports import HasCallbacks, Observers
 from wsext.runtime.session_path import SessionPath
 from wsext.runtime.settings import WebSocketOptions
-from wsext.runtime.stages import LifeEvent, LifeStage
 from wsext.runtime.timers import Timers
 
 __all__ = ["Life", "life_of"]
@@ -82,7 +82,7 @@ class Life(Lasting):
             rest: The bytes that came with the handshake.
             listener: Makes the listener that is told of messages.
         """
-        self._go(LifeEvent.ATTACH)
+        self._go(stages.ATTACH)
         self.link.attach(transport)
         self._session._forget_secrets()
         self.carrier = transport.get_extra_info("carrier")
@@ -97,7 +97,7 @@ class Life(Lasting):
                     session._on_message = made.on_message
         except (Exception, asyncio.CancelledError) as error:
             self.end_with(error, "opening")
-        self._go(LifeEvent.OPENED)
+        self._go(stages.OPENED)
         self.watch_identity()
         self.link.begin(rest)
 
@@ -149,7 +149,7 @@ class Life(Lasting):
         forget_frames(error)
         self.set_failure(error)
         self.end_receiving()
-        if self.stage is LifeStage.DETACHED:
+        if self.stage is stages.DETACHED:
             self._end_soon()
         else:
             self.link.send_close(code, reason)
@@ -175,8 +175,8 @@ class Life(Lasting):
         build_close(code, reason)
         if self._close_after is None:
             self._close_after = (code, reason)
-            if self.stage is LifeStage.DETACHED:
-                self._go(LifeEvent.CLOSE)
+            if self.stage is stages.DETACHED:
+                self._go(stages.CLOSE)
                 self._start_window()
 
     def fail(self, error: ProtocolError) -> None:
@@ -191,9 +191,9 @@ class Life(Lasting):
 
     def closing(self, *, more: bool) -> None:
         """The closing handshake has begun; ``more`` says whether the peer may still send data."""
-        if self.stage in (LifeStage.NEW, LifeStage.RELEASED):
+        if self.stage in (stages.NEW, stages.RELEASED):
             return
-        self._go(LifeEvent.CLOSE)
+        self._go(stages.CLOSE)
         if self._session is None:
             return
         inbox: Inbox = self._session._inbox
@@ -219,7 +219,7 @@ class Life(Lasting):
             self._detach()
 
     def _end(self) -> None:
-        self._go(LifeEvent.LOSE)
+        self._go(stages.LOSE)
         self._stop_window()
         self._stop_expiry()
         session = self._session
@@ -253,5 +253,5 @@ class Life(Lasting):
         """The handler is done: cancel what `create_task` started, and wait for it and for codecs
         that take a little longer to close."""
         await self.wait_company()
-        if self.stage is LifeStage.ENDED:
-            self._go(LifeEvent.RELEASE)
+        if self.stage is stages.ENDED:
+            self._go(stages.RELEASE)

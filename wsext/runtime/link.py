@@ -16,7 +16,6 @@ from wsext.errors import ProtocolError
 from wsext.escape import get_logger
 from wsext.protocol.closing import build_close
 from wsext.protocol.connection import Connection
-from wsext.protocol.frames import Frame
 from wsext.protocol.states import State
 from wsext.runtime.closing import Closing
 from wsext.runtime.deadline import Deadline
@@ -31,6 +30,8 @@ from wsext.runtime.timers import Timers
 __all__ = ["Link"]
 
 logger = get_logger("wsext.session")
+
+_OPEN, _CLOSE_SENT = State.OPEN, State.CLOSE_SENT
 
 #: What a connection counts, and the next one goes on counting.
 _TOTALS = (
@@ -66,7 +67,6 @@ class Link(Reading, asyncio.BufferedProtocol):
         "_owner",
         "is_final",
         "is_fresh",
-        "resumed",
     )
 
     def __init__(
@@ -77,7 +77,6 @@ class Link(Reading, asyncio.BufferedProtocol):
         timers: Timers | None = None,
     ) -> None:
         Reading.__init__(self, connection, options, timers)
-        self.resumed = 0  # how often the peer has made room again
         self._owner: Owner | None = owner
         self._keepalive = Keepalive(self)
         self._closing: Closing | None = None  # made when the end begins
@@ -150,7 +149,7 @@ class Link(Reading, asyncio.BufferedProtocol):
         assert owner is not None
         if not owner.keeps(self):
             self.is_final = True
-        elif connection.state is State.CLOSE_SENT:
+        elif connection.state is _CLOSE_SENT:
             self._close_after = connection.local_close
         connection.lose(exc, unsent=self._paused)
         self._paused = False
@@ -204,15 +203,6 @@ class Link(Reading, asyncio.BufferedProtocol):
         self._keepalive.release()
 
     # --- acknowledgements ---------------------------------------------------------------------
-
-    def take_ack(self, frame: Frame) -> bool:
-        journal = self.connection.journal
-        if journal is None or frame.opcode != journal.opcode:
-            return False
-        self.resumed += 1
-        if self.queueing:
-            self.write_on()
-        return True
 
     def acknowledge_later(self) -> None:
         if not self.is_lost:
@@ -386,13 +376,13 @@ class Link(Reading, asyncio.BufferedProtocol):
 
     def progress_close(self) -> None:
         """Do what the connection's state asks of the transport."""
-        if self.is_lost or self._transport is None or self.connection.state is State.OPEN:
+        if self.is_lost or self._transport is None or self.connection.state is _OPEN:
             return
         self.write_out()  # a Close frame may stand there
         self._keepalive.stop()
         if self._pace is not None:
             self._pace.end()
-        more = self.connection.state is State.CLOSE_SENT
+        more = self.connection.state is _CLOSE_SENT
         if not more and not self.is_async:
             self.connection.pipeline.close()  # it may be a while until the transport is gone
         if self._owner is not None:

@@ -47,15 +47,10 @@ class Waiting:
 
     __slots__ = ("data", "lane", "size", "slot", "waiter")
 
-    def __init__(
-        self,
-        data: Any,
-        size: int,
-        waiter: OutboxWaiter | None = None,
-    ) -> None:
+    def __init__(self, data: Any, size: int) -> None:
         self.data = data
         self.size = size
-        self.waiter = waiter
+        self.waiter: OutboxWaiter | None = None
         self.lane: Lane
         self.slot: Hashable = None  # what the lane knows it by, if not by itself
 

@@ -18,12 +18,14 @@ cdef class ReadPath(WritePath):
     cdef bytearray _buffer
     cdef object _view
     cdef bint _in_place
+    cdef bint _grows
     cdef public bint _stalled
     cdef public bint _pulling
     cdef public bint _heard
     cdef public bint _has_read
     cdef public bint acks_later
     cdef public bint has_acked
+    cdef public Py_ssize_t resumed
     cdef public Turns _turns
     cdef public double used
     cdef public double last
@@ -54,9 +56,10 @@ cdef class ReadPath(WritePath):
     @cython.locals(session=SessionPath)
     cpdef bint _has_to_wait(self) except -1
 
-    @cython.locals(session=SessionPath, frame=Frame)
+    @cython.locals(session=SessionPath, frame=Frame, journal=Journal)
     cdef _hand_over(self, object event)
 
+    @cython.locals(journal=Journal)
     cdef _end_read(self)
 
     @cython.locals(journal=Journal)

@@ -10,7 +10,7 @@ import threading
 from typing import Any
 
 from wsext.protocol.connection import Connection
-from wsext.protocol.frames import Frame, Message
+from wsext.protocol.frames import Message
 from wsext.protocol.states import State
 from wsext.runtime.session_path import SessionPath
 from wsext.runtime.settings import WebSocketOptions
@@ -20,6 +20,9 @@ from wsext.runtime.write_path import WritePath
 __all__ = ["READ_SIZE", "ReadPath"]
 
 _OPEN = State.OPEN
+
+#: The event loops that fill buffers in the background; there are such on Windows only.
+_PROACTORS = getattr(asyncio, "ProactorEventLoop", ())
 
 #: Bytes that are read at once, at most.
 READ_SIZE = 1 << 18
@@ -58,9 +61,8 @@ class ReadPath(WritePath):
     def __init__(self, connection: Connection, options: WebSocketOptions) -> None:
         WritePath.__init__(self, connection, options)
         self._session: SessionPath | None = None  # who gets what is received
-        proactor = getattr(asyncio, "ProactorEventLoop", None)
-        if proactor is not None and isinstance(self._loop, proactor):
-            self._buffer = bytearray(READ_SIZE // 4)  # Windows reads into it in the background
+        if isinstance(self._loop, _PROACTORS):
+            self._buffer = bytearray(READ_SIZE // 4)
             self._view: memoryview | bytearray = memoryview(self._buffer)
         else:
             self._buffer = _shared.buffer
@@ -74,13 +76,15 @@ class ReadPath(WritePath):
         self._heard = False  # since the last ping
         self._has_read = False  # since `find_reset` has looked
         self._in_place = False  # the buffer that was asked for is the payload's own
+        self._grows = False  # a small read has become much, or many messages
         self.acks_later = False  # whether `acknowledge_later` was asked
         self.has_acked = False  # since then
+        self.resumed = 0  # how often the peer has made room again
 
     def bind(self, transport: Any) -> None:
         """Learn how a transport wants to be used."""
         WritePath.bind(self, transport)
-        if hasattr(transport, "write_nocheck"):  # aiofastnet
+        if self._write != transport.write:  # aiofastnet
             # It looks into an array without asking for a view. (Others may take slices of it.)
             self._view = self._buffer
 
@@ -119,8 +123,8 @@ class ReadPath(WritePath):
             self.store(data, size)
             return
         connection = self.connection
-        # What is small and no extension decodes takes no longer than it took to arrive.
-        is_light = size <= _LARGE and connection.pipeline.passive
+        # What is small takes no longer than it took to arrive, until an extension makes much of it.
+        is_light = size <= _LARGE and not self._grows
         began = 0.0 if is_light else turns.clock()
         self._gathering = self._pulling = True
         try:
@@ -133,8 +137,11 @@ class ReadPath(WritePath):
                         self._session._deliver_one(event)
                     message = event
                     size = max(size, message.size)
-                if began > 0 and size > _LARGE:
-                    turns.charge(self, began)
+                if size > _LARGE:
+                    if began > 0:
+                        turns.charge(self, began)
+                    else:
+                        self._grows = not connection.pipeline.passive
         finally:
             self._gathering = self._pulling = False
         session = self._session
@@ -162,7 +169,8 @@ class ReadPath(WritePath):
 
     def _end_read(self) -> None:
         """Send what the events of a read have led to."""
-        if self.connection.journal is not None:
+        journal = self.connection.journal
+        if journal is not None and (journal.is_ack_near or not self.acks_later):
             self._acknowledge()
         self._finish()
 
@@ -217,6 +225,7 @@ class ReadPath(WritePath):
                 rounds += 1
                 if began <= 0:
                     began = turns.clock()
+                    self._grows = not connection.pipeline.passive
                 elif rounds >= _ROUNDS or turns.is_over(began):
                     self.take_turns()
                     break
@@ -269,8 +278,13 @@ class ReadPath(WritePath):
             frame = event
             if frame.opcode == 10:
                 self.take_pong(bytes(frame.payload))
-            elif frame.opcode > 10 and self.take_ack(frame):
-                return
+            elif frame.opcode > 10:
+                journal = self.connection.journal
+                if journal is not None and frame.opcode == journal.opcode:
+                    self.resumed += 1
+                    if self.queueing:
+                        self.write_on()
+                    return
             if session is not None and session._raw:
                 session._deliver(frame)
 
@@ -296,8 +310,8 @@ class ReadPath(WritePath):
         """A pong has come."""
         raise NotImplementedError
 
-    def take_ack(self, frame: Frame) -> bool:
-        """An acknowledgement has come, if it is one: then there may be room for more to be sent."""
+    def write_on(self) -> None:
+        """There may be room for more to be sent."""
         raise NotImplementedError
 
     def acknowledge_later(self) -> None:

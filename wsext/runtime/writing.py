@@ -111,7 +111,10 @@ class Writer(Outflow):
             waiting = self.outbox.size + self._link.unwritten
             raise QueueFull(f"{waiting} bytes wait for the peer to read")
         else:
-            raise self._overflow(lane)
+            self.outbox.drop(lane)
+            error = LocalProtocolError("peer reads too slowly", CloseCode.TRY_AGAIN_LATER)
+            self._owner.fail(error)
+            raise error
 
     def put(
         self, lane: Lane, message: PreparedMessage, most: int, key: Hashable | None = None
@@ -146,13 +149,6 @@ class Writer(Outflow):
 
     def _has_room(self, entry: Waiting, most: int) -> bool:
         return not self.outbox or self.outbox.size + entry.size <= most
-
-    def _overflow(self, lane: Lane) -> LocalProtocolError:
-        """Close with 1013: the peer reads too slowly. The error to raise is returned."""
-        self.outbox.drop(lane)
-        error = LocalProtocolError("peer reads too slowly", CloseCode.TRY_AGAIN_LATER)
-        self._owner.fail(error)
-        return error
 
     # --- streamed messages --------------------------------------------------------------------
 

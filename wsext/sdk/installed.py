@@ -20,7 +20,8 @@ from wsext.sdk.checks import check_class
 from wsext.sdk.extension import Extension, Installable
 from wsext.sdk.hooks import Hooks, has_hooks
 from wsext.sdk.options import NamedOptionSet
-from wsext.sdk.plugins import Plugins, default_plugins, is_codec, is_installable
+from wsext.sdk.plugins import Plugins, default_plugins
+from wsext.sdk.usable import is_codec, is_installable
 from wsext.sdk.values import as_list
 
 __all__ = ["Installed"]
@@ -197,7 +198,7 @@ class Installed(Hooks):
                 raise ExtensionConflict(other.name, item.name, what)
             self.conflicts.append((other.name, item.name, what))
             # Two of one phase are alternatives by nature, such as two compressions.
-            level = logging.INFO if other.phase == item.phase else logging.WARNING
+            level = logging.DEBUG if other.phase == item.phase else logging.WARNING
             _tell_of_conflict(level, other.name, item.name, what)
 
     def subset(self, extensions: Iterable[Any] | bool) -> Installed:

@@ -167,6 +167,21 @@ class OptionSet(_Struct):
         """Override to check fields together; raise `OptionError` or `ValueError`."""
 
     @classmethod
+    def of(cls, given: Self | Mapping[str, Any] | None) -> Self:
+        """What a caller gave as options: an option set as it is, or the defaults with these values.
+
+        Raises:
+            OptionError: As `parse`.
+            TypeError: If it is neither of them.
+        """
+        if isinstance(given, cls):
+            return given
+        if given is not None and not isinstance(given, Mapping):
+            kind = type(given).__name__
+            raise TypeError(f"expected {cls.__name__} or a dict of options, got {kind}")
+        return cls.parse(given or {})
+
+    @classmethod
     def parse(cls, values: Mapping[str, Any], *, owner: str | None = None) -> Self:
         """Make an option set from names and values; text becomes the field's type.
 

@@ -15,17 +15,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeGuard
+from typing import Any
 
 from wsext.errors import OptionError, PluginError, UnknownPlugin, nearest
 from wsext.escape import get_logger
 from wsext.protocol.boundary import FAULTS, GROUP
-from wsext.sdk import hookspecs
-from wsext.sdk.checks import check_class, check_name
-from wsext.sdk.codec import Codec
 from wsext.sdk.extension import Installable
-from wsext.sdk.hooks import hook_names, new_manager
 from wsext.sdk.options import NamedOptionSet
+from wsext.sdk.usable import Incompatible, check_brought, check_plugin, is_installable
 
 __all__ = [
     "GROUP",
@@ -187,49 +184,14 @@ class Plugins:
             raise PluginError(name, f"is disabled: {info.reason}", info.distribution)
         try:
             plugin = self._entries[name].load()
-            self._check(name, plugin)
+            check_plugin(name, plugin)
         except FAULTS as error:
             raise self._failed(info, error) from error
         self._loaded[name] = plugin
         return plugin
 
-    def _check(self, name: str, plugin: Any) -> None:
-        version = getattr(plugin, "wsext_api_version", hookspecs.API_VERSION)
-        if version > hookspecs.API_VERSION:
-            raise _Incompatible(
-                f"needs version {version} of the hooks; this wsext has {hookspecs.API_VERSION}"
-            )
-        if is_installable(plugin):
-            check_class(plugin)
-            if getattr(plugin, "name", None) != name:
-                raise TypeError(
-                    f"the entry point's name is not the extension's, which is "
-                    f"{getattr(plugin, 'name', None)!r}: write {name!r} in both places"
-                )
-            return
-        if isinstance(plugin, Installable):
-            kind = type(plugin)
-            raise TypeError(
-                f"names an object: name its class, {kind.__module__}:{kind.__name__}, "
-                "which users configure"
-            )
-        if is_codec(plugin):
-            raise TypeError("names a codec: name the Extension whose make_codec() gives it")
-        if not hook_names(plugin):
-            raise TypeError(
-                f"names {plugin!r}, which is no Extension or Interceptor class and has no hook "
-                "implementation (a function with @hookimpl whose name begins with wsext_)"
-            )
-        probe = new_manager()
-        probe.register(plugin)  # validates every hook's arguments
-        unknown = [hook for hook in hook_names(plugin) if not hasattr(probe.hook, hook)]
-        if unknown:
-            logger.warning(
-                "plugin %s implements unknown hooks: %s", name, ", ".join(sorted(unknown))
-            )
-
     def _failed(self, info: PluginInfo, error: BaseException) -> PluginError:
-        incompatible = isinstance(error, _Incompatible)
+        incompatible = isinstance(error, Incompatible)
         status = PluginStatus.INCOMPATIBLE if incompatible else PluginStatus.FAILED
         reason = str(error) if incompatible else f"{type(error).__name__}: {error}"
         if isinstance(error, SystemExit):
@@ -338,7 +300,7 @@ class Plugins:
             brought = function()
             items = list(brought.items() if isinstance(brought, Mapping) else brought)
             for item in items:
-                _check_contributed(hook, item)
+                check_brought(hook, item)
             return items
         except FAULTS as error:
             failure = self._failed(self._infos[name], error)
@@ -346,10 +308,6 @@ class Plugins:
                 raise failure from error
             logger.warning("%s; skipped", failure)
             return []
-
-
-class _Incompatible(Exception):
-    """A plugin for a later version of the hooks."""
 
 
 def _check_names(owner: str, field: str | None, names: Iterable[str], known: Iterable[str]) -> None:
@@ -362,28 +320,8 @@ def _check_names(owner: str, field: str | None, names: Iterable[str], known: Ite
             raise OptionError(owner, field, problem, nearest(name, known))
 
 
-def _check_contributed(hook: str, item: Any) -> None:
-    if hook == "wsext_extensions":
-        if not is_installable(item):
-            raise TypeError(f"{hook} gave {item!r}, not an Extension or Interceptor class")
-        check_class(item)
-        check_name(item)
-    elif hook == "wsext_option_sets" and not isinstance(item, NamedOptionSet):
-        raise TypeError(f"{hook} gave {item!r}, not a NamedOptionSet")
-
-
 def _is_static(cls: type, name: str) -> bool:
     return isinstance(inspect.getattr_static(cls, name), (staticmethod, classmethod))
-
-
-def is_codec(plugin: Any) -> bool:
-    """Whether it is a codec, or a class of codecs."""
-    return isinstance(plugin, Codec) or (inspect.isclass(plugin) and issubclass(plugin, Codec))
-
-
-def is_installable(plugin: Any) -> TypeGuard[type[Installable]]:
-    """Whether a loaded plugin is an extension or interceptor class."""
-    return inspect.isclass(plugin) and issubclass(plugin, Installable)
 
 
 _default: Plugins | None = None

@@ -18,18 +18,26 @@ from wsext.runtime.session import Session
 __all__ = ["log_answer", "log_end"]
 
 logger = get_logger("wsext.access")
+server_logger = get_logger("wsext.server")
 
 
 def log_answer(request: Request | None, status: int) -> None:
-    """Log how a request was answered; ``None`` was malformed."""
+    """Log how a request was answered; ``None`` was malformed.
+
+    Why it was refused (`Request.refused`) stands behind it, or is a warning without an access log.
+    """
+    refused = "" if request is None else request.refused
     if not logger.isEnabledFor(logging.INFO):
+        if refused:
+            server_logger.warning("%s", refused)
         return
     if request is None:
         _log(f"malformed request -> {status}", {"event": "request", "status": status})
         return
     remote, path = _where(request)
     _log(
-        f"{remote} {request.method} {path} {request.version} -> {status}",
+        f"{remote} {request.method} {path} {request.version} -> {status}"
+        + (f": {refused}" if refused else ""),
         {
             "event": "request",
             "remote": remote,
@@ -38,7 +46,9 @@ def log_answer(request: Request | None, status: int) -> None:
             "version": request.version,
             "route": request.route,
             "status": status,
+            **({"reason": refused} if refused else {}),
         },
+        logging.WARNING if refused else logging.INFO,
     )
 
 
@@ -82,8 +92,8 @@ def _where(request: Request) -> tuple[str, str]:
     return request.remote or "unix", request.target.partition("?")[0]
 
 
-def _log(text: str, fields: dict[str, Any]) -> None:
+def _log(text: str, fields: dict[str, Any], level: int = logging.INFO) -> None:
     shown = {
         name: escape(value) if isinstance(value, str) else value for name, value in fields.items()
     }
-    logger.info("%s", text, extra={"fields": shown})
+    logger.log(level, "%s", text, extra={"fields": shown})

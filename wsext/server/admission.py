@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from wsext.app.settings import ServerOptions
 from wsext.errors import HandshakeRejected
+from wsext.escape import get_logger
 from wsext.protocol.http import Request
 from wsext.runtime.rates import Bucket
+from wsext.server.accepting import most_connections
 from wsext.server.proxies import Proxies
 
-__all__ = ["Addresses", "Admission", "limited_address"]
+__all__ = ["Addresses", "Admission", "Places", "limited_address"]
+
+logger = get_logger("wsext.server")
 
 #: Seconds' worth of handshakes that may come at once.
 _BURST = 10.0
@@ -22,7 +27,122 @@ _BURST = 10.0
 #: Addresses whose handshakes are remembered before those that are quiet again are forgotten.
 _REMEMBERED = 10_000
 
+#: The part of ``handshake_timeout`` for which a connection without a request keeps its place when
+#: others want it. The slowest of those who mean it need less, also when many come at once.
+_PATIENCE = 0.5
+
 _LATER = {"Retry-After": "5"}
+
+
+class Coming(Protocol):
+    """A connection that was accepted.
+
+    Attributes:
+        made: When that was.
+    """
+
+    made: float
+
+
+C = TypeVar("C", bound=Coming)
+
+
+class Places(Generic[C]):
+    """The places of a server for connections: most are served, and some more are only told that
+    there are too many.
+
+    When all are taken, one that has been silent for long gives its place up to the next that comes:
+    whoever opens connections and sends nothing keeps nobody out.
+
+    Args:
+        options: How many there are, and for how long one may be silent.
+        clock: The time, in seconds.
+        drop: Drops a connection and gives its place back.
+
+    Attributes:
+        most: How many connections are served at once; ``None`` for any number.
+    """
+
+    def __init__(
+        self, options: ServerOptions, clock: Callable[[], float], drop: Callable[[C], None]
+    ) -> None:
+        self.most, refused = most_connections(options.max_connections)
+        self._wanted = options.max_connections
+        self._rows: tuple[_Row[C], ...] = (_Row(self.most, ""), _Row(refused, "max_connections"))
+        self._taken: dict[C, _Row[C]] = {}
+        self._patience = options.handshake_timeout * _PATIENCE
+        self._clock = clock
+        self._drop = drop
+
+    def warn_if_capped(self) -> None:
+        """Log it if the system allows fewer connections than ``max_connections``."""
+        if self.most != self._wanted:
+            logger.warning(
+                "at most %d connections at once: ulimit -n allows no more (max_connections is %s)",
+                self.most,
+                self._wanted,
+            )
+
+    @property
+    def connections(self) -> Collection[C]:
+        """Those that have places, in the order of their coming."""
+        return self._taken.keys()
+
+    def admit(self, connection: C) -> str | None:
+        """Give a place to a connection; empty if it is served, the limit's name if it is only told
+        that there is none, and ``None`` if it is not even told."""
+        for row in self._rows:
+            if row.is_full:
+                silent = row.find_silent(self._clock() - self._patience)
+                if silent is None:
+                    continue
+                self._drop(silent)
+            row.taken += 1
+            row.silent[connection] = None
+            self._taken[connection] = row
+            return row.limit
+        return None
+
+    def keep(self, connection: C) -> None:
+        """Its request has come."""
+        row = self._taken.get(connection)
+        if row is not None:
+            row.silent.pop(connection, None)
+
+    def release(self, connection: C) -> bool:
+        """It gives its place back; ``False`` if it has none."""
+        row = self._taken.pop(connection, None)
+        if row is None:
+            return False
+        row.taken -= 1
+        row.silent.pop(connection, None)
+        return True
+
+
+class _Row(Generic[C]):
+    """So many places; ``None`` for any number.
+
+    Attributes:
+        limit: What a connection is told that gets one of these; empty if it is served.
+        taken: How many are taken.
+        silent: Those that have sent no request yet; oldest first.
+    """
+
+    def __init__(self, count: int | None, limit: str) -> None:
+        self.limit = limit
+        self.taken = 0
+        self.silent: OrderedDict[C, None] = OrderedDict()
+        self._count = count
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all are taken."""
+        return self._count is not None and self.taken >= self._count
+
+    def find_silent(self, before: float) -> C | None:
+        """A connection that was made before a time and has sent no request since."""
+        oldest = next(iter(self.silent), None)
+        return oldest if oldest is not None and oldest.made < before else None
 
 
 class Addresses:

@@ -142,6 +142,8 @@ class Handshake(Exchange):
         except Exception:
             logger.exception("answering %s failed", request.path)
             answer = internal_error()
+        finally:
+            self.uncount_body()
         if isinstance(answer, Response):
             self.respond(request, answer)
         elif answer is not None:

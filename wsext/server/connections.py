@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -18,8 +17,7 @@ from wsext.runtime.sweep import Sweep
 from wsext.runtime.timers import Timers
 from wsext.runtime.turns import turns_of
 from wsext.server import access
-from wsext.server.accepting import most_connections
-from wsext.server.admission import Addresses
+from wsext.server.admission import Addresses, Places
 from wsext.server.exchange import Exchange, Host
 from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
@@ -32,57 +30,11 @@ logger = get_logger("wsext.server")
 #: Seconds for which a connection without a request counts as fresh: its request may be on its way.
 _FRESH = 1.0
 
-#: The part of ``handshake_timeout`` for which a connection without a request keeps its place when
-#: others want it. The slowest of those who mean it need less, also when many come at once.
-_PATIENCE = 0.5
-
 #: Bytes of requests that are read at once, at most.
 _READ = 1 << 16
 
 #: Sessions that a line in the log about many of them names.
 _NAMED = 5
-
-
-class _Places:
-    """So many places for connections.
-
-    When all are taken, one that has been silent for long gives its place up to the next that comes:
-    whoever opens connections and sends nothing keeps nobody out.
-
-    Args:
-        count: How many there are; ``None`` for no limit.
-        limit: What a connection is told that gets one of these; empty if it is served.
-    """
-
-    def __init__(self, count: int | None, limit: str) -> None:
-        self.limit = limit
-        self._count = count
-        self._taken = 0
-        self._silent: OrderedDict[Exchange, None] = OrderedDict()  # no request yet; oldest first
-
-    @property
-    def is_full(self) -> bool:
-        """Whether all are taken."""
-        return self._count is not None and self._taken >= self._count
-
-    def enter(self, connection: Exchange) -> None:
-        """A connection takes a place."""
-        self._taken += 1
-        self._silent[connection] = None
-
-    def keep(self, connection: Exchange) -> None:
-        """Its request has come."""
-        self._silent.pop(connection, None)
-
-    def leave(self, connection: Exchange) -> None:
-        """It gives its place back."""
-        self._taken -= 1
-        self._silent.pop(connection, None)
-
-    def find_silent(self, before: float) -> Exchange | None:
-        """A connection that was made before a time and has sent no request since."""
-        oldest = next(iter(self._silent), None)
-        return oldest if oldest is not None and oldest.made < before else None
 
 
 class Connections(Host):
@@ -109,10 +61,7 @@ class Connections(Host):
         self._trimming = Trimming(self.timers)
         # Connections and sessions are in the order in which they came, so that what is done to all
         # of them is reproducible.
-        self._connections: dict[Exchange, _Places] = {}
-        #: How many connections are served at once, at most; ``None`` for any number.
-        self.most, refused = most_connections(app.server_options.max_connections)
-        self._places = (_Places(self.most, ""), _Places(refused, "max_connections"))
+        self._places: Places[Exchange] = Places(app.server_options, self.loop.time, self._drop)
         self._sessions: dict[Session, Exchange] = {}  # with what runs their handlers
         #: The later connections of sessions that were resumed, by the one that runs the handler.
         self._carriers: dict[Exchange, Exchange] = {}
@@ -132,51 +81,46 @@ class Connections(Host):
     @property
     def connections(self) -> Sequence[Exchange]:
         """The connections now, and the streams of HTTP/2."""
-        return list(self._connections)
+        return list(self._places.connections)
 
     @property
     def connection_count(self) -> int:
         """The connections now, sessions or not; a stream of HTTP/2 counts as one."""
-        return len(self._connections)
+        return len(self._places.connections)
 
     @property
     def is_answering(self) -> bool:
         """Whether a request that is no session is being answered, or may still come."""
         fresh = self.loop.time() - _FRESH
-        return any(connection.is_pending(fresh) for connection in self._connections)
+        return any(connection.is_pending(fresh) for connection in self._places.connections)
 
     @property
     def is_undecided(self) -> bool:
         """Whether the first request of a connection may come, or is being answered."""
-        return any(connection.is_undecided for connection in self._connections)
+        return any(connection.is_undecided for connection in self._places.connections)
+
+    @property
+    def most(self) -> int | None:
+        """How many connections are served at once, at most; ``None`` for any number."""
+        return self._places.most
 
     def admit(self, connection: Exchange) -> str | None:
-        for places in self._places:
-            if places.is_full:
-                patience = self.app.server_options.handshake_timeout * _PATIENCE
-                silent = places.find_silent(self.loop.time() - patience)
-                if silent is None:
-                    continue
-                self.release(silent)
-                silent.abort()
-            places.enter(connection)
-            self._connections[connection] = places
-            return places.limit
-        return None
+        return self._places.admit(connection)
 
     def heard(self, connection: Exchange) -> None:
-        places = self._connections.get(connection)
-        if places is not None:
-            places.keep(connection)
+        self._places.keep(connection)
 
     def release(self, connection: Exchange) -> None:
-        places = self._connections.pop(connection, None)
-        if places is not None:
-            places.leave(connection)
+        if self._places.release(connection):
             self._trimming.note_end()
         connection.uncount()
         if not self._sessions and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
+
+    def _drop(self, connection: Exchange) -> None:
+        """Another connection gets its place."""
+        self.release(connection)
+        connection.abort()
 
     async def hand_over(self, connection: Exchange, request: Request, worker: str) -> bool:
         return False  # there are no other workers

@@ -46,6 +46,9 @@ __all__ = ["Acceptance", "Terms", "ask_guards", "check_page", "decide", "interna
 
 logger = get_logger("wsext.server")
 
+#: The negotiation of a peer that offers no extension.
+_NOTHING = Negotiation()
+
 #: What a peer is told to bring: something that has not expired (RFC 6750 §3.1).
 _CHALLENGE = 'Bearer error="invalid_token"'
 
@@ -148,7 +151,7 @@ async def _decide(request: Request, terms: Terms) -> Acceptance | Response:
 
 
 def check_page(request: Request, origins: Sequence[str] | None) -> None:
-    """Check which page asks, and log the one that may not.
+    """Check which page asks; of one that may not, the request keeps for the log why.
 
     Raises:
         HandshakeRejected: 403.
@@ -157,7 +160,7 @@ def check_page(request: Request, origins: Sequence[str] | None) -> None:
         check_origin(request, origins)
     except HandshakeRejected:
         origin, allowed = request.origin or "no origin", _describe(origins or (), request)
-        logger.warning("a page of %.200s may not connect: origins allows %s", origin, allowed)
+        request.refused = f"a page of {origin:.200} may not connect: origins allows {allowed}"
         raise
 
 
@@ -202,7 +205,7 @@ async def _agree(
             cannot be resumed after all.
     """
     installed, options = terms.installed, terms.options
-    negotiation = await _negotiate(request, offers, terms) if offers else Negotiation()
+    negotiation = await _negotiate(request, offers, terms) if offers else _NOTHING
     try:
         session = _find_session(negotiation) if offers else None
         required = installed.required

@@ -108,6 +108,7 @@ class Exchange(asyncio.BaseProtocol):
         "_admission",
         "_answered",
         "_body",
+        "_counted",
         "_host",
         "_is_begun",
         "_is_session",
@@ -130,6 +131,7 @@ class Exchange(asyncio.BaseProtocol):
         self.task: asyncio.Task[None] | None = None
         self._rest = bytearray()
         self._body: BodyReader | None = None
+        self._counted = 0  # bytes of it, among those that wait for the application
         self._whole: asyncio.Future[bytes] | None = None  # done with the body
         self._admission: Admission | None = None
         self._answered = False
@@ -214,7 +216,8 @@ class Exchange(asyncio.BaseProtocol):
         """Read the body; ``handshake_timeout`` holds for it, too.
 
         Raises:
-            HandshakeRejected: 413 if it is too large, 400 if it is malformed.
+            HandshakeRejected: 413 if it is too large, 400 if it is malformed, 503 if too much waits
+                for the application (``incoming_total``).
         """
         transport = self.transport
         assert transport is not None  # else this task is cancelled
@@ -236,6 +239,7 @@ class Exchange(asyncio.BaseProtocol):
         if body is None or whole is None or whole.done():
             return
         try:
+            self._count(len(data))
             content = body.feed(data, end=end)
         except HandshakeRejected as error:
             self._body = None
@@ -244,6 +248,20 @@ class Exchange(asyncio.BaseProtocol):
         if content is not None:
             self._body = None
             whole.set_result(content)
+
+    def _count(self, more: int) -> None:
+        """Count bytes of the body together with what waits in all sessions, until the answer."""
+        turns = self._host.turns
+        if more and turns.is_full:
+            raise HandshakeRejected(503, "too much waits for the application", {"Retry-After": "5"})
+        turns.count(more)
+        self._counted += more
+
+    def uncount_body(self) -> None:
+        """The application has the body no more."""
+        if self._counted:
+            self._host.turns.count(-self._counted)
+            self._counted = 0
 
     def _write_continue(self) -> None:
         """Tell the peer that its body is wanted (RFC 9110 §15.2.1)."""

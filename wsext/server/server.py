@@ -124,13 +124,7 @@ class Server(Connections, HTTP2Host):
             self._make_http2 = ServerConnection
             if self._ssl is not None:
                 self._ssl.set_alpn_protocols(["h2", "http/1.1"])
-        wanted = self.app.server_options.max_connections
-        if self.most != wanted:
-            logger.warning(
-                "at most %d connections at once: ulimit -n allows no more (max_connections is %s)",
-                self.most,
-                wanted,
-            )
+        self._places.warn_if_capped()
         await self.app.life.begin(self, lambda: self.on_failure())
         if self.worker:
             self._nodes = Nodes(self.app.hub, self.worker, self.app.server_options.advertise)

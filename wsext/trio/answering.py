@@ -48,22 +48,31 @@ class Answering:
     Args:
         host: The server.
         stream: The connection.
-        limit: The limit of the server that it is beyond; empty if there is none.
+
+    Attributes:
+        made: When it was accepted.
     """
 
-    def __init__(self, host: AnsweringHost, stream: trio.abc.Stream, limit: str) -> None:
+    def __init__(self, host: AnsweringHost, stream: trio.abc.Stream) -> None:
+        self.made = trio.current_time()
         self._host = host
         self._stream = stream
         self._info = StreamInfo(stream)
+        limit = host.admit(self)
+        self._is_dropped = limit is None
         peername = self._info.get_extra_info("peername")
-        self._admission = Admission(host.addresses, host.proxies, peername, limit)
+        self._admission = Admission(host.addresses, host.proxies, peername, limit or "")
+        self._handshake = trio.CancelScope()
         self._rest = b""
-        self._began = trio.current_time()
+
+    def abort(self) -> None:
+        """Drop the connection, whose request has not come."""
+        self._handshake.cancel()
 
     async def run(self) -> None:
         """Do everything; nothing that the connection or its handler does is raised."""
         try:
-            if not self._admission.is_flood:
+            if not (self._is_dropped or self._admission.is_flood):
                 await self._serve()
         except (trio.BrokenResourceError, _Gone) as error:
             logger.debug("a connection ended: %r", error.__cause__ or error)
@@ -73,11 +82,13 @@ class Answering:
             self._admission.leave()
             with trio.CancelScope(shield=True):
                 await trio.aclose_forcefully(self._stream)
+            self._host.release(self)
 
     async def _serve(self) -> None:
         options = self._host.app.server_options
         found: tuple[Session, Route] | None = None
-        with trio.move_on_after(options.handshake_timeout):
+        self._handshake.deadline = self.made + options.handshake_timeout
+        with self._handshake:
             if isinstance(self._stream, trio.SSLStream):
                 await self._stream.do_handshake()
             found = await self._answer()
@@ -90,7 +101,7 @@ class Answering:
             await self._run_session(session, route)
         finally:
             self._host.end(session)
-            access.log_end(cast("Any", session), trio.current_time() - self._began)
+            access.log_end(cast("Any", session), trio.current_time() - self.made)
 
     async def _run_session(self, session: Session, route: Route) -> None:
         life = life_of(session)
@@ -143,6 +154,7 @@ class Answering:
         while request is None:
             request = reader.feed(await self._receive_some())
         self._rest = reader.take_rest()
+        self._host.heard(self)
         request.transport = self._info
         request.secure = isinstance(self._stream, trio.SSLStream)
         request.draining = self._host.draining

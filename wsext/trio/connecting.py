@@ -93,7 +93,7 @@ class connect:
         subprotocols: Sequence[str] = (),
         headers: HeadersChoice = (),
         origin: str | None = None,
-        options: WebSocketOptions | None = None,
+        options: WebSocketOptions | Mapping[str, Any] | None = None,
         ssl: ssl_module.SSLContext | None = None,
         server_hostname: str | None = None,
         stream: trio.abc.Stream | None = None,
@@ -108,7 +108,7 @@ class connect:
         self._subprotocols = as_list("subprotocols", subprotocols)
         self._headers = RequestHeaders(headers, self._target)
         self._origin = origin
-        self._options = options or WebSocketOptions()
+        self._options = WebSocketOptions.of(options)
         self._ssl = ssl
         self._server_hostname = server_hostname
         self._stream = stream

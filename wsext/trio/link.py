@@ -20,8 +20,10 @@ from wsext.protocol.closing import build_close
 from wsext.protocol.connection import Connection
 from wsext.protocol.states import State
 from wsext.runtime.keepalive import Keepalive, PongWaiter
+from wsext.runtime.net import abort_if_reset
 from wsext.runtime.settings import WebSocketOptions
 from wsext.trio.ports import LinkOwner
+from wsext.trio.streams import StreamInfo
 from wsext.trio.waiting import TrioTimers, close_rest, codec_deadline
 
 __all__ = ["TrioLink"]
@@ -63,6 +65,7 @@ class TrioLink:
         self.timers = TrioTimers()
         self.resumed = 0
         self._stream = stream
+        self._info = StreamInfo(stream)
         self._owner = owner
         self._scope = trio.CancelScope(shield=True)
         self._reading = trio.CancelScope()
@@ -220,7 +223,13 @@ class TrioLink:
             )
 
     def find_reset(self) -> None:
-        """The next ping finds whether the peer is gone."""
+        """Notice that the peer has reset the connection, also while nothing is read."""
+        with suppress(OSError):  # it may be closed already
+            abort_if_reset(self)
+
+    def get_extra_info(self, name: str) -> Any:
+        """As of asyncio's transports; see `StreamInfo`."""
+        return self._info.get_extra_info(name)
 
     # --- writing ------------------------------------------------------------------------------
 

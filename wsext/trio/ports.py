@@ -87,6 +87,15 @@ class AnsweringHost(Protocol):
     def find_route(self, request: Request) -> tuple[Route, Mapping[str, Any]]:
         """Who answers a request."""
 
+    def admit(self, connection: Any) -> str | None:
+        """Count a new connection; see `Places.admit`."""
+
+    def heard(self, connection: Any) -> None:
+        """Its request has come."""
+
+    def release(self, connection: Any) -> None:
+        """A connection is gone."""
+
     def begin(self, session: Any) -> None:
         """A handshake has become a session."""
 

@@ -20,8 +20,7 @@ from wsext.runtime.rates import Rarely
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.sweep import Sweep
 from wsext.sdk.installed import Installed, build
-from wsext.server.accepting import most_connections
-from wsext.server.admission import Addresses
+from wsext.server.admission import Addresses, Places
 from wsext.server.hosts import Hosts
 from wsext.server.proxies import Proxies
 from wsext.trio.answering import Answering
@@ -66,8 +65,7 @@ class Server:
         self._listeners = listeners
         self._timers = TrioTimers()
         self._sweep = Sweep(self._timers, app.installed, logger)
-        self._most, self._refused = most_connections(options.max_connections)
-        self._count = 0
+        self._places: Places[Answering] = Places(options, trio.current_time, self._drop)
         self._sessions: dict[Session, None] = {}
         self._accepting = trio.CancelScope()
         self._idle = trio.lowlevel.ParkingLot()
@@ -119,6 +117,7 @@ class Server:
 
     async def run(self, task_status: trio.TaskStatus[Server]) -> None:
         """Serve until `close`, or until it is cancelled: then every connection is dropped."""
+        self._places.warn_if_capped()
         try:
             async with trio.open_nursery() as nursery:
                 self._timers.start(nursery)
@@ -146,20 +145,7 @@ class Server:
                 self._complain("cannot accept connections: %s", error)
                 await trio.sleep(_NO_MEANS)
             else:
-                nursery.start_soon(self._answer, stream)
-
-    async def _answer(self, stream: trio.abc.Stream) -> None:
-        """Answer a connection; beyond the limit it is told so, and far beyond it is dropped."""
-        self._count += 1
-        try:
-            beyond = 0 if self._most is None else self._count - self._most
-            if beyond > self._refused:
-                await trio.aclose_forcefully(stream)
-            else:
-                await Answering(self, stream, "max_connections" if beyond > 0 else "").run()
-        finally:
-            self._count -= 1
-            self._idle.unpark_all()
+                nursery.start_soon(Answering(self, stream).run)
 
     async def _drain(self) -> None:
         for listener in self._listeners:
@@ -170,10 +156,28 @@ class Server:
         for session in sessions:
             session.close_nowait(CloseCode.GOING_AWAY)
         with trio.move_on_after(self.app.server_options.drain_timeout):
-            while self._count:
+            while self._places.connections:
                 await self._idle.park()
         if self._sessions:
             logger.warning("%d sessions did not end in time; aborted", len(self._sessions))
+
+    def admit(self, connection: Answering) -> str | None:
+        """Count a new connection; see `Places.admit`."""
+        return self._places.admit(connection)
+
+    def heard(self, connection: Answering) -> None:
+        """Its request has come."""
+        self._places.keep(connection)
+
+    def release(self, connection: Answering) -> None:
+        """It is gone."""
+        self._places.release(connection)
+        self._idle.unpark_all()
+
+    def _drop(self, connection: Answering) -> None:
+        """Another connection gets its place."""
+        self.release(connection)
+        connection.abort()
 
     def begin(self, session: Session) -> None:
         """A handshake has become a session."""
@@ -195,9 +199,9 @@ async def serve(
     *,
     extensions: Iterable[Any] | Mapping[str, Mapping[str, Any]] | Installed | None = None,
     subprotocols: Sequence[str] = (),
-    options: WebSocketOptions | None = None,
+    options: WebSocketOptions | Mapping[str, Any] | None = None,
     guards: Iterable[Guard] = (),
-    server: ServerOptions | None = None,
+    server: ServerOptions | Mapping[str, Any] | None = None,
     ssl: ssl_module.SSLContext | None = None,
     listeners: Sequence[trio.abc.Listener[Any]] | None = None,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,

@@ -112,18 +112,22 @@ async def test_sessions_without_a_connection_and_what_their_extension_counts() -
         ) as session:
             (kept,) = server.sessions
             relay.plan.extend([AWAY] * 10_000)
+            kept.send_nowait("lost")
+            await asyncio.sleep(0)  # it is written, and the relay has not read it
             relay.cut()
             while not (seen := await scrape(http))("wsext_detached_sessions", route):
                 pass
             relay.plan.clear()
             assert seen("wsext_sessions", route) == 1
             kept.send_nowait("kept")
-            assert await session.receive() == "kept"
+            assert [await session.receive(), await session.receive()] == ["lost", "kept"]
             for _ in range(2):  # the same id twice, and one that nobody has
                 await fetch(server.port, offering("x" * 32))
             seen = await scrape(http)
             assert seen("wsext_detached_sessions", route) == 0
             assert seen("wsext_detached_seconds_count", route) == 1
+            assert seen("wsext_replayed_messages_total", route) == 1
+            assert seen("wsext_replayed_bytes_total", route) == 4
             assert seen("wsext_extension_events_total", "session-resume", "refused unknown") == 2
 
 

@@ -329,7 +329,30 @@ def test_an_answer_that_was_lost_makes_no_difference_and_one_that_came_ends_the_
             assert await second.hear(1) == ["2.0"]
 
     play(shop, scenario)
-    assert (shop.count("old id"), shop.count("refused unknown")) == (1, 2)
+    assert (shop.count("old id"), shop.count("refused unknown")) == (2, 2)
+
+
+def test_a_handshake_that_is_answered_after_the_next_one_takes_no_id_away() -> None:
+    shop = Shop()
+
+    async def scenario(world: testing.World, server: wsext.Server) -> None:
+        async with visit(world, server) as first:
+            pass
+        async with visit(world, server, first.id) as second:
+            for _ in range(2):  # given up before that one, and on the way for longer
+                async with visit(world, server, first.id) as late:
+                    assert "received" in late.answer
+            assert await second.ended()
+        async with visit(world, server, second.id) as third:
+            assert "received" in third.answer
+            third.confirm(0)
+            third.say("1")
+            assert await third.hear(1) == ["1.0"]
+            async with visit(world, server, late.id) as replayed:
+                assert replayed.answer["fresh"] == "unknown"
+
+    play(shop, scenario)
+    assert shop.runs == 2
 
 
 def test_a_session_that_is_still_connected_is_taken_over(caplog: pytest.LogCaptureFixture) -> None:

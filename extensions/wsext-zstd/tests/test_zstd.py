@@ -253,6 +253,14 @@ def test_a_message_ends_where_its_zstd_frame_does(
         assert caught.value.code == 1007
 
 
+def test_a_message_of_no_bytes_is_refused_in_fragments_too() -> None:
+    codec = ZstdCodec(Settings(peer_reset=True))
+    codec.decode(Frame(2, b"", False, RSV.RSV1), 1000)
+    with pytest.raises(RemoteProtocolError) as caught:
+        codec.decode(Frame(0, b""), 1000)
+    assert caught.value.code == 1007
+
+
 @pytest.mark.parametrize("size", [1000, 1 << 20])
 def test_a_message_of_nothing_but_blocks_is_refused(size: int) -> None:
     """Each block costs three bytes and a look at it; there is one for 128 KiB."""

@@ -23,6 +23,7 @@ class Scripted(Broker):
         epoch, earlier: Of its head.
         stored: What it has, by number.
         top: The number that its head says.
+        cuts: How often it is away when its head is asked for.
     """
 
     numbers = True
@@ -31,7 +32,7 @@ class Scripted(Broker):
         self.epoch = "e"
         self.earlier: tuple[Position, ...] = ()
         self.stored: dict[int, bytes] = {}
-        self.top = 0
+        self.top = self.cuts = 0
         self.followed = 0
         self.meanwhile: Callable[[], None] = lambda: None
 
@@ -50,6 +51,9 @@ class Scripted(Broker):
     async def note(self, room: str, data: bytes) -> None: ...
 
     async def head(self, room: str) -> LogHead:
+        if self.cuts:
+            self.cuts -= 1
+            raise ConnectionError("cut")
         return LogHead(self.epoch, self.top, self.earlier) if room == "tea" else LogHead("c", 0)
 
     async def read(
@@ -301,6 +305,18 @@ async def test_what_is_replayed_is_complete_or_says_why_not() -> None:
         broker.epoch = "f"
         with pytest.raises(Incomplete, match="epoch"):
             await replay(3, 5)
+
+
+async def test_a_replay_waits_for_a_broker_that_goes_away_just_then() -> None:
+    broker = Scripted()
+    broker.say(1, live=False)
+    async with listening(broker) as (plane, _):
+        broker.cuts = 1
+        assert await plane.open_log("tea", 0) == (None, [])  # nobody has noticed it before
+        broker.cuts = 1
+        found = await plane.replay("tea", Position("e", 0), None, 9, 1000)
+        assert [position.number for position, _ in found] == [1]
+        assert plane.status.connected
 
 
 async def test_a_message_that_the_broker_cannot_take_is_told() -> None:

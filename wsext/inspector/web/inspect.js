@@ -14,6 +14,7 @@ let hello = { payload: true, clock: 0 };
 let chosen = null, about = null, row = null;  // the chosen session's id, how it came about, how it is
 let scope = "all", sinceStart = false;
 const series = new Map([["all", new Series()]]);
+const worker = location.pathname.match(/\/(\d+)\/$/)?.[1];  // a worker shows its own sessions only
 history.replaceState(null, "", location.pathname);  // a token in the address would stay in the history
 
 const payload = make("input", { type: "checkbox", onchange: ask });
@@ -160,7 +161,7 @@ function showHello(event) {
 }
 
 function showOverview(event) {
-  const facts = [many(event.sessions, "session"), event.detached && `${n(event.detached)} without a connection`,
+  const facts = [worker && `worker ${worker}`, many(event.sessions, "session"), event.detached && `${n(event.detached)} without a connection`,
     event.resumptions && many(event.resumptions, "resumption"), `${n(event.incoming.messages)} messages in, ${n(event.outgoing.messages)} out`,
     `up ${span(event.uptime)}`];
   setText($("facts"), facts.filter(Boolean).join(" · "));

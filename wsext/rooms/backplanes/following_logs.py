@@ -157,7 +157,7 @@ class FollowingLogs(OpenRooms[_OpenLog]):
         if until is None:
             until = self._rooms[room].position if room in self._rooms else None
         if until is None:
-            raise Incomplete("away")
+            raise ConnectionError("the broker was away when the room was opened")
         head = await broker.head(room)
         if head.common(since) < since.number or head.common(until) < until.number:
             epochs = (head.epoch, *(last.epoch for last in head.earlier))

@@ -69,7 +69,7 @@ class RemoteBackplane(Backplane):
         self.status.url = safe_url(url)
         self.status.connected = False
         self._broker = broker
-        self._options = options or RemoteOptions()
+        self._options = RemoteOptions.of(options)
         self.can_recover = broker.numbers
         self._running: asyncio.Task[None] | None = None
         self._faults = broker.faults = Faults(self.status)
@@ -302,15 +302,27 @@ class RemoteBackplane(Backplane):
     async def replay(
         self, room: str, since: Position, until: Position | None, messages: int, size: int
     ) -> list[tuple[Position, bytes]]:
-        assert isinstance(self._following, FollowingLogs)
         try:
-            await self._in_time(self._here.wait())
-            return await self._following.replay(room, since, until, messages, size)
+            return await self._in_time(self._replay(room, since, until, messages, size))
         except Incomplete:
             raise
         except Exception as error:
             self._on_lost(error)
             raise Incomplete("away") from error
+
+    async def _replay(self, *wanted: Any) -> list[tuple[Position, bytes]]:
+        """A broker that goes away just then is asked once more when it is back."""
+        assert isinstance(self._following, FollowingLogs)
+        await self._here.wait()
+        try:
+            return await self._following.replay(*wanted)
+        except (Incomplete, TimeoutError):
+            raise
+        except Exception as error:
+            self._on_lost(error)
+            self._here.clear()
+        await self._here.wait()
+        return await self._following.replay(*wanted)
 
     async def shut(self, room: str) -> None:
         await self._following.shut(room)

@@ -98,8 +98,10 @@ class Instruments:
             "wsext_room_recovered", "Members that came back and missed nothing."
         )
         self.missed = Counter("wsext_room_missed", "Members that have missed messages.", ["reason"])
-        self.replayed = Counter("wsext_room_replayed_messages", "Messages that were sent again.")
-        self.replayed_bytes = Counter("wsext_room_replayed_bytes", "Bytes of these.")
+        self.room_replayed = Counter(
+            "wsext_room_replayed_messages", "Messages that were sent again."
+        )
+        self.room_replayed_bytes = Counter("wsext_room_replayed_bytes", "Bytes of these.")
         self.kept = Gauge(
             "wsext_room_history_bytes", "What the last messages of rooms take.",
             multiprocess_mode="livesum",

@@ -263,8 +263,8 @@ class _Rooms:
         for name in self._COPIES:
             self._add(to.copies.labels(name), getattr(counters, name))
         self._add(to.recovered, counters.recovered)
-        self._add(to.replayed, counters.replayed)
-        self._add(to.replayed_bytes, counters.replayed_bytes)
+        self._add(to.room_replayed, counters.replayed)
+        self._add(to.room_replayed_bytes, counters.replayed_bytes)
         for reason, count in counters.missed.items():  # the reasons are wsext's own, and few
             self._add(to.missed.labels(reason), count)
         to.held.labels("rooms").set(self._hub.kept.size)

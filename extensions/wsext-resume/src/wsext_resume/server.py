@@ -120,7 +120,7 @@ class Desk:
             logger.info("session %s: another connection takes the place of its own", session.id)
             self._counters["takeovers"] += 1
             journal.cut_off()
-        if self._store.find(text) is None:  # it could not be kept
+        if kept.session is None:  # it could not be kept
             raise _Refused("unknown")
         return kept
 
@@ -154,7 +154,7 @@ def _is_same(session: Session, request: Any) -> bool:
             before.identity == request.identity
             and before.path == request.path
             and before.origin == request.origin
-            and session.subprotocol in (None, *request.subprotocols)
+            and (session.subprotocol is None or session.subprotocol in request.subprotocols)
         )
     except Exception:  # identities that cannot be compared are not the same
         return False

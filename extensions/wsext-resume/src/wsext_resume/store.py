@@ -19,6 +19,9 @@ _MARK = "."
 
 _MINUTE = 60.0
 
+#: Later ids than the one that the client has offered, of which it may have any.
+_LATER = 3
+
 
 def worker_in(text: str) -> str:
     """The worker that an id names; empty if it names none. Anybody can write it there."""
@@ -38,13 +41,13 @@ class Kept:
 
     Attributes:
         session: The session, once its handshake is done.
-        hashes: Of the id in use, and of the one before it.
+        hashes: Of the ids that its client may have, the last one first.
         peer: Who it counts for while it has no connection; ``None`` is nobody.
         size: Bytes that it keeps, when they were counted last.
     """
 
     __slots__ = (
-        *("_frames", "_rate", "_since", "_turns"),
+        *("_heard", "_rate", "_since", "_turns"),
         *("hashes", "journal", "peer", "session", "size"),
     )
 
@@ -54,7 +57,7 @@ class Kept:
         self.hashes: tuple[bytes, ...] = ()
         self.peer: Hashable = None
         self.size = 0
-        self._frames = 0  # that had come when the id in use was given
+        self._heard = 0  # what had come when the last id was given
         self._rate = self._turns = float(rate)
         self._since = 0.0
 
@@ -63,21 +66,29 @@ class Kept:
 
         Args:
             worker: The worker that has the session; empty without workers.
-            offered: The id that the client has. What it never got is forgotten.
+            offered: The id that the client has come back with. It is forgotten with those before
+                it once it comes back with a later one.
         """
         text = secrets.token_urlsafe(_RANDOM) + (_MARK + worker if worker else "")
-        self.hashes = (_hash(text),) if offered is None else (_hash(text), _hash(offered))
-        self._frames = self._frames_in
+        known: tuple[bytes, ...] = ()
+        if offered is not None:
+            # An answer may be lost, and a handshake that the client has given up may be answered
+            # after the next one. So it may have any id that it was given since.
+            at = self.hashes.index(_hash(offered))
+            known = (*self.hashes[:at][:_LATER], self.hashes[at])
+        self.hashes = (_hash(text), *known)
+        self._heard = self._come
         return text
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether something has come since the id in use was given: then the client has it."""
-        return self._frames_in > self._frames
+        """Whether something has come since the last id was given: then the client has it."""
+        return self._come > self._heard
 
     @property
-    def _frames_in(self) -> int:
-        return 0 if self.session is None else self.session.stats.frames_in
+    def _come(self) -> int:
+        # Whoever has a connection with an old session acknowledges first what it has received.
+        return self.journal.acks + self.journal.received
 
     def take_turn(self) -> bool:
         """Count a resumption; ``False`` if there were too many in the last minute."""

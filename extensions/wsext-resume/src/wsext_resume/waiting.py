@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from contextlib import suppress
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
 
 from wsext import Session
 from wsext_resume.store import Kept
@@ -108,26 +108,33 @@ def _size_of(kept: Kept) -> int:
 
 
 def _peer_of(session: Session) -> Hashable:
-    """Who a session counts for: its identity, or else its address (of IPv6 the /64, which one
-    customer has). ``None`` is nobody: behind a loopback address or a Unix socket may be many."""
+    """Who a session counts for: its identity, or else its address. ``None`` is nobody."""
     identity = session.identity
-    if identity is not None:
-        try:
-            hash(identity)
-        except TypeError:
-            identity = repr(identity)
-        return "identity", identity
-    address = _address_in(session.request.remote or "")
-    if address is None or address.is_loopback:
+    if identity is None:
+        return _place_of(_host_in(session.request.remote or ""))
+    try:
+        hash(identity)
+    except TypeError:
+        identity = repr(identity)
+    return "identity", identity
+
+
+def _host_in(remote: str) -> str:
+    """The host of ``192.0.2.1:5000``, ``[2001:db8::1]:5000`` or what a proxy says, which has no
+    port."""
+    host, colon, _ = remote.rpartition(":")
+    return host.strip("[]") if colon and (":" not in host or host[-1] == "]") else remote
+
+
+@lru_cache(maxsize=1024)
+def _place_of(host: str) -> Hashable:
+    """What an address counts as: itself, or of IPv6 the /64, which one customer has. ``None`` is
+    nobody: behind a loopback address or a Unix socket may be many."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_loopback:
         return None
     return ip_network((address, 64), strict=False) if address.version == 6 else address
-
-
-def _address_in(remote: str) -> IPv4Address | IPv6Address | None:
-    """The address in ``192.0.2.1:5000``, ``[2001:db8::1]:5000`` or what a proxy says, which has no
-    port."""
-    for text in (remote, remote.rpartition(":")[0].strip("[]")):
-        with suppress(ValueError):
-            address = ip_address(text.partition("%")[0])
-            return getattr(address, "ipv4_mapped", None) or address
-    return None

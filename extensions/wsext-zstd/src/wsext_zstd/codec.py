@@ -314,9 +314,10 @@ def _check_end(data: Buffer) -> None:
     over what follows it in silence.
 
     Raises:
-        ZstdError: If it ends earlier, is not complete, or has very many blocks.
+        ZstdError: If it ends earlier, is not complete or empty, or has very many blocks.
     """
-    flags, size = data[0], len(data)
+    size = len(data)
+    flags = data[0] if size else 0
     is_single = flags >> 5 & 1
     at = 2 - is_single + (0, 1, 2, 4)[flags & 3] + (is_single, 2, 4, 8)[flags >> 6]
     is_last = 0
