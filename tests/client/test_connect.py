@@ -106,6 +106,8 @@ def test_a_text_is_no_list(argument: str) -> None:
     given = {argument: Append}
     with pytest.raises(OptionError, match=r"expected a list, got Append; write \[Append\]"):
         wsext.connect("ws://127.0.0.1:1", **given)
+    with pytest.raises(OptionError, match="x-append: expected a dict of options, got 1"):
+        wsext.connect("ws://127.0.0.1:1", **{**given, "extensions": {"x-append": 1}})
 
 
 async def test_the_client_masks_with_fresh_keys() -> None:

@@ -8,6 +8,11 @@ import pytest
 
 from wsext import RSV, App, Extension, Interceptor, OptionSet, Phase, PluginError
 
+
+async def coroutine(*args: Any) -> Any:
+    """What is asynchronous where nobody waits."""
+
+
 MISTAKES = [
     ("name", "x pack", r"no token .* write for example name = 'x-pack'"),
     ("name", "", r"write a text"),
@@ -26,6 +31,7 @@ MISTAKES = [
     ("opcodes", 3, r"write a frozenset"),
     ("extra_wire_params", "window", r"frozenset\(\{'window'\}\)"),
     ("extra_wire_params", {"no token"}, r"tokens"),
+    ("make_codec", coroutine, r"write def \(accept and confirm may be async\)"),
     ("Options", dict, r"derived from wsext\.OptionSet"),
     ("Options", OptionSet(), r"not an object of it"),
     ("conformance", ["inflates"], r"write a dictionary"),

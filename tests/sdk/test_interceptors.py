@@ -99,6 +99,7 @@ def frames() -> Iterator[Any]:
 FAULTS = [
     raising(RuntimeError("broken")),
     raising(RemoteProtocolError(1002, "what only a codec may raise")),
+    raising(EndSession(1005)),
     raising(EndSession(1006)),
     raising(EndSession(99999)),
     raising(EndSession(4000, "\ud800")),

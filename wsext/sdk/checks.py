@@ -6,6 +6,7 @@ changed meanwhile. The errors say what to write instead.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -79,6 +80,11 @@ def _check_claims(kind: Any, owner: str) -> None:
             f"{owner}.rsv is {kind.rsv!r}: write RSV.RSV1, RSV.RSV2 or RSV.RSV3, or several with | "
             f"between (rsv = {hint})"
         )
+    for method in ("offers", "make_codec"):
+        if inspect.iscoroutinefunction(getattr(kind, method)):
+            raise TypeError(
+                f"{owner}.{method} is async def: write def (accept and confirm may be async)"
+            )
     opcodes = kind.opcodes
     if isinstance(opcodes, (int, str)) or not _OPCODES.issuperset(opcodes):
         raise TypeError(

@@ -22,7 +22,7 @@ from wsext.sdk.hooks import Hooks, has_hooks
 from wsext.sdk.options import NamedOptionSet
 from wsext.sdk.plugins import Plugins, default_plugins
 from wsext.sdk.usable import is_codec, is_installable
-from wsext.sdk.values import as_list
+from wsext.sdk.values import as_list, options_in
 
 __all__ = ["Installed"]
 
@@ -215,8 +215,9 @@ class Installed(Hooks):
         other._items = dict(self._items)
         other.copy_hooks(self)
         wanted = () if isinstance(extensions, bool) else tuple(extensions)
-        options: Mapping[str, Any] = extensions if isinstance(extensions, Mapping) else {}
-        kept = [what for what in wanted if isinstance(what, str) and not options.get(what)]
+        kept = [
+            what for what in wanted if isinstance(what, str) and not options_in(extensions, what)
+        ]
         for item in self.extensions:
             if item.name not in kept:
                 other.remove(item.name)
@@ -226,9 +227,9 @@ class Installed(Hooks):
                 continue
             if isinstance(what, Installable) or is_installable(what):
                 other.remove(what.name)
-            elif options:
+            elif isinstance(extensions, Mapping):
                 other.remove(what)
-            other.install(what, **(options[what] if options else {}))
+            other.install(what, **options_in(extensions, what))
         other._required = {name for name in self._required if name in other._items}
         return other
 
@@ -300,5 +301,5 @@ def build(what: Iterable[Any] | Mapping[str, Mapping[str, Any]]) -> Installed:
     """Install several things at once; a mapping gives options by token."""
     installed = Installed()
     for item in as_list("extensions", what):
-        installed.install(item, **(what[item] if isinstance(what, Mapping) else {}))
+        installed.install(item, **options_in(what, item))
     return installed

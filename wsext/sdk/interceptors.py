@@ -115,7 +115,8 @@ class _Guard:
     def _ending(self, end: EndSession) -> Exception:
         """What ends the session, or the fault if its code or its reason cannot be sent."""
         try:
-            build_close(end.code, end.reason)
+            if not build_close(end.code, end.reason):
+                raise ValueError(f"{end.code} may not be sent")
         except Exception as error:
             return error
         end.extension = self._name

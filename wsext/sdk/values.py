@@ -32,6 +32,7 @@ __all__ = [
     "expected",
     "from_text",
     "metas",
+    "options_in",
     "type_name",
 ]
 
@@ -115,6 +116,18 @@ def as_list(name: str, value: Any) -> tuple[Any, ...]:
         shown = value.__name__ if isinstance(value, type) else _show(value)
         raise OptionError(name, None, f"expected a list, got {shown}; write [{shown}]")
     return tuple(value)
+
+
+def options_in(what: Any, token: str) -> Mapping[str, Any]:
+    """The options of an extension in an argument that may be a mapping from tokens to options.
+
+    Raises:
+        OptionError: If they are no mapping.
+    """
+    options = what[token] if isinstance(what, Mapping) else {}
+    if not isinstance(options, Mapping):
+        raise OptionError(token, None, f"expected a dict of options, got {_show(options)}")
+    return options
 
 
 def _fits(kind: Any, value: Any) -> bool:
