@@ -254,9 +254,13 @@ class Journal:
             raise RemoteProtocolError(1002, "an acknowledgement of what was not sent")
         count = number - self.acknowledged
         kept = self._kept
-        for at in range(count):
-            self.kept_bytes -= _size_of(kept[at])
-        del kept[:count]
+        if count == len(kept):  # as when each message is answered
+            self.kept_bytes = 0
+            kept.clear()
+        else:
+            for at in range(count):
+                self.kept_bytes -= _size_of(kept[at])
+            del kept[:count]
         self.acknowledged = number
         self.acks += 1
         self.is_full = self.kept_bytes >= self.max_bytes or len(kept) >= self.max_messages

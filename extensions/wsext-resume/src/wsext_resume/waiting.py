@@ -127,7 +127,7 @@ def _host_in(remote: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _place_of(host: str) -> Hashable:
+def _place_of(host: str) -> str | None:
     """What an address counts as: itself, or of IPv6 the /64, which one customer has. ``None`` is
     nobody: behind a loopback address or a Unix socket may be many."""
     try:
@@ -137,4 +137,4 @@ def _place_of(host: str) -> Hashable:
     address = getattr(address, "ipv4_mapped", None) or address
     if address.is_loopback:
         return None
-    return ip_network((address, 64), strict=False) if address.version == 6 else address
+    return str(ip_network((address, 64), strict=False) if address.version == 6 else address)
