@@ -1,8 +1,10 @@
-"""What a run of the tests prints at its end, and which event loops the tests run on."""
+"""What a run of the tests prints at its end, which event loops the tests run on, and what the garbage
+collector need not look at."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping
 
@@ -16,11 +18,23 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter,
 ) -> Iterator[None]:
     """Say in one line, behind all else, what was left out and what brings it."""
+    gc.unfreeze()  # Hypothesis, if it is imported only now, looks for what refers to trio's random
     yield
     reports = terminalreporter.stats.get("skipped", [])
     line = tools.left_out([report.longrepr[2] for report in reports])
     if line:
         terminalreporter.write_line(line, yellow=True)
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """While thousands of tests are found, next to nothing becomes garbage."""
+    gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """They stay until the end, so that no collection of garbage has to look at them."""
+    gc.freeze()
+    gc.enable()
 
 
 def _debugging() -> asyncio.AbstractEventLoop:

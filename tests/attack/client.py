@@ -15,6 +15,7 @@ from tests.attack.logs import CONTROLS
 from tests.attack.registry import attack
 from tests.attack.target import DROPPED, Handle, Target, upgrade
 from tests.codecs import deflated
+from tests.hostile import BOMB
 from wsext.protocol.wire import frame_header
 
 CLIENT = ("client",)
@@ -79,7 +80,7 @@ from_server(
 from_server(
     "bombs",
     "a compression bomb",
-    frame(2, deflated(bytes(50 * MIB)), rsv=0x40),
+    frame(2, BOMB, rsv=0x40),
     more=ANSWER.format("permessage-deflate"),
 )
 from_server("one-byte messages", "a flood of messages", frame(2, b"x") * 20_000)

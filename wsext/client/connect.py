@@ -52,7 +52,7 @@ from wsext.sdk.installed import Installed, build
 from wsext.sdk.values import as_list
 from wsext.version import __version__
 
-__all__ = ["check_required", "connect", "tls_error"]
+__all__ = ["check_required", "connect", "tls_error", "too_late"]
 
 T = TypeVar("T")
 
@@ -93,6 +93,11 @@ def tls_error(error: ssl_module.SSLError) -> ssl_module.SSLError:
     hinted = ssl_module.SSLError(error.errno, problem)
     hinted.__cause__ = error
     return hinted
+
+
+def too_late(seconds: float) -> TimeoutError:
+    """What is raised when the ``open_timeout`` of so many seconds is over."""
+    return TimeoutError(f"no session within open_timeout ({seconds:g} s)")
 
 
 class connect:
@@ -226,10 +231,9 @@ class connect:
                         raise
                     return await self._shake(False, session, elsewhere, use)
         except TimeoutError:
-            if not limit.expired():  # the operating system's
+            if self._open_timeout is None or not limit.expired():  # the operating system's
                 raise
-            late = f"no session within open_timeout ({self._open_timeout:g} s)"
-            raise TimeoutError(late) from None
+            raise too_late(self._open_timeout) from None
 
     async def _shake(
         self,

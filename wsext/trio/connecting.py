@@ -11,7 +11,7 @@ from typing import Any, NoReturn, cast
 
 import trio
 
-from wsext.client.connect import check_required, tls_error
+from wsext.client.connect import check_required, tls_error, too_late
 from wsext.client.headers import HeadersChoice, RequestHeaders
 from wsext.client.opening import with_hint
 from wsext.client.resuming import MISSING
@@ -157,7 +157,7 @@ class connect:
         seconds = math.inf if self._open_timeout is None else self._open_timeout
         with trio.move_on_after(seconds):
             return await self._shake()
-        raise TimeoutError(f"there was no session after {seconds} seconds (open_timeout)")
+        raise too_late(seconds)
 
     async def _shake(self) -> tuple[Session, bytes]:
         """Connect, do the handshake, and make the session; and what came with the answer."""
