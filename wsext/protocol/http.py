@@ -172,7 +172,7 @@ class Request:
                     found.setdefault(name.strip(), _COOKIES.value_decode(text.strip())[0])
         return found
 
-    @cached_property
+    @property
     def origin(self) -> str | None:
         """The ``Origin`` header, which browsers send (RFC 6454); ``None`` without one."""
         return next(iter(self.headers.get_all("Origin")), None)  # `get` raises an error inside

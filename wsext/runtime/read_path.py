@@ -58,6 +58,25 @@ class ReadPath(WritePath):
         options: Timeouts and bounds.
     """
 
+    __slots__ = (
+        "_buffer",
+        "_grows",
+        "_has_read",
+        "_heard",
+        "_in_place",
+        "_pulling",
+        "_session",
+        "_stalled",
+        "_turns",
+        "_view",
+        "acks_later",
+        "has_acked",
+        "is_queued",
+        "last",
+        "resumed",
+        "used",
+    )
+
     def __init__(self, connection: Connection, options: WebSocketOptions) -> None:
         WritePath.__init__(self, connection, options)
         self._session: SessionPath | None = None  # who gets what is received

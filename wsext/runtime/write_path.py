@@ -92,6 +92,24 @@ class WritePath:
         options: Timeouts and bounds.
     """
 
+    __slots__ = (
+        "_dirty",
+        "_gathering",
+        "_is_dirty",
+        "_loop",
+        "_paused",
+        "_thread",
+        "_transport",
+        "_write",
+        "connection",
+        "free_until",
+        "is_async",
+        "is_lost",
+        "options",
+        "queueing",
+        "turn_until",
+    )
+
     def __init__(self, connection: Connection, options: WebSocketOptions) -> None:
         self.connection = connection
         self.options = options
