@@ -1,5 +1,5 @@
-"""What a run of the tests prints at its end, which event loops the tests run on, and what the garbage
-collector need not look at."""
+"""What a run of the tests prints at its end, which event loops the tests run on, and what the
+garbage collector need not look at."""
 
 from __future__ import annotations
 

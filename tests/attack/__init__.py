@@ -21,7 +21,7 @@ then; it measures what other people notice. The kernel says what the server spen
 | `honest.py` | how long an honest session waits meanwhile |
 | `running.py` | one attack from start to verdict |
 | `report.py` | the tables |
-| `victim.py`, `asgi.py` | the attacked apps, on wsext's own server and under uvicorn |
+| `victim.py`, `asgi.py`, `trio_victim.py` | the attacked apps, one for each kind of server |
 | `soak.py` | honest and hostile load for minutes, and whether anything grows |
 
 **To add an attack**, write a function into the file of its area: `accepting.py`, `handshake.py`,

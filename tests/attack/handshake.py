@@ -9,7 +9,7 @@ from tests.attack.target import DROPPED, HANDSHAKE, Target
 from tests.raw import REQUEST, masked
 
 EVERYWHERE = ("http1", "tls", "workers", "uvicorn", "trio")
-OWN = ("http1", "tls", "workers")
+OWN = ("http1", "tls", "workers", "trio")
 
 
 @attack(
@@ -250,6 +250,26 @@ async def bodies(target: Target) -> None:
                 await peer.push(bytes(65536))
 
     await target.each(4, one)
+
+
+@attack(
+    "bodies of 1 MiB that lack their last byte",
+    "requests without end",
+    fronts=("http1", "tls"),
+    sessions=100,
+    options={"server.max_body_size": 1 << 20, "server.incoming_total": 1 << 23},
+    short=False,
+)
+async def waiting_bodies(target: Target) -> None:
+    head = b"POST /form HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n"
+
+    async def one(number: int) -> None:
+        peer = await target.tcp()
+        peer.send(head)
+        await peer.push(bytes(0xFFFFF))
+
+    await target.each(100, one)
+    await target.rest()
 
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"

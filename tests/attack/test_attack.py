@@ -35,7 +35,8 @@ def _groups() -> dict[str, list[tuple[Attack, str]]]:
     for attack in load().values():
         if attack.short and (FULL or attack.promise not in promises):
             promises.add(attack.promise)
-            front = attack.fronts[zlib.crc32(attack.name.encode()) % len(attack.fronts)]
+            fronts = [front for front in attack.fronts if FULL or not FRONTS[front].trio]
+            front = fronts[zlib.crc32(attack.name.encode()) % len(fronts)]
             found[key_of(attack, front)].append((attack, front))
     parts = [
         group[at : at + AT_MOST] for group in found.values() for at in range(0, len(group), AT_MOST)

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 import wsext
 from tests.integrations.adapted import serving, url_of
 from tests.integrations.served import Receive, Scope, Send
-from tests.outcomes import on_trio
+from tests.outcomes import on_sync, on_trio
 from tests.outcomes.faulty import NAME, Faultless
 from tests.raw import masked
 from tests.raw import raw_peer as tcp_peer
@@ -219,6 +219,13 @@ def trio_client(*installed: Any) -> Seen:
     return seen
 
 
+def sync_client(*installed: Any) -> Seen:
+    """A client without an event loop; the peer is as for `client`."""
+    seen = Seen()
+    on_sync.open_session(MESSAGE, installed, seen)
+    return seen
+
+
 FRONTS: dict[str, Callable[..., Seen]] = {
     "server": server,
     "client": client,
@@ -226,4 +233,5 @@ FRONTS: dict[str, Callable[..., Seen]] = {
     "websockets": websockets,
     "trio server": trio_server,
     "trio client": trio_client,
+    "sync client": sync_client,
 }

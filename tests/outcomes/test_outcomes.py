@@ -31,6 +31,7 @@ _NEVER = {
     "websockets": {"offers", "confirm", *_SHARING},
     "trio server": {"offers", "confirm"},
     "trio client": {"accept", *_SHARING},
+    "sync client": {"accept", *_SHARING},
 }
 
 #: Calls that may be asynchronous; in `websockets` nothing may be.

@@ -19,6 +19,7 @@ from wsext.protocol.boundary import (
     contained,
     distribution_of,
     finish,
+    report,
 )
 
 
@@ -273,3 +274,12 @@ def test_the_distribution_is_found_by_the_entry_points(
     kind = type("Elsewhere", (), {"__module__": "elsewhere_ext.other"})
     assert distribution_of(kind) == "wsext-elsewhere"
     assert not distribution_of(type("Nowhere", (), {"__module__": "nowhere_ext"}))
+
+
+def test_what_code_has_made_of_code_is_reported_too(caplog: pytest.LogCaptureFixture) -> None:
+    names: dict[str, Any] = {}
+    exec("def hook(): pass", names)  # it has no module
+    report("hook()", RuntimeError("no"), kind=names["hook"])
+    assert [record.getMessage() for record in caplog.records] == [
+        "hook() failed (from an unnamed module): RuntimeError: no"
+    ]

@@ -13,9 +13,10 @@ from collections.abc import Callable
 import pytest
 
 import wsext
-from tests.raw import raw_peer
+from tests.raw import REQUEST, raw_peer
 from tests.runtime.sessions import app_of, echo_app, turn
 from wsext import PreparedMessage, Session, testing
+from wsext.protocol.wire import frame_header
 
 
 async def test_what_is_sent_after_a_reset_is_not_written(caplog: pytest.LogCaptureFixture) -> None:
@@ -102,3 +103,34 @@ def test_a_loop_may_be_taken_to_another_thread() -> None:
     session.send_nowait("it is back")
     loop.run_until_complete(connecting.__aexit__(None, None, None))
     loop.close()
+
+
+def test_what_a_socket_does_not_take_keeps_its_place() -> None:
+    """On uvloop, where plain sockets are written to directly."""
+    uvloop = pytest.importorskip("uvloop")
+    messages = [bytes([number % 251]) * size for number, size in enumerate([9, 9000, 5000] * 700)]
+    expected = b"".join(frame_header(2, len(each), True, 0, False) + each for each in messages)
+    is_full = threading.Event()
+
+    async def handler(session: Session) -> None:
+        for number, message in enumerate(messages):
+            session.send_nowait(message)
+            if number % 3:
+                await turn()
+            if session.buffered_amount > 1 << 16:
+                is_full.set()
+
+    def read(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port)) as peer, peer.makefile("rb") as file:
+            peer.sendall(REQUEST.format(path="/", more="").encode())
+            while file.readline() != b"\r\n":
+                pass
+            is_full.wait()
+            return file.read(len(expected))
+
+    async def main() -> None:
+        async with wsext.serve(app_of(handler, outgoing_bytes=1 << 26)) as server:
+            assert await asyncio.to_thread(read, server.port) == expected
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

@@ -19,6 +19,7 @@ MISTAKES = [
     ("rsv", 0x80, r"write RSV\.RSV1"),
     ("rsv", "RSV1", r"write RSV\.RSV1"),
     ("rsv", None, r"write RSV\.RSV1"),
+    ("rsv", [1], r"write RSV\.RSV1"),
     ("opcodes", frozenset({1}), r"3 to 7 \(data\) and 11 to 15 \(control\)"),
     ("opcodes", frozenset({16}), r"3 to 7"),
     ("opcodes", {"3"}, r"3 to 7"),

@@ -32,7 +32,7 @@ class Peers:
 
     def __init__(self, timeout: float, secure: bool) -> None:
         authority = trustme.CA()
-        served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.own = served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         authority.issue_cert("localhost").configure_cert(served)
         self.context = ssl.create_default_context()
         authority.configure_trust(self.context)
@@ -90,6 +90,27 @@ async def test_without_tls_a_transport_is_there_at_once() -> None:
     async with peers(secure=False) as made:
         _, task = made.open()
         await task
+
+
+async def test_one_ticket_is_enough_to_come_back_with() -> None:
+    peers = Peers(5, True)
+    assert peers.own.num_tickets == 1
+    session, reused = None, []
+    for _ in range(2):
+        ours, task = peers.open()
+        ours.setblocking(True)
+        client = await asyncio.to_thread(
+            peers.context.wrap_socket, ours, server_hostname="localhost", session=session
+        )
+        with client:
+            await task
+            transport = peers.served[-1].transport
+            transport.write(b"behind the ticket")
+            await asyncio.to_thread(client.recv, 100)
+            session = client.session
+            reused.append(client.session_reused)
+            transport.abort()
+    assert reused == [False, True]
 
 
 async def test_who_says_nothing_takes_nobodys_turn_and_is_dropped_in_time() -> None:

@@ -91,7 +91,12 @@ class ExtensionFault(NegotiationError):
 
 def distribution_of(kind: Any) -> str:
     """The name of the distribution that ships a class or function; empty if nobody tells."""
-    return _distribution_of(kind.__module__.partition(".")[0])
+    return _distribution_of(_module_of(kind).partition(".")[0])
+
+
+def _module_of(kind: Any) -> str:
+    """The name of its module; what code makes of code may have none."""
+    return getattr(kind, "__module__", None) or "an unnamed module"
 
 
 @lru_cache(maxsize=256)
@@ -124,7 +129,7 @@ def report(
         "%s%s failed%s: %s: %s",
         f"{where}: " if where else "",
         what,
-        f" (from {distribution_of(kind) or kind.__module__})" if kind else "",
+        f" (from {distribution_of(kind) or _module_of(kind)})" if kind else "",
         type(error).__name__,
         text_of(error),
         exc_info=error,

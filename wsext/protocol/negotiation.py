@@ -267,7 +267,10 @@ def _agreed(
         check_codec(codec, ctx.max_message_size)
         if not isinstance(params, Params):
             raise TypeError(f"agreed with {type(params).__name__} as parameters, not Params")
-        check_wire_params(extension, params)
+        try:
+            check_wire_params(extension, params)
+        except NegotiationError as error:
+            raise TypeError(error.problem) from None  # of the extension, not of what was offered
         codec.rsv = extension.rsv
     except BaseException as error:
         if can_be_closed(codec):

@@ -21,15 +21,16 @@ from wsext.rooms.ports import Key, RoomHub
 from wsext.rooms.presence import Presence, Watch
 from wsext.rooms.settings import RoomOverflow
 from wsext.runtime.session import Session
+from wsext.runtime.session_path import send_to_all
 
 __all__ = ["Membership", "Room"]
 
 logger = get_logger("wsext.rooms")
 
-#: How a message gets to a member: at once, or by the member's lane of its session's outbox.
-_Way: TypeAlias = "tuple[Session, Membership]"
+#: How a message gets to each member: at once, or by the member's lane of its session's outbox.
+_Way: TypeAlias = "tuple[list[Session], list[Membership]]"
 #: To those who take JSON, and to those who take MessagePack.
-_Ways: TypeAlias = "tuple[list[_Way], list[_Way]]"
+_Ways: TypeAlias = "tuple[_Way, _Way]"
 
 
 class Room(Audience):
@@ -244,39 +245,41 @@ class Room(Audience):
             everybody = self._ways(heard.left_out)
         elif everybody is None:
             everybody = self._everybody = self._ways()
-        ways, packed_ways = everybody
+        plain, packed = everybody
         if options.shared_context:
-            heard = heard.within(self._context, self._packed_context if packed_ways else None)
+            heard = heard.within(self._context, self._packed_context if packed[0] else None)
         if heard.position is not None:
             self.position = heard.position
             for catching_up in self._held.values():
                 catching_up.hold(heard)
-        self._hand_out(heard.message, heard.key, ways)
-        if packed_ways:
-            self._hand_out(heard.form("msgpack"), heard.key, packed_ways)
+        self._hand_out(heard.message, heard.key, plain)
+        if packed[0]:
+            self._hand_out(heard.form("msgpack"), heard.key, packed)
         for counters in (self.counters, self._hub.counters):
             counters.messages += 1
             counters.bytes += heard.message.size
-            counters.delivered += len(ways) + len(packed_ways)
+            counters.delivered += len(plain[0]) + len(packed[0])
         if self._opening is not None:
             self._hub.kept.put(self.name, heard, heard.message.size, self._hub.bounds)
             self._hub.contexts.use(self._context, options.context_total_bytes)
-            if packed_ways:
+            if packed[0]:
                 self._hub.contexts.use(self._packed_context, options.context_total_bytes)
 
-    def _hand_out(self, message: PreparedMessage, key: Key | None, ways: list[_Way]) -> None:
-        for session, member in ways:  # the fast path: few steps, and none that waits
+    def _hand_out(self, message: PreparedMessage, key: Key | None, way: _Way) -> None:
+        sessions, members = way
+        for number in send_to_all(message, sessions):
             try:
-                if not session._try_prepared(message):
-                    member.queue(message, key)
+                members[number].queue(message, key)
             except ProtocolError as error:  # that member's session has failed
                 logger.debug("room %r: %s", self.name, error)
 
     def _ways(self, left_out: Collection[str] = ()) -> _Ways:
-        ways: _Ways = ([], [])
+        ways: _Ways = ([], []), ([], [])
         for member in self._members.values():
             if member not in self._held and member.me.id not in left_out:
-                ways[member.format == "msgpack"].append((member.session, member))
+                sessions, members = ways[member.format == "msgpack"]
+                sessions.append(member.session)
+                members.append(member)
         return ways
 
     def lose(self, position: Position, reason: str) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "connect_socket",
     "create_connection",
     "create_unix_connection",
+    "descriptor_of",
     "fills_at_once",
     "half_close",
     "page_of",
@@ -72,6 +73,16 @@ def _call(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Con
         if not isinstance(handler, _Quiet):
             loop.set_exception_handler(_Quiet(handler))
     return cast("Connecting", getattr(_fast, name)(loop, *arguments, **options))
+
+
+def descriptor_of(transport: Any) -> int:
+    """The descriptor of a transport's socket if it may be written to as long as nothing waits in
+    the transport: of a plain connection on uvloop, whose transports take longer to write than the
+    socket does; otherwise -1."""
+    kind = type(transport)
+    if kind.__module__ != "uvloop.loop" or kind.__name__ not in ("TCPTransport", "UnixTransport"):
+        return -1
+    return int(transport.get_extra_info("socket").fileno())
 
 
 class _Quiet:

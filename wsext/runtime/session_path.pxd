@@ -38,3 +38,7 @@ cdef class SessionPath:
     cdef _deliver_one(self, Message message)
 
     cpdef bint _try_prepared(self, PreparedMessage message) except -1
+
+
+@cython.locals(session=SessionPath, link=WritePath, number=Py_ssize_t)
+cpdef list send_to_all(PreparedMessage message, list sessions)

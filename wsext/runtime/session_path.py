@@ -10,6 +10,8 @@ import warnings
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any
 
+from wsext.errors import ProtocolError
+from wsext.escape import get_logger
 from wsext.protocol.connection import Connection
 from wsext.protocol.frames import Frame, Message
 from wsext.protocol.prepared import PreparedMessage
@@ -22,7 +24,9 @@ try:
 except ImportError:  # needed to compile this module, not to run it
     from wsext.compiled import cython
 
-__all__ = ["Send", "SessionPath", "new_send"]
+__all__ = ["Send", "SessionPath", "new_send", "send_to_all"]
+
+logger = get_logger("wsext.session")
 
 _OPEN = State.OPEN
 
@@ -287,3 +291,22 @@ class SessionPath:
     def _overflow(self) -> None:
         """The inbox has passed its bounds."""
         raise NotImplementedError
+
+
+def send_to_all(message: PreparedMessage, sessions: list[Any]) -> list[int]:
+    """Send a shared message in many sessions.
+
+    A codec that fails ends its own session only.
+
+    Returns:
+        The indexes of the sessions in which it could not be sent now, so that it has to be queued.
+    """
+    left: list[int] = []
+    for number, item in enumerate(sessions):
+        session = item
+        try:
+            if not session._link.send_prepared(message):
+                left.append(number)
+        except ProtocolError as error:
+            logger.debug("%r: %s", session, error)
+    return left

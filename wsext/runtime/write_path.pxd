@@ -7,13 +7,26 @@ from wsext.protocol.prepared cimport PreparedMessage
 cdef extern from "pythread.h":
     cpdef unsigned long get_ident "PyThread_get_thread_ident"() noexcept nogil
 
+cdef extern from *:
+    """
+    #ifdef MS_WINDOWS
+    #define send_now(descriptor, data, size) (-1)
+    #else
+    #include <sys/socket.h>
+    #define send_now(descriptor, data, size) send(descriptor, data, size, 0)
+    #endif
+    """
+    Py_ssize_t send_now(int descriptor, const char *data, size_t size) noexcept nogil
+
 cdef Py_ssize_t _SEND_TURN, _GATHER_AT_MOST
 
 
 cdef class WritePath:
     cdef public Connection connection
     cdef public object _write
+    cdef int _descriptor
     cdef bint _is_dirty
+    cdef bint _is_behind
     cdef public bint is_async
     cdef public bint _paused
     cdef public bint queueing
@@ -34,12 +47,16 @@ cdef class WritePath:
     cdef long long _sent(self) except -1
 
     cdef _begin_turn(self)
+    cdef _write_soon(self)
 
     @cython.locals(connection=Connection)
     cdef _send(self, object data, object hints, object meta)
 
     @cython.locals(connection=Connection, pending=Py_ssize_t)
     cdef _write_out(self)
+
+    @cython.locals(sent=Py_ssize_t)
+    cdef _put_out(self, bytes data)
 
     @cython.locals(connection=Connection)
     cdef _finish(self)
@@ -48,3 +65,7 @@ cdef class WritePath:
 
     @cython.locals(dirty=list)
     cdef _mark(self)
+
+
+@cython.locals(links=list, link=WritePath)
+cpdef _write_dirty(object loop, list dirty)

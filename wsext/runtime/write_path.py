@@ -17,6 +17,7 @@ from wsext.protocol.frames import Data
 from wsext.protocol.prepared import PreparedMessage
 from wsext.protocol.states import State
 from wsext.runtime.loop import refuse_other_thread
+from wsext.runtime.net import descriptor_of
 from wsext.runtime.settings import WebSocketOptions
 
 try:
@@ -24,8 +25,17 @@ try:
 except ImportError:  # needed to compile this module, not to run it
     from wsext.compiled import cython
 
-if not cython.compiled:  # where it is, this is a function in C
+if not cython.compiled:  # where it is, these are functions in C
+    import os
     from threading import get_ident
+
+    def send_now(descriptor: int, data: bytes, size: int) -> int:
+        """Write to a socket that does not block: how many bytes it has taken; -1 if none."""
+        try:
+            return os.write(descriptor, data)
+        except OSError:
+            return -1
+
 
 __all__ = ["WritePath"]
 
@@ -66,9 +76,10 @@ _dirty = _Dirty()
 def _write_dirty(loop: asyncio.AbstractEventLoop, dirty: list[WritePath]) -> None:
     links = dirty[:]
     dirty.clear()
-    for link in links:
+    for item in links:
+        link = item
         try:
-            link.write_soon()
+            link._write_soon()
         except Exception as error:  # of one connection; the others have something to write, too
             loop.call_exception_handler({"message": "writing failed", "exception": error})
 
@@ -90,6 +101,8 @@ class WritePath:
         self._is_dirty = False
         self._transport: Any = None
         self._write: Any = None
+        self._descriptor = -1  # of the socket, where the transport's own way to write is slow
+        self._is_behind = True  # the transport has bytes that leave before all others, or may have
         self.is_async = connection.pipeline.is_async
         self._paused = False  # the transport asks us to stop writing
         # When more bytes than this were sent, the pace has to be asked (`wsext.runtime.pacing`).
@@ -106,6 +119,7 @@ class WritePath:
         self._transport = transport
         # aiofastnet's other method checks its argument.
         self._write = getattr(transport, "write_nocheck", transport.write)
+        self._descriptor = descriptor_of(transport)
 
     @property
     def has_had_turn(self) -> bool:
@@ -128,12 +142,6 @@ class WritePath:
     def soon(self) -> None:
         """Write before the event loop's next turn, unless something does earlier."""
         self._soon()
-
-    def write_soon(self) -> None:
-        """What `soon` asked for."""
-        self._is_dirty = False
-        self._begin_turn()
-        self._finish()
 
     def send_prepared(self, message: PreparedMessage) -> bool:
         """Send a shared message; ``False`` if something waits or it cannot be shared here.
@@ -183,6 +191,11 @@ class WritePath:
     def _begin_turn(self) -> None:
         self.turn_until = self._sent() + _SEND_TURN
 
+    def _write_soon(self) -> None:
+        self._is_dirty = False
+        self._begin_turn()
+        self._finish()
+
     def _send(
         self, data: Data, hints: Mapping[str, Any] | None, meta: Mapping[str, Any] | None
     ) -> None:
@@ -210,11 +223,27 @@ class WritePath:
         if not output:
             return
         if type(output) is not list:
-            self._write(output)
+            self._put_out(output)
         elif pending <= _JOIN_AT_MOST:
-            self._write(b"".join(output))
+            self._put_out(b"".join(output))
         else:
+            self._is_behind = True
             self._transport.writelines(output)
+
+    def _put_out(self, data: bytes) -> None:
+        """Give bytes to the socket, and to the transport what that does not take."""
+        rest: Any = data
+        if self._descriptor >= 0:
+            if self._is_behind:
+                self._is_behind = self._transport.get_write_buffer_size() > 0
+            if not self._is_behind:
+                sent = send_now(self._descriptor, data, len(data))
+                if sent == len(data):
+                    return
+                if sent > 0:
+                    rest = memoryview(data)[sent:]
+                self._is_behind = True  # or it was reset: the transport finds that
+        self._write(rest)
 
     def _finish(self) -> None:
         """Write what is ready, and go on with a close if there is one."""
@@ -232,7 +261,7 @@ class WritePath:
             self._mark()
 
     def _mark(self) -> None:
-        """Have `write_soon` called before the event loop's next turn."""
+        """Have `_write_soon` called before the event loop's next turn."""
         self._is_dirty = True
         dirty = self._dirty
         if not dirty:

@@ -74,7 +74,7 @@ def _check_claims(kind: Any, owner: str) -> None:
         known = ", ".join(f"Phase.{phase.name}" for phase in Phase)
         raise TypeError(f"{owner}.phase is {kind.phase!r}: write one of {known}")
     if not isinstance(kind.rsv, int) or kind.rsv & ~_BITS:
-        hint = {1: "RSV.RSV1", 2: "RSV.RSV2", 3: "RSV.RSV3"}.get(kind.rsv, "RSV.RSV2")
+        hint = {"1": "RSV.RSV1", "3": "RSV.RSV3"}.get(str(kind.rsv), "RSV.RSV2")
         raise TypeError(
             f"{owner}.rsv is {kind.rsv!r}: write RSV.RSV1, RSV.RSV2 or RSV.RSV3, or several with | "
             f"between (rsv = {hint})"

@@ -93,7 +93,7 @@ class Handshake(Exchange):
         assert transport is not None  # it was there when the session was made
         del request
         life = life_of(session)
-        rest, self._rest = bytes(self._rest), bytearray()
+        rest, self._rest = self._rest, b""
         self._is_session = True
         self.stop_timeout()
         self._host.start_session(self, session)
@@ -226,7 +226,7 @@ class Handshake(Exchange):
         assert journal is not None  # or no session would have been found
         self._is_session = True
         self.stop_timeout()
-        rest, self._rest = bytes(self._rest), bytearray()
+        rest, self._rest = self._rest, b""
         self._host.resume_session(self, session)
         life_of(session).resume(request, negotiation, transport, rest, journal.peer_received or 0)
         self._tell(request, self.accepted)

@@ -129,7 +129,7 @@ class Exchange(asyncio.BaseProtocol):
         self.note = note
         self._timeout: Any = None
         self.task: asyncio.Task[None] | None = None
-        self._rest = bytearray()
+        self._rest = b""
         self._body: BodyReader | None = None
         self._counted = 0  # bytes of it, among those that wait for the application
         self._whole: asyncio.Future[bytes] | None = None  # done with the body
@@ -221,7 +221,7 @@ class Exchange(asyncio.BaseProtocol):
         """
         transport = self.transport
         assert transport is not None  # else this task is cancelled
-        rest, self._rest = bytes(self._rest), bytearray()
+        rest, self._rest = self._rest, b""
         self._body, self._whole = body, self._host.loop.create_future()
         self._feed(rest)
         if not self._whole.done():
@@ -301,7 +301,7 @@ class Exchange(asyncio.BaseProtocol):
             return
         # Unread data in the socket would make TCP drop the answer: half-close, then wait a little.
         self._answered = True
-        self._rest.clear()
+        self._rest = b""
         if transport.can_write_eof():
             half_close(transport)
         else:
@@ -334,7 +334,7 @@ class Exchange(asyncio.BaseProtocol):
         """Another worker answers."""
         self.stop_timeout()
         self._is_session = True  # as far as this worker has to know
-        self._rest.clear()
+        self._rest = b""
 
     def write_foreign(self, data: bytes) -> None:
         """Write what another worker answers, in HTTP/1.1, and what its session sends."""

@@ -26,12 +26,17 @@ class Transports:
     """Makes the transports of a server's connections.
 
     Args:
-        ssl: A TLS context; ``None`` for plain connections.
+        ssl: A TLS context, of which clients get at most one session ticket; ``None`` for plain
+            connections.
         timeout: Seconds for a whole TLS handshake, with the time that it waits for its slot.
     """
 
     def __init__(self, ssl: ssl_module.SSLContext | None, timeout: float) -> None:
         self._ssl = ssl
+        if ssl is not None:
+            # One is enough to come back with. OpenSSL sends two, for browsers that open several
+            # connections at once, and each takes a twentieth of the work of a handshake.
+            ssl.num_tickets = min(ssl.num_tickets, 1)
         self._timeout = timeout
         self._slots = _Slots(timeout * _PATIENCE)
 
