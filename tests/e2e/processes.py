@@ -189,13 +189,14 @@ def wsext(
     return _run(cli.main, list(args), stdin=stdin, cwd=cwd, env=env or ENV)
 
 
-def python(path: Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """``python -W error PATH``, to its end."""
-    return _run(_script, path, cwd=cwd)
+def python(path: Path, *args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """``python -W error PATH ARGS``, to its end."""
+    return _run(_script, path, *args, cwd=cwd)
 
 
-def _script(path: Path) -> None:
+def _script(path: Path, *args: str) -> None:
     warnings.simplefilter("error")
+    sys.argv = [str(path), *args]
     runpy.run_path(str(path), run_name="__main__")
 
 
