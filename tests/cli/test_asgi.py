@@ -63,6 +63,8 @@ async def test_uvicorn_answers_http_and_sessions_are_ours(folder: Path) -> None:
     with systemd, serving("asgi_demo:app", *size, cwd=folder, env=env) as served:  # ends with 0
         _, _, page = await fetch(served.port, b"GET / HTTP/1.0\r\n\r\n")
         assert b"a page" in page
+        endless = b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 4000  # 16 KiB may come
+        assert (await fetch(served.port, endless))[0] == 400
         offer = ["permessage-deflate"]
         async with wsext.connect(served.ws, extensions=offer) as session:
             assert session.extension("permessage-deflate")

@@ -40,6 +40,17 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_file(tmp_path / "wrong.toml")
 
 
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000 + "]" * 5000])
+def test_what_is_too_much_for_the_reader_is_named_as_well(tmp_path: Path, value: str) -> None:
+    (tmp_path / "large.toml").write_text(f"[server]\nmax_connections = {value}\n")
+    with pytest.raises(OptionError, match=r"large\.toml: not TOML: "):
+        read_file(tmp_path / "large.toml")
+    config = Config()
+    take_setting(config, f"server.max_connections={value}")  # a text
+    with pytest.raises(OptionError, match="expected a whole number"):
+        config.section("server")
+
+
 def test_variables_know_tokens_with_dashes() -> None:
     config = Config()
     variables = {

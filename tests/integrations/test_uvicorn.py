@@ -263,7 +263,8 @@ async def test_bad_handshakes_never_reach_the_application(
     ]
 
 
-async def test_the_origins_of_the_configuration_hold() -> None:
+async def test_the_origins_of_the_configuration_hold(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "uvicorn.error")
     settings = App(options=wsext.WebSocketOptions(origins=("https://mine.example",)))
     async with running(echo, settings=settings) as server:
         async with foreign_connect(server.ws, origin="https://mine.example"):  # type: ignore[arg-type]
@@ -271,6 +272,8 @@ async def test_the_origins_of_the_configuration_hold() -> None:
         with pytest.raises(ForeignInvalidStatus) as caught:
             await foreign_connect(server.ws, origin="https://other.example")  # type: ignore[arg-type]
         assert caught.value.response.status_code == 403
+    (line,) = (line for line in caplog.messages if "other.example" in line)
+    assert '"WebSocket /" 403: a page of https://other.example may not connect: origins' in line
 
 
 async def test_a_plugin_may_refuse_and_an_extension_may_be_required() -> None:

@@ -293,6 +293,18 @@ def test_an_undeclared_parameter_cannot_be_offered() -> None:
         make_offers([Leaky()])
 
 
+def test_an_undeclared_parameter_in_an_answer_is_told_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Leaky(Append):
+        def accept(self, offer: Params, ctx: NegotiationContext) -> Agreement:
+            return Agreement(self.make_codec(offer, ctx), Params(level=6))
+
+    offers = parse_offers(["x-append"])
+    assert not negotiate(offers, [Leaky()], SERVER).agreed
+    assert "sends the parameter 'level', which is none of its wire parameters" in caplog.text
+
+
 # --- asynchronous answers ---------------------------------------------------------------------
 
 

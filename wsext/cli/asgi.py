@@ -66,6 +66,7 @@ def serve_asgi(
         log_config=None,  # what wsext serve has set up holds for uvicorn, too
         access_log=where.access_log != "off",
         backlog=options.backlog,
+        http="h11",  # httptools takes headers without end
         h11_max_incomplete_event_size=options.max_header_size,
         proxy_headers=bool(options.trusted_proxies),
         forwarded_allow_ips=list(options.trusted_proxies),

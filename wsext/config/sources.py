@@ -51,6 +51,8 @@ logger = get_logger("wsext.config")
 #: The file of the current folder.
 HERE = "wsext.toml"
 _COMMAND_LINE = "command line"
+#: What the reader of TOML raises: also for thousands of digits or brackets.
+_NO_TOML = (ValueError, RecursionError)
 #: Variables that are read elsewhere.
 _OTHER_VARIABLES = (
     "WSEXT_BUILD_CODEC",
@@ -135,7 +137,7 @@ def _read(path: Path) -> str:
 def _parse(text: str, path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except _NO_TOML as error:
         raise OptionError(str(path), None, f"not TOML: {error}") from error
 
 
@@ -242,5 +244,5 @@ def _value(raw: str) -> Any:
 def _toml(raw: str) -> Any:
     try:
         return tomllib.loads(f"value = {raw}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
+    except (*_NO_TOML, KeyError):
         return raw.strip()

@@ -13,7 +13,10 @@ cdef extern from *:
     #define send_now(descriptor, data, size) (-1)
     #else
     #include <sys/socket.h>
-    #define send_now(descriptor, data, size) send(descriptor, data, size, 0)
+    #ifndef MSG_NOSIGNAL  /* macOS: Python ignores SIGPIPE, as long as nobody changes that */
+    #define MSG_NOSIGNAL 0
+    #endif
+    #define send_now(descriptor, data, size) send(descriptor, data, size, MSG_NOSIGNAL)
     #endif
     """
     Py_ssize_t send_now(int descriptor, const char *data, size_t size) noexcept nogil
