@@ -25,7 +25,7 @@ import pytest
 import wsext
 from tests import brokers
 from tests.e2e.browser import browsing, text_of, until
-from tests.e2e.processes import ENV, Served, serving
+from tests.e2e.processes import ENV, Served, python, serving
 from tests.e2e.processes import wsext as wsext_command
 from tests.relay import relaying
 from tests.waiting import until as pass_until
@@ -46,13 +46,8 @@ def example(name: str, *args: str, env: dict[str, str] | None = None) -> Iterato
 
 
 def run(name: str, *args: str) -> str:
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / name, *args],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    )
+    done = python(EXAMPLES / name, *args)
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 

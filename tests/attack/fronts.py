@@ -6,6 +6,7 @@ import ctypes
 import os
 import re
 import resource
+import runpy
 import select
 import signal
 import socket
@@ -23,6 +24,7 @@ import trustme
 from tests.attack.meter import tree
 from tests.attack.registry import Attack
 from tests.brokers import running
+from tests.e2e.processes import Forked
 
 __all__ = ["FRONTS", "Front", "Serving", "key_of", "serving"]
 
@@ -74,7 +76,7 @@ FRONTS = {
 class Serving:
     """A server that runs."""
 
-    process: subprocess.Popen[str]
+    process: Forked
     port: int
     log: Path
     context: ssl.SSLContext | None = None  # what a client verifies it with
@@ -121,18 +123,13 @@ def _started(attack: Attack, how: Front, folder: Path, args: tuple[str, ...]) ->
         args += ("--ssl-cert", str(folder / "cert.pem"), "--ssl-key", str(folder / "key.pem"))
     port = _free_port() if how.uvicorn else 0
     log = folder / "log"
+    command, env = (
+        _command(attack, how, args, port),
+        _environment(attack, TRIO_PLUGINS if how.trio else PLUGINS),
+    )
     with (
         log.open("wb") as file,
-        subprocess.Popen(
-            _command(attack, how, args, port),
-            stdout=file if how.uvicorn else subprocess.PIPE,
-            stderr=file,
-            text=True,
-            cwd=folder,
-            env=_environment(attack, TRIO_PLUGINS if how.trio else PLUGINS),
-            start_new_session=True,
-            preexec_fn=lambda: _limit(attack.descriptors),
-        ) as process,
+        Forked(_live, attack.descriptors, command, cwd=folder, env=env, stderr=file) as process,
     ):
         try:
             if how.uvicorn:
@@ -144,20 +141,27 @@ def _started(attack: Attack, how: Front, folder: Path, args: tuple[str, ...]) ->
             _end(process)
 
 
+def _live(descriptors: int | None, command: list[str]) -> None:
+    """Be a server: ``python -m`` with this command."""
+    _limit(descriptors)
+    os.setsid()
+    sys.argv = command
+    runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+
+
 def _command(attack: Attack, how: Front, args: tuple[str, ...], port: int) -> list[str]:
     if how.uvicorn:
         # httptools has no limit of headers, and uvicorn's limit of messages is 16 MiB.
         limits = ["--http", "h11", "--ws-max-size", str(1 << 20)]
         place = ["--port", str(port), "--log-level", "warning", *limits]
         protocol = ["--ws", "wsext.integrations.uvicorn:Protocol"]
-        return [sys.executable, "-m", "uvicorn", *protocol, *place, "tests.attack.asgi:app"]
+        return ["uvicorn", *protocol, *place, "tests.attack.asgi:app"]
     if how.trio:
-        return [sys.executable, "-m", "tests.attack.trio_victim"]
+        return ["tests.attack.trio_victim"]
     given = [*how.args, *args, *attack.args]
     if "--access-log" not in given:
         given += ["--access-log", "off"]
-    serve = [sys.executable, "-m", "wsext", "serve", "--port", "0", *given]
-    return [*serve, "tests.attack.victim:app"]
+    return ["wsext", "serve", "--port", "0", *given, "tests.attack.victim:app"]
 
 
 def _environment(attack: Attack, plugins: str) -> dict[str, str]:
@@ -179,7 +183,7 @@ def _limit(descriptors: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 
 
-def _announced(process: subprocess.Popen[str], log: Path) -> int:
+def _announced(process: Forked, log: Path) -> int:
     assert process.stdout is not None
     ready, _, _ = select.select([process.stdout], [], [], 30)
     line = process.stdout.readline() if ready else ""
@@ -195,7 +199,7 @@ def _free_port() -> int:
         return port
 
 
-def _wait_until_it_listens(port: int, process: subprocess.Popen[str]) -> None:
+def _wait_until_it_listens(port: int, process: Forked) -> None:
     until = time.monotonic() + 30
     while True:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -205,7 +209,7 @@ def _wait_until_it_listens(port: int, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)  # nothing tells when another process listens
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _end(process: Forked) -> None:
     """Ask it to end, and kill what is left of it."""
     pids = tree(process.pid)
     process.send_signal(signal.SIGTERM)

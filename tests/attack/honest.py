@@ -1,7 +1,5 @@
 """How long honest sessions wait while somebody attacks: a process of its own.
 
-    python -m tests.attack.honest PORT [CERTIFICATE]
-
 A few sessions send a message fifty times a second each, and wait for its echo. The time counts
 from the moment when the message was due, so that one long wait counts for all messages that it
 held up. A newcomer comes twice a second: it connects, does the handshake, and waits for an echo.
@@ -13,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 
 from tests.attack.peers import Peer, Spent, dial
+from tests.e2e.processes import Forked
 from tests.raw import masked
 
 __all__ = ["Honest", "Waits", "honest"]
@@ -47,7 +47,7 @@ class Waits:
 class Honest:
     """The other end of the process."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: Forked) -> None:
         self._process = process
 
     def begin(self) -> None:
@@ -67,14 +67,7 @@ class Honest:
 @contextmanager
 def honest(port: int, certificate: str | None) -> Iterator[Honest]:
     """Run the process until the block ends."""
-    command = [sys.executable, "-m", "tests.attack.honest", str(port)]
-    with subprocess.Popen(
-        command + [certificate] * (certificate is not None),  # type: ignore[list-item]
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    with Forked(_live, port, certificate, stdin=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
@@ -189,5 +182,6 @@ async def main(port: int, certificate: str | None) -> None:
             print(json.dumps(asdict(measuring.report())), flush=True)
 
 
-if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None))
+def _live(port: int, certificate: str | None) -> None:
+    os.setsid()
+    asyncio.run(main(port, certificate))

@@ -68,7 +68,7 @@ def serving(
             stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=cwd, env=env or ENV, **popen,
         )  # fmt: skip
     else:
-        process = Forked(command, cwd, env or ENV, stderr)
+        process = Forked(cli.main, command, cwd=cwd, env=env or ENV, stderr=stderr)
     with process:
         try:
             line = process.stdout.readline()
@@ -102,17 +102,25 @@ _FORKS.set_forkserver_preload(
 
 
 class Forked:
-    """``wsext ARGS`` in a process of its own, with what tests use of `subprocess.Popen`."""
+    """A function in a process of its own, with what tests use of `subprocess.Popen`."""
 
     def __init__(
-        self, args: Sequence[str], cwd: Path | None, env: Mapping[str, str], stderr: Any = None
+        self,
+        work: Callable[..., object],
+        *args: Any,
+        cwd: Path | None = None,
+        env: Mapping[str, str] = os.environ,
+        stdin: int | None = None,
+        stderr: Any = None,
     ) -> None:
+        source, self.stdin = _pipe()
+        if stdin != subprocess.PIPE:
+            self.stdin.close()  # there is nothing to read
         self.stdout, out = _pipe()
         self.stderr, err = _pipe() if stderr == subprocess.PIPE else (None, stderr)
-        with open(os.devnull) as nothing:
-            ends = (nothing, out, sys.__stderr__ if err is None else err)
-            self._process = _start(ends, cwd, env, cli.main, list(args))
-        for end in (out, err if self.stderr else None):
+        ends = (source, out, sys.__stderr__ if err is None else err)
+        self._process = _start(ends, cwd, env, work, *args)
+        for end in (source, out, err if self.stderr else None):
             if end is not None:
                 end.close()
 
@@ -124,6 +132,9 @@ class Forked:
     def send_signal(self, sig: int) -> None:
         if self._process.exitcode is None:
             os.kill(self.pid, sig)
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
@@ -142,7 +153,7 @@ class Forked:
 
     def __exit__(self, *_: object) -> None:
         self.wait()
-        for end in (self.stdout, self.stderr):
+        for end in (self.stdin, self.stdout, self.stderr):
             if end is not None:
                 end.close()
 
@@ -178,13 +189,14 @@ def wsext(
     return _run(cli.main, list(args), stdin=stdin, cwd=cwd, env=env or ENV)
 
 
-def python(path: Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """``python -W error PATH``, to its end."""
-    return _run(_script, path, cwd=cwd)
+def python(path: Path, *args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """``python -W error PATH ARGS``, to its end."""
+    return _run(_script, path, *args, cwd=cwd)
 
 
-def _script(path: Path) -> None:
+def _script(path: Path, *args: str) -> None:
     warnings.simplefilter("error")
+    sys.argv = [str(path), *args]
     runpy.run_path(str(path), run_name="__main__")
 
 
