@@ -49,6 +49,21 @@ async def test_a_session_is_in_so_many_rooms() -> None:
     await until(lambda: not app.hub.rooms)
 
 
+async def test_who_joins_when_many_have_just_left_is_not_refused() -> None:
+    app = App(rooms=RoomOptions(max_rooms_per_session=1000))
+
+    @app.websocket("/")
+    async def handler(session: Session) -> None:
+        rooms = [app.room(str(number)) for number in range(700)]
+        for members in [room.join_nowait(session) for room in rooms]:
+            members.leave()
+        async with app.room("next").join(session):
+            await session.send("in")
+
+    async with connect(app) as session:
+        assert await session.receive() == "in"
+
+
 async def test_a_refused_membership_leaves_no_room_open() -> None:
     app = App(rooms=RoomOptions(max_rooms_per_session=1))
 
