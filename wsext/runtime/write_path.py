@@ -93,8 +93,10 @@ class WritePath:
     """
 
     __slots__ = (
+        "_descriptor",
         "_dirty",
         "_gathering",
+        "_is_behind",
         "_is_dirty",
         "_loop",
         "_paused",
