@@ -109,8 +109,8 @@ class Terminal:
     def _serve(self, args: list[str], expected: list[str]) -> None:
         work = running_wsext(*args, "--access-log", "off", cwd=self._folder, env=self._env)
         process, output = self._server.enter_context(work)
-        until = time.monotonic() + 60
-        while (said := output.read_text() if output.exists() else "").count("\n") < max(2, len(expected)):
+        until, lines = time.monotonic() + 60, max(2, len(expected))
+        while (said := output.read_text() if output.exists() else "").count("\n") < lines:
             assert process.is_alive(), f"wsext {args} has ended"
             assert time.monotonic() < until, said
             time.sleep(0.02)  # nothing tells of a line in a file
