@@ -10,6 +10,7 @@ from wsext.runtime.turns cimport Turns
 from wsext.runtime.write_path cimport WritePath
 
 cdef Py_ssize_t _LARGE
+cdef double _PER_BYTE, _PER_TLS_BYTE
 cdef int _ROUNDS, _LISTENED
 
 
@@ -19,6 +20,7 @@ cdef class ReadPath(WritePath):
     cdef object _view
     cdef bint _in_place
     cdef bint _grows
+    cdef double _per_byte
     cdef public bint _stalled
     cdef public bint _pulling
     cdef public bint _heard
