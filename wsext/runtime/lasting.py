@@ -179,6 +179,7 @@ class Lasting(Flow):
         session = self._session
         self._stop_expiry()
         self._go(stages.DETACH)
+        session.request.transport = None
         self.link.connection.failure = None  # that the connection is lost is no failure
         self._close_after = self._close_after or self.link.close_after
         session._inbox.undecoded = 0

@@ -165,6 +165,7 @@ class Link(Reading, asyncio.BufferedProtocol):
         if self._closing is not None:
             self._closing.stop()
         owner.lost(self)
+        self._transport = self._write = None  # a session may wait for another one for long
 
     def cut_off(self) -> None:
         """Freeze the connection and drop it: nothing that it reads or writes counts any more."""

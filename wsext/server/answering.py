@@ -100,12 +100,14 @@ class Handshake(Exchange):
         try:
             self._tell(session.request, self.accepted)
             session.request.pack()
-            if inspect.isclass(route.handler) and issubclass(route.handler, Listener):
-                life.start(transport, rest, route.handler)
+            handler = route.handler
+            listens = inspect.isclass(handler) and issubclass(handler, Listener)
+            life.start(transport, rest, handler if listens else None)
+            del transport  # the session may outlive it
+            if listens:
                 await session.wait_closed()
             else:
-                life.start(transport, rest)
-                await life.run(route.handler, session, **session.path_params)
+                await life.run(handler, session, **session.path_params)
         except Exception:
             logger.exception("session %s failed", session.id)
             self._drop(session)

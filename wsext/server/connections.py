@@ -145,7 +145,9 @@ class Connections(Host):
         self._carriers[self._sessions[session]] = connection
 
     def detach_session(self, connection: Exchange) -> None:
-        self.release(self._carriers.pop(connection, connection))
+        carrier = self._carriers.pop(connection, connection)
+        self.release(carrier)
+        carrier.transport = None  # TLS keeps much there
 
     def end_session(self, connection: Exchange, session: Session) -> None:
         self._sessions.pop(session, None)
