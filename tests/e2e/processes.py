@@ -86,6 +86,9 @@ def serving(
     assert code == ends_with, f"wsext serve ended with {code}"
 
 
+#: Where modules are looked for, before a test has added a folder that has an app of the same name.
+_PATH = tuple(sys.path)
+
 #: Most of what a short program does is to start Python and to import wsext. So one process does
 #: that once, and is forked for each of them.
 _FORKS = multiprocessing.get_context("forkserver")
@@ -172,7 +175,8 @@ def _start(
 ) -> ForkServerProcess:
     """Call a function in a process of its own, with these files as its first descriptors."""
     passed = [Connection(os.dup(end.fileno())) for end in ends]  # what can be sent to a process
-    process = _FORKS.Process(target=_live, args=(passed, cwd or Path.cwd(), dict(env), work, *args))
+    where = _PATH, cwd or Path.cwd(), dict(env)
+    process = _FORKS.Process(target=_live, args=(passed, *where, work, *args))
     process.start()
     for end in passed:
         end.close()
@@ -243,6 +247,7 @@ def running_wsext(*args: str, cwd: Path, env: Mapping[str, str]) -> Iterator[tup
 
 def _live(
     ends: Sequence[Connection],
+    path: Sequence[str],
     cwd: Path,
     env: dict[str, str],
     work: Callable[..., object],
@@ -256,5 +261,5 @@ def _live(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    sys.path[:0] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:] = [*filter(None, env.get("PYTHONPATH", "").split(os.pathsep)), *path]
     work(*args)
