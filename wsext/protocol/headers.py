@@ -188,7 +188,8 @@ class Headers(MutableMapping[str, str]):
 
 
 def hide_values(headers: Headers, secrets: Iterable[str]) -> None:
-    """Show ``...`` in place of these values of parameters of extensions."""
+    """Show ``...`` in place of these values of parameters of extensions, and pack the headers: the
+    handshake is over."""
     lines = headers.get_all(_EXTENSIONS)
     headers.pop(_EXTENSIONS, None)
     for line in lines:

@@ -207,11 +207,14 @@ def page_of(url: str) -> str:
     return url if url.startswith("ws+unix:") else url.replace("ws", "http", 1) + "/"
 
 
+#: The event loops that fill buffers in the background; there are such on Windows only.
+_PROACTORS = getattr(asyncio, "ProactorEventLoop", ())
+
+
 def fills_at_once(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether a loop fills the buffer of a protocol right before it says so. Then many protocols
     may share one. The loop of Windows fills buffers while others are running."""
-    proactor = getattr(asyncio, "ProactorEventLoop", None)
-    return proactor is None or not isinstance(loop, proactor)
+    return not isinstance(loop, _PROACTORS)
 
 
 def half_close(transport: asyncio.WriteTransport) -> None:

@@ -5,13 +5,13 @@ Runs as it is, and compiled. `wsext.runtime.link` adds what is rarer.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from typing import Any
 
 from wsext.protocol.connection import Connection
 from wsext.protocol.frames import Message
 from wsext.protocol.states import State
+from wsext.runtime.net import fills_at_once
 from wsext.runtime.session_path import SessionPath
 from wsext.runtime.settings import WebSocketOptions
 from wsext.runtime.turns import SLICE, Turns, turns_of
@@ -20,9 +20,6 @@ from wsext.runtime.write_path import WritePath
 __all__ = ["READ_SIZE", "ReadPath"]
 
 _OPEN = State.OPEN
-
-#: The event loops that fill buffers in the background; there are such on Windows only.
-_PROACTORS = getattr(asyncio, "ProactorEventLoop", ())
 
 #: Bytes that are read at once, at most.
 READ_SIZE = 1 << 18
@@ -87,12 +84,12 @@ class ReadPath(WritePath):
     def __init__(self, connection: Connection, options: WebSocketOptions) -> None:
         WritePath.__init__(self, connection, options)
         self._session: SessionPath | None = None  # who gets what is received
-        if isinstance(self._loop, _PROACTORS):
-            self._buffer = bytearray(READ_SIZE // 4)
-            self._view: memoryview | bytearray = memoryview(self._buffer)
-        else:
+        if fills_at_once(self._loop):
             self._buffer = _shared.buffer
-            self._view = _shared.view
+            self._view: memoryview | bytearray = _shared.view
+        else:
+            self._buffer = bytearray(READ_SIZE // 4)
+            self._view = memoryview(self._buffer)
         self._turns: Turns = turns_of(self._loop)
         self.used = 0.0
         self.last = 0.0 if connection.pipeline.passive else SLICE

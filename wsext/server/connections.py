@@ -147,7 +147,7 @@ class Connections(Host):
     def detach_session(self, connection: Exchange) -> None:
         carrier = self._carriers.pop(connection, connection)
         self.release(carrier)
-        carrier.transport = None  # TLS keeps much there
+        carrier.transport = None  # TLS would keep 65 KiB for as long as the session waits
 
     def end_session(self, connection: Exchange, session: Session) -> None:
         self._sessions.pop(session, None)

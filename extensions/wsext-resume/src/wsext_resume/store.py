@@ -47,7 +47,7 @@ class Kept:
     """
 
     __slots__ = (
-        *("_heard", "_rate", "_since", "_turns"),
+        *("_arrived_before", "_rate", "_since", "_turns"),
         *("hashes", "journal", "peer", "session", "size"),
     )
 
@@ -57,7 +57,7 @@ class Kept:
         self.hashes: tuple[bytes, ...] = ()
         self.peer: Hashable = None
         self.size = 0
-        self._heard = 0  # what had come when the last id was given
+        self._arrived_before = 0  # what had come when the last id was given
         self._rate = self._turns = float(rate)
         self._since = 0.0
 
@@ -77,16 +77,16 @@ class Kept:
             at = self.hashes.index(_hash(offered))
             known = (*self.hashes[:at][:_LATER], self.hashes[at])
         self.hashes = (_hash(text), *known)
-        self._heard = self._come
+        self._arrived_before = self._arrived
         return text
 
     @property
     def is_confirmed(self) -> bool:
         """Whether something has come since the last id was given: then the client has it."""
-        return self._come > self._heard
+        return self._arrived > self._arrived_before
 
     @property
-    def _come(self) -> int:
+    def _arrived(self) -> int:
         # Whoever has a connection with an old session acknowledges first what it has received.
         return self.journal.acks + self.journal.received
 
