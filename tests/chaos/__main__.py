@@ -31,8 +31,8 @@ def kills(args: argparse.Namespace) -> Iterator[tuple[str, object, list[str]]]:
 
 
 def resumptions(args: argparse.Namespace) -> Iterator[tuple[str, object, list[str]]]:
-    waits = wait_beside(args.rate, args.seconds)
-    yield f"{args.rate} resumptions a second", waits, waits.wrong
+    waits = wait_beside(args.rate, args.messages, args.seconds)
+    yield f"{args.rate} resumptions and {args.messages} messages a second", waits, waits.wrong
 
 
 CASES = {"cuts": cuts, "kill": kills, "resumptions": resumptions}
@@ -47,6 +47,7 @@ def main() -> int:
     parser.add_argument("--sessions", type=int, default=200)
     parser.add_argument("--cuts", type=int, default=5000)
     parser.add_argument("--rate", type=int, default=100, help="resumptions in a second")
+    parser.add_argument("--messages", type=int, default=4000, help="in a second, beside them")
     parser.add_argument("--seconds", type=float, default=60, help="of each measurement")
     parser.add_argument("--seed", type=int, default=1, help="of what the network does")
     args = parser.parse_args()
