@@ -23,6 +23,7 @@ struct peer {
     int batch;     /* which one is under way */
     size_t sent;   /* bytes of it that are out */
     int is_served; /* whether its first batch has been answered */
+    uint64_t got;  /* messages that came; session-resume acknowledges their number */
 };
 
 static int poll_fd;
@@ -49,6 +50,16 @@ static void next(struct peer *p) {
     push(p);
 }
 
+/* What session-resume asks of a client: say after 64 messages how many have come. */
+static void acknowledge(struct peer *p, int messages) {
+    uint64_t before = p->got;
+    p->got += messages;
+    if (before / 64 == p->got / 64) return;
+    unsigned char ack[14] = {0x8B, 0x88}; /* opcode 0xB, 8 bytes, masked with zeros */
+    for (int i = 0; i < 8; i++) ack[6 + i] = p->got >> (56 - 8 * i);
+    if (put(p->fd, ack, sizeof ack) != sizeof ack) die("acknowledge");
+}
+
 static void open_peer(struct peer *p, int port, const char *path, const char *extensions) {
     p->fd = dial(port, path, extensions);
     struct epoll_event want = {.events = EPOLLIN, .data.ptr = p};
@@ -58,7 +69,7 @@ static void open_peer(struct peer *p, int port, const char *path, const char *ex
 int main(int argc, char **argv) {
     if (argc != 10) fail("nine arguments");
     int port = port_of(argv[1]), connections = atoi(argv[3]), in_flight = atoi(argv[4]);
-    int room = !strcmp(argv[2], "/room");
+    int room = !strcmp(argv[2], "/room"), acknowledges = !!strstr(argv[9], "session-resume");
     double seconds = atof(argv[5]), warmup = atof(argv[6]);
     expected = strtoull(argv[8], NULL, 10);
     read_tape(room ? 1 : in_flight);
@@ -103,6 +114,7 @@ int main(int argc, char **argv) {
             if (size < 0 && errno == EAGAIN) continue;
             if (size <= 0) die("the server dropped a connection");
             int messages = feed(&p->reader, buffer, size);
+            if (acknowledges) acknowledge(p, messages);
             if (room) {
                 for (all += messages; all >= due; due += connections) next(publisher), unserved = 0;
             } else if ((p->waiting -= messages) <= 0 && is_out(p)) {

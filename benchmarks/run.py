@@ -122,8 +122,8 @@ class Bench:
         if workload.kind == "pace":
             figures.rate = self._peak(workload, row) * workload.share
         folder, ports = self._fleet.tools, [server.port for server in servers]
-        figures.agreed = check(ports, workload, row.no_ops, folder)
-        return tape(workload, row.no_ops, figures.agreed, folder)
+        figures.agreed = check(ports, workload, row.offers, folder)
+        return tape(workload, row.offers, figures.agreed, folder)
 
     def _peak(self, workload: Workload, row: Row) -> float:
         """How much this server, or another one, did at most."""
@@ -137,7 +137,7 @@ class Bench:
     ) -> None:
         """One turn of one server."""
         into = self.results[workload.name][row.label]
-        offered = offer(workload, row.no_ops, self._fleet.tools)
+        offered = offer(workload, row.offers, self._fleet.tools)
         if workload.kind == "memory":
             into.values.append(self._memory(workload, row, offered, data))
             return

@@ -34,7 +34,7 @@ class Wrong(Exception):
 
 
 class _NoOp(ClientExtensionFactory, Extension):
-    """An extension without parameters that changes nothing."""
+    """An extension that is offered without parameters and changes no message."""
 
     def __init__(self, name: str) -> None:
         self.name = ExtensionName(name)
@@ -52,8 +52,10 @@ class _NoOp(ClientExtensionFactory, Extension):
         return frame
 
 
-def _extensions(workload: Workload, no_ops: int, folder: Path) -> list[ClientExtensionFactory]:
-    made: list[ClientExtensionFactory] = [_NoOp(f"x-noop{number}") for number in range(no_ops)]
+def _extensions(
+    workload: Workload, offers: Sequence[str], folder: Path
+) -> list[ClientExtensionFactory]:
+    made: list[ClientExtensionFactory] = [_NoOp(name) for name in offers]
     if workload.deflate:
         fresh = workload.deflate == NO_TAKEOVER
         made.append(ClientPerMessageDeflateFactory(fresh, fresh, client_max_window_bits=True))
@@ -68,9 +70,9 @@ def _extensions(workload: Workload, no_ops: int, folder: Path) -> list[ClientExt
     return made
 
 
-def offer(workload: Workload, no_ops: int, folder: Path) -> str:
+def offer(workload: Workload, offers: Sequence[str], folder: Path) -> str:
     """The value of Sec-WebSocket-Extensions; empty for none."""
-    factories = _extensions(workload, no_ops, folder)
+    factories = _extensions(workload, offers, folder)
     if not factories:
         return ""
     return str(build_extension([(f.name, f.get_request_params()) for f in factories]))
@@ -81,14 +83,16 @@ def _answer(connection: ClientConnection) -> str:
     return connection.response.headers.get("Sec-WebSocket-Extensions", "")
 
 
-def _dial(port: int, path: str, workload: Workload, no_ops: int, folder: Path) -> ClientConnection:
+def _dial(
+    port: int, path: str, workload: Workload, offers: Sequence[str], folder: Path
+) -> ClientConnection:
     is_tls = workload.transport in ("tls", "resume")
     try:
         return connect(
             f"{'wss' if is_tls else 'ws'}://127.0.0.1:{port}{path}",
             ssl=ssl._create_unverified_context() if is_tls else None,
             compression=None,
-            extensions=_extensions(workload, no_ops, folder) or None,
+            extensions=_extensions(workload, offers, folder) or None,
             max_size=1 << 25,
             open_timeout=10,
             proxy=None,
@@ -97,7 +101,7 @@ def _dial(port: int, path: str, workload: Workload, no_ops: int, folder: Path) -
         raise Wrong(f"its answer is not one to what was offered: {error}") from None
 
 
-def check(ports: Sequence[int], workload: Workload, no_ops: int, folder: Path) -> str:
+def check(ports: Sequence[int], workload: Workload, offers: Sequence[str], folder: Path) -> str:
     """Send each message and compare the replies; gives the extensions that were agreed.
 
     What is spoken over HTTP/2 is checked over HTTP/1.1, on the same port.
@@ -105,21 +109,22 @@ def check(ports: Sequence[int], workload: Workload, no_ops: int, folder: Path) -
     Args:
         ports: Where to receive, and where to publish; the last may be the first.
         workload: What is to be measured.
-        no_ops: How many no-op extensions are offered.
+        offers: Extensions beside the workload's own.
         folder: Where the dictionary is.
 
     Raises:
         Wrong: If a reply differs, or what was offered was not agreed.
     """
-    with _dial(ports[0], workload.target, workload, no_ops, folder) as here:
+    with _dial(ports[0], workload.target, workload, offers, folder) as here:
         answer = _answer(here)
         wanted = f"permessage-{'zstd' if workload.zstd else 'deflate'}"
         if workload.is_compressed and wanted not in answer:
             raise Wrong(f"{wanted} is not agreed")
-        if answer.count("x-noop") != no_ops:
-            raise Wrong("the no-op extensions are not agreed")
+        for name in offers:
+            if name not in answer:
+                raise Wrong(f"{name} is not agreed")
         if workload.is_room:
-            with _dial(ports[-1], "/publish", workload, 0, folder) as publisher:
+            with _dial(ports[-1], "/publish", workload, (), folder) as publisher:
                 if workload.bridged:
                     time.sleep(BRIDGED)  # until the broker has heard of the member
                 _compare(publisher, here, workload.messages)
@@ -139,7 +144,7 @@ def _compare(there: ClientConnection, here: ClientConnection, messages: Sequence
             raise Wrong("a reply differs from what was sent")
 
 
-def tape(workload: Workload, no_ops: int, answer: str, folder: Path) -> bytes:
+def tape(workload: Workload, offers: Sequence[str], answer: str, folder: Path) -> bytes:
     """The frames that a connection sends again and again, with their sizes before them.
 
     They are compressed as was agreed. With context takeover no message refers to what came before
@@ -151,7 +156,7 @@ def tape(workload: Workload, no_ops: int, answer: str, folder: Path) -> bytes:
         count += len(messages)
     codecs = []
     if not workload.is_room:  # a publisher sends plain text
-        factories = {factory.name: factory for factory in _extensions(workload, no_ops, folder)}
+        factories = {factory.name: factory for factory in _extensions(workload, offers, folder)}
         codecs = [
             factories[name].process_response_params(params, [])
             for name, params in (parse_extension(answer) if answer else ())

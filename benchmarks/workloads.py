@@ -22,13 +22,13 @@ class Row:
     Attributes:
         label: For the table.
         server: Who serves; of a client's workload: the client.
-        no_ops: How many no-op extensions are offered to it.
+        offers: Extensions that are offered to it beside the workload's own; they change no message.
         base: The line that it is compared with.
     """
 
     label: str
     server: str
-    no_ops: int = 0
+    offers: tuple[str, ...] = ()
     base: str = "websockets"
 
 
@@ -141,13 +141,15 @@ _DEFLATE = _rows(*_WSEXT, "aiohttp-isal", *(name for name in _PEERS if name not 
 _FORGETFUL = tuple(
     Row(row.label, f"{row.server}-shared") if row.server in _SHARED else row for row in _DEFLATE
 )
+_NO_OPS = ("x-noop0", "x-noop1", "x-noop2")
 _STACKS = tuple(
     row
     for name in _WSEXT
     for row in (
         Row(name, name, base=name),
-        Row(f"{name} +1 codec", name, 1, base=name),
-        Row(f"{name} +3 codecs", name, 3, base=name),
+        Row(f"{name} +1 codec", name, _NO_OPS[:1], base=name),
+        Row(f"{name} +3 codecs", name, _NO_OPS, base=name),
+        Row(f"{name} +session-resume", name, ("session-resume",), base=name),
         Row(f"{name} +hook", f"{name}-hook", base=name),
     )
 )

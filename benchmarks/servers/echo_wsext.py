@@ -1,8 +1,8 @@
 """wsext: ``coro`` or ``listener``, with ``-hook`` also a plugin whose hooks no message meets.
 
-No-op extensions and permessage-zstd are agreed when the load offers them; WSEXT_CODEC chooses the
-codec. The room is an `App.room` for ``coro``, over the broker if there is one, and a loop that
-sends a `PreparedMessage`, within a `SharedContext`, for ``listener``.
+No-op extensions, session-resume and permessage-zstd are agreed when the load offers them;
+WSEXT_CODEC chooses the codec. The room is an `App.room` for ``coro``, over the broker if there is
+one, and a loop that sends a `PreparedMessage`, within a `SharedContext`, for ``listener``.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Plugin:
 
 for number in range(3):
     app.install(no_op(number))
+app.install("session-resume")
 if VARIANT.endswith("-hook"):
     app.install(Plugin())
 
