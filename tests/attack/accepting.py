@@ -286,9 +286,12 @@ async def sessions_of_one_address(target: Target) -> None:
 )
 async def forged_address(target: Target) -> None:
     async def one(number: int) -> None:
-        forged = "192.0.2.9, " * 200 + ("not an address", "'; --", "::ffff:1.2.3.4")[number % 3]
+        # uvicorn trusts a proxy on this machine, so the last one is where it says it comes from.
+        last = ("not an address", "'; --", f"::ffff:1.2.3.{number}")[number % 3]
+        forged = "192.0.2.9, " * 200 + last
         (await target.websocket("/silent", FROM.format(forged))).close()
 
     while target.time_is_left:
         found = await target.each(50, one, at_once=5)
-        assert not any(isinstance(answer, ConnectionRefusedError) for answer in found), found[0]
+        refused = [answer for answer in found if isinstance(answer, ConnectionRefusedError)]
+        assert not refused, refused[0]

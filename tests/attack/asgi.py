@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from contextlib import suppress
 from typing import Any
+
+from wsext.integrations import asgi
 
 sessions = 0
 
@@ -14,7 +17,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     """An echo; ``/silent`` reads nothing at first, ``/flood`` sends for ever; ``/hang`` never
     answers; ``/state``."""
     if scope["type"] == "websocket":
-        await _session(scope["path"], receive, send)
+        await _session(scope, receive, send)
     elif scope["type"] == "http":
         state = json.dumps({"pid": os.getpid(), "sessions": sessions, "tasks": 0}).encode()
         headers = [(b"content-length", str(len(state)).encode())]
@@ -26,8 +29,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _session(path: str, receive: Any, send: Any) -> None:
+async def _session(scope: Any, receive: Any, send: Any) -> None:
     global sessions
+    path = scope["path"]
     await receive()
     if path == "/hang":
         while (await receive())["type"] != "websocket.disconnect":
@@ -37,7 +41,9 @@ async def _session(path: str, receive: Any, send: Any) -> None:
     sessions += 1
     try:
         if path == "/silent":
-            await asyncio.sleep(3)  # an ASGI app that does not receive cannot learn of the end
+            # Who does not receive cannot learn of the end from ASGI.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asgi.session(scope).wait_closed(), 3)
         while path == "/flood":
             await send({"type": "websocket.send", "bytes": bytes(50_000)})
         while (event := await receive())["type"] == "websocket.receive":

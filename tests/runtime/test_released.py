@@ -18,8 +18,10 @@ import pytest
 
 import wsext
 from tests.codecs import AsyncBroken, Broken, Gated, History, deflated
-from tests.raw import RawPeer, masked, raw_peer
+from tests.integrations.served import running
+from tests.raw import REQUEST, RawPeer, masked, raw_peer
 from tests.resuming import Pair
+from tests.waiting import until
 from wsext import App, CloseInfo, ConnectionClosed, Listener, Session, WebSocketOptions, hookimpl
 from wsext.compiled import CODEC
 from wsext.runtime.life import life_of
@@ -314,6 +316,66 @@ async def test_a_server_s_session_is_freed_when_it_has_ended(
                 assert "101" in await peer.shake(path, more)
                 await end(peer)
         await watch.freed()
+        assert left_to_the_collector() == []
+
+
+async def answers(scope: Any, receive: Any, send: Any) -> None:
+    """An ASGI application: echoes, denies, or never answers."""
+    await receive()
+    if scope["path"] == "/denied":
+        await send({"type": "websocket.close"})
+        return
+    if scope["path"] == "/hangs":
+        await receive()
+        return
+    await send({"type": "websocket.accept"})
+    while (event := await receive())["type"] == "websocket.receive":
+        if event.get("text") == "fail":
+            raise RuntimeError("on purpose")
+        await send({**event, "type": "websocket.send"})
+
+
+async def is_told(peer: RawPeer) -> None:
+    peer.send(masked(1, b"fail"))
+    async with asyncio.timeout(SOON):
+        await peer.frame()
+
+
+UNDER_UVICORN: dict[str, tuple[str, Callable[[RawPeer], Awaitable[None]]]] = {
+    "a clean close": ("/echo", talks_and_closes),
+    "a peer that resets": ("/echo", resets),
+    "a protocol error": ("/echo", breaks_the_protocol),
+    "an application that fails": ("/echo", is_told),
+}
+
+
+@pytest.mark.parametrize(("path", "end"), UNDER_UVICORN.values(), ids=UNDER_UVICORN)
+async def test_a_session_under_uvicorn_is_freed_when_it_has_ended(
+    path: str, end: Callable[[RawPeer], Awaitable[None]]
+) -> None:
+    watch = Watch()
+    settings = App()
+    settings.install(watch)
+    async with running(answers, settings=settings, http="h11") as server:
+        for _ in range(3):
+            async with raw_peer(server.port) as peer:
+                assert "101" in await peer.shake(path)
+                await end(peer)
+        await watch.freed()
+        assert left_to_the_collector() == []
+
+
+async def test_a_handshake_under_uvicorn_that_is_not_accepted_is_freed() -> None:
+    async with running(answers, http="h11") as server:
+        for path in ("/denied", "/hangs"):
+            async with raw_peer(server.port) as peer:
+                if path == "/denied":
+                    assert "403" in await peer.shake(path)
+                else:
+                    peer.send(REQUEST.format(path=path, more="").encode())
+                    await until(lambda: bool(server.server.server_state.tasks))
+        await until(lambda: not server.server.server_state.connections)
+        await until(lambda: not server.server.server_state.tasks)
         assert left_to_the_collector() == []
 
 

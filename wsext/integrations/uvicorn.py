@@ -181,6 +181,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _forget(self) -> None:
         """The connection is gone."""
+        self._conversation = None  # it refers to this object, too
         self._state.connections.discard(cast("Any", self))
         self._profiles.release(self._admission, self._timers)
 

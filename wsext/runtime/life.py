@@ -241,9 +241,12 @@ class Life(Lasting):
         for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(info)
-        # Nothing that has ended keeps the session: it is freed as soon as the application lets go.
+        self._let_go(error)
+
+    def _let_go(self, error: Callable[[], ConnectionClosed]) -> None:
+        """Let go of the session: it is freed as soon as the application does so, too."""
         self.link.release(error)
-        session._forget()
+        self._session._forget()
         self._session = self.on_detached = None
         if self.journal is not None:
             self.journal.session = self.journal.drop = None
@@ -255,3 +258,5 @@ class Life(Lasting):
         await self.wait_company()
         if self.stage is stages.ENDED:
             self._go(stages.RELEASE)
+        elif self.stage is stages.NEW:  # its handshake was not accepted
+            self._let_go(self.closed_error)

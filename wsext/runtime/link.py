@@ -198,7 +198,7 @@ class Link(Reading, asyncio.BufferedProtocol):
         """
         if error is not None:
             self._keepalive.end(error)
-        self._session = None
+        self._session = self._owner = None
         self._transport = self._write = None
         self._closing = self._hold = self._acks = self._pace = self._deadline = None
         self._keepalive.release()
