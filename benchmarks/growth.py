@@ -139,9 +139,10 @@ def measure(servers: Fleet, name: str, load: Load, seconds: float) -> tuple[floa
         workload = load.workload
         where = (server.port, "/room" if load.rooms else "/", load.connections, load.in_flight)
         times = (seconds, WARMUP, ",".join(map(str, server.pids())))
-        arguments = (*where, *times, load.size, offer(workload, load.codecs, servers.tools))
+        offers = [f"x-noop{number}" for number in range(load.codecs)]
+        arguments = (*where, *times, load.size, offer(workload, offers, servers.tools))
         messages, _, _, cpu, *_ = run_load(
-            servers.tools / "load", arguments, tape(workload, load.codecs, "", servers.tools)
+            servers.tools / "load", arguments, tape(workload, offers, "", servers.tools)
         )
         return cpu / messages * 1e6, _memory(server, "VmHWM") - before
     finally:

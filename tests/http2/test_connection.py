@@ -356,7 +356,7 @@ async def test_others_have_their_turn_while_much_of_one_connection_waits(server:
     async with h2_peer(server.port) as busy, h2_peer(server.port) as other:
         stream, echoing = await busy.open(), await other.open()
         pong = b"".join(DataFrame(stream, data=bytes([byte])).serialize() for byte in masked(10))
-        busy.writer.write(pong * 3000)
+        busy.writer.write(pong * 6000)
         busy.h2.ping(b"the last")
         busy.flush()
         answered = asyncio.create_task(busy.wait(events.PingAckReceived))
