@@ -28,6 +28,17 @@ class InflatesTooMuch(PackCodec):
 
 
 @caught_by("test_the_budget_is_kept")
+class InflatesAndRefuses(PackCodec):
+    """Decodes everything, and refuses it then."""
+
+    def decode_message(self, data: bytes, budget: int) -> bytes:
+        out = super().decode_message(data, 1 << 30)
+        if len(out) > budget:
+            raise RemoteProtocolError(1009, "too large")
+        return out
+
+
+@caught_by("test_the_budget_is_kept")
 class WrongCode(PackCodec):
     """Refuses what is too large as if it were damaged."""
 

@@ -66,7 +66,7 @@ def _read(request: Request) -> tuple[str | None, str]:
     """The name and the password of a request; no name without them, or if they are malformed."""
     try:
         return parse_authorization_basic(request.headers.get("Authorization", ""))
-    except InvalidHeader:
+    except (InvalidHeader, UnicodeDecodeError):  # the latter from older versions of websockets
         return None, ""
 
 

@@ -52,14 +52,17 @@ def decode(data: str | bytes, type: Any, format: Format) -> Any:
     """
     if format == "msgpack" and isinstance(data, str):
         raise MessageError("malformed", "Expected a binary message, got text")
+    read = decoder(type, format)
     try:
-        return decoder(type, format)(data)
+        return read(data)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
     except msgspec.DecodeError as error:
         raise MessageError("malformed", str(error)[:_MAX_TEXT]) from error
     except UnicodeDecodeError as error:
         raise MessageError("malformed", "Text is not UTF-8") from error
+    except TypeError as error:  # msgspec 0.20 and a key that is no text
+        raise MessageError("invalid", str(error)[:_MAX_TEXT]) from error
     except RecursionError as error:
         raise MessageError("malformed", "Too many levels") from error
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from inspect import isawaitable
 from typing import Any, ClassVar
 
@@ -40,7 +42,7 @@ class DamageCases(EngineCases):
 
     def test_the_budget_is_kept(self) -> None:
         """A message that grows beyond the limit fails with 1009, whole or in fragments, and the
-        codec does not make much more than its budget before it stops."""
+        codec does not make much more than its budget before it stops, nor take memory for more."""
         size = 2_000_000
         grows = False
         for opcode in (1, 2):
@@ -53,11 +55,16 @@ class DamageCases(EngineCases):
                 with self.engines() as sender, self.engines(limit=100_000) as receiver:
                     data = self._send(sender, "client", frames_of(opcode, b"a" * size, places))
                     made = _measure(receiver)
-                    code = receiver.close_code(data)
+                    with _memory() as taken:
+                        code = receiver.close_code(data)
                     assert code == 1009, (
                         f"{size} bytes against a limit of 100000 gave {code}, not 1009"
                     )
                     assert made() <= 400_000, f"decode made {made()} bytes of a budget of 100000"
+                    assert taken() <= 1_000_000 + 2 * len(data), (
+                        f"decode took {taken()} bytes of memory to find that {len(data)} bytes "
+                        "become more than its budget of 100000: stop decoding at the budget"
+                    )
         if not grows:
             skip("its messages do not grow when they are decoded")
 
@@ -122,6 +129,23 @@ class DamageCases(EngineCases):
                     ) from error
                 for item in made:
                     assert isinstance(item, Frame), f"decode returned {item!r}"
+
+
+@contextmanager
+def _memory() -> Iterator[Callable[[], int]]:
+    """Watch how much memory Python's objects take at most, above what they took before."""
+    is_mine = not tracemalloc.is_tracing()
+    if is_mine:
+        tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    peak = before
+    try:
+        yield lambda: peak - before
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        if is_mine:
+            tracemalloc.stop()
 
 
 def _measure(engines: Engines) -> Callable[[], int]:
