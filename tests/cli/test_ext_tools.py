@@ -115,7 +115,7 @@ def test_doctor_says_what_to_do_about_each_plugin(tmp_path: Path) -> None:
         "tell the authors of bad-name; until then leave it out: WSEXT_PLUGINS=-x-faulty"
     )
     (wrong,) = found["x-wrong"]
-    assert "write 'x-wrong' in both places" in wrong["text"]
+    assert "name the entry point so" in wrong["text"]
     assert "tests.extensions:Append" in wrong["text"]
     assert "pip install" not in wrong["advice"]
 

@@ -41,10 +41,11 @@ def check_plugin(name: str, plugin: Any) -> None:
         )
     if is_installable(plugin):
         check_class(plugin)
-        if getattr(plugin, "name", None) != name:
+        check_name(plugin)
+        if plugin.name != name:
             raise TypeError(
-                f"the entry point's name is not the extension's, which is "
-                f"{getattr(plugin, 'name', None)!r}: write {name!r} in both places"
+                f"the entry point's name is not the extension's, which is {plugin.name!r}: "
+                "name the entry point so"
             )
         return
     if isinstance(plugin, Installable):
