@@ -238,6 +238,8 @@ def test_members_that_come_and_go_while_the_broker_stalls_pile_up_no_work() -> N
     class Stalled(MemoryBackplane):
         """Takes for ever to hear of members."""
 
+        is_prompt = False
+
         async def enter(self, room: str, member: str, info: bytes) -> None:
             await asyncio.get_running_loop().create_future()
 

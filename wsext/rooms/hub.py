@@ -19,7 +19,6 @@ from wsext.rooms.backplanes.contract import Backplane, BackplaneStatus
 from wsext.rooms.backplanes.envelope import record_id
 from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.kept import Bounds, KeptMessages
-from wsext.rooms.backplanes.memory import MemoryBackplane
 from wsext.rooms.backplanes.positions import Position
 from wsext.rooms.contexts import Contexts
 from wsext.rooms.counters import Counters
@@ -101,8 +100,8 @@ class Hub(RoomHub):
     @property
     def is_swamped(self) -> bool:
         most = _MOST_TASKS + _TASKS_PER_MEMBER * len(self._seats)
-        # In one process nothing waits: many have just left, and it is done in the loop's next turn.
-        return len(self._tasks) > most and type(self._backplane) is not MemoryBackplane
+        # Where nothing waits, many have just left, and it is done in the loop's next turn.
+        return len(self._tasks) > most and not self.backplane.is_prompt
 
     @property
     def backplane(self) -> Backplane:

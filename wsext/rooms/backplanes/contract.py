@@ -106,11 +106,14 @@ class Backplane(ABC):
             instead of `publish` and `open`; set before the start. The subscriber then has to be
             a `LogSubscriber`.
         can_recover: Whether that is possible.
+        is_prompt: Whether nothing that is asked of it ever waits. The hub then takes as much as
+            comes at once; of others it takes no more than they do in time.
     """
 
     history: int | None = None
     recovery: bool = False
     can_recover: bool = False
+    is_prompt: bool = False
 
     def __init__(self) -> None:
         self.status = BackplaneStatus()

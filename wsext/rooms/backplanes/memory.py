@@ -78,6 +78,7 @@ class MemoryBackplane(Backplane):
     """
 
     can_recover = True
+    is_prompt = True
 
     def __init__(self, url: str = "memory://") -> None:
         super().__init__()
