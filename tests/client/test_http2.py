@@ -388,6 +388,16 @@ async def test_the_answers_head_is_bounded(early: int, headers: Any, error: Any)
                 await opening
 
 
+async def test_the_answer_of_http_1_1_is_none() -> None:
+    def answer(h2: H2Connection, event: events.Event, writer: asyncio.StreamWriter) -> None:
+        if isinstance(event, events.RequestReceived):
+            h2.send_headers(event.stream_id, [(":status", "101"), ("a", "b")])
+
+    async with h2_server(answer) as url, asyncio.timeout(5):
+        with pytest.raises(InvalidHandshake, match=r"101, which HTTP/2 does not have"):
+            await wsext.connect(url, http2=True)
+
+
 @pytest.mark.parametrize("status", ["9" * 5000, "", "20", "2000", "-20", "abc"])
 async def test_a_status_that_is_none_is_a_refusal(status: str, caplog: Any) -> None:
     def answer(h2: H2Connection, event: events.Event, writer: asyncio.StreamWriter) -> None:

@@ -73,6 +73,12 @@ def test_malformed_fields_are_refused(name: bytes, value: bytes) -> None:
         fields.read_response([(b":status", b"200"), (name, value)])
 
 
+@pytest.mark.parametrize("scheme", [b"", b"wss", b"ftp", b"HTTP"])
+def test_a_scheme_that_is_none_of_http_is_refused(scheme: bytes) -> None:
+    with pytest.raises(HandshakeRejected, match="malformed :scheme"):
+        fields.read_request([(b":method", b"GET"), (b":scheme", scheme)])
+
+
 @pytest.mark.parametrize("status", [b"", b"99", b"1e3", b"099", b"2000", b"\xb2\xb2\xb2"])
 def test_a_malformed_status_is_an_invalid_handshake(status: bytes) -> None:
     with pytest.raises(InvalidHandshake, match="status"):

@@ -51,7 +51,7 @@ class ClientConnection(HTTP2Connection):
     handlers: ClassVar[dict[type[Event], str]] = {
         **HTTP2Connection.handlers,
         ResponseReceived: "_response_received",
-        InformationalResponseReceived: "_count",
+        InformationalResponseReceived: "_informed",
     }
 
     def __init__(self, request: Request, asker: Asker, limits: ClientLimits) -> None:
@@ -79,6 +79,12 @@ class ClientConnection(HTTP2Connection):
         number = self.h2.get_next_available_stream_id()
         stream = self.open_stream(number, _Waiting(self._asker))
         self.send_headers(stream, fields.request_fields(self._request))
+
+    def _informed(self, event: InformationalResponseReceived) -> None:
+        self._count(event)
+        if not self._over and (b":status", b"101") in (event.headers or []):
+            problem = "the server answered 101, which HTTP/2 does not have (RFC 9113 §8.6)"
+            self._asker.refuse(InvalidHandshake(problem))
 
     def _count(self, event: ResponseReceived | InformationalResponseReceived) -> None:
         """Refuse an answer whose headers are too large or too many, in all its parts."""

@@ -71,6 +71,8 @@ def read_request(fields: list[tuple[bytes, bytes]]) -> Request:
         pseudo, headers = _split(fields)
     except ValueError as error:
         raise HandshakeRejected(400, str(error)) from error
+    if pseudo.get(":scheme", "https") not in ("http", "https"):
+        raise HandshakeRejected(400, "malformed :scheme")
     authority = pseudo.get(":authority")
     if authority is not None and "Host" not in headers:
         headers["Host"] = authority
