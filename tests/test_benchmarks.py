@@ -18,14 +18,17 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.tools import find
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="the load needs epoll"),
-    pytest.mark.skipif(
-        shutil.which("cc") is None and "CI" not in os.environ, reason="no C compiler"
-    ),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the load needs epoll")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiler() -> str:
+    """The load is written in C."""
+    return find("cc")
 
 
 def command(*args: str) -> list[str]:

@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.test_benchmarks import BENCHMARKS, pytestmark
+from tests.test_benchmarks import BENCHMARKS, compiler, pytestmark
 
-__all__ = ["pytestmark"]
+__all__ = ["compiler", "pytestmark"]
 
 
 @pytest.fixture

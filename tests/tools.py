@@ -39,6 +39,7 @@ MANAGERS = {
             "npm": "npm",
             "nginx": "nginx-light",
             "caddy": "caddy",
+            "cc": "build-essential",
         },
     ),
     "dnf": (
@@ -51,6 +52,7 @@ MANAGERS = {
             "npm": "nodejs-npm",
             "nginx": "nginx",
             "caddy": "caddy",
+            "cc": "gcc",
         },
     ),
 }
