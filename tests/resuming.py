@@ -117,7 +117,7 @@ class Pair:
             )
             for role, installed in zip(("server", "client"), both, strict=True)
         )
-        life_of(self.client).on_detached = lambda: None
+        life_of(self.client).on_detached = lambda session: None
         self.wire = wire or Wire()
         self._wires = [self.wire]
         life_of(self.server).start(self.wire.server, listener=listener)

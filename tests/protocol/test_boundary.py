@@ -67,7 +67,7 @@ def test_any_fault_is_1011_with_words_of_ours_and_one_line_in_the_log(
     error: BaseException, doing: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     boundary = Boundary("x-foo", Codec())
-    boundary.where = "session s1"
+    boundary.session = "s1"
     failure = boundary.failure(error, doing)
     assert isinstance(failure, LocalProtocolError)
     assert (failure.code, failure.reason, failure.extension) == (1011, "extension failed", "x-foo")

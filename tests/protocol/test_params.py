@@ -46,3 +46,14 @@ def test_readers() -> None:
         params.text("flag")
     with pytest.raises(NegotiationError, match="unknown parameter 'text'"):
         params.only("flag", "bits")
+
+
+def test_what_is_left_without_secrets_is_right_whether_it_is_shared_or_not() -> None:
+    long = "x" * 100
+    for more in ("1", "2", long):
+        for _ in range(2):
+            params = Params(id="a-secret", received=more).hide({"id"})
+            assert params.header == f"id=a-secret; received={more}"
+            params.forget()
+            assert params.header == str(params) == f"id=…; received={more}"
+            assert params.secrets == {"id": "…"}

@@ -120,8 +120,8 @@ class Return:
         life.on_detached = self._lost
         life.add_callback(self._ended)
 
-    def _lost(self) -> None:
-        life = life_of(self._session)
+    def _lost(self, session: Session) -> None:
+        life = life_of(session)
         self._task = life.create_task(self._return(), f"return of {life.id}")
 
     def _ended(self, info: CloseInfo) -> None:

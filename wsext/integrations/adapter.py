@@ -86,7 +86,7 @@ class Adapter(TheirExtension):
         self.rsv = int(agreed.extension.rsv)
         self.phase: Phase = agreed.extension.phase
         self._codec = agreed.codec
-        agreed.boundary.where = "websockets"
+        agreed.boundary.session = "of websockets"
         self._stage = Stage(
             agreed.name, agreed.codec, agreed.extension.rsv, boundary=agreed.boundary
         )

@@ -320,7 +320,7 @@ class WebSocketProtocol(asyncio.Protocol):
         sweep = self._profiles.sweep(self._timers)
         sweep.add(session)
         self._profiles.enter(session, self._admission)
-        life.on_detached = partial(self._profiles.leave, session, self._timers)
+        life.on_detached = partial(self._profiles.leave, timers=self._timers)
 
         def ended(info: CloseInfo) -> None:
             sweep.remove(session)

@@ -295,14 +295,14 @@ class Boundary:
         kind: The extension's class, for the log.
 
     Attributes:
-        where: The session, for the log.
+        session: What the log calls the session.
     """
 
-    __slots__ = ("_closed", "_codec", "_kind", "_told", "name", "where")
+    __slots__ = ("_closed", "_codec", "_kind", "_told", "name", "session")
 
     def __init__(self, name: str, codec: Any, kind: type | None = None) -> None:
         self.name = name
-        self.where = ""
+        self.session = ""
         self._codec = codec
         self._kind = kind or type(codec)
         self._closed = self._told = False
@@ -311,7 +311,8 @@ class Boundary:
         """Log a fault of the codec; after the first one on its connection only at debug."""
         way = _DIRECTIONS.get(doing)
         what = f"extension {self.name}: {doing}()" + (f" of {way} data" if way else "")
-        report(what, error, kind=self._kind, where=self.where, first=not self._told)
+        where = f"session {self.session}" if self.session else ""
+        report(what, error, kind=self._kind, where=where, first=not self._told)
         self._told = True
 
     def failure(self, error: BaseException, doing: str) -> ProtocolError:

@@ -191,11 +191,12 @@ def hide_values(headers: Headers, secrets: Iterable[str]) -> None:
     """Show ``...`` in place of these values of parameters of extensions, and pack the headers: the
     handshake is over."""
     lines = headers.get_all(_EXTENSIONS)
-    headers.pop(_EXTENSIONS, None)
-    for line in lines:
-        for secret in secrets:
-            line = line.replace(secret, "...")
-        headers[_EXTENSIONS] = line
+    if any(secret in line for secret in secrets for line in lines):
+        del headers[_EXTENSIONS]
+        for line in lines:
+            for secret in secrets:
+                line = line.replace(secret, "...")
+            headers[_EXTENSIONS] = line
     headers.pack()
 
 

@@ -42,7 +42,7 @@ cdef class Journal:
     cdef public object peer_received
     cdef public str fresh
     cdef public object claim
-    cdef public object drop
+    cdef public object owner
 
     @cython.locals(text=str, kept=list)
     cpdef record(self, object data, Py_ssize_t size)

@@ -14,8 +14,8 @@ Messages are numbered from 1, in each direction. Of those that this side sends, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sized
-from typing import Any
+from collections.abc import Mapping, Sized
+from typing import Any, Protocol
 
 from wsext.errors import RemoteProtocolError
 from wsext.protocol.frames import Frame
@@ -32,6 +32,13 @@ _EVERY = 64
 
 #: No acknowledgement has been sent on this connection yet, and one has to be.
 _NEVER = -1
+
+
+class Owner(Protocol):
+    """What has the session's connection."""
+
+    def cut_off(self) -> None:
+        """Freeze it and drop it."""
 
 
 @cython.final
@@ -63,7 +70,7 @@ class Journal:
         fresh: Client: why the server did not resume the session before this one; for the front, set
             by the extension.
         claim: For the extension: whose resumption of the session it is, where two come at once.
-        drop: What cuts off the session's connection; see `cut_off`.
+        owner: What has the session's connection, and cuts it off; see `cut_off`.
         queue: What of the received messages nobody has taken yet.
     """
 
@@ -85,7 +92,6 @@ class Journal:
         "acknowledged",
         "acks",
         "claim",
-        "drop",
         "fresh",
         "is_ack_near",
         "is_full",
@@ -94,6 +100,7 @@ class Journal:
         "max_bytes",
         "max_messages",
         "opcode",
+        "owner",
         "peer_received",
         "queue",
         "received",
@@ -126,7 +133,7 @@ class Journal:
         self.peer_received: int | None = None
         self.fresh = ""
         self.claim: Any = None
-        self.drop: Callable[[], None] | None = None
+        self.owner: Owner | None = None
         self.queue: Sized = ()
         self._kept: list[
             Any
@@ -153,8 +160,8 @@ class Journal:
     def cut_off(self) -> None:
         """Freeze the session's connection and drop it: from now on nothing that it reads or writes
         counts, and `received` is final. Nothing happens where there is none."""
-        if self.drop is not None:
-            self.drop()
+        if self.owner is not None:
+            self.owner.cut_off()
 
     def can_rewind(self, received: int) -> bool:
         """Whether the peer may have received so many messages, and the rest can be sent again."""

@@ -12,6 +12,7 @@ The order of the response is the order of operations: with ``foo, bar`` outgoing
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from websockets.exceptions import InvalidHeader
@@ -55,6 +56,9 @@ __all__ = [
     "parse_offers",
     "shared_claim",
 ]
+
+#: The most characters of an offer that is kept, so that it is read only once.
+_BARE = 64
 
 # --- the header's grammar ---------------------------------------------------------------------
 
@@ -106,6 +110,11 @@ def parse_offers(values: Sequence[str], limit: int = 32) -> list[Offer]:
 
 
 def _parse_item(item: str) -> Offer:
+    # Most offers are that short, and the same from all clients. A value may be a secret.
+    return _parse_bare(item) if len(item) <= _BARE and "=" not in item else _parse(item)
+
+
+def _parse(item: str) -> Offer:
     try:
         ((token, pairs),) = parse_extension(item)
     except InvalidHeader as error:
@@ -114,6 +123,9 @@ def _parse_item(item: str) -> Offer:
         return Offer(str(token), Params(pairs))
     except ValueError as error:
         return Offer(str(token), problem=str(error)[:200])
+
+
+_parse_bare = lru_cache(128)(_parse)
 
 
 # --- server -----------------------------------------------------------------------------------
@@ -208,7 +220,20 @@ def _negotiate(
         yield from close_after(error, *[item.boundary for item in agreed])
         raise
     agreed.sort(key=lambda item: item.extension.phase)  # stable: then the order of the offers
-    return Negotiation(tuple(records), tuple(agreed))
+    return Negotiation(_tried(records), tuple(agreed))
+
+
+def _tried(records: list[OfferRecord]) -> tuple[OfferRecord, ...]:
+    """The records of a negotiation. Those of one short offer that was agreed are the same for all
+    sessions, so they share them."""
+    if len(records) == 1 and records[0].verdict is Verdict.AGREED and not records[0].offer.params:
+        return _agreed_alone(records[0].offer.name)
+    return tuple(records)
+
+
+@lru_cache(32)
+def _agreed_alone(name: str) -> tuple[OfferRecord, ...]:
+    return (OfferRecord(Offer(name), Verdict.AGREED),)
 
 
 def _hidden(offer: Offer, by_name: Mapping[str, ExtensionLike]) -> Offer:
@@ -216,7 +241,8 @@ def _hidden(offer: Offer, by_name: Mapping[str, ExtensionLike]) -> Offer:
     extension = by_name.get(offer.name)
     if extension is None or not extension.secret_params:
         return offer
-    return Offer(offer.name, offer.params.hide(extension.secret_params), offer.problem)
+    params = offer.params.hide(extension.secret_params)
+    return offer if params is offer.params else Offer(offer.name, params, offer.problem)
 
 
 def _try_offer(

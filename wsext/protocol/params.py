@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import TypeAlias
 
 from wsext.errors import NegotiationError
@@ -14,8 +15,17 @@ ParamValue: TypeAlias = "str | int | bool | None"
 
 # token = 1*tchar (RFC 9110 §5.6.2)
 _TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
-_HIDDEN = "…"
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,18}")
+_HIDDEN = "…"
+
+#: The most characters of what is shared: it is kept, and may come from a peer.
+_SHORT = 64
+
+
+@lru_cache(128)
+def _shared(pairs: tuple[tuple[str, str | None], ...]) -> dict[str, str | None]:
+    """What is left without the secrets: the same for most sessions, so they share it."""
+    return dict(pairs)
 
 
 class Params(Mapping[str, "str | None"]):
@@ -104,7 +114,9 @@ class Params(Mapping[str, "str | None"]):
 
     def forget(self) -> None:
         """Forget the values of the secret parameters: the handshake that needed them is over."""
-        self._items.update(dict.fromkeys(self.secrets, _HIDDEN))
+        if secrets := self.secrets:
+            items = {**self._items, **dict.fromkeys(secrets, _HIDDEN)}
+            self._items = _shared(tuple(items.items())) if len(str(self)) <= _SHORT else items
 
     def flag(self, name: str) -> bool:
         """Whether a parameter that takes no value is present.

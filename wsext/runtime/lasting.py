@@ -41,8 +41,8 @@ class Lasting(Flow):
         stage: Where the session stands.
         carrier: HTTP/2: the connection whose stream carries the session.
         resumptions: How often it was resumed.
-        on_detached: Client: called when the connection is lost and another one has to be made. A
-            client without it never detaches.
+        on_detached: Called with the session when its connection is lost and another one is to come.
+            A client without it never detaches.
     """
 
     __slots__ = (
@@ -69,14 +69,14 @@ class Lasting(Flow):
         self.stage = stages.NEW
         self.carrier: Any = None
         self.resumptions = 0
-        self.on_detached: Callable[[], None] | None = None
+        self.on_detached: Callable[[Any], None] | None = None
         self._observers = observers
         self._close_after: tuple[int, str] | None = None  # what the next connection is closed with
         self._window: Window | None = None
         self._expiry: Any = None  # the timer of an identity that expires
         self._unsent: list[str | bytes] = []
         if self.journal is not None:
-            self.journal.drop = self.cut_off
+            self.journal.owner = self
 
     def _go(self, happening: LifeEvent) -> None:
         self.stage = LIFE[self.stage, happening]
@@ -190,7 +190,7 @@ class Lasting(Flow):
             self._guard(self._listener.on_detach, session)
         self._observers.session_detached(session)
         if self.on_detached is not None and self.stage is stages.DETACHED:
-            self.on_detached()
+            self.on_detached(session)
 
     def _start_window(self) -> None:
         assert self.journal is not None

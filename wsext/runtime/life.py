@@ -249,7 +249,7 @@ class Life(Lasting):
         self._session._forget()
         self._session = self.on_detached = None
         if self.journal is not None:
-            self.journal.session = self.journal.drop = None
+            self.journal.session = self.journal.owner = None
             self.journal.queue = ()
 
     async def release(self) -> None:

@@ -274,7 +274,7 @@ def make_pipeline(negotiation: Negotiation, max_message_size: int, session: str 
     journal, keeper = negotiation.journal, None
     for agreed in negotiation.agreed:
         extension, codec, boundary = agreed.extension, agreed.codec, agreed.boundary
-        boundary.where = f"session {session}" if session else ""
+        boundary.session = session
         if journal is not None and _only_keeps(agreed, journal):
             keeper = boundary
         else:

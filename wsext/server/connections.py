@@ -66,6 +66,7 @@ class Connections(Host):
         #: The later connections of sessions that were resumed, by the one that runs the handler.
         self._carriers: dict[Exchange, Exchange] = {}
         self._resumable = 0
+        self._detached = self._session_detached  # one object for all sessions
         self._idle: asyncio.Future[None] | None = None
 
     @property
@@ -139,10 +140,13 @@ class Connections(Host):
         life = life_of(session)
         if life.journal is not None:
             self._resumable += 1
-            life.on_detached = connection.session_detached
+            life.on_detached = self._detached
 
     def resume_session(self, connection: Exchange, session: Session) -> None:
         self._carriers[self._sessions[session]] = connection
+
+    def _session_detached(self, session: Session) -> None:
+        self.detach_session(self._sessions[session])
 
     def detach_session(self, connection: Exchange) -> None:
         carrier = self._carriers.pop(connection, connection)

@@ -206,10 +206,6 @@ class Exchange(asyncio.BaseProtocol):
     def drain(self) -> None:
         """The server shuts down: take no more requests. Here, there is only the one."""
 
-    def session_detached(self) -> None:
-        """The session whose handler runs here has lost its connection."""
-        self._host.detach_session(self)
-
     # --- the body -----------------------------------------------------------------------------
 
     async def _receive(self, body: BodyReader) -> bytes:

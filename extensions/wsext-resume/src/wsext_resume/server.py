@@ -50,7 +50,7 @@ class Desk:
     ) -> None:
         self._make_journal = make_journal
         self._window = window
-        self._rate = rate
+        self._rate = float(rate)
         self._waiting = waiting
         self._counters = counters
         self._store = Store()

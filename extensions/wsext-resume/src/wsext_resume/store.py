@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Hashable
-from hashlib import sha256
+from hashlib import blake2b
 
 from wsext import Journal, Session
 
@@ -29,7 +29,7 @@ def worker_in(text: str) -> str:
 
 
 def _hash(text: str) -> bytes:
-    return sha256(text.encode()).digest()
+    return blake2b(text.encode(), digest_size=16).digest()
 
 
 class Kept:
@@ -41,24 +41,26 @@ class Kept:
 
     Attributes:
         session: The session, once its handshake is done.
-        hashes: Of the ids that its client may have, the last one first.
+        hash: Of the last id.
+        before: The hashes of other ids that its client may have, the later ones first.
         peer: Who it counts for while it has no connection; ``None`` is nobody.
         size: Bytes that it keeps, when they were counted last.
     """
 
     __slots__ = (
         *("_arrived_before", "_rate", "_since", "_turns"),
-        *("hashes", "journal", "peer", "session", "size"),
+        *("before", "hash", "journal", "peer", "session", "size"),
     )
 
-    def __init__(self, journal: Journal, rate: int) -> None:
+    def __init__(self, journal: Journal, rate: float) -> None:
         self.journal = journal
         self.session: Session | None = None
-        self.hashes: tuple[bytes, ...] = ()
+        self.hash = b""
+        self.before: tuple[bytes, ...] = ()
         self.peer: Hashable = None
         self.size = 0
         self._arrived_before = 0  # what had come when the last id was given
-        self._rate = self._turns = float(rate)
+        self._rate = self._turns = rate
         self._since = 0.0
 
     def give_id(self, worker: str, offered: str | None = None) -> str:
@@ -70,15 +72,20 @@ class Kept:
                 it once it comes back with a later one.
         """
         text = secrets.token_urlsafe(_RANDOM) + (_MARK + worker if worker else "")
-        known: tuple[bytes, ...] = ()
         if offered is not None:
             # An answer may be lost, and a handshake that the client has given up may be answered
             # after the next one. So it may have any id that it was given since.
-            at = self.hashes.index(_hash(offered))
-            known = (*self.hashes[:at][:_LATER], self.hashes[at])
-        self.hashes = (_hash(text), *known)
+            hashes = self.hashes
+            at = hashes.index(_hash(offered))
+            self.before = (*hashes[:at][:_LATER], hashes[at])
+        self.hash = _hash(text)
         self._arrived_before = self._arrived
         return text
+
+    @property
+    def hashes(self) -> tuple[bytes, ...]:
+        """Of all ids that its client may have, the last one first."""
+        return self.hash, *self.before
 
     @property
     def is_confirmed(self) -> bool:
@@ -115,7 +122,7 @@ class Store:
         """
         digest = _hash(text)
         kept = self._kept.get(digest)
-        if kept is not None and digest != kept.hashes[0] and kept.is_confirmed:
+        if kept is not None and digest != kept.hash and kept.is_confirmed:
             raise LookupError("a later id was given")
         return kept
 
