@@ -34,7 +34,7 @@ _EVERY = 64
 _NEVER = -1
 
 
-class Owner(Protocol):
+class CanCutOff(Protocol):
     """What has the session's connection."""
 
     def cut_off(self) -> None:
@@ -133,7 +133,7 @@ class Journal:
         self.peer_received: int | None = None
         self.fresh = ""
         self.claim: Any = None
-        self.owner: Owner | None = None
+        self.owner: CanCutOff | None = None
         self.queue: Sized = ()
         self._kept: list[
             Any
