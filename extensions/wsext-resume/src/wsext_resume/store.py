@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Hashable
-from hashlib import blake2b
+from hashlib import sha256
 
 from wsext import Journal, Session
 
@@ -29,7 +29,7 @@ def worker_in(text: str) -> str:
 
 
 def _hash(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=16).digest()
+    return sha256(text.encode()).digest()
 
 
 class Kept:
