@@ -11,6 +11,7 @@ from contextvars import ContextVar
 
 import pytest
 
+from tests.sync.served import interrupted
 from wsext.runtime.portal import Lease
 
 who: ContextVar[str] = ContextVar("who")
@@ -94,6 +95,24 @@ def test_a_timeout_of_the_work_itself_is_its_own(lease: Lease) -> None:
 
     with pytest.raises(TimeoutError, match="server"):
         lease.run(1, fail)
+
+
+def test_what_ctrl_c_cancels_has_ended_when_the_program_goes_on(lease: Lease) -> None:
+    has_ended = False
+    goes_on = threading.Event()
+
+    async def work() -> None:
+        nonlocal has_ended
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.to_thread(goes_on.wait, 0.2)  # in vain
+            has_ended = True
+
+    with pytest.raises(KeyboardInterrupt), interrupted():
+        lease.run(None, work)
+    assert has_ended
+    goes_on.set()
 
 
 def test_the_loop_does_not_wait_for_itself(lease: Lease) -> None:

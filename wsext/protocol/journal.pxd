@@ -4,10 +4,12 @@ import cython
 from wsext.protocol.frames cimport Frame
 
 cdef long long _NEVER
+cdef list _NOTHING
 
 
 cdef class Journal:
-    # What every message meets comes first, so that it shares cache lines.
+    # What every message meets comes first, so that it shares cache lines. Pairs of `int` and `bint`
+    # leave no holes: a server has one of these for each session.
     cdef list _kept
     cdef public long long sent
     cdef public long long kept_bytes
@@ -15,15 +17,13 @@ cdef class Journal:
     cdef public Py_ssize_t max_messages
     cdef public bint is_full
     cdef public bint is_ack_near
-    cdef public int opcode
     cdef public long long received
     cdef long long _bytes
     cdef long long _told
     cdef long long _bytes_told
-    cdef long long _every
-    cdef long long _quarter
     cdef long long _taken
-    cdef bint _is_over
+    cdef int _every
+    cdef public int opcode
     cdef public object queue
     cdef public long long acknowledged
     cdef public long long acks
@@ -33,12 +33,13 @@ cdef class Journal:
     cdef long long _lost
     cdef list _begun
     cdef long long _begun_bytes
-    cdef Py_ssize_t _begun_sent
     cdef list _parts
     cdef long long _parts_bytes
+    cdef int _begun_sent
+    cdef public bint is_started
+    cdef bint _is_over
     cdef public double window
     cdef public object session
-    cdef public bint is_started
     cdef public object peer_received
     cdef public str fresh
     cdef public object claim

@@ -30,6 +30,9 @@ __all__ = ["Journal", "data_of", "frame_of"]
 #: An acknowledgement is due after so many messages, if so many may be kept.
 _EVERY = 64
 
+#: What a journal has until it keeps a message: one list for all of them, which stays empty.
+_NOTHING: list[Any] = []
+
 #: No acknowledgement has been sent on this connection yet, and one has to be.
 _NEVER = -1
 
@@ -86,7 +89,6 @@ class Journal:
         "_lost",
         "_parts",
         "_parts_bytes",
-        "_quarter",
         "_taken",
         "_told",
         "acknowledged",
@@ -135,9 +137,8 @@ class Journal:
         self.claim: Any = None
         self.owner: CanCutOff | None = None
         self.queue: Sized = ()
-        self._kept: list[
-            Any
-        ] = []  # those after `acknowledged`: text, bytes, Frame, PreparedMessage
+        # Those after `acknowledged`: text, bytes, Frame, PreparedMessage.
+        self._kept: list[Any] = _NOTHING
         self._lost = 0  # the number of the last message that was too large to keep
         # Outgoing fragments of the message that is half way: as the program gave them, and as they
         # entered the codecs.
@@ -153,7 +154,6 @@ class Journal:
         self._told = 0  # the last acknowledgement sent on this connection
         self._bytes = self._bytes_told = 0  # of received messages
         self._every = max(1, min(_EVERY, max_messages // 4))
-        self._quarter = max(1, max_bytes // 4)
 
     # --- for extensions -----------------------------------------------------------------------
 
@@ -189,6 +189,8 @@ class Journal:
             size: Bytes of its payload.
         """
         kept = self._kept
+        if kept is _NOTHING:
+            kept = self._kept = []
         kept.append(data)
         self.sent += 1
         self.kept_bytes += size
@@ -291,7 +293,7 @@ class Journal:
     def _look(self) -> None:
         self.is_ack_near = (
             self.received - self._told >= self._every
-            or self._bytes - self._bytes_told >= self._quarter
+            or (self._bytes - self._bytes_told) * 4 >= self.max_bytes
         )
 
     def taken(self) -> int:
@@ -311,7 +313,9 @@ class Journal:
         if not self.is_ack_near:
             return False
         news = self.taken() - self._told
-        return news >= self._every or (news > 0 and self._bytes - self._bytes_told >= self._quarter)
+        return news >= self._every or (
+            news > 0 and (self._bytes - self._bytes_told) * 4 >= self.max_bytes
+        )
 
     def has_news(self) -> bool:
         """Whether messages were taken of which the peer has not been told."""

@@ -86,8 +86,8 @@ class Lease:
         """Call a coroutine function in the loop, and wait for what comes of it.
 
         It sees the context variables of the caller. Its errors are raised here, with tracebacks
-        that leave out what is only the event loop's. Ctrl-C cancels it. After `end` it runs as
-        well, and perhaps in another loop.
+        that leave out what is only the event loop's. Ctrl-C cancels it, and waits until it has
+        ended: a second at most. After `end` it runs as well, and perhaps in another loop.
 
         Args:
             seconds: How long it may take; ``None`` for any time.
@@ -103,7 +103,8 @@ class Lease:
             )
             raise RuntimeError(problem)
         with self._provider as portal:  # the loop does not end while this waits
-            future = _begin(portal, _within(seconds, work, *args, **kwargs))
+            task: list[asyncio.Task[Any]] = []
+            future = _begin(portal, _within(task, seconds, work, *args, **kwargs))
             try:
                 error = future.exception()
             except CancelledError:
@@ -111,6 +112,8 @@ class Lease:
             except BaseException:  # Ctrl-C, for example: nobody waits for it any more
                 self.was_interrupted = True
                 future.cancel()
+                with suppress(TimeoutError, CancelledError):  # what it undoes is undone
+                    _begin(portal, _ended(task)).result(_BLOCKED)
                 raise
         if error is None:
             return future.result()
@@ -193,12 +196,20 @@ def _arrive() -> asyncio.AbstractEventLoop:
     return asyncio.get_running_loop()
 
 
+async def _ended(task: list[asyncio.Task[Any]]) -> None:
+    if task:  # else it was cancelled before it began
+        await asyncio.wait(task)
+
+
 async def _within(
+    task: list[asyncio.Task[Any]],
     seconds: float | None,
     work: Callable[P, Coroutine[Any, Any, T]],
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> T:
+    if (current := asyncio.current_task()) is not None:
+        task.append(current)
     try:
         async with asyncio.timeout(seconds) as limit:
             return await work(*args, **kwargs)

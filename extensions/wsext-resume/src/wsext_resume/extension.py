@@ -120,7 +120,7 @@ class SessionResume(Extension):
     def wsext_session_opened(self, session: Session) -> None:
         """Its id can be used from now on."""
         if kept := self._kept(session):
-            self._desk.opened(session, kept)
+            self._desk.opened(kept)
 
     @hookimpl
     def wsext_session_detached(self, session: Session) -> None:

@@ -108,7 +108,7 @@ class Desk:
         session, journal = kept.session, kept.journal
         if not _is_same(session, ctx.request):
             raise _Refused("identity")
-        if not kept.take_turn():
+        if not kept.take_turn(self._rate):
             logger.warning("session %s is resumed too often, and ends", session.id)
             self._counters["max_rate"] += 1
             session.abort()
@@ -126,9 +126,8 @@ class Desk:
 
     # --- what becomes of the sessions ---------------------------------------------------------
 
-    def opened(self, session: Session, kept: Kept) -> None:
+    def opened(self, kept: Kept) -> None:
         """Its handshake is done: its id can be used."""
-        kept.session = session
         self._store.add(kept)
 
     def detached(self, session: Session, kept: Kept) -> None:
@@ -143,7 +142,6 @@ class Desk:
         """It has ended."""
         self._waiting.remove(kept)
         self._store.remove(kept)
-        kept.session = None
 
 
 def _is_same(session: Session, request: Any) -> bool:

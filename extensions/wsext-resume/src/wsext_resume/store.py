@@ -37,10 +37,9 @@ class Kept:
 
     Args:
         journal: What moves from one of its connections to the next.
-        rate: Resumptions in a minute, at most.
+        rate: Resumptions that it may have at once.
 
     Attributes:
-        session: The session, once its handshake is done.
         hash: Of the last id.
         before: The hashes of other ids that its client may have, the later ones first.
         peer: Who it counts for while it has no connection; ``None`` is nobody.
@@ -48,19 +47,18 @@ class Kept:
     """
 
     __slots__ = (
-        *("_arrived_before", "_rate", "_since", "_turns"),
-        *("before", "hash", "journal", "peer", "session", "size"),
+        *("_arrived_before", "_since", "_turns"),
+        *("before", "hash", "journal", "peer", "size"),
     )
 
     def __init__(self, journal: Journal, rate: float) -> None:
         self.journal = journal
-        self.session: Session | None = None
         self.hash = b""
         self.before: tuple[bytes, ...] = ()
         self.peer: Hashable = None
         self.size = 0
         self._arrived_before = 0  # what had come when the last id was given
-        self._rate = self._turns = rate
+        self._turns = rate
         self._since = 0.0
 
     def give_id(self, worker: str, offered: str | None = None) -> str:
@@ -83,6 +81,12 @@ class Kept:
         return text
 
     @property
+    def session(self) -> Session | None:
+        """The session; ``None`` before it has begun, and after it has ended."""
+        session: Session | None = self.journal.session
+        return session
+
+    @property
     def hashes(self) -> tuple[bytes, ...]:
         """Of all ids that its client may have, the last one first."""
         return self.hash, *self.before
@@ -97,10 +101,10 @@ class Kept:
         # Whoever has a connection with an old session acknowledges first what it has received.
         return self.journal.acks + self.journal.received
 
-    def take_turn(self) -> bool:
-        """Count a resumption; ``False`` if there were too many in the last minute."""
+    def take_turn(self, rate: float) -> bool:
+        """Count a resumption; ``False`` if there were more than ``rate`` in the last minute."""
         now = asyncio.get_running_loop().time()
-        self._turns = min(self._turns + (now - self._since) * self._rate / _MINUTE, self._rate)
+        self._turns = min(self._turns + (now - self._since) * rate / _MINUTE, rate)
         self._since = now
         if self._turns < 1:
             return False
