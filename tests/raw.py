@@ -6,6 +6,9 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ssl import Purpose, SSLContext, create_default_context
+
+import trustme
 
 from wsext import Frame
 from wsext.protocol.wire import FrameParser, apply_mask, frame_header
@@ -69,14 +72,25 @@ class RawPeer(FramePeer):
         return self._frames.pop(0)
 
 
+def contexts() -> tuple[SSLContext, SSLContext]:
+    """TLS for a server called ``localhost``, and for its clients."""
+    authority = trustme.CA()
+    server = create_default_context(Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(server)
+    client = create_default_context()
+    authority.configure_trust(client)
+    return server, client
+
+
 @asynccontextmanager
-async def raw_peer(port: int) -> AsyncIterator[RawPeer]:
-    """Connect to a port of this machine."""
+async def raw_peer(port: int, ssl: SSLContext | None = None) -> AsyncIterator[RawPeer]:
+    """Connect to a port of this machine, which is called ``localhost`` where there is TLS."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # so that not reading shows soon
     sock.setblocking(False)
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
-    reader, writer = await asyncio.open_connection(sock=sock)
+    name = None if ssl is None else "localhost"
+    reader, writer = await asyncio.open_connection(sock=sock, ssl=ssl, server_hostname=name)
     try:
         yield RawPeer(reader, writer)
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import socket
 import struct
 import sys
@@ -18,8 +17,9 @@ import pytest
 
 import wsext
 from tests.codecs import AsyncBroken, Broken, Gated, History, deflated
+from tests.freed import kept_transports, left_to_the_collector, no_collector
 from tests.integrations.served import running
-from tests.raw import REQUEST, RawPeer, masked, raw_peer
+from tests.raw import REQUEST, RawPeer, contexts, masked, raw_peer
 from tests.resuming import Pair
 from tests.waiting import until
 from wsext import App, CloseInfo, ConnectionClosed, Listener, Session, WebSocketOptions, hookimpl
@@ -32,36 +32,8 @@ SOON = 3
 
 @pytest.fixture(autouse=True)
 def collector_off() -> Iterator[None]:
-    """No collector for what is made here, and none ever for what was there before.
-
-    And no log, for its records keep exceptions, and these the frames they left.
-    """
-    logging.disable(logging.CRITICAL)
-    gc.disable()
-    gc.freeze()
-    try:
+    with no_collector():
         yield
-    finally:
-        gc.unfreeze()
-        gc.enable()
-        logging.disable(logging.NOTSET)
-
-
-def left_to_the_collector() -> list[str]:
-    """The kinds of wsext's objects that only the collector would have freed."""
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        gc.collect()
-        kinds = {f"{type(item).__module__}.{type(item).__qualname__}" for item in gc.garbage}
-        # A simulated world of an earlier test may be freed only now.
-        return sorted(
-            kind
-            for kind in kinds
-            if kind.startswith("wsext") and not kind.startswith("wsext.testing")
-        )
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
 
 
 class Watch:
@@ -301,22 +273,28 @@ KINDS: dict[str, tuple[str, str, Callable[[RawPeer], Awaitable[None]]]] = {
 }
 
 
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize(("path", "offer", "end"), KINDS.values(), ids=KINDS)
 async def test_a_server_s_session_is_freed_when_it_has_ended(
-    path: str, offer: str, end: Callable[[RawPeer], Awaitable[None]]
+    path: str, offer: str, end: Callable[[RawPeer], Awaitable[None]], secure: bool
 ) -> None:
     keeps = end is is_dropped or (path == "/task" and sys.version_info >= (3, 12))
     if keeps and CODEC == "python":
         pytest.skip("the frames of the sources keep what they throw into the handler or a task")
     watch = Watch()
     more = f"Sec-WebSocket-Extensions: {offer}\r\n" if offer else ""
-    async with wsext.serve(make_app(watch)) as server:
+    served, context = contexts() if secure else (None, None)
+    async with wsext.serve(make_app(watch), ssl=served) as server:
         for _ in range(3):
-            async with raw_peer(server.port) as peer:
+            async with raw_peer(server.port, context) as peer:
                 assert "101" in await peer.shake(path, more)
                 await end(peer)
         await watch.freed()
+        await until(lambda: not server.connection_count)
+        for _ in range(5):
+            await asyncio.sleep(0)  # the transports close their sockets
         assert left_to_the_collector() == []
+        assert kept_transports() == []
 
 
 async def answers(scope: Any, receive: Any, send: Any) -> None:

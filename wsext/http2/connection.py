@@ -32,7 +32,7 @@ from wsext.http2.data import LARGEST_WINDOW, Data, sort_frames
 from wsext.http2.frames import LONGEST_FRAME, FrameGuard, GoAway, Limits, Violation
 from wsext.http2.sending import DEFAULT_WINDOW, FrameSender
 from wsext.http2.stream import StreamTransport
-from wsext.runtime.net import abort_if_reset, half_close
+from wsext.runtime.net import abort_if_reset, close_in_time, half_close
 from wsext.runtime.timers import Timers
 from wsext.runtime.turns import SLICE, turns_of
 
@@ -393,7 +393,7 @@ class HTTP2Connection(FrameSender, asyncio.Protocol):
             half_close(transport)
             transport.resume_reading()
         else:
-            transport.close()
+            close_in_time(transport)
         self._timers.call_later(_LINGER, transport.abort)
 
     def find_reset(self) -> None:

@@ -71,13 +71,13 @@ class BodyReader(LineReader):
         self._over_stream = version == "HTTP/2"
         self._length = body_length(headers, version)
         self._body = bytearray()
-        self._parser = self._read()
         self._check_room(self._length or 0)
         expected = headers.get("Expect", "").lower()
         #: Whether the client waits for ``100 Continue`` before it sends the body.
         self.is_awaited = expected == "100-continue" and version != "HTTP/1.0"
         if expected and expected != "100-continue":
             raise HandshakeRejected(417, "the only expectation that is met is 100-continue")
+        self._parser = self._read()
 
     def feed(self, data: bytes, *, end: bool = False) -> bytes | None:
         """Take bytes; return the body once it is whole.
@@ -98,6 +98,11 @@ class BodyReader(LineReader):
         except TooLarge:
             raise HandshakeRejected(413, "too many chunks") from None
         return None
+
+    def close(self) -> None:
+        """Forget the body. The grammar's generators and this keep one another, with all that has
+        come; without this call they would wait for the garbage collector."""
+        self._parser.close()
 
     def _read(self) -> Generator[None, None, None]:
         if self._over_stream:

@@ -8,7 +8,7 @@ from typing import Any
 
 from wsext.protocol.connection import Connection
 from wsext.protocol.states import State
-from wsext.runtime.net import half_close
+from wsext.runtime.net import close_in_time, half_close
 from wsext.runtime.timers import Timers
 
 __all__ = ["Closing"]
@@ -82,7 +82,7 @@ class Closing:
         if self._finishing and self._connection.state is _CLOSED:
             return
         self._finishing = True
-        self._transport.close()
+        close_in_time(self._transport)
         self._restart(self._timeout if within is None else within)
 
     def arm(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import os
 import socket
 import stat
@@ -20,6 +21,7 @@ from typing import Any, TypeAlias, cast
 __all__ = [
     "abort_if_reset",
     "bind",
+    "close_in_time",
     "connect_accepted_socket",
     "connect_socket",
     "create_connection",
@@ -35,6 +37,10 @@ __all__ = [
 
 #: The errors of a system on which an IP version is turned off.
 _NO_SUCH_FAMILY = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+#: Bytes of TLS records that a connection of aiofastnet has room for, each way: 5 records, as many
+#: as a message of 64 KiB has. Its default is 16, which is half a megabyte for each connection.
+_RECORDS = dict.fromkeys(("ssl_incoming_bio_size", "ssl_outgoing_bio_size"), 5 * (16384 + 64))
 
 #: Gives a transport and its protocol.
 Connecting: TypeAlias = Coroutine[Any, Any, tuple[Any, Any]]
@@ -69,6 +75,7 @@ def _call(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Con
     if _fast is None or (is_lean and not secure):
         return cast("Connecting", getattr(loop, name)(*arguments, **options))
     if secure:
+        options.update(_RECORDS)
         handler = loop.get_exception_handler()
         if not isinstance(handler, _Quiet):
             loop.set_exception_handler(_Quiet(handler))
@@ -225,6 +232,20 @@ def half_close(transport: asyncio.WriteTransport) -> None:
     """
     with contextlib.suppress(OSError):
         transport.write_eof()
+
+
+def close_in_time(transport: Any) -> None:
+    """Close a transport once what is written has left. Who calls it has to drop the transport if
+    that takes too long.
+
+    aiofastnet 1.2 sets a timer of its own for TLS, and lets it run if the transport is gone before:
+    for half a minute it keeps the transport, with its buffers. That timer is stopped here.
+    """
+    transport.close()
+    if type(transport).__module__.startswith("aiofastnet."):
+        for each in gc.get_referents(transport):
+            if type(each).__name__ == "TimerHandle":
+                each.cancel()
 
 
 def abort_if_reset(transport: Any) -> None:

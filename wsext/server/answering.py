@@ -287,11 +287,15 @@ async def ask_http(
         check_page(request, app.options.origins)
         limit = app.server_options.max_body_size
         body = BodyReader(request.headers, request.version, limit)
-    refusal = await ask_guards(route.guards, request)
-    if refusal is not None:
-        return refusal
-    if body is not None:
-        request.body = await receive(body)
+    try:
+        refusal = await ask_guards(route.guards, request)
+        if refusal is not None:
+            return refusal
+        if body is not None:
+            request.body = await receive(body)
+    finally:
+        if body is not None:
+            body.close()
     result = route.handler(request, **params)
     if inspect.isawaitable(result):
         result = await result

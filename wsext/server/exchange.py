@@ -10,7 +10,7 @@ from wsext.errors import HandshakeRejected
 from wsext.escape import get_logger
 from wsext.protocol.bodies import BodyReader
 from wsext.protocol.http import Request, Response, serialize_request
-from wsext.runtime.net import half_close
+from wsext.runtime.net import close_in_time, half_close
 from wsext.runtime.session import Session
 from wsext.runtime.timers import Timers
 from wsext.runtime.turns import Turns
@@ -173,8 +173,10 @@ class Exchange(asyncio.BaseProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.stop_timeout()
         self._host.release(self)
-        if self.task is not None:
-            self.task.cancel()
+        # A task that was cancelled keeps its frames, and they keep this: a cycle.
+        task, self.task = self.task, None
+        if task is not None:
+            task.cancel()
         self.transport = None
 
     def abort(self) -> None:
@@ -239,7 +241,8 @@ class Exchange(asyncio.BaseProtocol):
             content = body.feed(data, end=end)
         except HandshakeRejected as error:
             self._body = None
-            whole.set_exception(error)
+            # This frame has the future: the two would keep one another, and the transport.
+            whole.set_exception(error.with_traceback(None))
             return
         if content is not None:
             self._body = None
@@ -301,7 +304,7 @@ class Exchange(asyncio.BaseProtocol):
         if transport.can_write_eof():
             half_close(transport)
         else:
-            transport.close()
+            close_in_time(transport)
         patience = self._host.app.server_options.handshake_timeout
         self._linger(transport, self._host.timers.time() + patience)
 
