@@ -7,7 +7,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
@@ -271,3 +271,29 @@ async def test_who_sends_without_ever_waiting_lets_others_have_their_turn() -> N
         *messages, close = await frames_until_the_end(peer)
     assert close[0] == 8
     assert len(messages) == len(sent) < 2000
+
+
+async def test_many_who_send_without_ever_waiting_share_a_turn() -> None:
+    begin = asyncio.Event()
+    sent = 0
+
+    async def handler(session: Session) -> None:
+        nonlocal sent
+        await begin.wait()
+        while True:
+            await session.send(bytes(65536))
+            sent += 65536
+
+    passes = []
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(wsext.serve(app_of(handler)))
+        for _ in range(32):
+            peer = await stack.enter_async_context(raw_peer(server.port))
+            await peer.shake()
+        begin.set()
+        for _ in range(10):
+            before = sent
+            await turn()
+            passes.append(sent - before)
+    assert sum(passes)
+    assert max(passes[3:]) <= 1 << 22, passes

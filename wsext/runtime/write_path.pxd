@@ -21,7 +21,7 @@ cdef extern from *:
     """
     Py_ssize_t send_now(int descriptor, const char *data, size_t size) noexcept nogil
 
-cdef Py_ssize_t _SEND_TURN, _GATHER_AT_MOST
+cdef Py_ssize_t _SEND_PASS, _SEND_TURN, _GATHER_AT_MOST
 
 
 cdef class WritePath:
@@ -30,6 +30,7 @@ cdef class WritePath:
     cdef int _descriptor
     cdef bint _is_dirty
     cdef bint _is_behind
+    cdef int _turn
     cdef public bint is_async
     cdef public bint _paused
     cdef public bint queueing
@@ -50,7 +51,7 @@ cdef class WritePath:
     cdef long long _sent(self) except -1
 
     cdef _begin_turn(self)
-    cdef _write_soon(self)
+    cdef _write_soon(self, int turn)
 
     @cython.locals(connection=Connection)
     cdef _send(self, object data, object hints, object meta)

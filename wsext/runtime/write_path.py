@@ -54,6 +54,10 @@ _JOIN_AT_MOST = sys.maxsize if _NEVER_PAUSES else 1 << 14
 #: having to wait would keep the event loop for itself.
 _SEND_TURN = 1 << 18
 
+#: Bytes that all sessions of an event loop may send so before it is the others' turn: each of many
+#: may send less, but always one message.
+_SEND_PASS = 1 << 21
+
 
 class _Dirty(threading.local):
     """The links of this thread's event loop that have something to write before its next turn: one
@@ -76,10 +80,11 @@ _dirty = _Dirty()
 def _write_dirty(loop: asyncio.AbstractEventLoop, dirty: list[WritePath]) -> None:
     links = dirty[:]
     dirty.clear()
+    turn = min(_SEND_TURN, _SEND_PASS // max(1, len(links)))
     for item in links:
         link = item
         try:
-            link._write_soon()
+            link._write_soon(turn)
         except Exception as error:  # of one connection; the others have something to write, too
             loop.call_exception_handler({"message": "writing failed", "exception": error})
 
@@ -102,6 +107,7 @@ class WritePath:
         "_paused",
         "_thread",
         "_transport",
+        "_turn",
         "_write",
         "connection",
         "free_until",
@@ -131,6 +137,7 @@ class WritePath:
         # half way, or a codec is asynchronous.
         self.queueing = self.is_async
         self._gathering = False
+        self._turn = _SEND_TURN  # bytes of one turn
         self.turn_until = _SEND_TURN  # when more than this was sent, it is the others' turn
         self.is_lost = False
 
@@ -209,10 +216,11 @@ class WritePath:
         return said + 64 * connection.messages_out
 
     def _begin_turn(self) -> None:
-        self.turn_until = self._sent() + _SEND_TURN
+        self.turn_until = self._sent() + self._turn
 
-    def _write_soon(self) -> None:
+    def _write_soon(self, turn: int) -> None:
         self._is_dirty = False
+        self._turn = turn
         self._begin_turn()
         self._finish()
 
