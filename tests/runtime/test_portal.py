@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 
@@ -113,6 +114,34 @@ def test_what_ctrl_c_cancels_has_ended_when_the_program_goes_on(lease: Lease) ->
         lease.run(None, work)
     assert has_ended
     goes_on.set()
+
+
+def test_ctrl_c_may_come_before_the_program_waits(
+    lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_begun = threading.Event()
+    has_ended = False
+
+    async def work() -> None:
+        nonlocal has_ended
+        has_begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            has_ended = True
+
+    def begin(coroutine: Any, loop: asyncio.AbstractEventLoop) -> None:
+        really_begin(coroutine, loop)
+        has_begun.wait()
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    really_begin = asyncio.run_coroutine_threadsafe
+    lease.run(None, nothing)  # there is a loop
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", begin)
+    with pytest.raises(KeyboardInterrupt):
+        lease.run(None, work)
+    assert has_ended
 
 
 def test_the_loop_does_not_wait_for_itself(lease: Lease) -> None:

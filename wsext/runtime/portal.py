@@ -104,16 +104,17 @@ class Lease:
             raise RuntimeError(problem)
         with self._provider as portal:  # the loop does not end while this waits
             task: list[asyncio.Task[Any]] = []
-            future = _begin(portal, _within(task, seconds, work, *args, **kwargs))
             try:
+                future = _begin(portal, _within(task, seconds, work, *args, **kwargs))
                 error = future.exception()
             except CancelledError:
                 error = RuntimeError("the event loop has ended meanwhile")
+            except Exception:  # it has not begun
+                raise
             except BaseException:  # Ctrl-C, for example: nobody waits for it any more
                 self.was_interrupted = True
-                future.cancel()
-                with suppress(TimeoutError, CancelledError):  # what it undoes is undone
-                    _begin(portal, _ended(task)).result(_BLOCKED)
+                with suppress(TimeoutError, CancelledError):
+                    _begin(portal, _undo(task)).result(_BLOCKED)
                 raise
         if error is None:
             return future.result()
@@ -196,8 +197,11 @@ def _arrive() -> asyncio.AbstractEventLoop:
     return asyncio.get_running_loop()
 
 
-async def _ended(task: list[asyncio.Task[Any]]) -> None:
-    if task:  # else it was cancelled before it began
+async def _undo(task: list[asyncio.Task[Any]]) -> None:
+    """Cancel a call, and wait until it has ended; its task is there, since it began before this."""
+    for each in task:
+        each.cancel()
+    if task:
         await asyncio.wait(task)
 
 
