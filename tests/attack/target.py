@@ -216,7 +216,8 @@ class Target:
 
             def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 counted = counting(writer.transport, reader, self.spent)
-                self._opened.append(counted)
+                # From Python 3.13 on a writer that is freed closes its connection.
+                self._opened += [writer, counted]
                 self.start(self._handled(handle, reader, counted))
 
             return asyncio.StreamReaderProtocol(reader, connected)
