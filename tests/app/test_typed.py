@@ -219,7 +219,7 @@ async def test_the_subprotocol_chooses_the_format() -> None:
     ("message", "error"),
     [
         ("{", ErrorReply("malformed", "Input data was truncated")),
-        (b'"\xff"', ErrorReply("malformed", "Text is not UTF-8")),
+        (b'"\xff"', ErrorReply("malformed", "Invalid UTF-8 encoded string")),
         ('{"type": "place"}', ErrorReply("invalid", "Object missing required field `amount`")),
         (
             '{"type": "place", "amount": "1"}',

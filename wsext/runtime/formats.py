@@ -60,7 +60,7 @@ def decode(data: str | bytes, type: Any, format: Format) -> Any:
     except msgspec.DecodeError as error:
         raise MessageError("malformed", str(error)[:_MAX_TEXT]) from error
     except UnicodeDecodeError as error:
-        raise MessageError("malformed", "Text is not UTF-8") from error
+        raise MessageError("malformed", "Invalid UTF-8 encoded string") from error
     except TypeError as error:  # msgspec 0.20 and a key that is no text
         raise MessageError("invalid", str(error)[:_MAX_TEXT]) from error
     except RecursionError as error:
