@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from contextlib import AsyncExitStack
 
 import pytest
-import trustme
 
 import wsext
-from tests.raw import raw_peer
+from tests.raw import contexts, raw_peer
 from tests.server.apps import admitted, echo_app, refused
 from tests.waiting import until
 from wsext import InvalidStatus, Server
@@ -70,9 +68,7 @@ async def test_who_sends_nothing_gives_way_to_those_who_come_later() -> None:
 
 
 async def test_without_a_tls_handshake_a_connection_has_a_place_for_some_time_only() -> None:
-    authority = trustme.CA()
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("localhost").configure_cert(context)
+    context, _ = contexts()
     app = echo_app(max_connections=2, handshake_timeout=0.5)
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(wsext.serve(app, ssl=context))

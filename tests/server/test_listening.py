@@ -10,20 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 import wsext
-from tests.raw import REQUEST, raw_peer
+from tests.raw import REQUEST, contexts, raw_peer
 from tests.server.apps import echo_app
 from wsext import Server
 
 
 async def test_tls() -> None:
-    authority = trustme.CA()
-    server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("localhost").configure_cert(server_context)
-    client_context = ssl.create_default_context()
-    authority.configure_trust(client_context)
+    server_context, client_context = contexts()
     app = echo_app()
     app.install("permessage-deflate")
     async with wsext.serve(app, ssl=server_context) as server:

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import trustme
 
+from tests.raw import contexts
 from tests.waiting import until
 from wsext.server.transports import Transports
 
@@ -31,12 +31,8 @@ class Peers:
     """Connections whose server side is made into transports."""
 
     def __init__(self, timeout: float, secure: bool) -> None:
-        authority = trustme.CA()
-        self.own = served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority.issue_cert("localhost").configure_cert(served)
-        self.context = ssl.create_default_context()
-        authority.configure_trust(self.context)
-        self.transports = Transports(served if secure else None, timeout)
+        self.own, self.context = contexts()
+        self.transports = Transports(self.own if secure else None, timeout)
         self.served: list[Served] = []
         self.tasks: list[asyncio.Task[None]] = []
         self.sockets: list[socket.socket] = []

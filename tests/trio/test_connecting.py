@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import trio
-import trustme
 
 import wsext
 import wsext.trio
+from tests.raw import contexts
 from tests.trio.peers import on_trio
 from wsext import App, CloseInfo, ConnectionClosed, Response
 from wsext.testing.on_trio import MemoryListener, connect, pair, serving
@@ -171,11 +171,7 @@ async def test_opening_can_be_cancelled() -> None:
 
 
 def test_over_tcp_and_tls() -> None:
-    ca = trustme.CA()
-    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    ca.issue_cert("localhost").configure_cert(server_side)
-    client_side = ssl.create_default_context()
-    ca.configure_trust(client_side)
+    server_side, client_side = contexts()
 
     async def tell(session: Any) -> None:
         tls = session.request.get_extra_info("ssl_object")

@@ -61,6 +61,7 @@ cdef class Journal:
     cpdef count(self, Py_ssize_t size)
     cpdef count_frame(self, Frame frame)
     cdef void _look(self) noexcept
+    cdef bint _has_quarter(self) noexcept
 
     cpdef Py_ssize_t taken(self) except -1
     cpdef bint has_news(self) except -1

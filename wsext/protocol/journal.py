@@ -291,10 +291,11 @@ class Journal:
             self._look()
 
     def _look(self) -> None:
-        self.is_ack_near = (
-            self.received - self._told >= self._every
-            or (self._bytes - self._bytes_told) * 4 >= self.max_bytes
-        )
+        self.is_ack_near = self.received - self._told >= self._every or self._has_quarter()
+
+    def _has_quarter(self) -> bool:
+        """Whether a quarter of ``max_bytes`` has come since the last acknowledgement."""
+        return self._bytes - self._bytes_told >= max(1, self.max_bytes // 4)
 
     def taken(self) -> int:
         """How many of the received messages the program has taken."""
@@ -313,9 +314,7 @@ class Journal:
         if not self.is_ack_near:
             return False
         news = self.taken() - self._told
-        return news >= self._every or (
-            news > 0 and (self._bytes - self._bytes_told) * 4 >= self.max_bytes
-        )
+        return news >= self._every or (news > 0 and self._has_quarter())
 
     def has_news(self) -> bool:
         """Whether messages were taken of which the peer has not been told."""
