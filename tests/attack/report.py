@@ -43,8 +43,12 @@ def line(result: Result) -> str:
 
 def markdown(results: Iterable[Result]) -> str:
     """The table of SECURITY.md: for each attack the worst figures of all fronts."""
+    results = list(results)
+    times = sorted(result.cost.seconds for result in results)
     rows = [
-        f"Measured on {datetime.date.today()}: {', '.join(machine())}.",
+        f"Measured on {datetime.date.today()}: {', '.join(machine())}."
+        f" Attacks took {times[0]:.1f} to {times[-1]:.1f} seconds, half of them more than"
+        f" {times[len(times) // 2]:.1f}.",
         "",
         "| attack | on | the attacker sends | memory, and 5 s later | processor | log lines"
         " | honest sessions wait (median, p99, most) | holds |",
