@@ -290,6 +290,11 @@ async def _pollute(target: Target) -> None:
             (b"PUBLISH", name + b"live:" + room, data) for data in GARBAGE
         ]
         commands += [(b"XADD", name + b"room:" + room, b"*", b"other", b"field")]
+        commands += [
+            (b"HSET", name + b"head:" + room, field, data)
+            for field in (b"epoch", b"number", b"earlier", b"life")
+            for data in (*GARBAGE, b"9" * 30)
+        ]
         commands += [(b"XADD", name + b"room:" + room, b"*", b"d", data) for data in GARBAGE]
         commands += [
             (b"HSET", name + b"members:" + room, b"x%d" % number, data)

@@ -69,3 +69,30 @@ async def test_it_cannot_recover_and_says_so() -> None:
     hub = Hub(lambda: RoomOptions(recovery=True), lambda: RemoteBackplane("bus://", Old()))
     with pytest.raises(OptionError, match="bus:// gives messages no positions"):
         await hub.start()
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), UnicodeError("x"), TypeError(), KeyError()])
+async def test_what_cannot_be_read_of_one_room_costs_no_connection(error: Exception) -> None:
+    """A broker should leave it out. One that does not harms that room only."""
+
+    class Faulty(Old):
+        async def tail(self, room: str, count: int) -> list[tuple[Any, bytes]]:
+            if room == "tea":
+                raise error
+            return await super().tail(room, count)
+
+        async def members(self, room: str) -> dict[str, bytes]:
+            raise error
+
+    broker = Faulty()
+    hub = Hub(RoomOptions, lambda: RemoteBackplane("bus://", broker))
+    await hub.start()
+    tea = hub.room("tea")
+    assert await hub.open(tea.name) == []
+    assert await hub.room("coffee").broadcast("hello") is None
+    broker.lost(ConnectionError("cut"))
+    await until(lambda: hub.status.reconnects == 1)
+    assert [message.data for message in await hub.open("coffee")] == ["hello"]
+    assert await hub.presence(tea.name) == []
+    assert (hub.status.reconnects, hub.status.unreadable) == (1, 3)
+    await hub.let_go("nobody")

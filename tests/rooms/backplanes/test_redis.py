@@ -116,6 +116,67 @@ async def test_entries_of_a_stream_that_cannot_be_read_are_left_out(
     assert caplog.text.count("cannot be read") <= 4
 
 
+#: What others may write into the hash of a log's end.
+HEADS: list[dict[str, bytes]] = [
+    {"number": b"x"},
+    {"number": b"-1"},
+    {"number": b"1e3"},
+    {"number": b"007"},
+    {"number": b"99999999999999999999"},
+    {"number": b"9" * 5000},
+    {"epoch": b"\xff"},
+    {"epoch": b""},
+    {"epoch": b"e" * 33},
+    {"epoch": b"a:b"},
+    {"earlier": b"x"},
+    {"earlier": b"\xff:1"},
+    {"earlier": b"a:1 b:-1"},
+    {"earlier": b"a:1 " * 1000},
+    {"life": b"\xff"},
+]
+
+
+@pytest.mark.parametrize("recovery", [False, True])
+async def test_a_head_that_cannot_be_read_harms_its_own_room_only(
+    broker: brokers.Broker, client: Redis, recovery: bool
+) -> None:
+    async with (
+        processes(broker.url, 2, recovery=recovery) as (one, two),
+        joined(one, "coffee") as a,
+        joined(two, "coffee") as b,
+    ):
+        statuses = one.app.hub.status, two.app.hub.status
+        for at, garbage in enumerate(HEADS, 1):
+            async with joined(one, "tea") as c:
+                await c.session.send("before")
+                await c.receive(1)
+                await client.hset("wsext:head:tea", mapping={**garbage})
+                broker.kill()
+                broker.start()
+                await until(lambda at=at: [s.reconnects for s in statuses] == [at, at])
+            async with joined(one, "tea") as c, joined(two, "tea") as d:
+                for speaker, hearers in ((a, (a, b)), (c, (c, d))):
+                    await speaker.session.send(f"hello {at}")
+                    for hearer in hearers:
+                        assert await hearer.receive(1) == [f"hello {at}"]
+
+
+@pytest.mark.parametrize("score", [0.5, -3, 1e300, "inf", "-inf"])
+async def test_an_id_with_a_number_that_is_none_is_not_known(
+    broker: brokers.Broker, client: Redis, score: float
+) -> None:
+    async with processes(broker.url, 1, recovery=True) as (one,), joined(one, "tea") as a:
+        room = one.app.room("tea")
+        first = await room.broadcast("first", id="a")
+        (name,) = await client.zrange("wsext:ids:tea", 0, -1)
+        await client.zadd("wsext:ids:tea", {name: score})
+        second = await room.broadcast("second", id="a")
+        assert await a.receive(2) == ["first", "second"]
+        assert first is not None
+        assert second == (first.epoch, first.number + 1)
+        assert one.app.hub.status.reconnects == 0
+
+
 async def test_what_is_published_and_cannot_be_read_costs_no_connection(
     broker: brokers.Broker, client: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -28,8 +28,11 @@ async def client(broker: brokers.Broker) -> AsyncIterator[Redis]:
 
 
 def test_answers_are_read() -> None:
-    head = read_head([b"c", 9, b"a:3 b:7"])
+    head = read_head(b"c", 9, b"a:3 b:7")
     assert head == ("c", 9, (Position("a", 3), Position("b", 7)))
+    assert read_head(b"c", b"9", b"") == ("c", 9, ())
+    for parts in ((b"\xff", 9, b""), (b"c", b"x", b""), (b"c", b"", b""), (b"c", 9, b"a:x")):
+        assert read_head(*parts) is None
     assert read_live(b"e:7|x|y") == (Position("e", 7), b"x|y")
     assert read_live(b"|note") == (None, b"note")
     for garbage in (b"", b"e:7", b"e:x|", b"\xff:1|", b"7-1|x"):

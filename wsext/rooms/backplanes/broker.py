@@ -10,10 +10,13 @@ from wsext.rooms.backplanes.contract import BackplaneStatus
 from wsext.rooms.backplanes.faults import Faults
 from wsext.rooms.backplanes.positions import LogHead, Position
 
-__all__ = ["TAIL_BYTES", "Broker", "Deliver", "Lost", "Record"]
+__all__ = ["TAIL_BYTES", "UNREADABLE", "Broker", "Deliver", "Lost", "Record"]
 
 #: About how many bytes of a room's last messages are read at once.
 TAIL_BYTES = 1 << 22
+
+#: What is raised about something that was read, and not by a connection.
+UNREADABLE = (ValueError, TypeError, LookupError)
 
 #: Called with room, position and data. Positions are the broker's own; notes have ``None``.
 Deliver: TypeAlias = "Callable[[str, Any, bytes], None]"
@@ -46,7 +49,8 @@ class Broker(ABC):
     An exception of any method means that the connection is lost: `disconnect` is called, and after
     a while `connect` again, on the same object. So what others have put at the broker and cannot be
     read raises nothing: it is delivered and returned as ``b""``, or left out and added to
-    ``faults``. Methods may be called while others are waiting.
+    ``faults``. Where a method about one room raises `UNREADABLE` all the same, that room is left
+    out, and the connection stays. Methods may be called while others are waiting.
 
     A broker whose log gives numbers also has `head`, `add` and `read`, and says so in ``numbers``.
     Then every position is a `Position`: a room's messages have the numbers 1, 2, 3 … without a gap,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from wsext.rooms.backplanes.broker import Broker
+from wsext.rooms.backplanes.broker import UNREADABLE, Broker
 from wsext.rooms.backplanes.contract import BackplaneStatus, Subscriber
 from wsext.rooms.backplanes.envelope import DECODER, Envelope
 from wsext.rooms.backplanes.faults import Faults
@@ -70,13 +70,21 @@ class Line:
         async with asyncio.timeout(self.options.timeout):
             return await work
 
-    async def attempt(self, work: Coroutine[Any, Any, T], otherwise: T) -> T:
-        """Do something while the broker is there; if that fails, the connection is lost."""
+    async def about(self, room: str, work: Coroutine[Any, Any, T], otherwise: T) -> T:
+        """The same about one room. If something there cannot be read, all other rooms go on."""
+        try:
+            return await self.in_time(work)
+        except UNREADABLE as error:
+            self.faults.add("something", room, type(error).__name__)
+            return otherwise
+
+    async def attempt(self, room: str, work: Coroutine[Any, Any, T], otherwise: T) -> T:
+        """The same while the broker is there; if that fails, the connection is lost."""
         if not self.status.connected:
             work.close()
             return otherwise
         try:
-            return await self.in_time(work)
+            return await self.about(room, work, otherwise)
         except Exception as error:
             self.lost(error)
             return otherwise
@@ -135,7 +143,7 @@ class OpenRooms(ABC, Generic[Open]):
         self._rooms.pop(room, None)
         async with self.lock(room):
             if room not in self._rooms:
-                await self._line.attempt(self._line.broker.unfollow(room), None)
+                await self._line.attempt(room, self._line.broker.unfollow(room), None)
 
     async def go_on(self) -> None:
         """There is another connection: hear on where the last one ended."""
@@ -145,7 +153,7 @@ class OpenRooms(ABC, Generic[Open]):
             if open.connection != self._line.number
         ]:
             for room, open in missing:
-                await self._line.in_time(self._again(room, open))
+                await self._line.about(room, self._again(room, open), None)
 
     async def _again(self, room: str, open: Open) -> None:
         async with self.lock(room):
@@ -233,7 +241,7 @@ class Following(OpenRooms[_Unnumbered]):
         """
         open = self._rooms[room] = _Unnumbered(since)
         async with self.lock(room):
-            found = await self._line.attempt(self._begin(room, open, history), None)
+            found = await self._line.attempt(room, self._begin(room, open, history), None)
         return self._own(room, open, history) if found is None else found
 
     async def _begin(self, room: str, open: _Unnumbered, history: int) -> list[bytes] | None:

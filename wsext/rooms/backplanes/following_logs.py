@@ -90,7 +90,8 @@ class FollowingLogs(OpenRooms[_OpenLog]):
         open.is_due = True
         open.connection = 0  # `go_on` sees to it, if it is at work
         if self._line.status.connected:
-            reading = asyncio.ensure_future(self._line.attempt(self._again(room, open), None))
+            again = self._line.attempt(room, self._again(room, open), None)
+            reading = asyncio.ensure_future(again)
             self._reading.add(reading)
             reading.add_done_callback(self._reading.discard)
 
@@ -100,7 +101,7 @@ class FollowingLogs(OpenRooms[_OpenLog]):
         """Hear a room from now on: where it is, and its last messages."""
         open = self._rooms[room] = _OpenLog()
         async with self.lock(room):
-            found = await self._line.attempt(self._begin(room, open, history), None)
+            found = await self._line.attempt(room, self._begin(room, open, history), None)
         return (open.position, []) if found is None else found
 
     async def _begin(
@@ -148,7 +149,11 @@ class FollowingLogs(OpenRooms[_OpenLog]):
     ) -> list[tuple[Position, bytes]]:
         """See `Backplane.replay`."""
         async with self._readers:
-            return await self._line.in_time(self._replay(room, since, until, messages, size))
+            replay = self._replay(room, since, until, messages, size)
+            found = await self._line.about(room, replay, None)
+        if found is None:
+            raise Incomplete("expired")
+        return found
 
     async def _replay(
         self, room: str, since: Position, until: Position | None, messages: int, size: int

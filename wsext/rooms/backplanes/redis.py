@@ -209,7 +209,8 @@ class RedisBroker(Broker):
 
     async def head(self, room: str) -> LogHead:
         question = self._redis.evalsha(self._head, *self._keys(room).to_ask_head(self.options))
-        return read_head(await self._ask(room, question, [new_epoch().encode(), 0, b""]))
+        answer = await self._ask(room, question, None)
+        return (answer and read_head(*answer)) or LogHead(new_epoch(), 0)
 
     def _check(self, rooms: Sequence[str], results: Sequence[Any]) -> None:
         """Raise what concerns the connection; count what concerns one room's key."""
@@ -234,7 +235,12 @@ class RedisBroker(Broker):
         """Where a log ends, without beginning one."""
         question = self._redis.hmget(self._keys(room).head, "epoch", "number", "earlier")
         epoch, number, earlier = await self._ask(room, question, [None] * 3)
-        return read_head([epoch or b"", int(number or 0), earlier or b""])
+        if epoch is None:
+            return LogHead("", 0)
+        head = read_head(epoch, number or b"", earlier or b"")
+        if head is None:
+            self.faults.add("the end of the log", room, "somebody else has written it")
+        return head or LogHead("", 0)
 
     async def tail(self, room: str, count: int) -> list[tuple[Any, bytes]]:
         found: list[tuple[int, bytes]] = []

@@ -32,14 +32,24 @@ _ENTRY = re.compile(rb"(\d{1,20})-\d{1,20}")
 
 _BEGIN = """
 local known = redis.call('HMGET', KEYS[2], 'epoch', 'number', 'life', 'earlier')
-local epoch, number, earlier = known[1], tonumber(known[2]), known[4] or ''
+local epoch, number, earlier = known[1], known[2], known[4] or ''
 local life = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
-if not (epoch and number) then  -- whatever the stream has, nobody can say where it belongs
+local function is_position(epoch, number)
+  return epoch and number and #epoch < 33 and #number < 13
+    and not string.find(epoch, '[^%w_-]') and epoch ~= ''
+    and (number == '0' or string.find(number, '^[1-9]%d*$'))
+end
+local usable = is_position(epoch, number) and #earlier < 1000
+for word in string.gmatch(usable and earlier or '', '%S+') do
+  usable = usable and is_position(string.match(word, '^(.*):(.*)$'))
+end
+number = tonumber(number)
+if not usable then  -- whatever the stream has, nobody can say where it belongs
   for _, key in ipairs({KEYS[1], KEYS[3]}) do
     local kind = redis.call('TYPE', key).ok
     if kind == 'stream' or kind == 'zset' then redis.call('DEL', key) end
   end
-  epoch, number, earlier = fresh, 0, ''
+  epoch, number, earlier, known[3] = fresh, 0, '', false
   redis.call('HSET', KEYS[2], 'epoch', epoch, 'number', 0, 'life', life, 'earlier', '')
 end
 redis.call('EXPIRE', KEYS[2], head_ttl)
@@ -74,6 +84,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function place_of(id)  -- of a message that is remembered
   local was = id ~= '' and redis.call('ZSCORE', KEYS[3], id)
+  was = was and string.match(was, '^[1-9]%d*$')
   local entry = was and redis.call('XRANGE', KEYS[1], was, was)[1]
   local at = entry and tonumber(string.match(entry[1], '-(%d+)'))
   return at and now - at <= id_ttl * 1000 and tonumber(was)
@@ -158,10 +169,13 @@ def read_added(answer: Sequence[Any]) -> list[tuple[Position, bool]]:
     return [(Position(epoch, number), bool(repeated)) for number, repeated in pairs]
 
 
-def read_head(answer: Sequence[Any]) -> LogHead:
-    """What `HEAD` answers."""
-    epoch, number, earlier = answer
-    return LogHead(epoch.decode(), number, tuple(map(Position.parse, earlier.decode().split())))
+def read_head(epoch: bytes, number: bytes | int, earlier: bytes) -> LogHead | None:
+    """What `HEAD` answers, and the hash has; ``None`` if somebody else has written into it."""
+    try:
+        last = Position.parse(f"{epoch.decode()}:{int(number)}")
+        return LogHead(*last, tuple(map(Position.parse, earlier.decode().split())))
+    except ValueError:
+        return None
 
 
 def read_live(message: bytes) -> tuple[Position | None, bytes] | None:

@@ -331,7 +331,7 @@ class RemoteBackplane(Backplane):
         """Read on where it was interrupted, and send again what the broker has lost."""
         self._notes.clear()
         stored = {
-            room: await self._in_time(self._following.last_own(room))
+            room: await self._line.about(room, self._following.last_own(room), 0)
             for room in self._outgoing.rooms()
         }
         seconds = self._options.id_ttl if self.recovery else None
@@ -350,16 +350,18 @@ class RemoteBackplane(Backplane):
 
     async def _put_member(self, room: str, member: str, info: bytes | None) -> None:
         self._roster.put(room, member, info)
-        await self._line.attempt(self._roster.flush(), None)
+        await self._line.attempt(room, self._roster.flush(), None)
 
     async def members(self, room: str) -> dict[str, bytes]:
-        return await self._ask(lambda: self._broker.members(room))
+        return await self._ask(lambda: self._line.about(room, self._broker.members(room), {}))
 
     # --- what is there --------------------------------------------------------------------------
 
     async def last(self, room: str, count: int) -> list[tuple[Position | None, bytes]]:
-        found = await self._ask(lambda: self._broker.tail(room, count)) if count else []
-        return self._following.payloads(room, found)
+        if not count:
+            return []
+        tail = await self._ask(lambda: self._line.about(room, self._broker.tail(room, count), []))
+        return self._following.payloads(room, tail)
 
     async def rooms(self, most: int) -> list[str]:
         found = await self._ask(lambda: self._broker.rooms(most))
