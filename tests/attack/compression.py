@@ -40,15 +40,16 @@ SMALL = {
 }
 
 
-def inflating(name: str, fronts: tuple[str, ...], sessions: int) -> None:
+def inflating(name: str, fronts: tuple[str, ...], sessions: int, how: str = "") -> None:
     offer, message = SMALL[name]
     data = message * (64 * KIB // len(message) + 1)
 
     @attack(
-        f"small messages of {name} that inflate to 512 KiB, {sessions} sessions",
+        f"small messages of {name}{how} that inflate to 512 KiB, {sessions} sessions",
         "many small messages that inflate" if sessions == 1 else "… in many sessions at once",
         fronts=fronts,
         sessions=sessions,
+        options={"extensions.permessage-deflate.offload_above": 0} if how else {},
     )
     async def run(target: Target) -> None:
         await target.flood(data, sessions=sessions, path="/silent", more=offer)
@@ -58,6 +59,8 @@ for one in SMALL:
     own = one == "an asynchronous codec"  # uvicorn's front has installed extensions only
     inflating(one, ("http1", "http2", "tls", "workers") + ("uvicorn", "trio") * (not own), 1)
     inflating(one, ("http1", "http2"), 40)
+for count in (1, 40):
+    inflating("permessage-deflate", ("http1", "workers"), count, " in threads")
 
 LARGE = bytes(50 * MIB)
 BOMBS = {

@@ -50,9 +50,9 @@ def markdown(results: Iterable[Result]) -> str:
         f" Attacks took {times[0]:.1f} to {times[-1]:.1f} seconds, half of them more than"
         f" {times[len(times) // 2]:.1f}.",
         "",
-        "| attack | on | the attacker sends | memory, and 5 s later | processor | log lines"
+        "| attack | on | the attacker sends | memory, and 5 s later | processor | descriptors | log"
         " | honest sessions wait (median, p99, most) | holds |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     by_name: dict[str, list[Result]] = defaultdict(list)
     for result in results:
@@ -67,7 +67,9 @@ def markdown(results: Iterable[Result]) -> str:
             f" | {max(one.memory for one in costs) / MIB:+.1f},"
             f" {max(one.memory_left for one in group) / MIB:+.1f} MiB"
             f" | {max(100 * one.processor / one.seconds for one in costs):.0f} %"
-            f" | {max(one.log_lines for one in costs)}"
+            f" | {max(one.descriptors for one in costs):+}"
+            f" | {max(one.log_lines for one in costs)} lines,"
+            f" {size(max(one.log_bytes for one in costs))}"
             f" | {max(one.p50 for one in waits) * 1000:.1f},"
             f" {max(one.p99 for one in waits) * 1000:.0f},"
             f" {max(one.longest for one in waits) * 1000:.0f} ms"

@@ -167,7 +167,10 @@ async def test_rooms_and_a_broker_that_goes_away(tmp_path: Path) -> None:
                 page = await scrape(http)
             await session.send("nobody else hears this for now")
             assert await session.receive()
-            assert (await scrape(http))("wsext_backplane_queued_messages") == 1
+            page = await scrape(http)
+            assert page("wsext_backplane_queued_messages") == 1
+            assert page("wsext_held_bytes", "backplane") > 30
+            assert page("wsext_held_bytes", "contexts") == 0
 
 
 async def test_limits_and_the_token() -> None:

@@ -268,6 +268,8 @@ class _Rooms:
         for reason, count in counters.missed.items():  # the reasons are wsext's own, and few
             self._add(to.missed.labels(reason), count)
         to.held.labels("rooms").set(self._hub.kept.size)
+        to.held.labels("contexts").set(self._hub.contexts.size)
+        to.held.labels("backplane").set(status.queued_bytes + status.kept_bytes)
         to.connected.set(status.connected)
         to.queued.set(status.queued)
         to.kept.set(self._hub.kept.size + status.kept_bytes)
