@@ -166,7 +166,7 @@ _H2 = tuple(Row(name, name, base="hypercorn") for name in ("wsext", "wsext-liste
 _TYPED = _rows("wsext", "websockets", "picows", "aiohttp", "fastapi", "fastapi-wsext")
 _CLIENTS = tuple(
     Row(name, f"client-{name}")
-    for name in ("wsext", "websockets", "picows", "picows-api", "aiohttp")
+    for name in ("wsext", "wsext-listener", "websockets", "picows", "picows-api", "aiohttp")
 )
 _ROOMS = _rows("wsext", "wsext-listener", "websockets", "picows", "aiohttp", "socketify", "floor")
 _LARGE_ROOMS = _rows("wsext", "wsext-listener", "websockets", "socketify", "floor")
