@@ -242,7 +242,8 @@ def close_in_time(transport: Any) -> None:
     for half a minute it keeps the transport, with its buffers. That timer is stopped here.
     """
     transport.close()
-    if type(transport).__module__.startswith("aiofastnet."):
+    kind = type(transport)
+    if kind.__name__.startswith("SSL") and kind.__module__.startswith("aiofastnet."):
         for each in gc.get_referents(transport):
             if type(each).__name__ == "TimerHandle":
                 each.cancel()

@@ -1,4 +1,5 @@
-"""permessage-fragment: neither side sends a frame larger than agreed."""
+"""permessage-fragment: what is larger than agreed is sent in several frames, but never in more than
+16,384."""
 
 from __future__ import annotations
 
