@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 from tests.attack.fronts import FRONTS, Serving, serving
 from tests.attack.honest import Honest, Waits, honest
@@ -26,6 +27,10 @@ __all__ = ["soak"]
 
 WORKERS = ("--workers", "2")
 ATTACK_SECONDS, REST_SECONDS = 2.0, 1.0
+
+#: What is looked at, its unit, and by how much its median may differ between the second fifth of
+#: the time and the last: by what one attack leaves, since a look comes a second after an attack.
+FLAT = (("memory", "MiB", 24.0), ("descriptors", "", 4), ("tasks", "", 4), ("sessions", "", 4))
 
 
 @dataclass
@@ -184,14 +189,18 @@ def soak(minutes: float, seed: int = 16) -> bool:
         said = meter.said().decode(errors="backslashreplace")
     samples = seen.samples
     print(f"{seen.attacks} attacks in {minutes} minutes, {len(samples)} looks; seed {seed}")
-    for name, unit in (("memory", "MiB"), ("descriptors", ""), ("tasks", ""), ("sessions", "")):
+    grows = []
+    for name, unit, most in FLAT:
         figures = [getattr(one, name) for one in samples]
         fifth = max(1, len(figures) // 5)
-        early, late = sorted(figures[fifth : 2 * fifth]), sorted(figures[-fifth:])
+        early, late = median(figures[fifth : 2 * fifth]), median(figures[-fifth:])
+        if late - early > most:
+            grows.append(name)
         print(
             f"{name}: {figures[0]:.0f} at first, {max(figures):.0f} at most, {figures[-1]:.0f} at"
-            f" last; median of the second fifth {early[len(early) // 2]:.1f}, of the last"
-            f" {late[len(late) // 2]:.1f}; {slope(samples, name):+.1f} {unit} in an hour"
+            f" last; median of the second fifth {early:.1f}, of the last {late:.1f};"
+            f" {slope(samples, name):+.1f} {unit} in an hour"
+            f"{' - it grows' if name in grows else ''}"
         )
     worst = max(one.p99 for one in seen.waits) * 1000
     usual = sorted(one.p99 for one in seen.waits)[len(seen.waits) // 2] * 1000
@@ -204,7 +213,7 @@ def soak(minutes: float, seed: int = 16) -> bool:
     print(f"log: {cost.log_lines} lines, {said.count('Traceback (most')} tracebacks")
     for problem in dict.fromkeys(seen.problems):
         print(f"{seen.problems.count(problem)} x {problem}")
-    return not (seen.total("errors") or seen.total("refused") or seen.problems)
+    return not (seen.total("errors") or seen.total("refused") or seen.problems or grows)
 
 
 async def _nothing(target: Target) -> None:
