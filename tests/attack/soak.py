@@ -30,7 +30,8 @@ ATTACK_SECONDS, REST_SECONDS = 2.0, 1.0
 
 #: What is looked at, its unit, and by how much its median may differ between the second fifth of
 #: the time and the last: by what one attack leaves, since a look comes a second after an attack.
-FLAT = (("memory", "MiB", 24.0), ("descriptors", "", 4), ("tasks", "", 4), ("sessions", "", 4))
+#: Each worker opens up to eight connections to Redis when it needs them, and keeps them.
+FLAT = (("memory", "MiB", 24.0), ("descriptors", "", 12), ("tasks", "", 4), ("sessions", "", 4))
 
 
 @dataclass
