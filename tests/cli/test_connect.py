@@ -49,6 +49,21 @@ def test_a_pipe_in_and_a_pipe_out(server: Served) -> None:
     assert "on the wire" in said[5]
 
 
+def test_a_file_of_the_folder_installs_nothing_unless_it_is_named(
+    server: Served, tmp_path: Path
+) -> None:
+    """Somebody else's folder, from which a client was started: nothing is written for it."""
+    target = tmp_path / "frames.jsonl"
+    file = tmp_path / "wsext.toml"
+    file.write_text(f'[extensions.capture]\npath = "{target}"\n')
+    rest = ("-q", "--count", "1", f"{server.ws}/echo")
+    how: Any = {"cwd": tmp_path, "env": {**ENV, "WSEXT_PLUGINS": "capture"}, "stdin": "hello\n"}
+    assert wsext("connect", *rest, **how).stdout == "hello\n"
+    assert not target.exists()
+    assert wsext("connect", "--config", str(file), *rest, **how).stdout == "hello\n"
+    assert "hello" in target.read_text()
+
+
 def test_it_leaves_when_the_server_does(server: Served) -> None:
     done = wsext("connect", f"{server.ws}/greet", stdin="Ada\nbye\n")
     assert done.returncode == 0
