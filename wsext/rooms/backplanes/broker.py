@@ -49,8 +49,9 @@ class Broker(ABC):
     An exception of any method means that the connection is lost: `disconnect` is called, and after
     a while `connect` again, on the same object. So what others have put at the broker and cannot be
     read raises nothing: it is delivered and returned as ``b""``, or left out and added to
-    ``faults``. Where a method about one room raises `UNREADABLE` all the same, that room is left
-    out, and the connection stays. Methods may be called while others are waiting.
+    ``faults``. Where a method about one room raises `ValueError`, `TypeError` or `LookupError` all
+    the same, that room is left out, and the connection stays. Methods may be called while others
+    are waiting.
 
     A broker whose log gives numbers also has `head`, `add` and `read`, and says so in ``numbers``.
     Then every position is a `Position`: a room's messages have the numbers 1, 2, 3 … without a gap,

@@ -71,7 +71,7 @@ class Line:
             return await work
 
     async def about(self, room: str, work: Coroutine[Any, Any, T], otherwise: T) -> T:
-        """The same about one room. If something there cannot be read, all other rooms go on."""
+        """Do something about one room. If something there cannot be read, the others go on."""
         try:
             return await self.in_time(work)
         except UNREADABLE as error:
@@ -79,7 +79,7 @@ class Line:
             return otherwise
 
     async def attempt(self, room: str, work: Coroutine[Any, Any, T], otherwise: T) -> T:
-        """The same while the broker is there; if that fails, the connection is lost."""
+        """`about` while the broker is there; if that fails, the connection is lost."""
         if not self.status.connected:
             work.close()
             return otherwise
