@@ -132,7 +132,7 @@ class Town:
         return expected
 
     async def check(self, read: Reader) -> None:
-        async with self.url() as url, asyncio.timeout(30):
+        async with self.url() as url, asyncio.timeout(50):  # a browser may have to start
             reading = asyncio.ensure_future(read(url))
             speaking = asyncio.ensure_future(self.speak())
             try:
