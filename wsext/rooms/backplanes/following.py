@@ -78,12 +78,17 @@ class Line:
             self.faults.add("something", room, type(error).__name__)
             return otherwise
 
-    async def attempt(self, room: str, work: Coroutine[Any, Any, T], otherwise: T) -> T:
-        """`about` while the broker is there; if that fails, the connection is lost."""
+    async def attempt(
+        self, work: Coroutine[Any, Any, T], otherwise: T, *, room: str | None = None
+    ) -> T:
+        """Do something while the broker is there, `about` a room or not; if that fails, the
+        connection is lost."""
         if not self.status.connected:
             work.close()
             return otherwise
         try:
+            if room is None:
+                return await self.in_time(work)
             return await self.about(room, work, otherwise)
         except Exception as error:
             self.lost(error)
@@ -143,7 +148,7 @@ class OpenRooms(ABC, Generic[Open]):
         self._rooms.pop(room, None)
         async with self.lock(room):
             if room not in self._rooms:
-                await self._line.attempt(room, self._line.broker.unfollow(room), None)
+                await self._line.attempt(self._line.broker.unfollow(room), None, room=room)
 
     async def go_on(self) -> None:
         """There is another connection: hear on where the last one ended."""
@@ -241,7 +246,7 @@ class Following(OpenRooms[_Unnumbered]):
         """
         open = self._rooms[room] = _Unnumbered(since)
         async with self.lock(room):
-            found = await self._line.attempt(room, self._begin(room, open, history), None)
+            found = await self._line.attempt(self._begin(room, open, history), None, room=room)
         return self._own(room, open, history) if found is None else found
 
     async def _begin(self, room: str, open: _Unnumbered, history: int) -> list[bytes] | None:

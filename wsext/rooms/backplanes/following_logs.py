@@ -90,7 +90,7 @@ class FollowingLogs(OpenRooms[_OpenLog]):
         open.is_due = True
         open.connection = 0  # `go_on` sees to it, if it is at work
         if self._line.status.connected:
-            again = self._line.attempt(room, self._again(room, open), None)
+            again = self._line.attempt(self._again(room, open), None, room=room)
             reading = asyncio.ensure_future(again)
             self._reading.add(reading)
             reading.add_done_callback(self._reading.discard)
@@ -101,7 +101,7 @@ class FollowingLogs(OpenRooms[_OpenLog]):
         """Hear a room from now on: where it is, and its last messages."""
         open = self._rooms[room] = _OpenLog()
         async with self.lock(room):
-            found = await self._line.attempt(room, self._begin(room, open, history), None)
+            found = await self._line.attempt(self._begin(room, open, history), None, room=room)
         return (open.position, []) if found is None else found
 
     async def _begin(

@@ -34,10 +34,9 @@ _BEGIN = """
 local known = redis.call('HMGET', KEYS[2], 'epoch', 'number', 'life', 'earlier')
 local epoch, number, earlier = known[1], known[2], known[4] or ''
 local life = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
-local function is_position(epoch, number)
-  return epoch and number and #epoch < 33 and #number < 13
-    and not string.find(epoch, '[^%w_-]') and epoch ~= ''
-    and (number == '0' or string.find(number, '^[1-9]%d*$'))
+local function is_position(epoch, number)  -- as `Position.parse` takes it, below 10^12
+  return epoch and #epoch <= 32 and string.find(epoch, '^[%w_-]+$')
+    and number and #number <= 12 and (number == '0' or string.find(number, '^[1-9]%d*$'))
 end
 local usable = is_position(epoch, number) and #earlier < 1000
 for word in string.gmatch(usable and earlier or '', '%S+') do

@@ -350,7 +350,7 @@ class RemoteBackplane(Backplane):
 
     async def _put_member(self, room: str, member: str, info: bytes | None) -> None:
         self._roster.put(room, member, info)
-        await self._line.attempt(room, self._roster.flush(), None)
+        await self._line.attempt(self._roster.flush(), None)
 
     async def members(self, room: str) -> dict[str, bytes]:
         return await self._ask(lambda: self._line.about(room, self._broker.members(room), {}))
@@ -364,14 +364,14 @@ class RemoteBackplane(Backplane):
         return self._following.payloads(room, tail)
 
     async def rooms(self, most: int) -> list[str]:
-        found = await self._ask(lambda: self._broker.rooms(most))
+        found = await self._ask(lambda: self._in_time(self._broker.rooms(most)))
         return await super().rooms(most) if found is None else found
 
     async def _ask(self, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
         if not self.status.connected:
             raise ConnectionError(self._why_not())
         try:
-            return await self._in_time(question())
+            return await question()
         except Exception as error:
             self._on_lost(error)
             raise ConnectionError(self._why_not()) from error
