@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -11,8 +13,9 @@ from tests.http2.peer import h2_peer
 from tests.raw import masked, raw_peer
 from tests.server.apps import limited_app
 from tests.waiting import until
-from wsext import Frame, Session, testing
+from wsext import Frame, Server, Session, testing
 from wsext.http2.connection import HTTP2Connection
+from wsext.runtime.link import Link
 
 
 async def test_too_many_messages_are_read_later_and_none_is_lost() -> None:
@@ -96,3 +99,37 @@ async def test_a_connection_of_http2_is_looked_at_once_for_all_its_sessions(
             await peer.open("/")
         await until(lambda: len(looked) >= 2)
     assert looked[1] - looked[0] > 0.5  # the next round, and not the next session
+
+
+async def test_of_many_sessions_some_are_looked_at_now_and_some_later_all_once_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = testing.Clock()
+    looked: list[tuple[float, Link]] = []
+
+    def find_reset(link: Link) -> None:
+        if link.connection.role == "server":
+            looked.append((clock.time(), link))
+
+    monkeypatch.setattr(Link, "find_reset", find_reset)
+    app, _ = limited_app()
+    server = Server(app, timers=clock)
+    await server.start()
+    await server.listen("127.0.0.1", 0)
+    sessions = [await wsext.connect(server.url) for _ in range(150)]
+    await until(lambda: len(server.sessions) == 150)
+    await clock.advance(2)  # from the first to the next that came
+    looked.clear()
+    for ended in sessions[::3]:
+        await ended.close()
+    await until(lambda: len(server.sessions) == 100)
+    await clock.advance(5)
+    at_once = Counter(when for when, _ in looked)
+    assert max(at_once.values()) <= 32  # more would let messages wait
+    assert len({link for _, link in looked}) == 100
+    for each in {link for _, link in looked}:
+        times = [when for when, link in looked if link is each]
+        assert 4 <= len(times) <= 6
+        assert all(0.7 < after - before < 1.4 for before, after in pairwise(times))
+    await server.close(1)
+    await asyncio.gather(*(session.wait_closed() for session in sessions))

@@ -1,11 +1,13 @@
 """What one session may do, looked at once a second: who sends too much, who takes nothing.
 
-Nothing here runs per message: sessions count for themselves, and the counters are compared.
+Nothing here runs per message: sessions count for themselves, and the counters are compared. Some
+sessions are looked at now and some a little later: all at once would let every message wait.
 """
 
 from __future__ import annotations
 
 import logging
+from itertools import islice
 from typing import Any, NamedTuple
 
 from wsext.errors import RemoteProtocolError
@@ -18,8 +20,13 @@ from wsext.sdk.installed import Installed
 
 __all__ = ["Sweep"]
 
-#: Seconds between two looks at the sessions.
+#: Seconds between two looks at a session.
 _EVERY = 1.0
+
+#: Sessions that are looked at in one go, which takes less than 0.1 ms. Of more than 8,000 sessions
+#: it is more of them: timers cannot tell shorter times apart than `_PAUSE`, in seconds.
+_AT_ONCE = 32
+_PAUSE = 0.004
 
 #: Seconds' worth of frames or pings that may come at once.
 _BURST = 2.0
@@ -81,6 +88,7 @@ class Sweep:
         self._timers = timers
         self._installed = installed
         self._logger = logger
+        #: What is looked at next stands first.
         self._seen: dict[Session, _Seen | None] = {}
         self._timer: Any = None
 
@@ -101,24 +109,34 @@ class Sweep:
             self._timer = None
 
     def _look(self) -> None:
-        self._timer = self._timers.call_later(_EVERY, self._look) if self._seen else None
+        """Look at those whose turn it is, and be back in time for the others."""
+        count = len(self._seen)
+        goes = max(min(-(-count // _AT_ONCE), round(_EVERY / _PAUSE)), 1)
+        self._timer = self._timers.call_later(_EVERY / goes, self._look) if count else None
         now = self._timers.time()
-        carriers = set()  # HTTP/2: what carries many sessions is looked at once
-        for session, seen in list(self._seen.items()):
-            life = life_of(session)
-            if life.carrier is None:
-                life.link.find_reset()
-            elif life.carrier not in carriers:
-                carriers.add(life.carrier)
-                life.carrier.find_reset()
-            progress = Progress.of(life)
-            if seen is None:
-                if progress == _NOTHING:
-                    continue  # most sessions are idle, and are to cost nothing
-                seen = self._seen[session] = _Seen(session, now - _EVERY)
-            if session.is_open:
-                self._judge(session, seen, progress, now)
-            seen.progress = progress
+        carriers: set[Any] = set()  # HTTP/2: what carries many sessions is looked at once
+        for session in list(islice(self._seen, -(-count // goes))):
+            if session in self._seen:  # a hook that was told of another one may have ended it
+                self._seen[session] = seen = self._seen.pop(session)  # the last one now
+                self._look_at(session, seen, now, carriers)
+
+    def _look_at(
+        self, session: Session, seen: _Seen | None, now: float, carriers: set[Any]
+    ) -> None:
+        life = life_of(session)
+        if life.carrier is None:
+            life.link.find_reset()
+        elif life.carrier not in carriers:
+            carriers.add(life.carrier)
+            life.carrier.find_reset()
+        progress = Progress.of(life)
+        if seen is None:
+            if progress == _NOTHING:
+                return  # most sessions are idle, and are to cost nothing
+            seen = self._seen[session] = _Seen(session, now - _EVERY)
+        if session.is_open:
+            self._judge(session, seen, progress, now)
+        seen.progress = progress
 
     def _judge(self, session: Session, seen: _Seen, progress: Progress, now: float) -> None:
         last = seen.progress
