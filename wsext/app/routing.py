@@ -73,6 +73,12 @@ class Route:
         return self.shape == other.shape and not {*self.methods}.isdisjoint(other.methods)
 
     @cached_property
+    def listener(self) -> type[Listener] | None:
+        """The handler, if it is a `Listener` class."""
+        handler: object = self.handler
+        return handler if isinstance(handler, type) and issubclass(handler, Listener) else None
+
+    @cached_property
     def shape(self) -> tuple[bool, str]:
         """Equal for routes that answer the same paths: whether HTTP, and the rule without the names
         of its parameters."""

@@ -16,6 +16,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "create_unix_connection",
     "descriptor_of",
     "fills_at_once",
+    "find_connector",
     "half_close",
     "page_of",
     "receive_descriptors",
@@ -57,6 +59,11 @@ def connect_accepted_socket(*arguments: Any, **options: Any) -> Connecting:
     return _call("connect_accepted_socket", arguments, options)
 
 
+def find_connector() -> Callable[..., Connecting]:
+    """`loop.connect_accepted_socket` for plain connections, looked up once for all of a server."""
+    return _find("connect_accepted_socket", secure=False)
+
+
 def create_connection(*arguments: Any, **options: Any) -> Connecting:
     """`loop.create_connection`."""
     return _call("create_connection", arguments, options)
@@ -69,17 +76,22 @@ def create_unix_connection(*arguments: Any, **options: Any) -> Connecting:
 
 def _call(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Connecting:
     # Coroutines around this one would be resumed with it, once more for each connection.
-    loop = asyncio.get_running_loop()
     secure = options.get("ssl") is not None
-    is_lean = name == "connect_accepted_socket" and not isinstance(loop, asyncio.BaseEventLoop)
-    if _fast is None or (is_lean and not secure):
-        return cast("Connecting", getattr(loop, name)(*arguments, **options))
-    if secure:
+    if secure and _fast is not None:
         options.update(_RECORDS)
+        loop = asyncio.get_running_loop()
         handler = loop.get_exception_handler()
         if not isinstance(handler, _Quiet):
             loop.set_exception_handler(_Quiet(handler))
-    return cast("Connecting", getattr(_fast, name)(loop, *arguments, **options))
+    return _find(name, secure)(*arguments, **options)
+
+
+def _find(name: str, secure: bool) -> Callable[..., Connecting]:
+    loop = asyncio.get_running_loop()
+    is_lean = name == "connect_accepted_socket" and not isinstance(loop, asyncio.BaseEventLoop)
+    if _fast is None or (is_lean and not secure):
+        return cast("Callable[..., Connecting]", getattr(loop, name))
+    return partial(getattr(_fast, name), loop)
 
 
 def descriptor_of(transport: Any) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pluggy
 
@@ -36,7 +36,9 @@ class Hooks:
 
     def __init__(self) -> None:
         self._manager: pluggy.PluginManager | None = None
+        #: What was looked up: the implementations by hook, and those for frames and messages.
         self._bound: dict[str, list[tuple[Callable[..., Any], Any]]] = {}
+        self._framing: _Framing | None = None
 
     def register(self, plugin: Any, name: str | None = None) -> None:
         """Register an object with hook implementations.
@@ -47,7 +49,7 @@ class Hooks:
         """
         if self._manager is None:
             self._manager = new_manager()
-        self._bound.clear()
+        self._forget_bound()
         label = name or getattr(plugin, "__name__", None) or type(plugin).__name__
         try:
             self._manager.register(plugin, name)
@@ -77,8 +79,13 @@ class Hooks:
     def unregister(self, plugin: Any) -> None:
         """Take a plugin's hooks out; nothing happens when there are none."""
         if self._manager is not None and self._manager.is_registered(plugin):
-            self._bound.clear()
+            self._forget_bound()
             self._manager.unregister(plugin)
+
+    def _forget_bound(self) -> None:
+        """What was looked up is so no more."""
+        self._bound.clear()
+        self._framing = None
 
     def copy_hooks(self, other: Hooks) -> None:
         """Register everything that another one has, in the same order."""
@@ -208,21 +215,39 @@ class Hooks:
         there are none."""
         if self._manager is None:
             return
-        hooks = self._manager.hook
-        coming = [guard_frames(impl, session) for impl in _inwards(hooks.wsext_frame_received)]
-        going = [guard_frames(impl, session) for impl in _outwards(hooks.wsext_frame_sending)]
+        if self._framing is None:
+            self._framing = _Framing.of(self._manager.hook)
+        coming, going, received, sending = self._framing
         if coming or going:
-            pipeline.set_hooks(coming, going)
-        most = pipeline.max_message_size
-        received, sending = (
-            MessageHooks(impls, session, most, sending=outwards) if impls else None
-            for impls, outwards in (
-                (_inwards(hooks.wsext_message_received), False),
-                (_outwards(hooks.wsext_message_sending), True),
+            pipeline.set_hooks(
+                [guard_frames(impl, session) for impl in coming],
+                [guard_frames(impl, session) for impl in going],
             )
-        )
         if received or sending:
-            pipeline.set_message_hooks(received, sending)
+            most = pipeline.max_message_size
+            pipeline.set_message_hooks(
+                MessageHooks(received, session, most, sending=False) if received else None,
+                MessageHooks(sending, session, most, sending=True) if sending else None,
+            )
+
+
+class _Framing(NamedTuple):
+    """The hooks for frames and messages, in their order."""
+
+    coming: list[pluggy.HookImpl]
+    going: list[pluggy.HookImpl]
+    received: list[pluggy.HookImpl]
+    sending: list[pluggy.HookImpl]
+
+    @classmethod
+    def of(cls, hooks: pluggy.HookRelay) -> _Framing:
+        """Look them up."""
+        return cls(
+            _inwards(hooks.wsext_frame_received),
+            _outwards(hooks.wsext_frame_sending),
+            _inwards(hooks.wsext_message_received),
+            _outwards(hooks.wsext_message_sending),
+        )
 
 
 def _inwards(caller: pluggy.HookCaller) -> list[pluggy.HookImpl]:

@@ -39,7 +39,7 @@ def bind_hook(impl: pluggy.HookImpl) -> Callable[..., Any]:
     names = impl.argnames
 
     def call(**arguments: Any) -> Any:
-        return function(*(arguments[name] for name in names))
+        return function(*map(arguments.__getitem__, names))
 
     return call
 

@@ -15,7 +15,6 @@ from wsext.protocol.agreement import Negotiation
 from wsext.protocol.bodies import BodyReader
 from wsext.protocol.http import Request, Response, rejection
 from wsext.runtime.life import life_of
-from wsext.runtime.listener import Listener
 from wsext.runtime.loop import start
 from wsext.runtime.patience import close_rest
 from wsext.runtime.session import Session
@@ -100,14 +99,12 @@ class Handshake(Exchange):
         try:
             self._tell(session.request, self.accepted)
             session.request.pack()
-            handler = route.handler
-            listens = inspect.isclass(handler) and issubclass(handler, Listener)
-            life.start(transport, rest, handler if listens else None)
+            life.start(transport, rest, route.listener)
             del transport  # the session may outlive it
-            if listens:
-                await session.wait_closed()
+            if route.listener is not None:
+                await life.wait_closed()
             else:
-                await life.run(handler, session, **session.path_params)
+                await life.run(route.handler, session, **session.path_params)
         except Exception:
             logger.exception("session %s failed", session.id)
             self._drop(session)

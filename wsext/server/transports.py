@@ -38,6 +38,7 @@ class Transports:
             # connections at once, and each takes a twentieth of the work of a handshake.
             ssl.num_tickets = min(ssl.num_tickets, 1)
         self._timeout = timeout
+        self._connect = net.find_connector()
         self._slots = _Slots(timeout * _PATIENCE)
 
     @property
@@ -54,7 +55,7 @@ class Transports:
             OSError: If the peer has gone, or its TLS handshake fails or takes too long.
         """
         if self._ssl is None:
-            return net.connect_accepted_socket(lambda: protocol, sock)
+            return self._connect(lambda: protocol, sock)
         return self._shake_hands(protocol, sock)
 
     async def _shake_hands(self, protocol: asyncio.BaseProtocol, sock: socket.socket) -> None:

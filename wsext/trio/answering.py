@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
@@ -105,9 +104,8 @@ class Answering:
 
     async def _run_session(self, session: Session, route: Route) -> None:
         life = life_of(session)
-        handler = route.handler
-        if inspect.isclass(handler) and issubclass(handler, Listener):
-            handler = _listening(handler)
+        listener = route.listener
+        handler = route.handler if listener is None else _listening(listener)
         async with trio.open_nursery() as nursery:
             life.open()
             session.request.pack()
