@@ -397,7 +397,7 @@ class HTTP2Connection(FrameSender, asyncio.Protocol):
         self._timers.call_later(_LINGER, transport.abort)
 
     def find_reset(self) -> None:
-        """Notice that the peer has reset the connection; as `Link.find_reset`, for all streams."""
+        """Notice that the peer has reset the connection; as `Link.look`, for all streams."""
         if self._transport is not None:
             abort_if_reset(self._transport)
 

@@ -123,16 +123,20 @@ class Link(Reading, asyncio.BufferedProtocol):
         """What the transport knows: ``peername``, ``ssl_object`` and so on."""
         return self._transport.get_extra_info(name) if self._transport else None
 
-    def find_reset(self) -> None:
+    def look(self) -> bool:
         """Notice a connection that was reset where the transport does not.
 
         uvloop tells a reader once of an error and then no more; a reader that finds data there and
         leaves the error for the next time, as those of aiofastnet do, is never called again. And
         while reading is paused nobody is told of a reset at all.
+
+        Returns:
+            Whether anything may have happened since the last look.
         """
-        if not self.is_lost and (self._has_read or not self._reading):
-            self._has_read = False
+        has_read, self._has_read = self._has_read, False
+        if not self.is_lost and (not self._reading or (has_read and self._descriptor < 0)):
             abort_if_reset(self._transport)
+        return has_read or self._paused or not self._reading
 
     def eof_received(self) -> bool:
         return False  # the transport closes itself

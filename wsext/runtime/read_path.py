@@ -98,7 +98,7 @@ class ReadPath(WritePath):
         self._stalled = False  # nothing more is decoded: the application has enough for now
         self._pulling = False
         self._heard = False  # since the last ping
-        self._has_read = False  # since `find_reset` has looked
+        self._has_read = False  # since the last `Link.look`
         self._in_place = False  # the buffer that was asked for is the payload's own
         self._grows = False  # a small read has become much, or many messages
         self.acks_later = False  # whether `acknowledge_later` was asked

@@ -27,7 +27,7 @@ cdef Py_ssize_t _SEND_PASS, _SEND_TURN, _GATHER_AT_MOST
 cdef class WritePath:
     cdef public Connection connection
     cdef public object _write
-    cdef int _descriptor
+    cdef readonly int _descriptor
     cdef bint _is_dirty
     cdef bint _is_behind
     cdef int _turn

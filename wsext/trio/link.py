@@ -222,10 +222,12 @@ class TrioLink:
                 f" call trio.from_thread.run_sync({call}, ...)"
             )
 
-    def find_reset(self) -> None:
-        """Notice that the peer has reset the connection, also while nothing is read."""
+    def look(self) -> bool:
+        """Notice that the peer has reset the connection, also while nothing is read; as
+        `wsext.runtime.link.Link.look`."""
         with suppress(OSError):  # it may be closed already
             abort_if_reset(self)
+        return True
 
     def get_extra_info(self, name: str) -> Any:
         """As of asyncio's transports; see `StreamInfo`."""
