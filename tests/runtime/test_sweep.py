@@ -134,3 +134,33 @@ async def test_of_many_sessions_some_are_looked_at_now_and_some_later_all_once_a
         assert all(0.7 < after - before < 1.4 for before, after in pairwise(times))
     await server.close(1)
     await asyncio.gather(*(session.wait_closed() for session in sessions))
+
+
+async def test_who_is_silent_is_not_looked_at_until_something_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = testing.Clock()
+    looked: list[str] = []
+    look = Link.look
+
+    def tell(link: Link) -> bool:
+        looked.append(link.connection.role)
+        return look(link)
+
+    monkeypatch.setattr(Link, "look", tell)
+    app, _ = limited_app()
+    server = Server(app, timers=clock)
+    await server.start()
+    await server.listen("127.0.0.1", 0)
+    session = await wsext.connect(server.url)
+    await session.receive()
+    await clock.advance(3)  # once when it is new
+    looked.clear()
+    await clock.advance(15)  # no ping is sent yet
+    assert looked.count("server") == 0
+    await session.send("I am still here")
+    await session.receive()
+    await clock.advance(1.5)
+    assert looked.count("server") == 1
+    await server.close(1)
+    await session.wait_closed()

@@ -131,12 +131,12 @@ class Link(Reading, asyncio.BufferedProtocol):
         while reading is paused nobody is told of a reset at all.
 
         Returns:
-            Whether anything may have happened since the last look.
+            Whether it has to be looked at again although nothing comes; see `watch`.
         """
-        has_read, self._has_read = self._has_read, False
-        if not self.is_lost and (not self._reading or (has_read and self._descriptor < 0)):
+        was_read = self.was_read()
+        if not self.is_lost and (not self._reading or (was_read and self._descriptor < 0)):
             abort_if_reset(self._transport)
-        return has_read or self._paused or not self._reading
+        return self._paused or not self._reading
 
     def eof_received(self) -> bool:
         return False  # the transport closes itself
@@ -191,6 +191,7 @@ class Link(Reading, asyncio.BufferedProtocol):
             setattr(connection, total, getattr(last, total))
         connection.streaming = last.streaming
         self.begin_turn()
+        self.watch(before._active)
         self._keepalive.go_on(before._keepalive)
         before.release()
 
@@ -259,6 +260,7 @@ class Link(Reading, asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self._paused = True
+        self.note()
         self.connection.hold_pongs(True)
 
     def resume_writing(self) -> None:

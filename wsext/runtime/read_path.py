@@ -62,6 +62,7 @@ class ReadPath(WritePath):
     """
 
     __slots__ = (
+        "_active",
         "_buffer",
         "_grows",
         "_has_read",
@@ -98,7 +99,8 @@ class ReadPath(WritePath):
         self._stalled = False  # nothing more is decoded: the application has enough for now
         self._pulling = False
         self._heard = False  # since the last ping
-        self._has_read = False  # since the last `Link.look`
+        self._active: dict[Any, None] | None = None  # see `watch`
+        self._has_read = False  # since the last look
         self._in_place = False  # the buffer that was asked for is the payload's own
         self._grows = False  # a small read has become much, or many messages
         self.acks_later = False  # whether `acknowledge_later` was asked
@@ -135,8 +137,27 @@ class ReadPath(WritePath):
         """Take bytes from the peer."""
         self._read(data, len(data))
 
+    def watch(self, active: dict[Any, None] | None) -> None:
+        """Put the session there whenever something may have happened that is worth a look."""
+        self._active = active
+        self.note()
+
+    def note(self) -> None:
+        """Something has happened that may be worth a look."""
+        if self._active is not None and self._session is not None:
+            self._active[self._session] = None
+
+    def was_read(self) -> bool:
+        """Whether anything was read since this was asked last."""
+        has_read = self._has_read
+        self._has_read = False
+        return has_read
+
     def _read(self, data: bytes | bytearray | None, size: int) -> None:
-        self._heard = self._has_read = True
+        self._heard = True
+        if not self._has_read:
+            self._has_read = True
+            self.note()
         self._begin_turn()
         turns = self._turns
         if (

@@ -83,6 +83,7 @@ class Reading(ReadPath):
             self._transport.resume_reading()
         else:
             self._transport.pause_reading()
+            self.note()
             if self._pace is not None:
                 self._pace.go_on()
 

@@ -1,7 +1,8 @@
 """What one session may do, looked at once a second: who sends too much, who takes nothing.
 
-Nothing here runs per message: sessions count for themselves, and the counters are compared. Some
-sessions are looked at now and some a little later: all at once would let every message wait.
+Nothing here runs per message: sessions count for themselves, and the counters are compared. Who has
+said nothing is not looked at. Some of the others are looked at now and some a little later: all at
+once would let every message wait.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from wsext.sdk.installed import Installed
 
 __all__ = ["Sweep"]
 
-#: Seconds between two looks at a session.
+#: Seconds of a round, in which each session is looked at once.
 _EVERY = 1.0
 
-#: Sessions that are looked at in one go, which takes some hundredths of a millisecond. With more
-#: than 1,600 sessions it is more of them, so that it is not done more often than every `_PAUSE`
+#: Sessions that are looked at in one go, which takes some hundredths of a millisecond. If more than
+#: 1,600 are active it is more of them, so that it is not done more often than every `_PAUSE`
 #: seconds.
 _AT_ONCE = 8
 _PAUSE = 0.005
@@ -88,19 +89,26 @@ class Sweep:
         self._timers = timers
         self._installed = installed
         self._logger = logger
-        #: What is looked at next stands first.
         self._seen: dict[Session, _Seen | None] = {}
+        self._active: dict[Session, None] = {}  # what is looked at in the next round
+        self._round: dict[Session, None] = {}  # what is still looked at in this one
+        self._at_once = 0
+        self._pause = _EVERY
+        self._next_round = 0.0
         self._timer: Any = None
 
     def add(self, session: Session) -> None:
         """Look at a session from now on."""
         self._seen[session] = None
+        self._active[session] = None
+        life_of(session).link.watch(self._active)
         if self._timer is None:
-            self._timer = self._timers.call_later(_EVERY, self._look)
+            self._wait(_EVERY)
 
     def remove(self, session: Session) -> None:
         """Look at it no more."""
-        self._seen.pop(session, None)
+        for where in (self._seen, self._active, self._round):
+            where.pop(session, None)
 
     def stop(self) -> None:
         """Look at nothing any more."""
@@ -108,32 +116,48 @@ class Sweep:
             self._timer.cancel()
             self._timer = None
 
+    def _wait(self, seconds: float) -> None:
+        self._timer = self._timers.call_later(seconds, self._look)
+
     def _look(self) -> None:
         """Look at those whose turn it is, and be back in time for the others."""
-        count = len(self._seen)
-        goes = max(min(-(-count // _AT_ONCE), round(_EVERY / _PAUSE)), 1)
-        self._timer = self._timers.call_later(_EVERY / goes, self._look) if count else None
+        self._timer = None
         now = self._timers.time()
+        if not self._round:
+            if now < self._next_round:  # some have ended whose turn it would have been
+                self._wait(self._next_round - now)
+                return
+            self._begin_round(now)
+        if self._seen:
+            self._wait(self._pause)
         carriers: set[Any] = set()  # HTTP/2: what carries many sessions is looked at once
-        for session in list(islice(self._seen, -(-count // goes))):
-            if session in self._seen:  # a hook that was told of another one may have ended it
-                self._seen[session] = seen = self._seen.pop(session)  # the last one now
-                self._look_at(session, seen, now, carriers)
+        for session in list(islice(self._round, self._at_once)):
+            if session in self._round:  # a hook that was told of another one may have ended it
+                del self._round[session]
+                self._look_at(session, now, carriers)
 
-    def _look_at(
-        self, session: Session, seen: _Seen | None, now: float, carriers: set[Any]
-    ) -> None:
+    def _begin_round(self, now: float) -> None:
+        self._next_round = now + _EVERY
+        self._round.update(self._active)
+        self._active.clear()
+        count = len(self._round)
+        goes = max(min(-(-count // _AT_ONCE), round(_EVERY / _PAUSE)), 1)
+        self._at_once, self._pause = -(-count // goes), _EVERY / goes
+
+    def _look_at(self, session: Session, now: float, carriers: set[Any]) -> None:
         life = life_of(session)
+        again = True
         if life.carrier is None:
-            if not life.link.look() and life.journal is None:
-                return  # most sessions are idle, and are to cost nothing
+            again = life.link.look() or life.journal is not None
         elif life.carrier not in carriers:
             carriers.add(life.carrier)
             life.carrier.find_reset()
-        progress = Progress.of(life)
+        if again:
+            self._active[session] = None
+        progress, seen = Progress.of(life), self._seen[session]
         if seen is None:
             if progress == _NOTHING:
-                return
+                return  # it is to cost nothing
             seen = self._seen[session] = _Seen(now - _EVERY)
         if session.is_open:
             self._judge(session, seen, progress, now)

@@ -222,9 +222,15 @@ class TrioLink:
                 f" call trio.from_thread.run_sync({call}, ...)"
             )
 
+    def watch(self, active: dict[Any, None]) -> None:
+        """`look` says that it is always worth one."""
+
     def look(self) -> bool:
-        """Notice that the peer has reset the connection, also while nothing is read; as
-        `wsext.runtime.link.Link.look`."""
+        """Notice that the peer has reset the connection, also while nothing is read.
+
+        Returns:
+            ``True``: it has to be looked at again.
+        """
         with suppress(OSError):  # it may be closed already
             abort_if_reset(self)
         return True
