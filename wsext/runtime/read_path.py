@@ -138,7 +138,8 @@ class ReadPath(WritePath):
         self._read(data, len(data))
 
     def watch(self, active: dict[Any, None] | None) -> None:
-        """Put the session there whenever something may have happened that is worth a look."""
+        """Put the session there whenever something may have happened that is worth a look; with
+        ``None``, nowhere any more."""
         self._active = active
         self.note()
 

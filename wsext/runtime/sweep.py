@@ -107,6 +107,7 @@ class Sweep:
 
     def remove(self, session: Session) -> None:
         """Look at it no more."""
+        life_of(session).link.watch(None)
         for where in (self._seen, self._active, self._round):
             where.pop(session, None)
 

@@ -222,8 +222,8 @@ class TrioLink:
                 f" call trio.from_thread.run_sync({call}, ...)"
             )
 
-    def watch(self, active: dict[Any, None]) -> None:
-        """`look` says that it is always worth one."""
+    def watch(self, active: dict[Any, None] | None) -> None:
+        """Nothing has to be noted: `look` always asks for another one."""
 
     def look(self) -> bool:
         """Notice that the peer has reset the connection, also while nothing is read.
