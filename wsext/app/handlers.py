@@ -10,7 +10,7 @@ from wsext.app.typed import Dispatcher, as_dispatcher
 from wsext.errors import RouteError
 from wsext.runtime.listener import Listener
 
-__all__ = ["check_arguments", "check_guards", "check_kind", "describe"]
+__all__ = ["as_listener", "check_arguments", "check_guards", "check_kind", "describe"]
 
 
 def describe(handler: Any) -> str:
@@ -20,13 +20,18 @@ def describe(handler: Any) -> str:
     return f"{handler.__module__}.{name}" if name else repr(handler)
 
 
+def as_listener(handler: Any) -> type[Listener] | None:
+    """A handler that is a `Listener` class; ``None`` for any other."""
+    return handler if inspect.isclass(handler) and issubclass(handler, Listener) else None
+
+
 def check_kind(kind: str, handler: Any) -> None:
     """Check that a handler may be registered for a kind of route.
 
     Raises:
         TypeError: If it may not.
     """
-    if inspect.isclass(handler) and issubclass(handler, Listener):
+    if as_listener(handler) is not None:
         if kind != "websocket":
             raise TypeError("a Listener handles whole messages: register it with websocket()")
         for name in ("on_open", "on_message", "on_close"):
@@ -83,7 +88,7 @@ def _calls(kind: str, handler: Any, params: Sequence[str]) -> Iterator[_Call]:
             yield from _method(dispatcher, name, ("session", "message"))
         yield from _method(dispatcher, "on_close", ("session", "info"))
         yield from _method(dispatcher, "error_reply", ("error", "message"))
-    elif inspect.isclass(handler) and issubclass(handler, Listener):
+    elif as_listener(handler) is not None:
         yield handler, (), ()
         yield from _method(handler, "on_open", ("session",))
         yield from _method(handler, "on_message", ("session", "message"))

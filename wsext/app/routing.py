@@ -18,7 +18,7 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import BaseConverter, Map, RequestRedirect, Rule
 from werkzeug.routing.exceptions import WebsocketMismatch
 
-from wsext.app.handlers import check_arguments, check_guards, check_kind, describe
+from wsext.app.handlers import as_listener, check_arguments, check_guards, check_kind, describe
 from wsext.app.lifespan import Lifespan, check_lifespan
 from wsext.app.typed import as_dispatcher, as_handler
 from wsext.errors import HandshakeRejected, RouteError
@@ -75,8 +75,7 @@ class Route:
     @cached_property
     def listener(self) -> type[Listener] | None:
         """The handler, if it is a `Listener` class."""
-        handler: object = self.handler
-        return handler if isinstance(handler, type) and issubclass(handler, Listener) else None
+        return as_listener(self.handler)
 
     @cached_property
     def shape(self) -> tuple[bool, str]:

@@ -133,8 +133,8 @@ class Link(Reading, asyncio.BufferedProtocol):
         Returns:
             Whether it has to be looked at again although nothing comes; see `watch`.
         """
-        was_read = self.was_read()
-        if not self.is_lost and (not self._reading or (was_read and self._descriptor < 0)):
+        has_read, self._has_read = self._has_read, False
+        if not self.is_lost and (not self._reading or (has_read and self._descriptor < 0)):
             abort_if_reset(self._transport)
         return self._paused or not self._reading
 

@@ -24,7 +24,7 @@ cdef class ReadPath(WritePath):
     cdef public bint _stalled
     cdef public bint _pulling
     cdef public bint _heard
-    cdef bint _has_read
+    cdef public bint _has_read
     cdef public dict _active
     cdef public bint acks_later
     cdef public bint has_acked

@@ -148,12 +148,6 @@ class ReadPath(WritePath):
         if self._active is not None and self._session is not None:
             self._active[self._session] = None
 
-    def was_read(self) -> bool:
-        """Whether anything was read since this was asked last."""
-        has_read = self._has_read
-        self._has_read = False
-        return has_read
-
     def _read(self, data: bytes | bytearray | None, size: int) -> None:
         self._heard = True
         if not self._has_read:

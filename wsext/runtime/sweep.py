@@ -131,7 +131,7 @@ class Sweep:
             self._begin_round(now)
         if self._seen:
             self._wait(self._pause)
-        carriers: set[Any] = set()  # HTTP/2: what carries many sessions is looked at once
+        carriers: set[Any] = set()  # HTTP/2: one look is enough for what carries several of them
         for session in list(islice(self._round, self._at_once)):
             if session in self._round:  # a hook that was told of another one may have ended it
                 del self._round[session]

@@ -140,8 +140,7 @@ async def _decide(request: Request, terms: Terms) -> Acceptance | Response:
     spoken = offered_subprotocols(request)
     terms.check_place()
     check_page(request, terms.options.origins)
-    refusal = await ask_guards(terms.guards, request) if terms.guards else None
-    refusal = refusal or await terms.installed.refusal(request)
+    refusal = await ask_guards(terms.guards, request) or await terms.installed.refusal(request)
     if refusal is not None:
         return refusal
     if request.expires is not None and not seconds_left(request.expires):
